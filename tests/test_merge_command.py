@@ -5,10 +5,8 @@ import errno
 import os
 import re
 
-import pyarrow as pa
 import pytest
 from commands import ended, helps, in_process, raising, refused, succeeded
-from fake_runs import replaced, runs
 from stores import XOR, contents_of, opened, publish, rows_of, strangers, unchanged
 
 from fastbp.engine import forecast, integrity, machine
@@ -178,32 +176,6 @@ def test_a_store_in_use_gets_no_runs_and_gives_them(here):
         )
     with source.locked():
         assert here("into", "a").returncode == 0
-
-
-@pytest.mark.parametrize("damaged", ["a", "b", "into"])
-def test_what_is_not_sound_is_refused_and_nothing_is_written(here, tmp_path, damaged):
-    for start, path in enumerate(("into", "a", "b")):
-        store(path, (10 * start, 10))
-    (file,) = Store(damaged).files()
-    file.write_bytes(file.read_bytes()[:-1])
-    told = (
-        rf"{damaged} is not sound: {file} \(its bytes are not those that were written\); `fastbp "
-        r"verify` says more"
-    )
-    with unchanged(tmp_path / "into" / "runs"):
-        refused(here("into", "a", "b"), 3, told)
-
-
-def test_other_rows_for_the_same_seeds_are_refused_with_both_files(here, tmp_path):
-    (one,) = store("a", (0, 10)).files()
-    rows = runs(XOR, 5, 3)
-    other = store("b").publish(
-        XOR.identity(NUMERICS_VERSION), 5, replaced(rows, "updates_done", pa.array([1, 2, 3]))
-    )
-    told = f"these have different rows for the same seeds: {other} and {one}; nothing was written"
-    for arguments, files in ((("into", "a", "b"), []), (("a", "b"), [one])):
-        refused(here(*arguments), 3, told)
-        assert list(Store(arguments[0]).files()) == files
 
 
 def test_other_numerics_versions_are_refused(here):

@@ -60,15 +60,6 @@ except SystemExit:
     assert imported_by(code) == set()
 
 
-def test_looking_at_results_needs_no_compiler():
-    code = (
-        "import fastbp.analysis.summary, fastbp.reporting.plots, fastbp.schema.columns; "
-        "fastbp.summary; fastbp.contrasts"
-    )
-    assert imported_by(code).isdisjoint({"numba", "llvmlite", "pydantic"})
-    assert "pandas" in imported_by(code)
-
-
 def test_describing_a_sweep_needs_no_pandas():
     found = imported_by(
         "import fastbp; fastbp.Sweep(seeds=3, setup={'problem': 'xor', 'updates': 10}).setups"

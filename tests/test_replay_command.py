@@ -34,7 +34,7 @@ from fastbp.engine import block, rows as rows_module, stored_run
 from fastbp.replay import main
 from fastbp.schema.columns import COLUMNS
 
-here = in_process(main, png=True)
+here, drawn = in_process(main), in_process(main, png=True)
 
 LONG = Setup(problem="xor", updates=10_000_000)
 
@@ -58,8 +58,8 @@ def entries(folder: Path) -> set[str]:
     return set(contents_of(folder))
 
 
-def test_it_shows_a_life_and_keeps_it(here, store, tmp_path):
-    done = succeeded(here("store", SHORT.identity()[:6], 2))
+def test_it_shows_a_life_and_keeps_it(drawn, store, tmp_path):
+    done = succeeded(drawn("store", SHORT.identity()[:6], 2))
     row = stored_run.find(store, SHORT.identity(), "2").row
     head, looks, answers = done.stdout.split("\n\n")
     assert head.splitlines() == [

@@ -5,7 +5,6 @@ import hashlib
 import json
 import math
 import pickle
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -279,12 +278,3 @@ def test_the_largest_budgets_are_allowed() -> None:
     assert Setup(problem="parity:16", updates=10**12).budget == 10**12
     assert Seeds(start=2**63 - 1, count=1).stop == 2**63
     assert Sweep(seeds=2**63, setup={"problem": "xor", "updates": 1}).seeds.stop == 2**63
-
-
-def test_importing_setup_is_light() -> None:
-    import subprocess
-
-    heavy = "('pandas', 'pyarrow', 'matplotlib')"
-    code = f"import sys, fastbp.config.setup; print([m for m in {heavy} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

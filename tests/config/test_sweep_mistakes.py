@@ -124,12 +124,6 @@ def test_bad_input(text: str, line: str, tmp_path: Path, monkeypatch: Any, capsy
     assert [file.name for file in tmp_path.iterdir()] == ["bad.toml"]
 
 
-def test_no_such_file(tmp_path: Path) -> None:
-    with pytest.raises(SweepError) as caught:
-        Sweep.from_toml(tmp_path / "gone.toml")
-    assert caught.value.lines == [f"{tmp_path}/gone.toml: no such file"]
-
-
 @pytest.mark.parametrize(
     ("text", "said"),
     [

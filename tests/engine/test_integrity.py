@@ -27,8 +27,6 @@ from stores import (
     rows_of,
     seeds_of_blocks,
     stamps,
-    strangers,
-    unchanged,
 )
 
 from fastbp import Sweep
@@ -36,7 +34,7 @@ from fastbp.config.setup import Setup
 from fastbp.engine import driver, integrity, plan
 from fastbp.engine.integrity import StoreFault
 from fastbp.schema import errors
-from fastbp.schema.errors import StoreError, StoreFullError
+from fastbp.schema.errors import StoreFullError
 from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.store import filename, parquet
 from fastbp.store.digest import RowsHash, digest
@@ -82,7 +80,11 @@ def learnt(store):
 
 def found(store: Store) -> dict[str, str]:
     """What is found, by the name of the file; nothing is called sound beside it."""
-    checked = integrity.check(store)
+    return what(integrity.check(store))
+
+
+def what(checked: integrity.IntegrityReport) -> dict[str, str]:
+    """As `found`, of a check."""
     assert checked.digest == ""
     assert len({finding.file for finding in checked.findings}) == len(checked.findings), (
         "one reason each"
@@ -169,19 +171,6 @@ def test_progress_is_told_file_by_file(store):
     ticks = []
     integrity.check(store, ticks.append)
     assert ticks == [f"reading {store.path}: {done} of 6 files" for done in range(6)]
-
-
-@pytest.mark.parametrize("place", ["nowhere", "empty", "thesis", "file"])
-def test_what_is_no_store_or_holds_no_runs_is_refused(tmp_path, place):
-    strangers(tmp_path)
-    with (
-        unchanged(tmp_path),
-        pytest.raises(
-            StoreError,
-            match=f"{place} (holds no runs|is a f(ile|older with other things in it), not a store)",
-        ),
-    ):
-        integrity.check(Store(tmp_path / place))
 
 
 # Damage
@@ -299,10 +288,11 @@ def test_damage_is_found_and_named(store, learnt, kind, start):
     """Whichever file of the setup it is, and nothing else with it."""
     damage, why = DAMAGE[kind]
     path = damage(file_of(store, XOR, start))
-    ((file, said),) = found(store).items()
+    checked = integrity.check(store)
+    ((file, said),) = what(checked).items()
     assert file == path.name
     assert re.fullmatch(why, said), said
-    assert integrity.check(store).runs == 45 - dict(RANGES)[start]
+    assert checked.runs == 45 - dict(RANGES)[start]
 
 
 def test_two_files_whose_contents_are_swapped_are_found(store):
@@ -315,24 +305,22 @@ def test_two_files_whose_contents_are_swapped_are_found(store):
     )
 
 
-@pytest.mark.parametrize("start", [7, 20])
-def test_rows_of_another_numerics_version_among_those_of_a_setup_are_found(store, start):
+OTHER_VERSION = f"its numerics version is 999, that of most others {NUMERICS_VERSION}"
+
+
+@pytest.mark.parametrize(
+    ("start", "why"),
+    [(0, "its keys belong to another setup"), (7, OTHER_VERSION), (20, OTHER_VERSION)],
+)
+def test_rows_of_another_numerics_version_among_those_of_a_setup_are_found(store, start, why):
+    """The first file says what the id of the setup is."""
     path = of_version("999")(file_of(store, XOR, start))
-    assert found(store) == {
-        path.name: f"its numerics version is 999, that of most others {NUMERICS_VERSION}"
-    }
-
-
-def test_the_first_rows_of_another_numerics_version_have_not_the_id_of_their_setup(store):
-    path = of_version("999")(file_of(store, XOR, 0))
-    assert found(store) == {path.name: "its keys belong to another setup"}
+    assert found(store) == {path.name: why}
 
 
 def test_a_setup_of_another_numerics_version_among_others_is_found(store):
     path = publish(store, XOR, 0, 9, numerics=999)
-    assert found(store) == {
-        path.name: f"its numerics version is 999, that of most others {NUMERICS_VERSION}"
-    }
+    assert found(store) == {path.name: OTHER_VERSION}
 
 
 def test_a_store_all_of_another_numerics_version_is_sound(tmp_path):

@@ -23,7 +23,6 @@ from stores import (
     publish,
     rows_of,
     stamps,
-    strangers,
     unchanged,
 )
 
@@ -121,12 +120,6 @@ def test_the_same_store_twice_is_the_store(tmp_path, into):
     assert merge(into, [source, source]) == Merged(2, 17, 17)
     assert contents_of(into.runs) == contents_of(source.runs)
     assert merge(into, [Store(into.path)]) == Merged(0, 0, 17)
-
-
-def test_one_of_the_sources_may_be_the_store_that_gets_the_runs(tmp_path):
-    one, other = made(tmp_path / "one", (0, 10)), made(tmp_path / "other", (5, 10))
-    assert merge(one, [Store(one.path), other]) == Merged(1, 5, 15)
-    assert rows_of(one.path) == {XOR.identity(): whole(15)}
 
 
 def test_rows_of_another_numerics_version_stay_of_it(tmp_path, into):
@@ -337,18 +330,6 @@ def test_other_numerics_versions_are_refused(tmp_path, into):
                 merge(where, sources)
         for store, version in ((one, NUMERICS_VERSION), (other, 999)):
             assert f"{store.path} holds runs of numerics version {version}" in str(raised.value)
-
-
-@pytest.mark.parametrize("place", ["nowhere", "empty", "thesis", "file"])
-def test_what_is_no_store_or_holds_no_runs_is_refused(tmp_path, into, place):
-    strangers(tmp_path)
-    source = made(tmp_path / "a", (0, 10))
-    with pytest.raises(
-        StoreError,
-        match=f"{place} (holds no runs|is a f(ile|older with other things in it), not a store)",
-    ):
-        merge(into, [source, Store(tmp_path / place)])
-    assert names(into) == []
 
 
 @pytest.mark.parametrize("ranges", [[(0, 10)], [(0, 10), (5, 10)]], ids=["as it is", "cut"])

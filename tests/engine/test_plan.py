@@ -248,11 +248,6 @@ def test_a_complete_sweep_has_nothing_left_however_it_was_cut():
     assert list(planned_files(Plan(sweep, present))) == []
 
 
-def test_present_runs_of_other_setups_count_for_nothing():
-    sweep = sweep_of(Seeds(count=100), 10)
-    assert len(list(planned_files(Plan(sweep, {"0" * 12: [(0, 100)]})))) == 1
-
-
 def test_the_longest_runs_come_first():
     lr = (
         {"updates": 100, "lr": [0.3]},
@@ -396,16 +391,3 @@ def test_files_of_a_shard_are_those_of_the_sweep_cut_at_its_bounds(case, data):
     ]
     expected = [(start, stop - start) for start, stop in cuts if start < stop]
     assert [(p.start, p.runs) for p in planned_files(Plan(sweep, seeds=(first, count)))] == expected
-
-
-@settings(deadline=None, max_examples=50)
-@given(sharded(10**5))
-def test_when_all_shards_are_there_nothing_is_missing(case):
-    sweep, of = case
-    present: dict[str, list[Range]] = {}
-    for number in range(1, of + 1):
-        for setup, ranges in seeds_by_setup(
-            list(planned_files(Plan(sweep, seeds=shard(sweep, number, of))))
-        ).items():
-            present.setdefault(identity(setup), []).extend(ranges)
-    assert list(planned_files(Plan(sweep, present))) == []

@@ -30,10 +30,10 @@ from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.store.filename import RunFile
 from fastbp.store.store import Store
 
-KILLS = [(4, 1_680), pytest.param(50, 20_000, marks=pytest.mark.soak)]
+KILLS = [(4, 1_344), pytest.param(50, 20_000, marks=pytest.mark.soak)]
 """How many, and seeds enough that something is left to do until the last of them."""
 
-STOPS = [(2, 1_680), pytest.param(20, 20_000, marks=pytest.mark.soak)]
+STOPS = [(2, 1_344), pytest.param(20, 20_000, marks=pytest.mark.soak)]
 """The same for each of the two signals."""
 
 SMALL = """
@@ -61,7 +61,7 @@ def undisturbed(tmp_path_factory):
     return of
 
 
-OPTIONS = ["mine.toml", "-o", "store", "--quiet", "-j", "2"]
+OPTIONS = ["mine.toml", "-o", "store", "--quiet", "--no-report", "-j", "2"]
 
 
 def sweep(folder: Path) -> subprocess.CompletedProcess[str]:

@@ -174,7 +174,13 @@ def test_what_is_told_to_be_published_has_reached_the_disk(calls):
         assert steps == ["write", "fsync", "rename", "fsync"] * files
 
 
-@pytest.mark.parametrize(("start", "fault"), ALWAYS)
+OTHERS = [(start, fault) for start in STARTS for fault in FAULTS if (start, fault) not in ALWAYS]
+
+
+@pytest.mark.parametrize(
+    ("start", "fault"),
+    [*ALWAYS, *(pytest.param(*other, marks=pytest.mark.soak) for other in OTHERS)],
+)
 def test_whatever_call_fails_or_is_the_last_nothing_is_lost(calls, disturb, start, fault):
     for call in calls[start]:
         disturb(start, fault, call)
@@ -182,17 +188,7 @@ def test_whatever_call_fails_or_is_the_last_nothing_is_lost(calls, disturb, star
 
 def test_nor_is_anything_lost_with_other_faults_and_in_a_new_store(calls, disturb):
     """A sample of all that the test before this one leaves out."""
-    cases = [(start, fault) for start in STARTS for fault in FAULTS if (start, fault) not in ALWAYS]
-    others = [(start, fault, call) for start, fault in cases for call in calls[start]]
+    others = [(start, fault, call) for start, fault in OTHERS for call in calls[start]]
     for case in random.Random(9).sample(others, SAMPLE):
         disturb(*case)
     print(f"{len(others) - SAMPLE} of {len(others)} were left out: -m soak makes them all")
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize(
-    ("start", "fault"), [(start, fault) for start in STARTS for fault in FAULTS]
-)
-def test_nor_is_anything_lost_with_any_fault_at_any_call(calls, disturb, start, fault):
-    for call in calls[start]:
-        disturb(start, fault, call)

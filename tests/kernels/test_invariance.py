@@ -18,7 +18,7 @@ from fastbp.analysis.symmetry import classes
 from fastbp.config.setup import Setup
 
 EPOCHS = 40 if JIT else 3
-SIGNS = [(-1, 1, 1), (1, -1, -1), (-1, -1, -1)]
+SIGNS = [(-1, 1, 1), (1, -1, -1), (-1, -1, -1)][: 3 if JIT else 1]
 OTHERS = [order for order in permutations(range(3)) if order != (0, 1, 2)]
 
 

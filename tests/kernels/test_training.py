@@ -49,8 +49,8 @@ PLAIN = {"problem": "table:11101011", "hidden": (3,), "lr": 0.5, "epochs": 4}
 
 
 @pytest.mark.no_cover
-@pytest.mark.parametrize("samples", range(1, 2 * TILE[1] + 3))
-@pytest.mark.parametrize("units", range(1, TILE[0] + 3))
+@pytest.mark.parametrize("samples", few(range(1, 2 * TILE[1] + 3), 3))
+@pytest.mark.parametrize("units", few(range(1, TILE[0] + 3), 2))
 def test_in_step_with_every_size_of_a_tile(units, samples):
     """Of the way forward, the way back and the gradient: rows and columns of whole tiles, and what
     is left of each."""
@@ -158,7 +158,7 @@ def test_in_step_with_any_two_options(part):
 
 
 @pytest.mark.no_cover
-@pytest.mark.parametrize("width", range(1, 10))
+@pytest.mark.parametrize("width", few(range(1, 10), 4))
 def test_in_step_for_all_remainders_of_tiles(width):
     """Layers of 1 to 9 units after layers of 1 to 9, which are four at a time and what is left;
     online and in batches."""
@@ -546,7 +546,7 @@ def test_float32_is_trained_in_float32():
 
 @pytest.mark.no_cover
 @pytest.mark.parametrize("eval_every", [1, 3, 10])
-@pytest.mark.parametrize("tolerance", [0.4, 0.2])
+@pytest.mark.parametrize("tolerance", few([0.4, 0.2]))
 @pytest.mark.parametrize(
     "keys",
     [

@@ -515,19 +515,6 @@ def test_nothing_where_effects_are_alike() -> None:
     assert ELSEWHERE not in alike.text
 
 
-def test_nothing_of_what_is_not_shown_there() -> None:
-    it = grid(
-        lambda lr, momentum: 20 * (lr > 0.3) + 3 * (lr > 0.3 and momentum > 0),
-        lr=[0.2, 0.4],
-        momentum=[0.0, 0.9],
-    )
-    assert ELSEWHERE not in it.text
-
-
-def test_one_axis_has_no_other_settings() -> None:
-    assert ELSEWHERE not in grid(lambda lr: int(40 * lr), lr=[0.2, 0.4, 0.8]).text
-
-
 def test_the_largest_of_many() -> None:
     """Momentum is needed before anything else is of use."""
     axes: dict[str, Sequence[object]] = {
@@ -620,27 +607,45 @@ def test_of_runs_that_are_not_as_many() -> None:
     assert f"{percent(10 / 80)} with lr 0.4." in Answer(frames.frame(*tables)).text
 
 
-def test_not_of_few_values() -> None:
-    it = grid(
-        lambda lr, momentum: int(10 * lr + 20 * momentum),
-        lr=[0.2, 0.1, 0.4, 0.8],
-        momentum=[0.0, 0.9],
-    )
-    assert AVERAGED not in it.text
-
-
-def test_not_of_one_axis() -> None:
-    """There is nothing else."""
-    assert AVERAGED not in grid(lambda lr: int(20 * lr), lr=[0.2, 0.1, 0.4, 0.8, 1.6]).text
-
-
-def test_not_where_all_are_alike() -> None:
-    it = grid(
-        lambda lr, momentum: 30 * (momentum > 0),
-        lr=[0.2, 0.1, 0.4, 0.8, 1.6],
-        momentum=[0.0, 0.9],
-    )
-    assert AVERAGED not in it.text
+@pytest.mark.parametrize(
+    ("said", "count", "axes"),
+    [
+        pytest.param(
+            ELSEWHERE,
+            lambda lr, momentum: 20 * (lr > 0.3) + 3 * (lr > 0.3 and momentum > 0),
+            {"lr": [0.2, 0.4], "momentum": [0.0, 0.9]},
+            id="elsewhere: not shown there",
+        ),
+        pytest.param(
+            ELSEWHERE,
+            lambda lr: int(40 * lr),
+            {"lr": [0.2, 0.4, 0.8]},
+            id="elsewhere: one axis",
+        ),
+        pytest.param(
+            AVERAGED,
+            lambda lr, momentum: int(10 * lr + 20 * momentum),
+            {"lr": [0.2, 0.1, 0.4, 0.8], "momentum": [0.0, 0.9]},
+            id="averaged: few values",
+        ),
+        pytest.param(
+            AVERAGED,
+            lambda lr: int(20 * lr),
+            {"lr": [0.2, 0.1, 0.4, 0.8, 1.6]},
+            id="averaged: nothing else",
+        ),
+        pytest.param(
+            AVERAGED,
+            lambda lr, momentum: 30 * (momentum > 0),
+            {"lr": [0.2, 0.1, 0.4, 0.8, 1.6], "momentum": [0.0, 0.9]},
+            id="averaged: all alike",
+        ),
+    ],
+)
+def test_what_says_nothing_is_not_said(
+    said: str, count: Callable[..., int], axes: dict[str, list[object]]
+) -> None:
+    assert said not in grid(count, **axes).text
 
 
 def test_not_where_other_keys_speak_for_it() -> None:
@@ -685,26 +690,22 @@ def test_but_the_share_that_is_constant_differs() -> None:
     assert answer(*setups, baseline=None).lines == [first]
 
 
-def test_and_all_are_constant_each_in_its_way() -> None:
-    it = answer(({}, [K] * 9), ({"lr": 0.1}, [S] * 9), baseline=None)
-    assert it.lines == [
-        "No run converges in any of 2 setups, and all give the same answer to every input."
-    ]
-
-
-def test_and_none_is_constant() -> None:
-    it = answer(({}, [P] * 9), ({"lr": 0.1}, [D] * 9), baseline=None)
-    assert it.lines == [
-        "No run converges in any of 2 setups, and none gives the same answer to every input."
-    ]
-
-
-def test_and_shares_are_alike() -> None:
-    it = answer(({}, [P, K]), ({"lr": 0.1}, [K, P]), baseline=None)
-    assert it.lines == [
-        "No run converges in any of 2 setups. In each of 2 setups 50.0% of the runs give the "
-        "same answer to every input."
-    ]
+@pytest.mark.parametrize(
+    ("one", "other", "said"),
+    [
+        ([K] * 9, [S] * 9, ", and all give the same answer to every input."),
+        ([P] * 9, [D] * 9, ", and none gives the same answer to every input."),
+        (
+            [P, K],
+            [K, P],
+            ". In each of 2 setups 50.0% of the runs give the same answer to every input.",
+        ),
+    ],
+    ids=["all", "none", "shares alike"],
+)
+def test_and_the_shares_that_are_constant_are_alike(one, other, said: str) -> None:
+    it = answer(({}, one), ({"lr": 0.1}, other), baseline=None)
+    assert it.lines == [f"No run converges in any of 2 setups{said}"]
 
 
 @pytest.mark.parametrize(

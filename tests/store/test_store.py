@@ -2,8 +2,6 @@ import errno
 import fcntl
 import json
 import os
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -85,17 +83,6 @@ def test_what_is_loaded_is_what_pandas_reads(store):
             kind.kind == "integer" and kind.nullable
         ):  # integers beside nulls are rounded to float64 there
             assert ours == theirs, kind.name
-
-
-def test_other_files_among_the_runs_are_not_runs(store):
-    for name in (
-        "notes.txt",
-        f"{ONE}-0-200.parquet",
-        f".{ONE}-0-200-0123456789abcdef.parquet.swp",
-        "x.parquet.draft",
-    ):
-        (store.runs / name).write_text("")
-    assert store.present() == {}
 
 
 # Damage
@@ -306,51 +293,6 @@ def test_another_numerics_version_is_refused(store):
 
 
 # The lock
-
-HOLDER = """
-import sys
-from fastbp.store.store import Store
-with Store(sys.argv[1]).locked():
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
-@pytest.fixture
-def holder(store):
-    """Another process that holds the store."""
-    environment = os.environ | {"PYTHONPATH": str(Path(fastbp.__file__).parents[1])}
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, store.path],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
-    assert process.stdin
-    assert process.stdout
-    assert process.stdout.readline() == "held\n"
-    yield process
-    process.kill()
-    process.communicate()
-
-
-def test_a_second_driver_is_refused_until_the_first_is_dead(store, holder):
-    told = rf"\A.*process {holder.pid} on {os.uname().nodename}.*\Z"
-    with pytest.raises(StoreError, match=told), store.locked():
-        pass
-    holder.kill()
-    holder.wait()
-    with store.locked():
-        pass
-
-
-def test_a_store_is_free_after_its_driver_has_ended(store, holder):
-    holder.communicate()
-    assert holder.returncode == 0
-    for _ in range(2):
-        with store.locked():
-            assert str(os.getpid()) in (store.path / "lock").read_text()
 
 
 def test_a_lock_holds_in_one_process_too_and_is_given_back_after_an_error(store):

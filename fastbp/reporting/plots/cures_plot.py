@@ -18,12 +18,14 @@ def cures(rows: pd.DataFrame, group: str, member: str, title: str) -> Figure:
     Parameters
     ----------
     rows : DataFrame
-        A result of `fastbp.analysis.cures.pooled` by problem, `group` and `member`.
+        A result of `fastbp.analysis.cures.pooled` by `group`, `member` and, where there are
+        several, the problem.
     group, member : str
         The keys whose values name a group of bars and its bars.
     title : str
         Of the picture.
     """
+    rows = rows if "problem" in rows else rows.assign(problem="")
     problems = rows["problem"].unique().tolist()
     groups, members = rows[group].unique().tolist(), rows[member].unique().tolist()
     across = min(len(problems), 4)
