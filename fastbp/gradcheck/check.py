@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from statistics import mode
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -20,10 +20,12 @@ from fastbp.gradcheck.conventions import (
     call,
     readings,
 )
-from fastbp.gradcheck.mistakes import CHANGED
+from fastbp.gradcheck.mistakes import CHANGED, forward_variants
 from fastbp.gradcheck.reference import (
+    SIGMOIDS,
     TOLERANCE,
     CheckTask,
+    Kinds,
     Loss,
     Reading,
     equal,
@@ -73,7 +75,7 @@ class GradientCheck(NamedTuple):
     gradient (∞ for a transposed array). `finite_differences`: the largest difference of fastbp's
     gradient from finite differences, divided likewise. `convention`: how the function was called.
     `rate`: the learning rate of its steps; None if it returns gradients. `tolerance`: an array is
-    right up to this error.
+    right up to this error. `units`: for which units they are right, if these are no sigmoids.
     """
 
     ok: bool
@@ -84,6 +86,7 @@ class GradientCheck(NamedTuple):
     convention: str
     rate: float | None = None
     tolerance: float = TOLERANCE
+    units: str = ""
 
     def __str__(self) -> str:
         """The report: the verdict, the error of each array, and how the function was called."""
@@ -92,7 +95,7 @@ class GradientCheck(NamedTuple):
         wrong = f"wrong, first in {self.first_wrong}. {self.likely[:1].upper()}{self.likely[1:]}"
         return "\n".join(
             [
-                f"Your gradients are {'right' if self.ok else wrong}.",
+                f"Your gradients are {'right' + self.units if self.ok else wrong}.",
                 "difference from fastbp's gradient, as a share of the largest value of each array:",
                 *(
                     f"  {name:<4}{_share(error):>8}{'' if error <= self.tolerance else '  ← wrong'}"
@@ -110,6 +113,15 @@ class GradientCheck(NamedTuple):
         return f"likely: {self.mistake}" if self.mistake else "no usual mistake gives these values"
 
 
+class _Terms(NamedTuple):
+    """What a gradient is, and the seed of the networks that it is checked on."""
+
+    loss: Loss
+    rate: float | None
+    mean: bool
+    seed: int
+
+
 def _share(difference: float) -> str:
     # Smaller differences are rounding, with other digits on every machine.
     return f"{difference:.2g}" if difference >= 1e-9 else "< 1e-9"
@@ -123,6 +135,7 @@ def check_gradients(
     rows: int = 1,
     lr: float | None = None,
     bias: bool = True,
+    reduction: Literal["sum", "mean"] = "sum",
     seed: int = 0,
 ) -> GradientCheck:
     """Check your own backpropagation, and name the likely mistake.
@@ -139,37 +152,46 @@ def check_gradients(
     loss : "squared" or "cross-entropy"
         ½Σ(o − t)² or −Σ(t·log(o) + (1 − t)·log(1 − o)), with outputs o and targets t.
     rows : int
-        Samples per call. Several are tables x and t, [row, unit] or [unit, row], and gradients are
-        sums over rows.
+        Samples per call. Several are tables x and t, [row, unit] or [unit, row].
     lr : float, optional
         The learning rate of a function that makes steps. Without it the rate is inferred; then a
         factor on all gradients looks like another rate and is not found.
     bias : bool
         False for a network without biases: it is called as ``function(W, x, t)``.
+    reduction : "sum" or "mean"
+        Whether gradients are sums or means over the rows.
     seed : int
         Seed of the random networks and samples.
 
     Returns
     -------
     GradientCheck
-        Print it for a report. It also says why a function cannot be checked.
+        Print it for a report. It also says why a function cannot be checked. Gradients that are
+        right for tanh or ReLU hidden units, or for tanh or linear outputs, count as right.
 
     Raises
     ------
     SweepError
         If an argument is not allowed. Errors that the function raises are in the result.
     """
-    if lines := _argument_errors(function, sizes, loss, rows, lr, bias, seed):
+    if lines := _argument_errors(function, sizes, loss, rows, lr, bias, reduction, seed):
         raise SweepError(lines)
     check_denormals()
     lr = None if lr is None else float(lr)
-    checked = partial(_checked, function, loss=loss, rate=lr, seed=seed)
-    return _with_hint(function, checked, tuple(int(n) for n in sizes), int(rows), bool(bias))
+    terms = _Terms(loss, lr, reduction == "mean", seed)
+    checked = partial(_checked, function, terms=terms)
+    units = tuple(int(n) for n in sizes)
+    result = _with_hint(function, checked, units, int(rows), bool(bias))
+    for forward in forward_variants(loss, bias, rows):
+        if (kinds := forward.kinds) and result.mistake == ", and ".join(forward.texts):
+            other = checked(units, int(rows), bool(bias), kinds=kinds)
+            return other._replace(units=f", for {forward.named}") if other.ok else result
+    return result
 
 
 def _with_hint(
     function: Callable[..., Any],
-    checked: Callable[..., GradientCheck],
+    checked: "partial[GradientCheck]",
     units: tuple[int, ...],
     rows: int,
     bias: bool,
@@ -178,6 +200,13 @@ def _with_hint(
     result = checked(units, rows, bias)
     if result.errors:
         unclear = not result.ok and not result.mistake and rows > 1
+        terms = checked.keywords["terms"]
+        if (
+            unclear
+            and terms.mean
+            and checked(units, rows, bias, terms=terms._replace(mean=False)).ok
+        ):
+            return result._replace(mistake="they are sums over rows, not means")
         if unclear and checked(units, 1, bias).ok:
             mistake = "for one row it is right, for several it does not return their sum"
             return result._replace(mistake=mistake)
@@ -207,7 +236,14 @@ def _with_hint(
 
 
 def _argument_errors(
-    function: Any, sizes: Any, loss: Any, rows: Any, lr: Any, bias: Any, seed: Any
+    function: Any,
+    sizes: Any,
+    loss: Any,
+    rows: Any,
+    lr: Any,
+    bias: Any,
+    reduction: Any,
+    seed: Any,
 ) -> list[str]:
     def integer(n: Any, low: int, high: float) -> bool:
         numeric = isinstance(n, int | np.integer) and not isinstance(n, bool)
@@ -235,6 +271,7 @@ def _argument_errors(
         # Steps of smaller rates do not overflow.
         "lr": (lr, lr is None or (real and 0 < lr < 2**100), "a number > 0"),
         "bias": (bias, isinstance(bias, bool | np.bool_), "true or false"),
+        "reduction": (reduction, reduction in ("sum", "mean"), "sum, mean"),
         "seed": (seed, integer(seed, 0, np.inf), "an integer from 0"),
     }
     return [
@@ -250,17 +287,19 @@ def _checked(
     rows: int,
     bias: bool,
     *,
-    loss: Loss,
-    rate: float | None,
-    seed: int,
+    terms: "_Terms",
+    kinds: Kinds = SIGMOIDS,
 ) -> GradientCheck:
+    loss, rate, mean, seed = terms
     rng = np.random.default_rng(seed)
-    examples = [random_example(units, rows, bias, rng) for _ in range(DRAWS)]
+    examples = [random_example(units, rows, bias, rng, kinds) for _ in range(DRAWS)]
     ours = [kernel_gradient(example, loss, bias) for example in examples]
     numeric = max(
         numeric_difference(example, our, loss, rng)
         for example, our in zip(examples, ours, strict=True)
     )
+    if mean:
+        ours = [{name: g / rows for name, g in each.items()} for each in ours]
     result = _judged(CheckTask(function, examples, ours, loss, bias, rate))
     if isinstance(result, CallFailure):
         return GradientCheck(False, result.name, result.text, {}, numeric, "")

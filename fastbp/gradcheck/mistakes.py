@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import expit as sigmoid
 
-from fastbp.gradcheck.reference import Example, Loss, Real, prime
+from fastbp.gradcheck.reference import Example, Kinds, Loss, Real, prime
+from fastbp.schema.text import and_
 
 
 class LayerState(NamedTuple):
@@ -89,6 +90,20 @@ class ForwardVariant(NamedTuple):
     output: str = ""
     unused: str = ""
     row: str = ""
+
+    @property
+    def kinds(self) -> Kinds | None:
+        """The units, if they are the only mistake and fastbp has them; None otherwise."""
+        names = {"": "sigmoid", _LINEAR: "linear", _TANH: "tanh", _RELU: "relu"}
+        only = (self.hidden or self.output) and not self.unused and not self.row
+        known = only and self.output in names
+        return (names[self.hidden], names[self.output]) if known else None
+
+    @property
+    def named(self) -> str:
+        """Its units in words: "tanh hidden units and linear output units"."""
+        kinds = zip(self.kinds or (), ("hidden units", "output units"), strict=False)
+        return and_([f"{kind} {units}" for kind, units in kinds if kind != "sigmoid"])
 
     @property
     def texts(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -31,12 +31,19 @@ KERNEL_RATE = 2.0**19
 so large that this subtraction costs no digit of the gradient."""
 
 
+Kinds = tuple[str, str]
+"""The activations of the hidden units and of the output units, as in a sweep file."""
+
+SIGMOIDS: Kinds = ("sigmoid", "sigmoid")
+
+
 class Example(NamedTuple):
     """A network and its samples: inputs X [row, input] and targets T [row, output]."""
 
     layers: Layers
     X: Real
     T: Real
+    kinds: Kinds = SIGMOIDS
 
 
 class CheckTask(NamedTuple):
@@ -102,7 +109,11 @@ def takes(function: Callable[..., Any], arguments: int) -> bool:
 
 
 def random_example(
-    sizes: Sequence[int], rows: int, bias: bool, rng: np.random.Generator
+    sizes: Sequence[int],
+    rows: int,
+    bias: bool,
+    rng: np.random.Generator,
+    kinds: Kinds = SIGMOIDS,
 ) -> Example:
     """Draw a random network and random samples for it.
 
@@ -116,8 +127,8 @@ def random_example(
     ]
     X, T = rng.normal(size=(rows, sizes[0])), rng.uniform(0.1, 0.9, (rows, sizes[-1]))
     # float32 also keeps few digits of a difference near 0.
-    near = np.abs(activations(layers, X)[-1] - T) < 0.1
-    return Example(layers, X, np.where(near, (T + 0.4) % 0.8 + 0.1, T))
+    near = np.abs(activations(Example(layers, X, T, kinds))[-1] - T) < 0.1
+    return Example(layers, X, np.where(near, (T + 0.4) % 0.8 + 0.1, T), kinds)
 
 
 def prime(a: Real) -> Real:
@@ -125,14 +136,28 @@ def prime(a: Real) -> Real:
     return a * (1 - a)
 
 
-def activations(layers: Layers, X: Real) -> list[Real]:
+_UNITS: dict[str, tuple[Callable[[Real], Any], Callable[[Real], Any]]] = {
+    "sigmoid": (sigmoid, prime),
+    "tanh": (np.tanh, lambda a: 1 - a * a),
+    "relu": (lambda z: np.maximum(z, 0), lambda a: 1.0 * (a > 0)),
+    "linear": (lambda z: z, np.ones_like),
+}
+"""Activations as functions of z, and their slopes as functions of the activation."""
+
+
+def activations(example: Example) -> list[Real]:
     """List the inputs X and the outputs of each layer, all [row, unit]."""
-    return list(accumulate(layers, lambda a, layer: sigmoid(a @ layer[0].T + layer[1]), initial=X))
+    hidden, output = (_UNITS[kind][0] for kind in example.kinds)
+    each = [example.X]
+    for W, b in example.layers:
+        f = output if len(each) == len(example.layers) else hidden
+        each.append(f(each[-1] @ W.T + b))
+    return each
 
 
 def loss_of(example: Example, loss: Loss) -> float:
     """The loss of an example, ½Σ(o − t)² or the cross-entropy, summed over rows and outputs."""
-    a = activations(example.layers, example.X)[-1]
+    a = activations(example)[-1]
     if loss == "squared":
         return 0.5 * float(((a - example.T) ** 2).sum())
     return -float((example.T * np.log(a) + (1 - example.T) * np.log1p(-a)).sum())
@@ -154,12 +179,13 @@ def gradient(example: Example, loss: Loss, through: Sequence[Real]) -> Layers:
     list of (float64 [out, in], float64 [out])
         The gradients of the weights and biases of each layer.
     """
-    *below, o = activations(example.layers, example.X)
-    delta = (o - example.T) * (prime(o) if loss == "squared" else 1.0)
+    *below, o = activations(example)
+    hidden, output = (_UNITS[kind][1] for kind in example.kinds)
+    delta = (o - example.T) * (output(o) if loss == "squared" else 1.0)
     gradients: Layers = []
     for W, a in zip(reversed(through), reversed(below), strict=True):
         gradients.insert(0, (delta.T @ a, delta.sum(axis=0)))
-        delta = (delta @ W) * prime(a)
+        delta = (delta @ W) * hidden(a)
     return gradients
 
 
@@ -169,6 +195,8 @@ def kernel_gradient(example: Example, loss: Loss, bias: bool) -> Arrays:
         example.X,
         example.T,
         hidden=[len(b) for _, b in example.layers[:-1]],
+        activation=example.kinds[0],
+        output=example.kinds[1],
         loss=loss,
         order="cyclic",
         batch="full",
