@@ -97,6 +97,8 @@ class Diagnosis(NamedTuple):
         Notes about defaults that were chosen, such as the number of epochs.
     impossible : str
         Why no setup can learn the data; empty if nothing shows that.
+    symmetric : bool
+        Whether the user's own initial weights have hidden units that stay equal.
     """
 
     setup: Setup
@@ -120,6 +122,7 @@ class Diagnosis(NamedTuple):
     beyond: float
     notes: tuple[str, ...] = ()
     impossible: str = ""
+    symmetric: bool = False
 
     def __repr__(self) -> str:
         """The report: notes, the verdict, the table of changes, and what to do next."""

@@ -69,7 +69,7 @@ def labelled(diagnosis: Diagnosis) -> list[Line]:
 
 def _answer(diagnosis: Diagnosis) -> Iterator[Line]:
     """Say what is wrong and what fixes it."""
-    if diagnosis.converged == 1:
+    if diagnosis.converged == 1 or (diagnosis.symmetric and _is_sound(diagnosis)):
         return
     if _is_sound(diagnosis):
         yield "Fix", "another seed: this setup seldom fails."
@@ -89,8 +89,12 @@ def _now(diagnosis: Diagnosis) -> Iterator[str]:
     constant = int(diagnosis.base.constant().sum())
     same = f"; {percent(constant / n)} give the same answer for every row" * (constant > 0)
     rare = "" if converged == n else " or a rare seed"
+    own = "it is your weights, whose hidden units stay equal. From random weights, "
+    own *= diagnosis.symmetric
     blames = (
         (high - low > VAGUE, "too few seeds to say whether yours is to blame"),
+        (own and low >= COMMON, "the setup is not to blame"),
+        (own, "your weights are not all that is wrong"),
         (low >= SOUND, f"where yours does not converge, it is your code{rare}"),
         (low >= COMMON, "it is your seed"),
         (low >= MOST and converged == n, "the setup looks sound, but more seeds must say so"),
@@ -99,7 +103,7 @@ def _now(diagnosis: Diagnosis) -> Iterator[str]:
     )
     blame = next(text for applies, text in blames if applies)
     interval = f"95% CI of the convergence rate: {percent(low)} to {percent(high)}"
-    yield f"{some if converged < n else everything} ({interval}{same}): {blame}."
+    yield f"{own}{some if converged < n else everything} ({interval}{same}): {blame}."
     if diagnosis.setup.resolved_success != "rows" or diagnosis.measure in SCORE_NAMES:
         name = score_of(diagnosis.setup)
         score = score_text(diagnosis.base.median(name))
@@ -165,7 +169,7 @@ def _nothing_fixes(diagnosis: Diagnosis) -> str:
 def _others(diagnosis: Diagnosis) -> Iterator[Line]:
     """Say which other changes help, and which make no difference."""
     if diagnosis.converged == 1:
-        yield "Also", "nothing needs fixing."
+        yield "Also", f"nothing {'else ' * diagnosis.symmetric}needs fixing."
         return
     fixing = _fixing(diagnosis)
     good = [row for row in fixing if row["difference"] > fixing[0]["difference"] / 2]

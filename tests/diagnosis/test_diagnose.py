@@ -218,6 +218,10 @@ def test_a_healthy_setup_has_nothing_wrong() -> None:
         "where yours does not converge, it is your code.",
         "Also: nothing needs fixing.",
     ]
+    assert re.fullmatch(
+        r"Now: it is your weights, .* all .*: the setup is not to blame\.",
+        sentences_module.verdict(one._replace(symmetric=True))[0],
+    )
 
 
 # Placebo, trials and seeds
@@ -761,7 +765,9 @@ def test_lucky_and_unlucky_weights() -> None:
     ]
     assert own_weights.alike(some) == ((0, 2, 3),)
     assert own_weights.alike([some[0], (np.array([[5.0, 6, 7]]), np.zeros(1))]) == ()
-    json.dumps(own_weights.as_json(unlucky), allow_nan=False)
+    assert '"alike": [{"layer": 1, "units": 4, "of": 4}]' in json.dumps(
+        own_weights.as_json(unlucky), allow_nan=False
+    )
     short = Setup(problem="xor", lr=0.01, epochs=2)
     hopeless = own_weights.place(short, good.initial, fresh(short, 200))
     assert "and none converge" in " ".join(own_weights.sentences(hopeless))
