@@ -145,14 +145,16 @@ class Setup(SetupData):
         """The criterion of success: `success`, or the default for the problem.
 
         The default is `rows` for a built-in problem and for a truth table: its inputs are 0 and 1,
-        and no two rows have the same. For other tables the default is `accuracy:0.95` for labels
-        and `r2:0.9` for quantities.
+        and no two rows have the same. For other tables the default is `r2:0.9` for quantities, and
+        for labels `accuracy:0.95` or, if more, halfway between 1 and the accuracy of always giving
+        the commonest answer.
         """
         if self.success is not None:
             return self.success
         if not self.file or self.file.is_truth_table:
             return "rows"
-        return "accuracy:0.95" if self.groups else "r2:0.9"
+        wrong = min(0.05, float(f"{(1 - self.file.majority) / 2:.2g}"))
+        return f"accuracy:{1 - wrong:g}" if self.groups else "r2:0.9"
 
     @property
     def warmup(self) -> int:

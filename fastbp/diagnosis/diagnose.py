@@ -225,7 +225,7 @@ def _tried(experiment: Experiment, uncompiled: list[str], advice: Sequence[Chang
         base=base,
         outcomes={str(name): int((base.codes == i).sum()) for i, name in enumerate(OUTCOMES)},
         data=setup.data_notes(),
-        majority=majority(setup),
+        majority=setup.prepared().majority,
         symptoms=of_runs(setup, base, inspected, slower),
         table=table,
         pairs=pairs,
@@ -252,13 +252,6 @@ def _larger_changes(experiment: Experiment, left_out: list[str]) -> list[ChangeE
     experiment.groups.update((each.name, (each,)) for each in more[: len(rows)])
     left_out += [change.name for change in more[len(rows) :]]
     return rows
-
-
-def majority(setup: Setup) -> float:
-    """The score of a network that gives every row the best constant answer: its accuracy, or R²."""
-    labels = setup.prepared().labels[: setup.rows]
-    counts = np.unique(labels, axis=0, return_counts=True)[1]
-    return float(counts.max() / len(labels)) if setup.groups else 0.0
 
 
 def usual_epochs(setup: Setup) -> int:

@@ -193,6 +193,13 @@ class ProblemData:
         return np.delete(self.values.T, self.quantities, axis=1)
 
     @cached_property
+    def majority(self) -> float:
+        """The accuracy of always giving the commonest classes of the rows to train on, or 0."""
+        labels = self.labels[: len(self.values.X) - self.meaning.test_rows]
+        counts = np.unique(labels, axis=0, return_counts=True)[1]
+        return float(counts.max() / len(labels)) if self.meaning.groups else 0.0
+
+    @cached_property
     def out_of_range(self) -> dict[str, NDArray[np.float64]]:
         """The targets, by name, that are not all from 0 to 1, as a sigmoid answers."""
         columns = {self.names.outputs[unit]: self.values.T[:, unit] for unit in self.quantities}

@@ -162,6 +162,20 @@ def test_a_diagnosis_takes_targets_out_of_range() -> None:
         assert each.data().T.tolist() == [[0.5], [98.5]]
 
 
+@pytest.mark.parametrize(
+    ("values", "success"),
+    [
+        ((0.5, 0.25), "r2:0.9"),
+        ("aab", "accuracy:0.95"),
+        (97 * "a" + "bbb", "accuracy:0.985"),
+        (2999 * "a" + "b", "accuracy:0.99983"),
+    ],
+)
+def test_success_is_more_than_the_commonest_answer(here: Path, values: Any, success: str) -> None:
+    sweep = Sweep(seeds=1, setup=table(*values).settings())
+    assert f'\nsuccess = "{success}"\n' in sweep.to_toml(here)
+
+
 # Rows that are held out
 
 
