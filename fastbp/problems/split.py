@@ -26,7 +26,8 @@ def arranged(digest: str, labels: NDArray[np.float64], count: int) -> NDArray[np
     """Draw the rows to hold out, and arrange all rows: those to train on first, both in order.
 
     The draw is stratified: each class, or combination of classes, has its share of the held-out
-    rows, rounded by the method of largest remainders.
+    rows, rounded by the method of largest remainders. But a row of each stays to train on, if there
+    are as many rows to train on: other classes then have more held-out rows.
 
     Parameters
     ----------
@@ -53,7 +54,11 @@ def arranged(digest: str, labels: NDArray[np.float64], count: int) -> NDArray[np
     classes = np.unique(np.column_stack([np.zeros(rows), labels]), axis=0, return_inverse=True)[1]
     sizes = np.bincount(classes.ravel())
     shares, rests = np.divmod(sizes * count, rows)
-    shares[np.argsort(-rests, kind="stable")[: count - shares.sum()]] += 1
+    while left := count - shares.sum():
+        spare = np.maximum(sizes - 1 - shares, 0)
+        spare = spare if spare.any() else sizes - shares
+        first = np.argsort(np.where(spare, -rests, 1), kind="stable")[:left]
+        shares[first] += np.minimum(spare[first], max(1, left // np.count_nonzero(spare)))
     by_word = np.lexsort((words, classes.ravel()))
     rank = np.arange(rows) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     out = np.empty(rows, bool)
