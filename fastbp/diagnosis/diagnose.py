@@ -34,6 +34,7 @@ from fastbp.engine.compile_ahead import warm_up
 from fastbp.engine.plan import seconds_per_run
 from fastbp.engine.tasks import kernel_key
 from fastbp.problems.data_notes import DataNote
+from fastbp.problems.samples import fixed_arrays
 from fastbp.schema.errors import SweepError
 from fastbp.schema.outcomes import OUTCOMES
 from fastbp.schema.text import plural, refusal
@@ -94,7 +95,7 @@ class Diagnosis(NamedTuple):
     beyond : float
         Seconds by which compiling exceeded the time allowed for it.
     notes : tuple of str
-        Notes about defaults that were chosen, such as the number of epochs.
+        Notes about rows that were left out, and about defaults, such as the number of epochs.
     impossible : str
         Why no setup can learn the data; empty if nothing shows that.
     symmetric : bool
@@ -324,7 +325,8 @@ def explain(X: Any, T: Any, *, seeds: int = 2000, seconds: float = 60.0, **setup
     Parameters
     ----------
     X : array_like [row, input]
-        Inputs.
+        Inputs. Rows with missing values (NaN) in X or T are left out, and of more than 2,048 rows
+        1,024 are drawn at random; a note says so.
     T : array_like [row, output] or [row]
         Targets, classes or quantities as `target_kind` says.
     seeds : int
@@ -353,10 +355,10 @@ def explain(X: Any, T: Any, *, seeds: int = 2000, seconds: float = 60.0, **setup
         lines.append(f"seconds: {refusal(seconds, 'a number above 0')}")
     if lines:
         raise SweepError(lines)
-    notes: tuple[str, ...] = ()
+    X, T, notes = fixed_arrays(X, T)
     if setup.get("updates") is None and setup.get("epochs") is None:
         one = Setup.from_arrays(X, T, any_range=True, **setup | {"epochs": 1})
         setup["epochs"] = usual_epochs(one)
-        notes = (f"no budget was given, so each run has {plural(setup['epochs'], 'epoch')}",)
+        notes.append(f"no budget was given, so each run has {plural(setup['epochs'], 'epoch')}")
     diagnosed = diagnose(Setup.from_arrays(X, T, any_range=True, **setup), seeds, seconds)
-    return diagnosed._replace(notes=notes)
+    return diagnosed._replace(notes=tuple(notes))

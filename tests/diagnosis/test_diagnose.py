@@ -558,10 +558,10 @@ def test_explain_says_it_in_a_screenful() -> None:
 
 def test_explain_tells_every_mistake() -> None:
     with pytest.raises(SweepError) as caught:
-        fastbp.explain([[0, np.nan], [1, 1]], [0, np.inf], lr=-1, problem="xor", updates=9)
+        fastbp.explain([[0, 1e99], [1, 1]], [0, np.inf], lr=-1, problem="xor", updates=9)
     lines = "\n".join(caught.value.lines)
     for said_ in (
-        "'x1' has none in row 1",
+        "'x1' is outside in row 1",
         "'t0' is outside in row 2",
         "lr: given -1",
         "problem: given",
@@ -571,6 +571,7 @@ def test_explain_tells_every_mistake() -> None:
         ([], []),
         ([[0], [1]], [0]),
         ([[[0]]], [0]),
+        ([[0], [1]], [np.nan, np.nan]),
         ("abc", 3),
         ([[1e300]], [0]),
     ):
@@ -594,10 +595,14 @@ def test_explain_tells_numbers_that_are_none(key: str, value: object) -> None:
         fastbp.explain(*XOR, updates=9, **{key: value})
 
 
-def test_explain_without_a_budget_takes_the_one_of_the_command() -> None:
-    explained = fastbp.explain(*XOR, lr=2, seeds=100)
+def test_explain_takes_the_rows_and_the_budget_of_the_command() -> None:
+    X, T = (np.vstack([part, part[:1]]) for part in XOR)
+    explained = fastbp.explain(np.where(np.arange(5)[:, None] < 4, X, np.nan), T, lr=2, seeds=100)
     assert explained.setup.epochs == 1000
-    assert str(explained).startswith("note: no budget was given, so each run has 1,000 epochs\n")
+    assert str(explained).startswith(
+        "note: missing values in row 5: 1 of 5 rows are left out\n"
+        "note: no budget was given, so each run has 1,000 epochs\n"
+    )
 
 
 def test_the_setup_in_python_is_the_setup() -> None:
