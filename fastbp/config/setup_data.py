@@ -13,6 +13,7 @@ from fastbp.problems import data_notes, problem as problem_module
 from fastbp.problems.data_notes import DataNote
 from fastbp.problems.problem import Names, Preparation, Problem, ProblemData, built_in, prepared
 from fastbp.problems.split import held_out
+from fastbp.store.npz import in_units
 
 
 @lru_cache(maxsize=64)
@@ -110,12 +111,7 @@ class SetupData:
 
     def in_table_units(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """Convert targets or outputs [row, output] to the units of the table, in their dtype."""
-        units = self.prepared().meaning.units
-        if not units:
-            return outputs
-        a, b = np.array(units).T
-        converted: NDArray[Any] = (a + b * outputs).astype(outputs.dtype)
-        return converted
+        return in_units(outputs, self.prepared().meaning.units)
 
     def data_notes(self) -> list[DataNote]:
         """What is remarkable about the data, and what was done to them."""

@@ -15,11 +15,14 @@ from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 
 import fastbp
+from fastbp.analysis.counts import count_runs
 from fastbp.config.setup import Setup
 from fastbp.config.sweep import Sweep
 from fastbp.problems import samples
 from fastbp.problems.problem import Group
 from fastbp.problems.split import arranged, held_out
+from fastbp.reporting.report_data import ReportData
+from fastbp.reporting.sections.examples_section import examples
 from fastbp.schema.errors import SweepError
 from fastbp.schema.text import percent
 
@@ -233,6 +236,11 @@ def test_held_out_rows_change_no_run() -> None:
     low, high = setup.in_table_units(np.array([[0.0], [1.0]])).ravel()
     answers = run.evaluations["outputs"].iloc[-1]
     np.testing.assert_allclose(answers, low + outputs * (high - low), rtol=1e-6)
+    fastbp.run(Sweep(seeds={"start": 3, "count": 1}, setup=setup.settings()), "store")
+    (shown,) = examples(ReportData(Path("store"), count_runs(Path("store"), pictures=True), None))
+    np.testing.assert_allclose(shown["outputs"], answers, rtol=1e-6)  # a page shows the same
+    np.testing.assert_allclose(shown["targets"], setup.in_table_units(setup.training().T))
+    np.testing.assert_allclose(shown["ends"], (low, high))
 
 
 @given(st.lists(st.sampled_from(["a", "b", "c"]), min_size=2, max_size=30))

@@ -13,7 +13,7 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import EngFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from fastbp.reporting.phrases import evenly, plain
@@ -307,6 +307,7 @@ def answers(
     ax: Axes,
     outcome: str,
     title: str | None = None,
+    ends: tuple[float, float] = (0.0, 1.0),
 ) -> Axes:
     """Draw the outputs of a network: a dot for each output of each row, and a line at its target.
 
@@ -322,6 +323,8 @@ def answers(
         The outcome that gives the dots their colour.
     title : str, optional
         Instead of one with the number of outputs.
+    ends : (float, float)
+        The smallest and the largest output that there can be.
     """
     x = np.arange(outputs.size)
     rows, units = T.shape if T is not None else (outputs.size, 1)
@@ -338,8 +341,11 @@ def answers(
         ax.axvline(edge - 0.5, color="#bbbbbb", linewidth=0.5, zorder=0, clip_on=False)
     shown = evenly(rows, 4)  # more are hard to read, and each takes its time
     ax.set_xticks(shown * units + (units - 1) / 2, [str(row) for row in shown], fontsize=7.5)
-    ax.set_yticks([0, 0.5, 1], ["0", "½", "1"], fontsize=7.5)
-    ax.set(xlim=(-0.6, outputs.size - 0.4), ylim=(-0.06, 1.06))
+    (low, high), margin = ends, 0.06 * (ends[1] - ends[0])
+    ticks = [low, (low + high) / 2, high]
+    usual = ends == (0.0, 1.0)
+    ax.set_yticks(ticks, ["0", "½", "1"] if usual else map(_short, ticks), fontsize=6 + 1.5 * usual)
+    ax.set(xlim=(-0.6, outputs.size - 0.4), ylim=(low - margin, high + margin))
     ax.set_xlabel("row", fontsize=8, labelpad=1)
     ax.set_title(
         f"{plural(outputs.size, 'output')}: {outcome}" if title is None else title,
@@ -352,9 +358,16 @@ def answers(
     return ax
 
 
+def _short(value: float) -> str:
+    """A number in three digits and perhaps a letter, such as 0.5, 98, 1.25k or 30M."""
+    return str(EngFormatter(sep="")(float(f"{value:.3g}")))
+
+
 @styled
 def answers_sheet(
-    runs: Sequence[tuple[NDArray[np.floating[Any]], NDArray[np.float64] | None, str]],
+    runs: Sequence[
+        tuple[NDArray[np.floating[Any]], NDArray[np.float64] | None, str, tuple[float, float]]
+    ],
     names: Sequence[str],
     title: str,
 ) -> tuple[Figure, list[Box]]:
@@ -362,8 +375,9 @@ def answers_sheet(
 
     Parameters
     ----------
-    runs : sequence of (array, array or None, str)
-        Outputs, targets and outcome of each network, as `answers` takes them, sorted by outcome.
+    runs : sequence of (array, array or None, str, (float, float))
+        Outputs, targets, outcome and ends of each network, as `answers` takes them, sorted by
+        outcome.
     names : sequence of str
         A name for each network.
     title : str
@@ -377,7 +391,7 @@ def answers_sheet(
         The part of the sheet with the axes and labels of each network, without its name.
     """
     places: list[int] = []
-    for _, same in groupby(outcome for _, _, outcome in runs):
+    for _, same in groupby(run[2] for run in runs):
         start = -(-(places[-1] + 1) // _COLUMNS) * _COLUMNS if places else 0
         places += range(start, start + len(list(same)))
     panels = -(-(places[-1] + 1) // _COLUMNS) * _COLUMNS
@@ -386,11 +400,11 @@ def answers_sheet(
         axes.pop(i).remove()
     width, height = figure.get_figwidth(), figure.get_figheight()
     boxes = []
-    for ax, (outputs, T, outcome), name in zip(axes, runs, names, strict=True):
-        answers(outputs, T, ax, outcome, "")
+    for ax, (outputs, T, outcome, ends), name in zip(axes, runs, names, strict=True):
+        answers(outputs, T, ax, outcome, "", ends)
         x, y, x1, y1 = ax.get_position().extents
         figure.text(x, y1 + 0.09 / height, name, fontsize=7.5, va="bottom", ha="left")
-        left, top = x * width - 0.27, (1 - y1) * height - 0.06
+        left, top = x * width - 0.33, (1 - y1) * height - 0.06
         right, bottom = x1 * width + 0.06, (1 - y) * height + 0.36
         boxes.append((72 * left, 72 * top, 72 * (right - left), 72 * (bottom - top)))
     return headed(figure, title), boxes
