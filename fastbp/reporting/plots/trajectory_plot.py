@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from fastbp.reporting.phrases import evenly, plain
+from fastbp.reporting.phrases import evenly, losses, plain
 from fastbp.reporting.plots.style import bare, clipped, headed, legend, log_ticks, sheet, styled
 from fastbp.schema.outcomes import STACKED, Outcome
 from fastbp.schema.text import plural
@@ -83,7 +83,8 @@ def trajectory(
     outcome_strip(evaluations, figure.add_subplot(grid[0, 0], sharex=outputs), converged_at)
     panels = [figure.add_subplot(grid[i, 1], sharex=outputs) for i in range(1, 5)]
     for ax, (names, label, log) in zip(panels, _PANELS, strict=True):
-        measure_curves(evaluations, names, ax, label, log)
+        shown = losses(evaluations) if label == "loss" else names
+        measure_curves(evaluations, shown, ax, label, log)
     outputs.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     outputs.xaxis.set_major_formatter("{x:,.0f}")
     for ax in (outputs, *panels):
@@ -178,7 +179,9 @@ def output_curves(evaluations: pd.DataFrame, T: NDArray[np.float64], ax: Axes) -
         ax.plot([], [], color=colour, linewidth=1.6, label=f"target {value:.3g}")
     some = "" if len(lines) == T.size else f"{plain(len(lines))} of "
     label = f"{some}{plain(T.size)} output{'s'[: T.size != 1]} over {plain(len(T))} rows"
-    low, high = min(low, 0.0), max(high, 1.0)
+    usual = low >= 0 and high <= 1
+    low = min(low, 0.0 if usual else float(np.nanmin(outputs)))
+    high = max(high, 1.0 if usual else float(np.nanmax(outputs)))
     margin = 0.03 * (high - low)
     ax.set(ylim=(low - margin, high + margin), ylabel=label)
     legend(
@@ -214,7 +217,8 @@ def measure_curves(
         values = np.where(values > 0, values, np.nan)
     style: Any = {"linewidth": 1.3, **_marked(shown)}
     for column, (name, curve) in enumerate(zip(names, _CURVES, strict=False)):
-        ax.plot(shown["updates"], values[:, column], **curve, **style, label=name)
+        words = name.replace("test_", "held-out ")
+        ax.plot(shown["updates"], values[:, column], **curve, **style, label=words)
     if logarithmic:
         ax.set_yscale("log")
         log_ticks(ax.yaxis, (1, 3) if positive.max() < 1000 * positive.min() else (1,))
