@@ -20,7 +20,7 @@ from fastbp.config.choice_syntax import (
 )
 from fastbp.config.setup_data import SetupData
 from fastbp.problems import targets as targets_module
-from fastbp.problems.problem import ProblemData
+from fastbp.problems.problem import ProblemData, prepare
 from fastbp.problems.targets import Mistake
 from fastbp.schema.errors import SweepError
 from fastbp.schema.keys import (
@@ -116,6 +116,13 @@ class Setup(SetupData):
         """Copy the setup with other values for some keys, which are not checked."""
         present = {each.name: getattr(self, each.name) for each in fields(self)}
         return self.unchecked(present | values)
+
+    def for_seed(self, seed: int) -> Self:
+        """The setup whose data are those of the run of this seed: with its split of the rows."""
+        if self.test_split == "fixed":
+            return self
+        file = prepare(self.source, self._preparation(seed))
+        return self.replaced(file=file, test_split="fixed", success=self.resolved_success)
 
     def with_columns(self, changes: Mapping[str, Any]) -> Self:
         """Copy the setup with other values in columns of the table of runs. Raises SweepError."""

@@ -37,6 +37,7 @@ class SetupData:
     targets: tuple[str, ...] | None
     target_kind: Literal["auto", "classes", "quantity"]
     test: float
+    test_split: Literal["fixed", "seed"]
     scale_inputs: Literal["none", "standard", "minmax"]
     scale_targets: Literal["none", "minmax"]
     target_margin: float
@@ -73,7 +74,12 @@ class SetupData:
     @property
     def data_key(self) -> tuple[ProblemData, Preparation]:
         """What the data depend on: the arguments of `prepared`."""
-        return self.source, Preparation(*(getattr(self, key) for key in Preparation._fields))
+        return self.source, Preparation() if self.test_split == "seed" else self._preparation()
+
+    def _preparation(self, split: int | None = None) -> Preparation:
+        """What is done to the problem; `split`: the seed of the run whose rows are held out."""
+        keys = (self.test, self.scale_inputs, self.scale_targets, self.target_margin)
+        return Preparation(*keys, split)
 
     def prepared(self) -> ProblemData:
         """The problem as it is trained, and as a store keeps it in `problems/DIGEST.npz`."""
@@ -83,7 +89,8 @@ class SetupData:
         """Inputs and targets of all rows: scaled, and with the target margin.
 
         The first `rows` rows are trained on, the others are held out. The arrays are shared between
-        calls and read-only.
+        calls and read-only. With `test_split = "seed"` they are those of the problem; `for_seed`
+        makes a setup with the data of a run.
         """
         return self.prepared().values
 

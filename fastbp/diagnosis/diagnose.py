@@ -182,6 +182,8 @@ def diagnose(
         If there is not enough time for even a few runs.
     """
     began = time.perf_counter() if began is None else began
+    if setup.test_split == "seed":
+        raise SweepError([f"test_split: {refusal(setup.test_split, 'fixed in a diagnosis')}"])
     why = impossible(setup)
     tried = changes(setup)
     if why:

@@ -2,14 +2,15 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.config.setup import Setup
 from fastbp.engine.lane_group import LaneGroup, Layers, after_last_epoch
-from fastbp.engine.rows import Rows, empty_rows, kept_outputs
-from fastbp.engine.tasks import Task, task
+from fastbp.engine.rows import Rows, empty_rows, joined, kept_outputs
+from fastbp.engine.tasks import Task, layout, task
 from fastbp.kernels.training import Lanes, Runs, runs_of
 from fastbp.schema.keys import MAX_EPOCHS
 
@@ -122,6 +123,19 @@ def train_at_once(
         The measures of the runs of each setup.
     """
     check_denormals()
+    if setups[0].test_split == "seed":
+        one = partial(
+            train_at_once,
+            count=1,
+            lanes=layout(setups[0])[1],
+            stopped=stopped,
+            slice_seconds=slice_seconds,
+            orders=orders,
+            layers=layers,
+        )
+        seeds = range(start, start + count)
+        each = [one([setup.for_seed(seed) for setup in setups], seed) for seed in seeds]
+        return [joined(parts) for parts in zip(*each, strict=True)]
     budgets = {setup.budget: setup for setup in setups}
     *shorter, work = (task(setup, lanes) for _, setup in sorted(budgets.items()))
     rows = {budget: empty_rows(count, kept_outputs(setups[0])) for budget in budgets}

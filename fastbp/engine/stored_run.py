@@ -181,7 +181,7 @@ def differences(run: StoredRun, trajectory: Trajectory | None) -> list[str]:
             del ends["outputs"]
         else:
             outputs = np.array(again["outputs"], np.float32).reshape(-1, run.setup.sizes[-1])
-            again["outputs"] = run.setup.in_table_units(outputs).ravel().tolist()
+            again["outputs"] = run.setup.for_seed(run.seed).in_table_units(outputs).ravel().tolist()
         lines += _different(
             "trained again", {name: again[name] for name in ends}, "at its evaluations", ends
         )
@@ -267,14 +267,14 @@ def weights_file(trajectory: Trajectory) -> bytes:
         for stem, layers in (("", trajectory.final), ("initial_", trajectory.initial))
         for name, values in lane_group.by_name(layers, setup.bias).items()
     }
-    X, T = setup.data()
-    rates = tasks.task(setup).config.rates
+    work = tasks.task_of_run(setup, trajectory.seed)
+    (X, T), rates = work.setup.data(), work.config.rates
     epochs = np.arange(int(trajectory.evaluations["epoch"].iloc[-1]))
     return npz(
         rows=trajectory.rows,
         X=X,
         T=T,
-        units=np.array(setup.prepared().meaning.units),
+        units=np.array(work.setup.prepared().meaning.units),
         test_rows=setup.test_rows,
         lr=rates[np.minimum(epochs, len(rates) - 1)],
         setup=setup.identity(),

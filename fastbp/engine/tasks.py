@@ -223,7 +223,15 @@ def layout(setup: Setup) -> tuple[Network, int]:
         alternates=chosen == "online",
         weighted=setup.class_weight != "none",
     )
-    return net, suggested_lanes(net, np.dtype(setup.dtype))
+    dtype = np.dtype(setup.dtype)
+    # Runs that share no rows are trained one at a time: in the fewest lanes, all with this run.
+    alone = setup.test_split == "seed"
+    return net, lanes_in_vector(dtype) if alone else suggested_lanes(net, dtype)
+
+
+def task_of_run(setup: Setup, seed: int) -> Task:
+    """Prepare a setup for the kernels, with the rows that the run of a seed is trained on."""
+    return task(setup.for_seed(seed), layout(setup)[1])
 
 
 def suggested_lanes(net: Network, dtype: np.dtype[Any]) -> int:

@@ -243,9 +243,13 @@ class ReportData:
 
 
 def _problem(store: Path, one: SetupCounts) -> StoredProblem | None:
-    """Read the rows that a setup is trained on; None if the store does not have them."""
+    """Read the rows that a setup is trained on; None if the store does not have them.
+
+    It has only the whole problem if each seed is trained on other rows.
+    """
     file = store / "problems" / f"{one.problem}.npz"
-    if not re.fullmatch("[0-9a-f]{64}", one.problem) or not file.is_file():
+    known = re.fullmatch("[0-9a-f]{64}", one.problem) and one.keys.get("test_split") != "seed"
+    if not known or not file.is_file():
         return None
     with suppress(Exception):  # a damaged file is reported by `fastbp verify`
         arrays = read_arrays(file.read_bytes(), ("X", "T"), ("meaning",))

@@ -119,6 +119,14 @@ KEYS: dict[str, Key] = {
             since=2,
         ),
         Key(
+            "test_split",
+            Literal["fixed", "seed"],
+            "fixed",
+            "word",
+            "whether all seeds have the same rows held out, or each seed others",
+            since=3,
+        ),
+        Key(
             "scale_inputs",
             Literal["none", "standard", "minmax"],
             "none",

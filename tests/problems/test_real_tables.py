@@ -18,6 +18,7 @@ import fastbp
 from fastbp.analysis.counts import count_runs
 from fastbp.config.setup import Setup
 from fastbp.config.sweep import Sweep
+from fastbp.engine import block, stored_run
 from fastbp.problems import samples
 from fastbp.problems.problem import Group
 from fastbp.problems.split import arranged, held_out
@@ -25,6 +26,7 @@ from fastbp.reporting.report_data import ReportData
 from fastbp.reporting.sections.examples_section import examples
 from fastbp.schema.errors import SweepError
 from fastbp.schema.text import percent
+from fastbp.store.store import Store
 
 
 @pytest.fixture(autouse=True)
@@ -135,6 +137,11 @@ def test_columns_that_are_one_hot_are_one_target(T: Any, kind: str, groups: Any)
         ((1,), {"test": 0.5}, "test: given 0.5, allowed: 0, as file:d.csv has only one row"),
         (
             (1, 0),
+            {"test_split": "seed"},
+            "test_split: given 'seed', allowed: fixed, or with held-out rows: test > 0",
+        ),
+        (
+            (1, 0),
             {"problem": "xor", "targets": None, "target_kind": "classes"},
             "target_kind: given 'classes', allowed: only with problem = 'file:PATH'",
         ),
@@ -241,6 +248,23 @@ def test_held_out_rows_change_no_run() -> None:
     np.testing.assert_allclose(shown["outputs"], answers, rtol=1e-6)  # a page shows the same
     np.testing.assert_allclose(shown["targets"], setup.in_table_units(setup.training().T))
     np.testing.assert_allclose(shown["ends"], (low, high))
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("keys", [{}, {"batch": 2, "stop": "converged"}, {"dtype": "float32"}])
+def test_each_seed_may_have_a_split_of_its_own(here: Path, keys: dict[str, Any]) -> None:
+    keys = {"updates": 23, "lr": 2, "success": "r2:0.5"} | keys
+    setup = table(*PRICES, **SCALED | keys, test_split="seed")
+    rows, own = block.train(setup, 0, 7), [setup.for_seed(seed) for seed in range(7)]
+    assert len({each.held_out().X.tobytes() for each in own}) > 2
+    for seed, each in enumerate(own):  # the same as of these rows alone
+        alone = block.train(Setup.from_arrays(*each.training(), **keys), seed, 1)
+        for mine, theirs in zip(rows[:4], alone[:4], strict=True):
+            np.testing.assert_array_equal(mine[..., [seed]], theirs)
+        np.testing.assert_array_equal(rows.outputs[seed], alone.outputs[0])
+    fastbp.run(Sweep(seeds=7, setup=setup.settings()), "store")
+    run = stored_run.find(Store(Path("store")), setup.identity(), "3", held=True)
+    assert stored_run.differences(run, fastbp.retrain(run.setup, 3)) == []
 
 
 @given(st.lists(st.sampled_from(["a", "b", "c"]), min_size=2, max_size=30))
