@@ -182,8 +182,6 @@ def diagnose(
         If there is not enough time for even a few runs.
     """
     began = time.perf_counter() if began is None else began
-    if setup.test_split == "seed":
-        raise SweepError([f"test_split: {refusal(setup.test_split, 'fixed in a diagnosis')}"])
     why = impossible(setup)
     tried = changes(setup)
     if why:
@@ -301,6 +299,8 @@ def _compiled(
     kept for training. Returns the changes that can be trained, the names of the others, and the
     seconds by which compiling exceeded its limit.
     """
+    if setup.test_split == "seed":
+        raise SweepError([f"test_split: {refusal(setup.test_split, 'fixed in a diagnosis')}"])
     longest, allowed = 0.0, max(0.0, seconds - LEFT)
     known, ready, late = set(), [], []
     for change in (Change("", "", {}), *tried):

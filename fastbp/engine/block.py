@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,18 +124,8 @@ def train_at_once(
     """
     check_denormals()
     if setups[0].test_split == "seed":
-        one = partial(
-            train_at_once,
-            count=1,
-            lanes=layout(setups[0])[1],
-            stopped=stopped,
-            slice_seconds=slice_seconds,
-            orders=orders,
-            layers=layers,
-        )
-        seeds = range(start, start + count)
-        each = [one([setup.for_seed(seed) for setup in setups], seed) for seed in seeds]
-        return [joined(parts) for parts in zip(*each, strict=True)]
+        how = {"stopped": stopped, "slice_seconds": slice_seconds, "layers": layers}
+        return _one_by_one(setups, range(start, start + count), orders=orders, **how)
     budgets = {setup.budget: setup for setup in setups}
     *shorter, work = (task(setup, lanes) for _, setup in sorted(budgets.items()))
     rows = {budget: empty_rows(count, kept_outputs(setups[0])) for budget in budgets}
@@ -150,6 +140,16 @@ def train_at_once(
             group.start((start + runs).astype(np.uint64))
             _train_group(group, shorter, runs, rows, pace)
     return [rows[setup.budget] for setup in setups]
+
+
+def _one_by_one(setups: Sequence[Setup], seeds: range, **how: Any) -> list[Rows]:
+    """Train the run of each seed by itself, on its own rows; `how` is as in `train_at_once`."""
+    lanes = layout(setups[0])[1]
+    each = [
+        train_at_once([setup.for_seed(seed) for setup in setups], seed, 1, lanes=lanes, **how)
+        for seed in seeds
+    ]
+    return [joined(parts) for parts in zip(*each, strict=True)]
 
 
 def _train_group(
