@@ -224,9 +224,9 @@ def layout(setup: Setup) -> tuple[Network, int]:
         weighted=setup.class_weight != "none",
     )
     dtype = np.dtype(setup.dtype)
-    # Runs that share no rows are trained one at a time: in the fewest lanes, all with this run.
-    alone = setup.test_split == "seed"
-    return net, lanes_in_vector(dtype) if alone else suggested_lanes(net, dtype)
+    if setup.test_split == "seed":  # one run at a time, in as few lanes as there can be
+        return net, lanes_in_vector(dtype)
+    return net, suggested_lanes(net, dtype)
 
 
 def task_of_run(setup: Setup, seed: int) -> Task:

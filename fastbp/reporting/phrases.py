@@ -291,8 +291,7 @@ def trajectory(evaluations: pd.DataFrame, converged_at: int | None = None) -> st
 
 def losses(evaluations: pd.DataFrame) -> list[str]:
     """The columns with losses: of the training rows, and of held-out rows if there are any."""
-    held_out = evaluations.get("test_loss", pd.Series()).notna().any()
-    return ["loss", *["test_loss"] * bool(held_out)]
+    return ["loss", *["test_loss"] * bool(evaluations.get("test_loss", pd.Series()).notna().any())]
 
 
 def answers(
