@@ -72,8 +72,9 @@ def _show(
     keys = ", ".join(
         f"{key} {phrases.plain(value)}" for key, value in stored_run.keys(trajectory.setup).items()
     )
-    X, T = trajectory.setup.training()
-    T = trajectory.setup.in_table_units(T)
+    own = trajectory.setup.for_seed(trajectory.seed)
+    X, T = own.training()
+    T = own.in_table_units(T)
     files: dict[Path, bytes] = {}
     if not check:
         parts = [

@@ -53,6 +53,8 @@ def find(setup: Setup, any_range: bool = False) -> Iterator[Mistake]:
             yield _refused(setup, key, "only with problem = 'file:PATH'")
     if setup.test and not setup.test_rows:
         yield _refused(setup, "test", f"0, as {plain(setup.problem_name)} has only one row")
+    if setup.test_split != "fixed" and not setup.test_rows:
+        yield _refused(setup, "test_split", "fixed, or with held-out rows: test > 0")
     if setup.class_weight != "none" and not setup.groups:
         yield _refused(setup, "class_weight", "none, as no target is classes")
     if not any_range:

@@ -22,7 +22,7 @@ from fastbp.config.choice_syntax import (
 )
 from fastbp.config.setup_data import SetupData
 from fastbp.problems import targets as targets_module
-from fastbp.problems.problem import ProblemData
+from fastbp.problems.problem import ProblemData, prepare
 from fastbp.problems.targets import Mistake
 from fastbp.schema.errors import SweepError
 from fastbp.schema.keys import (
@@ -121,6 +121,13 @@ class Setup(SetupData):
         present = {each.name: getattr(self, each.name) for each in fields(self)}
         return self.unchecked(present | values)
 
+    def for_seed(self, seed: int) -> Self:
+        """The setup whose data are those of the run of this seed: with its split of the rows."""
+        if self.test_split == "fixed":
+            return self
+        file = prepare(self.source, self._preparation(seed))
+        return self.replaced(file=file, test_split="fixed", success=self.resolved_success)
+
     def with_columns(self, changes: Mapping[str, Any]) -> Self:
         """Copy the setup with other values in columns of the table of runs. Raises SweepError."""
         return self.from_columns({**self.columns(), **changes}, self.file)
@@ -158,14 +165,16 @@ class Setup(SetupData):
         """The criterion of success: `success`, or the default for the problem.
 
         The default is `rows` for a built-in problem and for a truth table: its inputs are 0 and 1,
-        and no two rows have the same. For other tables the default is `accuracy:0.95` for labels
-        and `r2:0.9` for quantities.
+        and no two rows have the same. For other tables the default is `r2:0.9` for quantities, and
+        for labels `accuracy:0.95` or, if more, halfway between 1 and the accuracy of always giving
+        the commonest answer.
         """
         if self.success is not None:
             return self.success
         if not self.file or self.file.is_truth_table:
             return "rows"
-        return "accuracy:0.95" if self.groups else "r2:0.9"
+        wrong = min(0.05, float(f"{(1 - self.file.majority) / 2:.2g}"))
+        return f"accuracy:{1 - wrong:g}" if self.groups else "r2:0.9"
 
     @property
     def activations(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from fastbp.problems import data_notes, problem as problem_module
 from fastbp.problems.data_notes import DataNote
 from fastbp.problems.problem import Names, Preparation, Problem, ProblemData, built_in, prepared
 from fastbp.problems.split import held_out
+from fastbp.store.npz import in_units
 
 
 @lru_cache(maxsize=64)
@@ -36,6 +37,7 @@ class SetupData:
     targets: tuple[str, ...] | None
     target_kind: Literal["auto", "classes", "quantity"]
     test: float
+    test_split: Literal["fixed", "seed"]
     scale_inputs: Literal["none", "standard", "minmax"]
     scale_targets: Literal["none", "minmax"]
     target_margin: float
@@ -95,7 +97,18 @@ class SetupData:
     @property
     def data_key(self) -> tuple[ProblemData, Preparation]:
         """What the data depend on: the arguments of `prepared`."""
-        return self.source, Preparation(*(getattr(self, key) for key in Preparation._fields))
+        return self.source, Preparation() if self.test_split == "seed" else self._preparation()
+
+    def _preparation(self, split: int | None = None) -> Preparation:
+        """What is done to the problem; `split`: the seed of the run whose rows are held out."""
+        return Preparation(
+            self.test,
+            self.scale_inputs,
+            self.scale_targets,
+            self.target_margin,
+            self.label_low,
+            split,
+        )
 
     def prepared(self) -> ProblemData:
         """The problem as it is trained, and as a store keeps it in `problems/DIGEST.npz`."""
@@ -105,7 +118,8 @@ class SetupData:
         """Inputs and targets of all rows: scaled, and with the target margin.
 
         The first `rows` rows are trained on, the others are held out. The arrays are shared between
-        calls and read-only.
+        calls and read-only. With `test_split = "seed"` they are those of the problem; `for_seed`
+        makes a setup with the data of a run.
         """
         return self.prepared().values
 
@@ -133,12 +147,7 @@ class SetupData:
 
     def in_table_units(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """Convert targets or outputs [row, output] to the units of the table, in their dtype."""
-        units = self.prepared().meaning.units
-        if not units:
-            return outputs
-        a, b = np.array(units).T
-        converted: NDArray[Any] = (a + b * outputs).astype(outputs.dtype)
-        return converted
+        return in_units(outputs, self.prepared().meaning.units)
 
     def data_notes(self) -> list[DataNote]:
         """What is remarkable about the data, and what was done to them."""

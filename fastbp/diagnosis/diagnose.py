@@ -34,6 +34,7 @@ from fastbp.engine.compile_ahead import warm_up
 from fastbp.engine.plan import seconds_per_run
 from fastbp.engine.tasks import kernel_key
 from fastbp.problems.data_notes import DataNote
+from fastbp.problems.samples import fixed_arrays
 from fastbp.schema.errors import SweepError
 from fastbp.schema.outcomes import OUTCOMES
 from fastbp.schema.text import plural, refusal
@@ -94,9 +95,11 @@ class Diagnosis(NamedTuple):
     beyond : float
         Seconds by which compiling exceeded the time allowed for it.
     notes : tuple of str
-        Notes about defaults that were chosen, such as the number of epochs.
+        Notes about rows that were left out, and about defaults, such as the number of epochs.
     impossible : str
         Why no setup can learn the data; empty if nothing shows that.
+    symmetric : bool
+        Whether the user's own initial weights have hidden units that stay equal.
     """
 
     setup: Setup
@@ -120,6 +123,7 @@ class Diagnosis(NamedTuple):
     beyond: float
     notes: tuple[str, ...] = ()
     impossible: str = ""
+    symmetric: bool = False
 
     def __repr__(self) -> str:
         """The report: notes, the verdict, the table of changes, and what to do next."""
@@ -222,7 +226,7 @@ def _tried(experiment: Experiment, uncompiled: list[str], advice: Sequence[Chang
         base=base,
         outcomes={str(name): int((base.codes == i).sum()) for i, name in enumerate(OUTCOMES)},
         data=setup.data_notes(),
-        majority=majority(setup),
+        majority=setup.prepared().majority,
         symptoms=of_runs(setup, base, inspected, slower),
         table=table,
         pairs=pairs,
@@ -249,13 +253,6 @@ def _larger_changes(experiment: Experiment, left_out: list[str]) -> list[ChangeE
     experiment.groups.update((each.name, (each,)) for each in more[: len(rows)])
     left_out += [change.name for change in more[len(rows) :]]
     return rows
-
-
-def majority(setup: Setup) -> float:
-    """The score of a network that gives every row the best constant answer: its accuracy, or R²."""
-    labels = setup.prepared().labels[: setup.rows]
-    counts = np.unique(labels, axis=0, return_counts=True)[1]
-    return float(counts.max() / len(labels)) if setup.groups else 0.0
 
 
 def usual_epochs(setup: Setup) -> int:
@@ -302,6 +299,8 @@ def _compiled(
     kept for training. Returns the changes that can be trained, the names of the others, and the
     seconds by which compiling exceeded its limit.
     """
+    if setup.test_split == "seed":
+        raise SweepError([f"test_split: {refusal(setup.test_split, 'fixed in a diagnosis')}"])
     longest, allowed = 0.0, max(0.0, seconds - LEFT)
     known, ready, late = set(), [], []
     for change in (Change("", "", {}), *tried):
@@ -328,7 +327,8 @@ def explain(X: Any, T: Any, *, seeds: int = 2000, seconds: float = 60.0, **setup
     Parameters
     ----------
     X : array_like [row, input]
-        Inputs.
+        Inputs. Rows with missing values (NaN) in X or T are left out, and of more than 2,048 rows
+        1,024 are drawn at random; a note says so.
     T : array_like [row, output] or [row]
         Targets, classes or quantities as `target_kind` says.
     seeds : int
@@ -357,10 +357,10 @@ def explain(X: Any, T: Any, *, seeds: int = 2000, seconds: float = 60.0, **setup
         lines.append(f"seconds: {refusal(seconds, 'a number above 0')}")
     if lines:
         raise SweepError(lines)
-    notes: tuple[str, ...] = ()
+    X, T, notes = fixed_arrays(X, T)
     if setup.get("updates") is None and setup.get("epochs") is None:
         one = Setup.from_arrays(X, T, any_range=True, **setup | {"epochs": 1})
         setup["epochs"] = usual_epochs(one)
-        notes = (f"no budget was given, so each run has {plural(setup['epochs'], 'epoch')}",)
+        notes.append(f"no budget was given, so each run has {plural(setup['epochs'], 'epoch')}")
     diagnosed = diagnose(Setup.from_arrays(X, T, any_range=True, **setup), seeds, seconds)
-    return diagnosed._replace(notes=notes)
+    return diagnosed._replace(notes=tuple(notes))

@@ -113,6 +113,11 @@ class Placement(NamedTuple):
         """Whether the median run of the user's weights converges."""
         return bool(np.isfinite(np.median(_updates(self.custom))))
 
+    @property
+    def symmetric(self) -> bool:
+        """Whether units that stay equal may be why the median run does not converge."""
+        return bool(self.alike) and not self.converges
+
 
 def place(
     setup: Setup,
@@ -181,18 +186,20 @@ def sentences(placement: Placement, fixed: MeasuredRuns | None = None) -> list[s
     never = "in most orders yours never converge" if fresh.converged().any() else "none converge"
     ends = f"{placement.loss_percentile:.0f}% of fresh networks end with a smaller loss, and "
     ends += fewer if placement.converges else never
-    if not placement.alike:
-        now = fixed and f"with the fix below, {percent(fixed.converged().mean())} do from yours."
-        return [first, f"{ends}: {_luck(placement)}.", *([now] if now else [])]
-    layer, units, total = placement.alike[0]
-    same = f"{'all ' * (units == total)}{units} units of hidden layer {layer + 1}"
-    return [
-        f"yours must go: {same} start with the same incoming and outgoing weights. They always "
-        "get the same updates and stay equal, in every order. Draw initial weights at random, as "
-        "all seeds here do.",
-        first,
-        f"{ends}.",
-    ]
+    lines = [first, f"{ends}{'' if placement.symmetric else f': {_luck(placement)}'}."]
+    if placement.alike:
+        layer, units, total = placement.alike[0]
+        same = f"{'all ' * (units == total)}{units} units of hidden layer {layer + 1}"
+        must = "yours must go: " * placement.symmetric
+        random = ". Draw initial weights at random, as all seeds here do."
+        lines.insert(
+            0,
+            f"{must}{same} start with the same incoming and outgoing weights. They always get the "
+            f"same updates and stay equal, in every order{random if must else '.'}",
+        )
+    elif fixed:
+        lines.append(f"with the fix below, {percent(fixed.converged().mean())} do from yours.")
+    return lines
 
 
 def _luck(placement: Placement) -> str:
@@ -215,6 +222,10 @@ def as_json(placement: Placement) -> dict[str, Any]:
         "fresh_converged": int(placement.fresh.converged().sum()),
         "loss_percentile": placement.loss_percentile,
         "updates_percentile": placement.updates_percentile,
+        "alike": [
+            {"layer": layer + 1, "units": units, "of": total}
+            for layer, units, total in placement.alike
+        ],
     }
 
 

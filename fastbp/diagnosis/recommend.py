@@ -41,7 +41,7 @@ FEW, FEWEST = 504, 168
 """Seeds of each combination after the pairs of best changes: if some change alone fixes the setup,
 and if none does, so that all pairs are tried."""
 
-ABOUT = 0.02
+ABOUT = 0.03
 """Convergence rates that differ by less than this count as about equal."""
 
 CHEAP = 5
@@ -236,20 +236,22 @@ def _tried(
 def recommended(
     experiment: Experiment, table: pd.DataFrame, pairs: pd.DataFrame
 ) -> Recommendation | None:
-    """Choose the fewest, then cheapest, changes whose level is `GOOD` or about the best.
+    """Choose the fewest, then cheapest, changes whose level is about `GOOD` or about the best.
 
     Where success is not that every row is right, they must also score about as well as the best.
-    They are checked on fresh seeds. None if nothing fixes the setup.
+    The first change in the table is preferred to other single ones, so that the cause it points to
+    is the one that is fixed. They are checked on fresh seeds. None if nothing fixes the setup.
     """
     options = pd.concat([each for each in (table, pairs) if len(each)], ignore_index=True)
     options = options[options["fixes"].astype(bool)]
     if options.empty:
         return None
     level, score = options["level"], options[score_of(experiment.setup)]
-    good = level >= min(GOOD, level.max() - ABOUT)
+    good = level >= min(GOOD, level.max()) - ABOUT
     if experiment.setup.resolved_success != "rows":
         good &= ~(score < score[good].max() - SCORES_ALIKE)
-    cheapest = options[good].sort_values("multiply_adds", kind="stable")["change"]
+    options = options[good].assign(other=options["change"] != table["change"].iloc[0])
+    cheapest = options.sort_values(["other", "multiply_adds"], kind="stable")["change"]
     changes = min((experiment.groups[name] for name in cheapest), key=len)
     setup = changed(experiment.setup, *changes)
     experiment.tick("checking on fresh seeds")

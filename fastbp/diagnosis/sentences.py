@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from fastbp.analysis.statistics.proportions import wilson
+from fastbp.diagnosis.candidates import Change
 from fastbp.diagnosis.effects import score_of
 from fastbp.diagnosis.recommend import Recommendation
 from fastbp.diagnosis.trials import CONTROL
@@ -68,7 +69,7 @@ def labelled(diagnosis: Diagnosis) -> list[Line]:
 
 def _answer(diagnosis: Diagnosis) -> Iterator[Line]:
     """Say what is wrong and what fixes it."""
-    if diagnosis.converged == 1:
+    if diagnosis.converged == 1 or (diagnosis.symmetric and _is_sound(diagnosis)):
         return
     if _is_sound(diagnosis):
         yield "Fix", "another seed: this setup seldom fails."
@@ -88,8 +89,12 @@ def _now(diagnosis: Diagnosis) -> Iterator[str]:
     constant = int(diagnosis.base.constant().sum())
     same = f"; {percent(constant / n)} give the same answer for every row" * (constant > 0)
     rare = "" if converged == n else " or a rare seed"
+    own = "it is your weights, whose hidden units stay equal. From random weights, "
+    own *= diagnosis.symmetric
     blames = (
         (high - low > VAGUE, "too few seeds to say whether yours is to blame"),
+        (own and low >= COMMON, "the setup is not to blame"),
+        (own, "your weights are not all that is wrong"),
         (low >= SOUND, f"where yours does not converge, it is your code{rare}"),
         (low >= COMMON, "it is your seed"),
         (low >= MOST and converged == n, "the setup looks sound, but more seeds must say so"),
@@ -98,7 +103,7 @@ def _now(diagnosis: Diagnosis) -> Iterator[str]:
     )
     blame = next(text for applies, text in blames if applies)
     interval = f"95% CI of the convergence rate: {percent(low)} to {percent(high)}"
-    yield f"{some if converged < n else everything} ({interval}{same}): {blame}."
+    yield f"{own}{some if converged < n else everything} ({interval}{same}): {blame}."
     if diagnosis.setup.resolved_success != "rows" or diagnosis.measure in SCORE_NAMES:
         name = score_of(diagnosis.setup)
         score = score_text(diagnosis.base.median(name))
@@ -110,16 +115,19 @@ def _now(diagnosis: Diagnosis) -> Iterator[str]:
 
 
 def _wrong(diagnosis: Diagnosis) -> str:
-    first, best = _fixing(diagnosis)[0], diagnosis.recommended
-    cause, does = first["cause"], "fixes it"
-    if first["level"] <= 0.5 or diagnosis.measure != "success":
-        does = "helps most"
-        if best and len(best.changes) > 1:
-            cause = and_([each.cause for each in best.changes])  # more than one thing is wrong
+    """Say what is wrong, as the changes that fix it show, and what the first of them does alone."""
+    fixing, changes = _fixing(diagnosis), _best(diagnosis)
+    row = next((row for row in fixing if row["change"] == changes[0].name), None)
+    enough = row is not None and row["level"] > 0.5 and diagnosis.measure == "success"
+    # If one change is not enough, more than one thing is wrong.
+    cause = and_([each.cause for each in changes[: 1 if enough else None]])
+    if row is None:
+        return f"{cause}."
+    does = "fixes it" if enough else "helps most" if row is fixing[0] else "helps"
     return (
-        f"{cause}. {_capital(first['change'])} {does}: {_does(diagnosis, first)} "
-        f"({_moved(diagnosis, first)}, 95% CI {_moved(diagnosis, first, '_low')} to "
-        f"{_moved(diagnosis, first, '_high')}), {cost_text(first['multiply_adds'])}."
+        f"{cause}. {_capital(row['change'])} {does}: {_does(diagnosis, row)} "
+        f"({_moved(diagnosis, row)}, 95% CI {_moved(diagnosis, row, '_low')} to "
+        f"{_moved(diagnosis, row, '_high')}), {cost_text(row['multiply_adds'])}."
     )
 
 
@@ -161,15 +169,16 @@ def _nothing_fixes(diagnosis: Diagnosis) -> str:
 def _others(diagnosis: Diagnosis) -> Iterator[Line]:
     """Say which other changes help, and which make no difference."""
     if diagnosis.converged == 1:
-        yield "Also", "nothing needs fixing."
+        yield "Also", f"nothing {'else ' * diagnosis.symmetric}needs fixing."
         return
     fixing = _fixing(diagnosis)
     good = [row for row in fixing if row["difference"] > fixing[0]["difference"] / 2]
-    texts = [_effect(diagnosis, row) for row in good[: 1 + MAX_ALSO]]
     if _is_sound(diagnosis) and fixing:
-        yield "Also", f"fewer seeds fail with {' or with '.join(texts[:2])}."
-    elif texts[1:]:
-        yield "Also", f"at least half as good: {', '.join(texts[1:])}."
+        texts = [_effect(diagnosis, row) for row in good[:2]]
+        yield "Also", f"fewer seeds fail with {' or with '.join(texts)}."
+    elif others := [row for row in good if row["change"] != _best(diagnosis)[0].name]:
+        texts = [_effect(diagnosis, row) for row in others[:MAX_ALSO]]
+        yield "Also", f"at least half as good: {', '.join(texts)}."
     small = [
         row["change"]
         for row in diagnosis.table.to_dict("records")
@@ -280,6 +289,13 @@ def times_text(value: float) -> str:
 
 def _effect(diagnosis: Diagnosis, row: dict[Any, Any]) -> str:
     return f"{row['change']} ({_moved(diagnosis, row)}, {cost_text(row['multiply_adds'])})"
+
+
+def _best(diagnosis: Diagnosis) -> tuple[Change, ...]:
+    """The recommended changes; if there are none, the first change in the table."""
+    if diagnosis.recommended:
+        return diagnosis.recommended.changes
+    return diagnosis.changes[diagnosis.table["change"].iloc[0]]
 
 
 def _fixing(diagnosis: Diagnosis) -> list[dict[Any, Any]]:

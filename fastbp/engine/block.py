@@ -2,14 +2,15 @@
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.config.setup import Setup
 from fastbp.engine.lane_group import LaneGroup, Layers, after_last_epoch
-from fastbp.engine.rows import Rows, empty_rows, kept_outputs
-from fastbp.engine.tasks import Task, task
+from fastbp.engine.rows import Rows, empty_rows, joined, kept_outputs
+from fastbp.engine.tasks import Task, layout, task
 from fastbp.kernels.training import Lanes, Runs, runs_of
 from fastbp.schema.keys import MAX_EPOCHS
 
@@ -122,6 +123,9 @@ def train_at_once(
         The measures of the runs of each setup.
     """
     check_denormals()
+    if setups[0].test_split == "seed":
+        how = {"stopped": stopped, "slice_seconds": slice_seconds, "layers": layers}
+        return _one_by_one(setups, range(start, start + count), orders=orders, **how)
     budgets = {setup.budget: setup for setup in setups}
     *shorter, work = (task(setup, lanes) for _, setup in sorted(budgets.items()))
     rows = {budget: empty_rows(count, kept_outputs(setups[0])) for budget in budgets}
@@ -136,6 +140,16 @@ def train_at_once(
             group.start((start + runs).astype(np.uint64))
             _train_group(group, shorter, runs, rows, pace)
     return [rows[setup.budget] for setup in setups]
+
+
+def _one_by_one(setups: Sequence[Setup], seeds: range, **how: Any) -> list[Rows]:
+    """Train the run of each seed by itself, on its own rows; `how` is as in `train_at_once`."""
+    lanes = layout(setups[0])[1]
+    each = [
+        train_at_once([setup.for_seed(seed) for setup in setups], seed, 1, lanes=lanes, **how)
+        for seed in seeds
+    ]
+    return [joined(parts) for parts in zip(*each, strict=True)]
 
 
 def _train_group(

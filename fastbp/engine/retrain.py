@@ -11,7 +11,7 @@ from fastbp.config.sweep import LAST_SEED
 from fastbp.engine.block import check_denormals
 from fastbp.engine.lane_group import LaneGroup, Layers
 from fastbp.engine.rows import measured_columns
-from fastbp.engine.tasks import task
+from fastbp.engine.tasks import task_of_run
 from fastbp.kernels import measures as m
 from fastbp.schema.errors import SweepError
 from fastbp.schema.outcomes import OUTCOMES
@@ -66,7 +66,7 @@ def retrain(setup: Setup, seed: int, *, rows: bool = False) -> Trajectory:
     if not is_integer or not 0 <= seed < LAST_SEED:
         raise SweepError([f"seed: given {shown(seed)}, allowed: an integer from 0 to 2^63 - 1"])
     check_denormals()
-    group = LaneGroup(task(setup), np.array([seed], np.uint64))
+    group = LaneGroup(task_of_run(setup, seed), np.array([seed], np.uint64))
     initial, state = group.layers(), group.state
     states, orders, done = [_state(group)], [], False
     while not done:

@@ -1,5 +1,6 @@
 """The rows of a block: the measures of its runs, and their Arrow table for the store."""
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,6 +49,13 @@ def empty_rows(count: int, outputs: int) -> Rows:
         np.full((m.MEASURES, count), np.nan),
         np.empty((count, outputs)),
     )
+
+
+def joined(parts: Iterable[Rows]) -> Rows:
+    """Concatenate the rows of several blocks of runs."""
+    *measured, outputs = zip(*parts, strict=True)
+    joined = [np.concatenate(each, axis=-1) for each in measured]
+    return Rows._make([*joined, np.concatenate(outputs)])
 
 
 def measured_columns(

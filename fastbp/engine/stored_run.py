@@ -238,14 +238,14 @@ def weights_file(trajectory: Trajectory) -> bytes:
         for stem, layers in (("", trajectory.final), ("initial_", trajectory.initial))
         for name, values in lane_group.by_name(layers, setup.bias).items()
     }
-    X, T = setup.data()
-    rates = tasks.task(setup).config.rates
+    work = tasks.task_of_run(setup, trajectory.seed)
+    (X, T), rates = work.setup.data(), work.config.rates
     epochs = np.arange(int(trajectory.evaluations["epoch"].iloc[-1]))
     return npz(
         rows=trajectory.rows,
         X=X,
         T=T,
-        units=np.array(setup.prepared().meaning.units),
+        units=np.array(work.setup.prepared().meaning.units),
         test_rows=setup.test_rows,
         lr=rates[np.minimum(epochs, len(rates) - 1)],
         setup=setup.identity(),

@@ -310,7 +310,15 @@ def layout(setup: Setup) -> tuple[Network, int]:
         alternates=chosen is None,
         weighted=setup.class_weight != "none",
     )
-    return net, suggested_lanes(net, np.dtype(setup.dtype))
+    dtype = np.dtype(setup.dtype)
+    if setup.test_split == "seed":  # one run at a time, in as few lanes as there can be
+        return net, lanes_in_vector(dtype)
+    return net, suggested_lanes(net, dtype)
+
+
+def task_of_run(setup: Setup, seed: int) -> Task:
+    """Prepare a setup for the kernels, with the rows that the run of a seed is trained on."""
+    return task(setup.for_seed(seed), layout(setup)[1])
 
 
 def suggested_lanes(net: Network, dtype: np.dtype[Any]) -> int:

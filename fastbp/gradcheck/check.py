@@ -182,10 +182,14 @@ def check_gradients(
     checked = partial(_checked, function, terms=terms)
     units = tuple(int(n) for n in sizes)
     result = _with_hint(function, checked, units, int(rows), bool(bias))
-    for forward in forward_variants(loss, bias, rows):
-        if (kinds := forward.kinds) and result.mistake == ", and ".join(forward.texts):
+    for forward in forward_variants(loss, bool(bias), int(rows)):
+        # Means, where means are meant, stand behind the units as another mistake.
+        if (kinds := forward.kinds(loss)) and result.mistake.startswith(
+            ", and ".join(forward.texts)
+        ):
             other = checked(units, int(rows), bool(bias), kinds=kinds)
-            return other._replace(units=f", for {forward.named}") if other.ok else result
+            if other.ok:
+                return other._replace(units=f", for {forward.named}")
     return result
 
 

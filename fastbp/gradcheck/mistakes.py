@@ -91,18 +91,17 @@ class ForwardVariant(NamedTuple):
     unused: str = ""
     row: str = ""
 
-    @property
-    def kinds(self) -> Kinds | None:
+    def kinds(self, loss: Loss) -> Kinds | None:
         """The units, if they are the only mistake and fastbp has them; None otherwise."""
         names = {"": "sigmoid", _LINEAR: "linear", _TANH: "tanh", _RELU: "relu"}
         only = (self.hidden or self.output) and not self.unused and not self.row
-        known = only and self.output in names
+        known = only and self.output in (names if loss == "squared" else ("",))
         return (names[self.hidden], names[self.output]) if known else None
 
     @property
     def named(self) -> str:
         """Its units in words: "tanh hidden units and linear output units"."""
-        kinds = zip(self.kinds or (), ("hidden units", "output units"), strict=False)
+        kinds = zip(self.kinds("squared") or (), ("hidden units", "output units"), strict=False)
         return and_([f"{kind} {units}" for kind, units in kinds if kind != "sigmoid"])
 
     @property

@@ -184,4 +184,4 @@ def _contradicting_rows(file: ProblemData) -> Iterator[DataNote]:
 def missing_values(missing: NDArray[np.bool_]) -> DataNote:
     """The note about rows [row] of a table that were left out because values are missing."""
     left_out = f"{missing.sum():,} of {len(missing):,} rows are left out"
-    return DataNote("missing-values", f"empty cells in {rows_of(missing)}: {left_out}")
+    return DataNote("missing-values", f"missing values in {rows_of(missing)}: {left_out}")

@@ -192,6 +192,13 @@ class ProblemData:
         """The targets that are classes, [row, output unit]."""
         return np.delete(self.values.T, self.quantities, axis=1)
 
+    @cached_property
+    def majority(self) -> float:
+        """The accuracy of always giving the commonest classes of the rows to train on, or 0."""
+        labels = self.labels[: len(self.values.X) - self.meaning.test_rows]
+        counts = np.unique(labels, axis=0, return_counts=True)[1]
+        return float(counts.max() / len(labels)) if self.meaning.groups else 0.0
+
     def out_of_range(self, low: float, high: float) -> dict[str, NDArray[np.float64]]:
         """The quantities, by name, that are not all from `low` to `high`."""
         columns = {self.names.outputs[unit]: self.values.T[:, unit] for unit in self.quantities}
@@ -213,30 +220,39 @@ def built_in(function: Callable[..., Any], values: tuple[Any, ...]) -> ProblemDa
 
 
 class Preparation(NamedTuple):
-    """What is done to the inputs and targets of a problem: the keys of a setup by these names."""
+    """What is done to the inputs and targets of a problem: the keys of a setup by these names.
+
+    `split`: the seed whose rows are held out; None for those that all seeds have in common.
+    """
 
     test: float = 0.0
     scale_inputs: str = "none"
     scale_targets: str = "none"
     target_margin: float = 0.0
     label_low: float = 0.0
+    split: int | None = None
 
 
 @lru_cache(maxsize=8)
 def prepared(source: ProblemData, how: Preparation) -> ProblemData:
+    """Make what networks are trained on, as `prepare` does, or take what a store has.
+
+    Only a few problems are cached, as they may be large.
+    """
+    return source if source.trained or how == Preparation() else prepare(source, how)
+
+
+def prepare(source: ProblemData, how: Preparation) -> ProblemData:
     """Make what networks are trained on: hold rows out, scale, and apply the target margin.
 
     The rows that are held out come last. Scales come from the other rows. A target t becomes
-    (1 − t)·m + t·(1 − m) with the margin m; then 0…1 of classes becomes `label_low`…1. Only a few
-    problems are cached, as they may be large.
+    (1 − t)·m + t·(1 − m) with the margin m; then 0…1 of classes becomes `label_low`…1.
     """
-    if source.trained or how == Preparation():
-        return source
     (X, T), margin, meaning = source.values, how.target_margin, source.meaning
     test_rows = held_out(len(X), how.test)
     trained = len(X) - test_rows
     if test_rows:
-        order = arranged(source.data_digest, source.labels, test_rows)
+        order = arranged(source.data_digest, source.labels, test_rows, how.split)
         X, T = X[order], T[order]
     if how.scale_inputs != "none":
         X = np.column_stack([_scaled(column, trained, how.scale_inputs) for column in X.T])

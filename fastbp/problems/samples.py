@@ -1,6 +1,7 @@
 """Prepare tables for a diagnosis: name columns, leave out rows with gaps, sample many rows."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,19 @@ def fixed(path: Path, targets: list[str] | None) -> Changed | None:
         return None
 
 
+def fixed_arrays(X: Any, T: Any, name: str = "the table") -> tuple[Any, Any, list[str]]:
+    """Change arrays X and T [row, …] as `fixed` changes a table; also returns the lines about it.
+
+    They come back as they are if that is impossible: then `Setup.from_arrays` says what is wrong.
+    """
+    with suppress(TypeError, ValueError):
+        parts = np.asarray(X), np.asarray(T)
+        gaps = [pd.isna(part).reshape(len(part), -1).any(axis=1) for part in parts]
+        rows, notes = _rows(name, np.any(gaps, axis=0))
+        return parts[0][rows], parts[1][rows], notes
+    return X, T, []
+
+
 def _csv(path: Path, targets: list[str] | None) -> Changed:
     notes = []
     with open(path, encoding="utf-8-sig", newline="") as file:
@@ -78,21 +92,18 @@ def _parquet(path: Path, targets: list[str] | None) -> Changed:
 
 def _npz(path: Path, targets: list[str] | None) -> Changed:
     arrays: dict[str, Any] = read_arrays(path.read_bytes(), optional=None, most=MAX_BYTES)
-    rows = len(arrays["X"])
-    parts = {name: arrays[name].reshape(rows, -1) for name in ("X", "T")}
-    gaps = [np.isnan(part).any(axis=1) for part in parts.values()]
-    chosen, notes = _rows(path, np.any(gaps, axis=0))
-    return npz(**(arrays | {name: arrays[name][chosen] for name in parts})), notes
+    X, T, notes = fixed_arrays(arrays["X"], arrays["T"], named(path))
+    return npz(**(arrays | {"X": X, "T": T})), notes
 
 
 def _chosen(path: Path, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """Choose rows of a table, with lines about that for the user."""
     columns = read_table.columns_of(frame, [str(name) for name in frame.columns])
-    rows, notes = _rows(path, np.any([column.missing for column in columns], axis=0))
+    rows, notes = _rows(named(path), np.any([column.missing for column in columns], axis=0))
     return frame.iloc[rows], notes
 
 
-def _rows(path: Path, missing: NDArray[np.bool_]) -> tuple[NDArray[np.intp], list[str]]:
+def _rows(name: str, missing: NDArray[np.bool_]) -> tuple[NDArray[np.intp], list[str]]:
     """Choose the rows without missing values, or always the same `SAMPLED` of them.
 
     Returns their indices, and lines for the user. If every row lacks a value, all rows are chosen:
@@ -105,7 +116,7 @@ def _rows(path: Path, missing: NDArray[np.bool_]) -> tuple[NDArray[np.intp], lis
         notes.append(missing_values(missing).text)
     if len(rows) > MAX_LEARNT:
         notes.append(
-            f"{named(path)} has {len(rows):,} rows, more than {MAX_LEARNT:,}: networks are trained "
+            f"{name} has {len(rows):,} rows, more than {MAX_LEARNT:,}: networks are trained "
             f"on {SAMPLED:,} of them, drawn at random and numbered anew; an epoch presents each "
             "once"
         )

@@ -22,11 +22,14 @@ def held_out(rows: int, test: float) -> int:
     return min(max(int(rows * test + 0.5), 1), rows - 1) if test else 0
 
 
-def arranged(digest: str, labels: NDArray[np.float64], count: int) -> NDArray[np.intp]:
+def arranged(
+    digest: str, labels: NDArray[np.float64], count: int, seed: int | None = None
+) -> NDArray[np.intp]:
     """Draw the rows to hold out, and arrange all rows: those to train on first, both in order.
 
     The draw is stratified: each class, or combination of classes, has its share of the held-out
-    rows, rounded by the method of largest remainders.
+    rows, rounded by the method of largest remainders. But a row of each stays to train on, if there
+    are as many rows to train on: other classes then have more held-out rows.
 
     Parameters
     ----------
@@ -36,6 +39,8 @@ def arranged(digest: str, labels: NDArray[np.float64], count: int) -> NDArray[np
         The targets that are labels; there may be none.
     count : int
         The number of rows to hold out.
+    seed : int, optional
+        The seed of a run that has a draw of its own.
 
     Returns
     -------
@@ -45,15 +50,20 @@ def arranged(digest: str, labels: NDArray[np.float64], count: int) -> NDArray[np
     Notes
     -----
     Each row draws the next 64-bit word of `numpy.random.Philox` (Philox-4×64), whose key is the
-    number that the first 32 digits write. In each class the rows with the smallest words are held
-    out.
+    number that the first 32 digits write, and whose counter starts at 0, or at (seed + 1) · 2¹²⁸.
+    In each class the rows with the smallest words are held out.
     """
     rows = len(labels)
-    words = np.random.Philox(key=int(digest[:32], 16)).random_raw(rows)
+    counter = 0 if seed is None else (seed + 1) << 128
+    words = np.random.Philox(counter=counter, key=int(digest[:32], 16)).random_raw(rows)
     classes = np.unique(np.column_stack([np.zeros(rows), labels]), axis=0, return_inverse=True)[1]
     sizes = np.bincount(classes.ravel())
     shares, rests = np.divmod(sizes * count, rows)
-    shares[np.argsort(-rests, kind="stable")[: count - shares.sum()]] += 1
+    while left := count - shares.sum():
+        spare = np.maximum(sizes - 1 - shares, 0)
+        spare = spare if spare.any() else sizes - shares
+        first = np.argsort(np.where(spare, -rests, 1), kind="stable")[:left]
+        shares[first] += np.minimum(spare[first], max(1, left // np.count_nonzero(spare)))
     by_word = np.lexsort((words, classes.ravel()))
     rank = np.arange(rows) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     out = np.empty(rows, bool)

@@ -268,7 +268,14 @@ def trajectory(evaluations: pd.DataFrame, converged_at: int | None = None) -> st
     converged_at : int, optional
         Updates at the evaluation at which the run first converged.
     """
-    measures = ["loss", "spread", "max_error", "saturation", "grad_norm", "weight_max"]
+    measures = [
+        *losses(evaluations),
+        "spread",
+        "max_error",
+        "saturation",
+        "grad_norm",
+        "weight_max",
+    ]
     first = (evaluations["updates"] == (-1 if converged_at is None else converged_at)).to_numpy()
     shown = np.union1d(
         evenly(len(evaluations), MAX_EVALUATIONS - int(first.any())), np.flatnonzero(first)
@@ -280,6 +287,11 @@ def trajectory(evaluations: pd.DataFrame, converged_at: int | None = None) -> st
         outcome = f"{row['outcome']}{'  ← first converged' * bool(first[i])}"
         cells.append([plain(row["updates"]), *values, plain(row["wrong"]), outcome])
     return "\n".join(aligned(cells, left=(len(cells[0]) - 1,)))
+
+
+def losses(evaluations: pd.DataFrame) -> list[str]:
+    """The columns with losses: of the training rows, and of held-out rows if there are any."""
+    return ["loss", *["test_loss"] * bool(evaluations.get("test_loss", pd.Series()).notna().any())]
 
 
 def answers(

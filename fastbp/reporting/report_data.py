@@ -35,8 +35,16 @@ are compared."""
 Content = dict[str, Any]
 """The variables of a template, by name."""
 
-Arrays = tuple[NDArray[np.float64], NDArray[np.float64]]
-"""(X, T): the inputs [row, input] and the targets [row, output] of a problem."""
+
+class StoredProblem(NamedTuple):
+    """The inputs X [row, input] and targets T [row, output] that a setup is trained on.
+
+    `units`: as in `in_units`.
+    """
+
+    X: NDArray[np.float64]
+    T: NDArray[np.float64]
+    units: NDArray[np.float64]
 
 
 class StartPlane(NamedTuple):
@@ -129,10 +137,10 @@ class ReportData:
         if epochs and isinstance(epochs, int):
             return updates // epochs
         problem = self.problems[t.setup]
-        return -(-len(problem[0]) // batch) if problem else None
+        return -(-len(problem.X) // batch) if problem else None
 
     @cached_property
-    def problems(self) -> dict[str, Arrays | None]:
+    def problems(self) -> dict[str, StoredProblem | None]:
         """The problem of each setup by its id; None if the store does not have it."""
         return {t.setup: _problem(self.store, t) for t in self.counted}
 
@@ -231,18 +239,23 @@ class ReportData:
         return [places[end] for end in ends if end in places]
 
 
-def _problem(store: Path, one: SetupCounts) -> Arrays | None:
-    """Read the rows that a setup is trained on; None if the store does not have them."""
+def _problem(store: Path, one: SetupCounts) -> StoredProblem | None:
+    """Read the rows that a setup is trained on; None if the store does not have them.
+
+    It has only the whole problem if each seed is trained on other rows.
+    """
     file = store / "problems" / f"{one.problem}.npz"
-    if not re.fullmatch("[0-9a-f]{64}", one.problem) or not file.is_file():
+    known = re.fullmatch("[0-9a-f]{64}", one.problem) and one.keys.get("test_split") != "seed"
+    if not known or not file.is_file():
         return None
     with suppress(Exception):  # a damaged file is reported by `fastbp verify`
         arrays = read_arrays(file.read_bytes(), ("X", "T"), ("meaning",))
         X, T = np.asarray(arrays["X"], float), np.asarray(arrays["T"], float)
         if T.ndim == 2 and X.ndim == 2 and len(X) == len(T) and T.size:
-            meaning = json.loads(str(arrays.get("meaning", '{"test_rows": 0}')))
+            meaning = json.loads(str(arrays.get("meaning", '{"test_rows": 0, "units": []}')))
             rows = len(X) - int(meaning["test_rows"])
-            return X[:rows], T[:rows]
+            units = np.array(meaning["units"], float)
+            return StoredProblem(X[:rows], T[:rows], units.reshape(T.shape[1] * len(units[:1]), 2))
     return None
 
 

@@ -121,6 +121,14 @@ KEYS: dict[str, Key] = {
             since=2,
         ),
         Key(
+            "test_split",
+            Literal["fixed", "seed"],
+            "fixed",
+            "word",
+            "whether all seeds have the same rows held out, or each seed others",
+            since=3,
+        ),
+        Key(
             "scale_inputs",
             Literal["none", "standard", "minmax"],
             "none",
@@ -300,8 +308,9 @@ KEYS: dict[str, Key] = {
             "what a network must reach to count as converged",
             details="`rows`: every output of every row is within `tolerance`; the others look at "
             "the share of rows with the right answer, at R², or at the loss",
-            default_text="`rows`; for tables `accuracy:0.95` where targets are classes, `r2:0.9` "
-            "where they are quantities",
+            default_text="`rows`; for tables `r2:0.9` where targets are quantities, and where they "
+            "are classes `accuracy:0.95` or, if more, halfway between the share of the commonest "
+            "class and 1",
             stored_default="rows",
             since=2,
         ),

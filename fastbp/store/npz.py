@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fastbp.schema.errors import TableError
 from fastbp.schema.text import and_, plain, shown
@@ -23,6 +23,18 @@ def npz(**arrays: Any) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
+
+
+def in_units(values: NDArray[Any], units: ArrayLike) -> NDArray[Any]:
+    """Convert targets or outputs [row, output] to the units of their table, in their dtype.
+
+    `units`: for each output a and b in a + b · value, as a problem's file has them; or nothing.
+    """
+    if not np.size(units):
+        return values
+    a, b = np.array(units).T
+    converted: NDArray[Any] = (a + b * values).astype(values.dtype)
+    return converted
 
 
 def read_arrays(

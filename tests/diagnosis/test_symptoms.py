@@ -332,6 +332,7 @@ def test_changes_are_of_keys_of_the_table() -> None:
         "targets",
         "target_kind",
         "test",
+        "test_split",
         "success",
         "success_on",
         "class_weight",  # of tables

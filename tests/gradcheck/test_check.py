@@ -9,6 +9,7 @@ from itertools import cycle, pairwise, product
 from typing import Any
 
 import numpy as np
+import numpy_networks
 import oracle
 import pytest
 from commands import raising
@@ -331,9 +332,6 @@ MISTAKES: dict[
     "mean twice": ("means over rows, not sums, and the ½ of ½Σ(o − t)² is missing", "W1"),
     "mean of outputs": ("means over outputs, not sums", "W1"),
     "mean of all": ("means over rows and outputs, not sums", "W1"),
-    "linear output": ("the output units are linear: they answer z, not σ(z)", "W1"),
-    "tanh": ("the units are tanh, not σ", "W1"),
-    "ReLU": ("the hidden units are ReLU, not σ", "W1"),
     "error squared": ("has the loss ½(o − t)² in it, not its derivative o − t", "W1"),
     "error size": ("the sign of o − t is lost", "W1"),
     "error summed": ("o − t is summed over all outputs", "W1"),
@@ -377,8 +375,6 @@ OF_SQUARED = {
     "output squashed",
     "output sums",
     "twice",
-    "linear output",
-    "tanh",
     "output tanh slope",
     "output slope below mean",
     "error squared",
@@ -1186,4 +1182,39 @@ def test_output_units_of_another_kind_are_named_with_either_loss(
         below = (W[1].T @ delta) * hidden * (1 - hidden)
         return [np.outer(below, x), np.outer(delta, hidden)], [below, delta]
 
-    assert told in check(student, (3, 4, 3), loss=loss).mistake
+    found = check(student, (3, 4, 3), loss=loss)
+    # Under the squared loss o − t is the delta of linear outputs.
+    right = "right, for linear output units" if loss == "squared" and "linear" in told else "wrong"
+    assert f"Your gradients are {right}" in str(found)
+    assert told in found.mistake or found.ok
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+@pytest.mark.parametrize(
+    ("hidden", "output", "named"),
+    [
+        ("tanh", "sigmoid", ", for tanh hidden units"),
+        ("relu", "tanh", ", for relu hidden units and tanh output units"),
+        ("sigmoid", "linear", ", for linear output units"),
+        ("sigmoid", "sigmoid", ""),
+    ],
+)
+def test_gradients_of_other_units_are_right(
+    hidden: str, output: str, named: str, reduction: str
+) -> None:
+    f, g = numpy_networks.ACTIVATIONS[hidden], numpy_networks.ACTIVATIONS[output]
+
+    def student(W, b, x, t):
+        z = x @ W[0].T + b[0]
+        y = f[0](z) @ W[1].T + b[1]
+        delta = (g[0](y) - t) * g[1](y) / (len(x) if reduction == "mean" else 1)
+        below = (delta @ W[1]) * f[1](z)
+        return [below.T @ x, delta.T @ f[0](z)], [below.sum(0), delta.sum(0)]
+
+    found = check(student, (3, 4, 2), rows=5, reduction=reduction)
+    assert str(found).startswith(f"Your gradients are right{named}.")
+    if reduction == "mean":
+        assert not check(student, (3, 4, 2), rows=5).ok
+    else:
+        other = check(student, (3, 4, 2), rows=5, reduction="mean")
+        assert named or other.mistake == "they are sums over rows, not means"

@@ -20,6 +20,7 @@ DEFAULTS: dict[str, object] = {
     "targets": None,
     "target_kind": "auto",
     "test": 0.0,
+    "test_split": "fixed",
     "scale_inputs": "none",
     "scale_targets": "none",
     "target_margin": 0.0,

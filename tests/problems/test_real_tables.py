@@ -15,13 +15,18 @@ from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 
 import fastbp
+from fastbp.analysis.counts import count_runs
 from fastbp.config.setup import Setup
 from fastbp.config.sweep import Sweep
+from fastbp.engine import block, stored_run
 from fastbp.problems import samples
 from fastbp.problems.problem import Group
 from fastbp.problems.split import arranged, held_out
+from fastbp.reporting.report_data import ReportData
+from fastbp.reporting.sections.examples_section import examples
 from fastbp.schema.errors import SweepError
 from fastbp.schema.text import percent
+from fastbp.store.store import Store
 
 
 @pytest.fixture(autouse=True)
@@ -133,6 +138,11 @@ def test_columns_that_are_one_hot_are_one_target(T: Any, kind: str, groups: Any)
         ((1,), {"test": 0.5}, "test: given 0.5, allowed: 0, as file:d.csv has only one row"),
         (
             (1, 0),
+            {"test_split": "seed"},
+            "test_split: given 'seed', allowed: fixed, or with held-out rows: test > 0",
+        ),
+        (
+            (1, 0),
             {"problem": "xor", "targets": None, "target_kind": "classes"},
             "target_kind: given 'classes', allowed: only with problem = 'file:PATH'",
         ),
@@ -163,6 +173,20 @@ def test_a_diagnosis_takes_targets_out_of_range() -> None:
         assert each.data().T.tolist() == [[0.5], [98.5]]
 
 
+@pytest.mark.parametrize(
+    ("values", "success"),
+    [
+        ((0.5, 0.25), "r2:0.9"),
+        ("aab", "accuracy:0.95"),
+        (97 * "a" + "bbb", "accuracy:0.985"),
+        (2999 * "a" + "b", "accuracy:0.99983"),
+    ],
+)
+def test_success_is_more_than_the_commonest_answer(here: Path, values: Any, success: str) -> None:
+    sweep = Sweep(seeds=1, setup=table(*values).settings())
+    assert f'\nsuccess = "{success}"\n' in sweep.to_toml(here)
+
+
 # Rows that are held out
 
 
@@ -177,9 +201,12 @@ def test_held_out_rows(data: st.DataObject) -> None:
     assert sorted(order) == list(range(n))
     for part in (order[: n - count], out := order[n - count :]):
         assert (np.diff(part) > 0).all()
-    for row in np.unique(labels, axis=0) if columns else ():
-        same = (labels == row).all(axis=1)
-        assert abs(same[out].sum() - same.sum() * count / n) < 1
+    masks = [(labels == row).all(axis=1) for row in np.unique(labels, axis=0)]
+    kept = [mask.sum() - mask[out].sum() for mask in masks]
+    assert min(kept) > 0 or n - count < len(masks)
+    if all(mask.mean() * (n - count) >= 1 for mask in masks):  # rounding leaves a row of each
+        for mask in masks:
+            assert abs(mask[out].sum() - mask.sum() * count / n) < 1
 
 
 def test_a_split_never_changes() -> None:
@@ -217,6 +244,28 @@ def test_held_out_rows_change_no_run() -> None:
     low, high = setup.in_table_units(np.array([[0.0], [1.0]])).ravel()
     answers = run.evaluations["outputs"].iloc[-1]
     np.testing.assert_allclose(answers, low + outputs * (high - low), rtol=1e-6)
+    fastbp.run(Sweep(seeds={"start": 3, "count": 1}, setup=setup.settings()), "store")
+    (shown,) = examples(ReportData(Path("store"), count_runs(Path("store"), pictures=True), None))
+    np.testing.assert_allclose(shown["outputs"], answers, rtol=1e-6)  # a page shows the same
+    np.testing.assert_allclose(shown["targets"], setup.in_table_units(setup.training().T))
+    np.testing.assert_allclose(shown["ends"], (low, high))
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("keys", [{}, {"batch": 2, "stop": "converged"}, {"dtype": "float32"}])
+def test_each_seed_may_have_a_split_of_its_own(here: Path, keys: dict[str, Any]) -> None:
+    keys = {"updates": 23, "lr": 2, "success": "r2:0.5"} | keys
+    setup = table(*PRICES, **SCALED | keys, test_split="seed")
+    rows, own = block.train(setup, 0, 7), [setup.for_seed(seed) for seed in range(7)]
+    assert len({each.held_out().X.tobytes() for each in own}) > 2
+    for seed, each in enumerate(own):  # the same as of these rows alone
+        alone = block.train(Setup.from_arrays(*each.training(), **keys), seed, 1)
+        for mine, theirs in zip(rows[:4], alone[:4], strict=True):
+            np.testing.assert_array_equal(mine[..., [seed]], theirs)
+        np.testing.assert_array_equal(rows.outputs[seed], alone.outputs[0])
+    fastbp.run(Sweep(seeds=7, setup=setup.settings()), "store")
+    run = stored_run.find(Store(Path("store")), setup.identity(), "3", held=True)
+    assert stored_run.differences(run, fastbp.retrain(run.setup, 3)) == []
 
 
 @given(st.lists(st.sampled_from(["a", "b", "c"]), min_size=2, max_size=30))
@@ -321,7 +370,7 @@ def test_rows_with_gaps_are_left_out_of_a_diagnosis(
     else:
         {"csv": frame.to_csv, "parquet": frame.to_parquet}[suffix](path, index=False)
     content, notes = samples.fixed(path, ["t"])
-    assert notes == ["empty cells in rows 2 and 3: 2 of 4 rows are left out"]
+    assert notes == ["missing values in rows 2 and 3: 2 of 4 rows are left out"]
     monkeypatch.setattr(samples, "MAX_LEARNT", 1)
     monkeypatch.setattr(samples, "SAMPLED", 1)
     assert samples.fixed(path, ["t"])[1][1].startswith(f"d.{suffix} has 2 rows, more than 1: ")

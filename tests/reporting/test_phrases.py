@@ -42,11 +42,15 @@ def test_a_trajectory_in_at_most_twenty_lines(n: int, converged: int | None) -> 
 
 def test_numbers_of_a_trajectory() -> None:
     table = evaluations(
-        2, loss=[0.333333, np.nan], grad_norm=[0.0, 1.234567e-9], wrong=pd.array([2, None], "Int64")
+        2,
+        loss=[0.333333, np.nan],
+        test_loss=[0.5, np.nan],
+        grad_norm=[0.0, 1.234567e-9],
+        wrong=pd.array([2, None], "Int64"),
     )
     first, last = [line.split() for line in trajectory(table).splitlines()[1:]]
-    assert (first[1], first[5], first[7]) == ("0.3333", "0.000", "2")
-    assert (last[1], last[5], last[7], last[8]) == ("–", "1.235e-09", "–", "partial")
+    assert (*first[1:3], first[6], first[8]) == ("0.3333", "0.5000", "0.000", "2")
+    assert (*last[1:3], *last[6:7], *last[8:]) == ("–", "–", "1.235e-09", "–", "partial")
 
 
 def test_answers_beside_targets() -> None:

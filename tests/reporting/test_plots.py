@@ -184,6 +184,7 @@ def a_life(outcomes: list[str], rows: int, outputs: int = 1) -> tuple[pd.DataFra
         name: np.where(fine, values, np.nan)
         for name, values in {
             "loss": np.geomspace(0.3, 0.0001, n),
+            "test_loss": np.geomspace(0.3, 0.01, n),
             "spread": rng.random(n),
             "max_error": rng.random(n),
             "saturation": np.zeros(n),
@@ -237,6 +238,7 @@ def test_a_life_says_what_is_seen(case: str) -> None:
     ]
     labels = {
         "loss",
+        "held-out loss",
         "share of range",
         "max_error",
         "spread",

@@ -61,7 +61,7 @@ def test_shows_what_its_runs_differ_in(runs: pd.DataFrame) -> None:
 
 def test_one_run(tmp_path: Path) -> None:
     frames.write(tmp_path, frames.table({}, ["partial"]))
-    assert "\n\n1 run of 1 setup; 51 more columns. In all: problem table:11101011, " in repr(
+    assert "\n\n1 run of 1 setup; 52 more columns. In all: problem table:11101011, " in repr(
         fastbp.load(tmp_path)
     )
 

@@ -1,5 +1,6 @@
 """Functions that draw pictures of tables with matplotlib, and write them into files."""
 
+from fastbp.reporting.plots.answers_plot import answers, answers_sheet
 from fastbp.reporting.plots.atlas_plot import MAX_TILES, atlas
 from fastbp.reporting.plots.basin_plot import basin
 from fastbp.reporting.plots.cures_plot import cures
@@ -15,8 +16,6 @@ from fastbp.reporting.plots.style import encoded, save
 from fastbp.reporting.plots.survival_plot import collapse_curves, survival_curves
 from fastbp.reporting.plots.trajectory_plot import (
     MAX_LINES,
-    answers,
-    answers_sheet,
     learning_curves,
     learning_sheet,
     measure_curves,

@@ -1,8 +1,8 @@
-"""Pictures of single runs: outputs and measures over updates, and outputs at the end."""
+"""Pictures of single runs: outputs and measures over updates."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from itertools import cycle, groupby, pairwise
+from itertools import cycle, pairwise
 from typing import Any
 
 import matplotlib as mpl
@@ -16,9 +16,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from fastbp.reporting.phrases import evenly, plain
+from fastbp.reporting.phrases import evenly, losses, plain
 from fastbp.reporting.plots.style import bare, clipped, headed, legend, log_ticks, sheet, styled
-from fastbp.reporting.svg import Box
 from fastbp.schema.outcomes import STACKED, Outcome
 from fastbp.schema.text import plural
 
@@ -44,9 +43,6 @@ _PANELS: list[tuple[list[str], str, bool]] = [
     (["grad_norm"], "gradient norm", True),
 ]
 """For each panel its measures, the label of its axis, and whether the axis is logarithmic."""
-
-_COLUMNS = 5
-"""Number of networks in a row of `answers_sheet`."""
 
 
 @styled
@@ -81,7 +77,8 @@ def trajectory(
     outcome_strip(evaluations, figure.add_subplot(grid[0, 0], sharex=outputs), converged_at)
     panels = [figure.add_subplot(grid[i, 1], sharex=outputs) for i in range(1, 5)]
     for ax, (names, label, log) in zip(panels, _PANELS, strict=True):
-        measure_curves(evaluations, names, ax, label, log)
+        shown = losses(evaluations) if label == "loss" else names
+        measure_curves(evaluations, shown, ax, label, log)
     outputs.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     outputs.xaxis.set_major_formatter("{x:,.0f}")
     for ax in (outputs, *panels):
@@ -176,7 +173,9 @@ def output_curves(evaluations: pd.DataFrame, T: NDArray[np.float64], ax: Axes) -
         ax.plot([], [], color=colour, linewidth=1.6, label=f"target {value:.3g}")
     some = "" if len(lines) == T.size else f"{plain(len(lines))} of "
     label = f"{some}{plain(T.size)} output{'s'[: T.size != 1]} over {plain(len(T))} rows"
-    low, high = min(low, 0.0), max(high, 1.0)
+    usual = low >= 0 and high <= 1
+    low = min(low, 0.0 if usual else float(np.nanmin(outputs)))
+    high = max(high, 1.0 if usual else float(np.nanmax(outputs)))
     margin = 0.03 * (high - low)
     ax.set(ylim=(low - margin, high + margin), ylabel=label)
     legend(
@@ -212,7 +211,8 @@ def measure_curves(
         values = np.where(values > 0, values, np.nan)
     style: Any = {"linewidth": 1.3, **_marked(shown)}
     for column, (name, curve) in enumerate(zip(names, _CURVES, strict=False)):
-        ax.plot(shown["updates"], values[:, column], **curve, **style, label=name)
+        words = name.replace("test_", "held-out ")
+        ax.plot(shown["updates"], values[:, column], **curve, **style, label=words)
     if logarithmic:
         ax.set_yscale("log")
         log_ticks(ax.yaxis, (1, 3) if positive.max() < 1000 * positive.min() else (1,))
@@ -296,99 +296,3 @@ def learning_sheet(traces: Mapping[str, pd.DataFrame], title: str) -> Figure:
         learning_curves(traces, ax, measure, "")
     axes[1].get_legend().remove()  # type: ignore[union-attr]  # it repeats the first one
     return headed(figure, title)
-
-
-@styled
-def answers(
-    outputs: NDArray[np.floating[Any]],
-    T: NDArray[np.float64] | None,
-    ax: Axes,
-    outcome: str,
-    title: str | None = None,
-) -> Axes:
-    """Draw the outputs of a network: a dot for each output of each row, and a line at its target.
-
-    Parameters
-    ----------
-    outputs : float array, [row × output]
-        All outputs of the network, row by row of the problem.
-    T : float64 array, [row, output], optional
-        Targets, if they are known.
-    ax : Axes
-        Where to draw.
-    outcome : str
-        The outcome that gives the dots their colour.
-    title : str, optional
-        Instead of one with the number of outputs.
-    """
-    x = np.arange(outputs.size)
-    rows, units = T.shape if T is not None else (outputs.size, 1)
-    if T is not None:
-        targets = T.ravel()
-        low, high = np.minimum(outputs, targets), np.maximum(outputs, targets)
-        ax.vlines(x, low, high, color="#999999", linewidth=0.7, zorder=1, clip_on=False)
-        ax.hlines(
-            targets, x - 0.36, x + 0.36, color="black", linewidth=1.2, zorder=2, clip_on=False
-        )
-    size, colour = 26 if outputs.size <= 16 else 9, Outcome(outcome).colour
-    ax.scatter(x, outputs, size, colour, edgecolor="black", linewidth=0.4, zorder=3, clip_on=False)
-    for edge in range(units, outputs.size, units) if units > 1 else ():
-        ax.axvline(edge - 0.5, color="#bbbbbb", linewidth=0.5, zorder=0, clip_on=False)
-    shown = evenly(rows, 4)  # more are hard to read, and each takes its time
-    ax.set_xticks(shown * units + (units - 1) / 2, [str(row) for row in shown], fontsize=7.5)
-    ax.set_yticks([0, 0.5, 1], ["0", "½", "1"], fontsize=7.5)
-    ax.set(xlim=(-0.6, outputs.size - 0.4), ylim=(-0.06, 1.06))
-    ax.set_xlabel("row", fontsize=8, labelpad=1)
-    ax.set_title(
-        f"{plural(outputs.size, 'output')}: {outcome}" if title is None else title,
-        loc="left",
-        fontsize=8.5,
-        pad=3,
-    )
-    ax.tick_params(length=2)
-    ax.spines[["top", "right"]].set_visible(False)
-    return ax
-
-
-@styled
-def answers_sheet(
-    runs: Sequence[tuple[NDArray[np.floating[Any]], NDArray[np.float64] | None, str]],
-    names: Sequence[str],
-    title: str,
-) -> tuple[Figure, list[Box]]:
-    """Draw the outputs of several networks, five in a row; each outcome starts a new row.
-
-    Parameters
-    ----------
-    runs : sequence of (array, array or None, str)
-        Outputs, targets and outcome of each network, as `answers` takes them, sorted by outcome.
-    names : sequence of str
-        A name for each network.
-    title : str
-        Title of the sheet.
-
-    Returns
-    -------
-    figure : Figure
-        The sheet.
-    boxes : list of Box
-        The part of the sheet with the axes and labels of each network, without its name.
-    """
-    places: list[int] = []
-    for _, same in groupby(outcome for _, _, outcome in runs):
-        start = -(-(places[-1] + 1) // _COLUMNS) * _COLUMNS if places else 0
-        places += range(start, start + len(list(same)))
-    panels = -(-(places[-1] + 1) // _COLUMNS) * _COLUMNS
-    figure, axes = sheet(panels, _COLUMNS, 1.1, left=0.4, top=0.85, gap=(0.35, 0.65))
-    for i in sorted(set(range(len(axes))) - set(places), reverse=True):
-        axes.pop(i).remove()
-    width, height = figure.get_figwidth(), figure.get_figheight()
-    boxes = []
-    for ax, (outputs, T, outcome), name in zip(axes, runs, names, strict=True):
-        answers(outputs, T, ax, outcome, "")
-        x, y, x1, y1 = ax.get_position().extents
-        figure.text(x, y1 + 0.09 / height, name, fontsize=7.5, va="bottom", ha="left")
-        left, top = x * width - 0.27, (1 - y1) * height - 0.06
-        right, bottom = x1 * width + 0.06, (1 - y) * height + 0.36
-        boxes.append((72 * left, 72 * top, 72 * (right - left), 72 * (bottom - top)))
-    return headed(figure, title), boxes

@@ -16,6 +16,7 @@ from fastbp.reporting.svg import panels
 from fastbp.schema.outcomes import OUTCOMES, STACKED, Outcome
 from fastbp.schema.text import plural
 from fastbp.store import filename, parquet
+from fastbp.store.npz import in_units
 
 MAX_EXAMPLES = 5
 """Largest number of runs of each outcome."""
@@ -32,7 +33,7 @@ def _alternative(run: Record) -> str:
 
 def _numbers(values: NDArray[np.float64]) -> str:
     more = " and so on" * (len(values) > MAX_NUMBERS)
-    return " ".join(f"{value:.2g}" for value in values[:MAX_NUMBERS].tolist()) + more
+    return " ".join(f"{value:.3g}" for value in values[:MAX_NUMBERS].tolist()) + more
 
 
 def _wanted(data: ReportData) -> list[tuple[Outcome, str, int]]:
@@ -56,8 +57,8 @@ def examples(data: ReportData) -> list[Record]:
     -------
     list of dict
         `outcome`, `setup` and `seed` of each run, the `loss` and `spread` at its end (NaN if not
-        known), its `outputs` [row × output], and the `targets` [row, output], or None if they are
-        not known.
+        known), its `outputs` [row × output], the `targets` [row, output], or None if they are not
+        known, and the `ends` of the outputs' range, all in the units of the table.
     """
     wanted = _wanted(data)
     runs: dict[tuple[str, int], Record] = {}
@@ -74,15 +75,22 @@ def examples(data: ReportData) -> list[Record]:
             row = rows.slice(seed - file.start, 1).to_pylist()[0]
             if row["outputs"] is not None:
                 outputs, problem = np.array(row["outputs"], float), data.problems[file.setup]
-                targets = problem[1] if problem and problem[1].size == outputs.size else None
+                targets, ends = None, np.array([[0.0], [1.0]])
+                if problem and problem.T.size == outputs.size:
+                    ends = np.repeat(ends, problem.T.shape[1], axis=1)
+                    outputs, targets, ends = (
+                        in_units(values, problem.units)
+                        for values in (outputs.reshape(problem.T.shape), problem.T, ends)
+                    )
                 runs[file.setup, seed] = {
                     "outcome": outcome,
                     "setup": file.setup,
                     "seed": seed,
                     "loss": row["loss"] or np.nan,
                     "spread": row["spread"] or np.nan,
-                    "outputs": outputs,
+                    "outputs": outputs.ravel(),
                     "targets": targets,
+                    "ends": (float(ends.min()), float(ends.max())),
                 }
     return [runs[setup, seed] for _, setup, seed in wanted if (setup, seed) in runs]
 
@@ -98,9 +106,9 @@ def _content(data: ReportData) -> Content | None:
     if not runs:
         return None
     sheet, boxes = plots.answers_sheet(
-        [(run["outputs"], run["targets"], run["outcome"]) for run in runs],
+        [(run["outputs"], run["targets"], run["outcome"], run["ends"]) for run in runs],
         [f"{run['setup']}, seed {run['seed']}" for run in runs],
-        f"What {len(runs)} networks answer to each row, from 0 to 1: dots; lines are their targets",
+        f"What {len(runs)} networks answer to each row: dots; lines are their targets",
     )
     elements = panels(
         data.drawing.encode(sheet, "answers"), boxes, "answer", list(map(_alternative, runs))
@@ -122,8 +130,8 @@ SECTION = Section(
     "Single runs",
     _content,
     """\
-<p>The outputs of single networks: a dot for each output of each row, from 0 to 1, and a line at its
-target. The command below a figure trains that run again, bit for bit, and shows its
+<p>The outputs of single networks, in the units of the table: a dot for each output of each row, and
+a line at its target. The command below a figure trains that run again, bit for bit, and shows its
 trajectory.</p>
 {% for outcome, runs in groups.items() %}<h3>{{ outcome }}</h3>
 <div class="small">

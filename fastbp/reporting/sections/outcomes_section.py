@@ -145,7 +145,7 @@ def _spread(data: ReportData) -> Content | None:
     cells = density(data.panel_counts)
     if not len(cells):
         return None
-    known = [(t, problem[1]) for t in data.panel_counts if (problem := data.problems[t.setup])]
+    known = [(t, problem.T) for t in data.panel_counts if (problem := data.problems[t.setup])]
     # The loss of the best constant answer, for each setup that has a panel, by its id.
     losses = {t.setup: constant_loss(T, str(t.keys.get("loss_function"))) for t, T in known}
     scatter = data.drawing(

@@ -49,9 +49,9 @@ def _weights(data: ReportData, plane: StartPlane) -> list[str]:
     if problem is None:
         return [f"parameter {number}" for number in numbers]
     sizes = [
-        problem[0].shape[1],
+        problem.X.shape[1],
         *map(int, str(plane.one.keys["hidden"]).split("-")),
-        problem[1].shape[1],
+        problem.T.shape[1],
     ]
     return [parameter(sizes, number) for number in numbers]
 
