@@ -29,6 +29,10 @@ _DEEP_KEY = re.compile(
 """Matches a key of more than twenty parts, a.a.a and so on: the parser's time and memory grow with
 the square of their number."""
 
+_WORD_LIST = re.compile(r"""\[(?:[^\[\]"']|\[[^\[\]"']*\])*\]""")
+_COMMA = re.compile(r",(?![^\[]*\])")
+"""A comma that is not in a list."""
+
 _NESTED = "nested too deeply, allowed: the tables setup and grid"
 
 
@@ -79,7 +83,7 @@ def _long_integer(text: str) -> str:
 def read_value(text: str) -> Any:
     """Read the VALUE of `--set KEY=VALUE`: TOML, or a word without quotes.
 
-    In a list each item may be a word without quotes.
+    In a list each item may be a word without quotes, or a list of such words.
     """
     try:
         data = tomllib.loads(f"value = {text}")
@@ -88,8 +92,8 @@ def read_value(text: str) -> Any:
         raise ValueError("nested too deeply") from None
     except tomllib.TOMLDecodeError:
         inner = text.strip()
-        if inner.startswith("[") and inner.endswith("]") and not set(inner[1:-1]) & set("[]\"'"):
-            return [read_value(item.strip()) for item in inner[1:-1].split(",")]
+        if _WORD_LIST.fullmatch(inner):
+            return [read_value(item.strip()) for item in _COMMA.split(inner[1:-1])]
         return inner
     except ValueError:
         raise ValueError(f"given an integer of more than {MAX_DIGITS:,} digits") from None

@@ -1,0 +1,67 @@
+"""Networks at their best rate, and over all rates."""
+
+import pandas as pd
+import pytest
+import sample_frames as frames
+
+import fastbp
+from fastbp.analysis.cures import at_best_rate, cure_keys, over_rates, pooled
+
+C, P, K = "converged", "partial", "collapsed"
+
+
+def summary() -> pd.DataFrame:
+    """ReLU converges best at rate 1, tanh at 0.1; each has two inits."""
+    tables = [
+        frames.table({"activation": name, "init": init, "lr": lr}, outcomes)
+        for init in ("normal", "torch")
+        for name, lr, outcomes in (
+            ("relu", 0.1, [C, K, K, K]),
+            ("relu", 1.0, [C, C, K, K]),
+            ("tanh", 0.1, [C, C, C, P]),
+            ("tanh", 1.0, [P, P, P, K]),
+        )
+    ]
+    return fastbp.summary(frames.frame(*tables))
+
+
+def test_each_network_counts_at_the_rate_that_converges_most_often() -> None:
+    best = at_best_rate(summary())
+    rates = best.groupby("activation")["lr"].agg(["count", "min", "max"])
+    assert rates.loc["relu"].tolist() == [2, 1.0, 1.0]
+    assert rates.loc["tanh"].tolist() == [2, 0.1, 0.1]
+    rows = pooled(best, ["activation"]).set_index("activation")
+    assert rows.loc["relu", ["runs", "converged", "constant"]].tolist() == [8, 4, 4]
+    assert rows.loc["tanh", ["runs", "converged", "constant"]].tolist() == [8, 6, 0]
+
+
+def test_equal_rates_are_told_apart_by_constant_answers() -> None:
+    tables = [
+        frames.table({"activation": "relu", "lr": lr}, [C, other])
+        for lr, other in ((0.1, K), (0.2, P), (0.3, P))
+    ]
+    assert at_best_rate(fastbp.summary(frames.frame(*tables)))["lr"].tolist() == [0.2]
+
+
+def test_the_share_of_constant_answers_over_rates() -> None:
+    ends = over_rates(summary(), ["activation"]).set_index("activation")
+    assert ends.loc["relu"].tolist() == [0.5, 0.75]
+    assert ends.loc["tanh"].tolist() == [0.0, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("varied", "keys"),
+    [
+        (
+            {"activation": ["relu", "tanh"], "optimizer": ["adam", "sgd"]},
+            ["activation", "optimizer"],
+        ),
+        ({"activation": ["relu", "tanh"], "init": ["normal", "torch"]}, ["activation", "init"]),
+        ({"activation": ["relu", "tanh"]}, []),
+        ({"init": ["normal", "torch"], "lr": [0.1, 0.2]}, []),
+    ],
+)
+def test_which_keys_make_a_picture(varied: dict[str, list[object]], keys: list[str]) -> None:
+    values = pd.MultiIndex.from_product(varied.values(), names=list(varied)).to_frame(index=False)
+    tables = [frames.table(row, [C]) for row in values.to_dict("records")]
+    assert cure_keys(fastbp.summary(frames.frame(*tables))) == keys
