@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from fastbp.analysis.statistics.paired import holm, mcnemar, tango
 from fastbp.analysis.statistics.proportions import wilson
@@ -55,19 +56,19 @@ def effects(base: MeasuredRuns, rows: Sequence[ChangeEffect], measure: str) -> p
     level to that without the change, with a 95% interval from `difference_low` to
     `difference_high`: Tango's for shares, the normal one for scores. `p`, `p_holm`: of McNemar's
     test on fixed and broken, and corrected by Holm for several changes. `presentations`,
-    `multiply_adds`: the cost of a run relative to the setup's. `fixes`, and the order of the rows:
-    as in `_ranked`.
+    `multiply_adds`: the cost of a run relative to the setup's. `fixes`: whether `p_holm` shows an
+    effect, and the intervals of the differences to the setup and to the control, over the same
+    seeds, lie above 0. The rows are sorted as in `_ranked`.
     """
     n, before = base.runs, base.values(measure)
     after = np.array([row.runs.values(measure) for row in rows]).reshape(len(rows), n)
     fixed, broken = (after > before).sum(axis=1), (after < before).sum(axis=1)
     moved = after - before
     difference = moved.sum(axis=1) / max(n, 1)
-    if measure in ("success", "constant"):
-        low, high = tango(fixed, broken, n)
-    else:
-        error = 1.96 * moved.std(axis=1, ddof=min(1, n - 1)) / max(n, 1) ** 0.5 if n else 0.0
-        low, high = difference - error, difference + error
+    low, high = _interval(moved, measure)
+    # Other random orders alone may do as much: the control, where there is one, is the rival.
+    controls = [row.runs.values(measure) for row in rows if row.cause == CONTROL]
+    beyond, _ = _interval(after - controls[0], measure) if controls else (low, high)
     p = mcnemar(fixed, broken)
     costs = np.array([row.cost for row in rows]).reshape(-1, 2)
     return _ranked(
@@ -91,9 +92,22 @@ def effects(base: MeasuredRuns, rows: Sequence[ChangeEffect], measure: str) -> p
                 "p_holm": holm(p),
                 "presentations": costs[:, 0],
                 "multiply_adds": costs[:, 1],
+                "fixes": (holm(p) < ALPHA) & (np.minimum(low, beyond) > 0),
             }
         )
     )
+
+
+def _interval(
+    moved: NDArray[np.float64], measure: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The 95% intervals of the means of differences [change, run] in a measure."""
+    n = moved.shape[1]
+    if measure in ("success", "constant"):
+        return tango((moved > 0).sum(axis=1), (moved < 0).sum(axis=1), n)
+    error = 1.96 * moved.std(axis=1, ddof=min(1, n - 1)) / n**0.5 if n else np.zeros(len(moved))
+    mean = moved.sum(axis=1) / max(n, 1)
+    return mean - error, mean + error
 
 
 def _loss(runs: MeasuredRuns) -> float:
@@ -103,16 +117,12 @@ def _loss(runs: MeasuredRuns) -> float:
 
 
 def _ranked(table: pd.DataFrame) -> pd.DataFrame:
-    """Sort changes by effect, then cost, and add the column `fixes`.
+    """Sort changes by effect, then cost.
 
-    A change fixes the setup if `p_holm` shows an effect beyond the control's interval. The first
-    row is the cheapest change within the interval of the best. If removing a setting that few
-    people choose does NEARLY as well, it comes first, since people want to hear of it first.
+    The first row is the cheapest change within the interval of the best. If removing a setting that
+    few people choose does NEARLY as well, it comes first, since people want to hear of it first.
     """
-    control = table["cause"] == CONTROL
-    least = max(0.0, table.loc[control, "difference_high"].max()) if control.any() else 0.0
-    fixes = (table["p_holm"] < ALPHA) & (table["difference_low"] > least)
-    table = table.assign(fixes=fixes, later=1, cost=table["multiply_adds"].round(2))
+    fixes, table = table["fixes"], table.assign(later=1, cost=table["multiply_adds"].round(2))
     if fixes.any():
         difference = table["difference"]
         best = table.iloc[difference.argmax()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from fastbp.analysis.statistics.proportions import wilson
@@ -142,7 +142,7 @@ def _does(diagnosis: Diagnosis, row: dict[Any, Any]) -> str:
     return f"mean {SCORE_NAMES[diagnosis.measure]} of {seeds} {score_text(row['level'])}"
 
 
-def _moved(diagnosis: Diagnosis, row: dict[Any, Any], end: str = "") -> str:
+def _moved(diagnosis: Diagnosis, row: Mapping[Any, Any], end: str = "") -> str:
     """The effect of a change, or a bound of its interval: fewer constant answers are negative."""
     name, sign = f"difference{end}", 1
     if diagnosis.measure == "constant":
@@ -153,17 +153,23 @@ def _moved(diagnosis: Diagnosis, row: dict[Any, Any], end: str = "") -> str:
 
 
 def _nothing_fixes(diagnosis: Diagnosis) -> str:
-    tried = int((diagnosis.table["cause"] != CONTROL).sum())
-    best = diagnosis.recommended
+    """Say that no single change is seen to help, and how large an effect may have been missed."""
+    tried = diagnosis.table[diagnosis.table["cause"] != CONTROL]
+    best, most = diagnosis.recommended, tried.loc[tried["difference_high"].idxmax()]
     nor = ", nor do pairs of them" * (diagnosis.complete and not best)
-    none = f"none of {plural(tried, 'single change')} makes more seeds converge{nor}"
-    none += f", as far as {plural(diagnosis.runs, 'seed')} can show"
+    makes = "makes" if most["difference_high"] <= NONE else "is seen to make"
+    none = f"none of {plural(len(tried), 'single change')} {makes} more seeds converge{nor}"
+    if most["difference_high"] > NONE:
+        high = _moved(diagnosis, most, "_high")
+        none += (
+            f". {plural(diagnosis.runs, 'seed')} cannot show small effects: {most['change']} "
+            f"({_moved(diagnosis, most)}) may do up to {high}"
+        )
     if not best:
-        proofs = [note.text for note in diagnosis.data if note.id == "contradicting-rows"]
-        return ". ".join([*proofs, _capital(none) if proofs else none]) + "."
+        return f"{none}."
     several = "both" if len(best.changes) == 2 else "all"
     causes = and_([each.cause for each in best.changes])
-    return f"{causes}, {several} at once. {_capital(none)}; together, some do."
+    return f"{causes}, {several} at once. {_capital(none)}. Together, some do."
 
 
 def _others(diagnosis: Diagnosis) -> Iterator[Line]:
