@@ -234,11 +234,13 @@ def _recommendation(diagnosis: Diagnosis) -> Iterator[str]:
         f"{share_text(best.converged, n)} converge ({share_text(before, n)} without)"
         f"{_constant(best)}{_scores(diagnosis, best)}."
     )
-    if best.converged <= n / 2 and diagnosis.measure == "success":
+    if best.converged > n / 2:
+        return
+    if diagnosis.measure == "success":
         yield "Most still fail: more is wrong than these changes can fix."
-    elif diagnosis.measure != "success":
-        goal = diagnosis.setup.resolved_success
-        yield f"This is the best that was found; few seeds reach {goal}."
+    else:
+        reach = "most seeds do not reach" if best.converged else "no seed reaches"
+        yield f"This is the best that was found; {reach} {diagnosis.setup.resolved_success}."
 
 
 def _constant(best: Recommendation) -> str:
