@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from fastbp.analysis.statistics.proportions import wilson
 from fastbp.diagnosis.candidates import Change
 from fastbp.diagnosis.effects import score_of
 from fastbp.diagnosis.recommend import Recommendation
+from fastbp.diagnosis.symptoms import out_of_reach
 from fastbp.diagnosis.trials import CONTROL
 from fastbp.schema.text import and_, first_of, percent, plural, points
 
@@ -71,7 +72,9 @@ def _answer(diagnosis: Diagnosis) -> Iterator[Line]:
     """Say what is wrong and what fixes it."""
     if diagnosis.converged == 1 or (diagnosis.symmetric and _is_sound(diagnosis)):
         return
-    if _is_sound(diagnosis):
+    if beyond := out_of_reach(diagnosis.setup):
+        yield "Wrong", f"{beyond}."
+    elif _is_sound(diagnosis):
         yield "Fix", "another seed: this setup seldom fails."
     elif _fixing(diagnosis):
         yield "Wrong", _wrong(diagnosis)
@@ -95,6 +98,7 @@ def _now(diagnosis: Diagnosis) -> Iterator[str]:
         (high - low > VAGUE, "too few seeds to say whether yours is to blame"),
         (own and low >= COMMON, "the setup is not to blame"),
         (own, "your weights are not all that is wrong"),
+        (out_of_reach(diagnosis.setup), "it is the rows, not your seed"),
         (low >= SOUND, f"where yours does not converge, it is your code{rare}"),
         (low >= COMMON, "it is your seed"),
         (low >= MOST and converged == n, "the setup looks sound, but more seeds must say so"),
@@ -142,7 +146,7 @@ def _does(diagnosis: Diagnosis, row: dict[Any, Any]) -> str:
     return f"mean {SCORE_NAMES[diagnosis.measure]} of {seeds} {score_text(row['level'])}"
 
 
-def _moved(diagnosis: Diagnosis, row: Mapping[Any, Any], end: str = "") -> str:
+def _moved(diagnosis: Diagnosis, row: dict[Any, Any], end: str = "") -> str:
     """The effect of a change, or a bound of its interval: fewer constant answers are negative."""
     name, sign = f"difference{end}", 1
     if diagnosis.measure == "constant":
@@ -154,8 +158,8 @@ def _moved(diagnosis: Diagnosis, row: Mapping[Any, Any], end: str = "") -> str:
 
 def _nothing_fixes(diagnosis: Diagnosis) -> str:
     """Say that no single change is seen to help, and how large an effect may have been missed."""
-    tried = diagnosis.table[diagnosis.table["cause"] != CONTROL]
-    best, most = diagnosis.recommended, tried.loc[tried["difference_high"].idxmax()]
+    tried = [row for row in diagnosis.table.to_dict("records") if row["cause"] != CONTROL]
+    best, most = diagnosis.recommended, max(tried, key=lambda row: row["difference_high"])
     nor = ", nor do pairs of them" * (diagnosis.complete and not best)
     makes = "makes" if most["difference_high"] <= NONE else "is seen to make"
     none = f"none of {plural(len(tried), 'single change')} {makes} more seeds converge{nor}"
@@ -234,7 +238,7 @@ def _recommendation(diagnosis: Diagnosis) -> Iterator[str]:
         f"{share_text(best.converged, n)} converge ({share_text(before, n)} without)"
         f"{_constant(best)}{_scores(diagnosis, best)}."
     )
-    if best.converged > n / 2:
+    if best.converged > n / 2 or out_of_reach(diagnosis.setup):
         return
     if diagnosis.measure == "success":
         yield "Most still fail: more is wrong than these changes can fix."

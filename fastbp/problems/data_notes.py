@@ -141,24 +141,32 @@ def equal_inputs(X: Real, T: Real) -> tuple[NDArray[np.intp], Real]:
 
 def _contradicting_rows(file: ProblemData) -> Iterator[DataNote]:
     """Note rows that no network can all get right, and the best that is left: exact arithmetic."""
-    X, T = file.values
-    group, distances = equal_inputs(X, T)
-    rows, limits = np.count_nonzero(distances), []
+    rows = np.count_nonzero(equal_inputs(*file.values)[1])
     if not rows:
         return
+    most = best_possible(file, slice(None))
+    limits = [f"at most {percent(most['accuracy'])} can be right"] if "accuracy" in most else []
+    limits += [f"R² is at most {most['r2']:.3g}"] if "r2" in most else []
+    text = f"equal inputs with different answers in {rows:,} rows: {and_(limits)}"
+    yield DataNote("contradicting-rows", text)
+
+
+def best_possible(file: ProblemData, rows: slice) -> dict[str, float]:
+    """The best `accuracy` and `r2` on some rows, as rows with equal inputs get equal answers."""
+    X, T, labels = file.values.X[rows], file.values.T[rows], file.labels[rows]
+    group, best = equal_inputs(X, T)[0], {}
     if file.meaning.groups:
-        cases, counts = np.unique(np.column_stack([group, file.labels]), axis=0, return_counts=True)
+        cases, counts = np.unique(np.column_stack([group, labels]), axis=0, return_counts=True)
         most = np.zeros(len(X))
         np.maximum.at(most, cases[:, 0].astype(np.intp), counts)
-        limits.append(f"at most {percent(float(most.sum() / len(X)))} can be right")
+        best["accuracy"] = float(most.sum() / len(X))
     values = T[:, [unit for unit in file.quantities if np.ptp(T[:, unit])]]
     if values.size:
         sizes = np.bincount(group)
         means = np.column_stack([np.bincount(group, column) / sizes for column in values.T])
         lost = ((values - means[group]) ** 2).sum(axis=0) / len(X) / values.var(axis=0)
-        limits.append(f"R² is at most {1 - lost.mean():.3g}")
-    text = f"equal inputs with different answers in {rows:,} rows: {and_(limits)}"
-    yield DataNote("contradicting-rows", text)
+        best["r2"] = float(1 - lost.mean())
+    return best
 
 
 def missing_values(missing: NDArray[np.bool_]) -> DataNote:
