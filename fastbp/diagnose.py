@@ -23,6 +23,7 @@ from fastbp.schema.text import plural
 if TYPE_CHECKING:
     from fastbp.diagnosis.diagnose import Diagnosis
     from fastbp.diagnosis.own_weights import Placement
+    from fastbp.problems.data_notes import DataNote
 
 NOT_OPTIONS = ("problem", "targets", "collapse")
 """Setup keys without an option of their own: DATA and --targets give two, and `collapse` changes no
@@ -61,9 +62,10 @@ def diagnose(
     import fastbp.diagnosis.diagnose as diagnosing
     from fastbp.diagnosis import candidates, own_weights, printout
 
+    notes: list[DataNote] = []
     settings = _settings(settings, keys)
     try:
-        sweep = _sweep(data, targets, settings, output)
+        sweep = _sweep(data, targets, settings, output, notes)
     except SweepError as error:
         raise SweepError(_as_typed(line, keys) for line in error.lines) from None
     (setup,) = sweep.setups
@@ -81,7 +83,7 @@ def diagnose(
         advice = candidates.answered() if data is None else ()
         diagnosis = diagnosing.diagnose(
             setup, seeds, max(share * left, 0.1), phase, advice=advice, began=now
-        )
+        )._replace(notes=tuple(notes))
         placed: Placement | None = None
         about: list[str] = []
         if layers:
@@ -107,8 +109,7 @@ def diagnose(
     if layers and not placed:
         print_notes(["there was no time for your weights: allow more --seconds or fewer updates"])
     if as_json:
-        own = {"weights": own_weights.as_json(placed)} if placed else {}
-        print_data(json.dumps(printout.as_json(diagnosis) | own))
+        print_data(json.dumps(printout.as_json(diagnosis) | own_weights.as_json(placed)))
     else:
         print_data("\n".join(printout.screen(diagnosis, about, commands)))
     if written:
@@ -144,9 +145,13 @@ def _make_writable(output: Path) -> None:
 
 
 def _sweep(
-    data: str | None, targets: list[str] | None, settings: list[str], output: Path | None
+    data: str | None,
+    targets: list[str] | None,
+    settings: list[str],
+    output: Path | None,
+    notes: list[DataNote],
 ) -> fastbp.Sweep:
-    """The setup to diagnose, as a sweep of one setup.
+    """The setup to diagnose, as a sweep of one setup; what was done to its table joins `notes`.
 
     Raises
     ------
@@ -168,7 +173,7 @@ def _sweep(
         base["targets"] = targets
     with tempfile.TemporaryDirectory(prefix="fastbp-") as drafts:
         if is_table:
-            base["problem"] = f"file:{_table(Path(data), targets, output, Path(drafts))}"
+            base["problem"] = f"file:{_table(Path(data), targets, output, Path(drafts), notes)}"
         sweep = _one(base, settings)
         if not any(re.match(r"\s*(updates|epochs)\s*=", setting) for setting in settings):
             base["epochs"] = usual_epochs(sweep.setups[0])
@@ -220,10 +225,13 @@ def _one(base: dict[str, Any], settings: list[str]) -> fastbp.Sweep:
     return sweep
 
 
-def _table(path: Path, targets: list[str] | None, output: Path | None, drafts: Path) -> Path:
+def _table(
+    path: Path, targets: list[str] | None, output: Path | None, drafts: Path, notes: list[DataNote]
+) -> Path:
     """The table to learn: the file itself, or a copy with column names and fewer rows.
 
-    The copy is in the output folder if there is one, else in `drafts`.
+    The copy is in the output folder if there is one, else in `drafts`. What was changed joins
+    `notes`.
     """
     from fastbp.problems import samples
     from fastbp.store.store import write
@@ -231,8 +239,9 @@ def _table(path: Path, targets: list[str] | None, output: Path | None, drafts: P
     copied = samples.fixed(path, targets)
     if copied is None:
         return path
-    content, notes = copied
-    print_notes(notes)
+    content, changes = copied
+    notes += changes
+    print_notes(note.text for note in changes)
     if output:
         _make_writable(output)
         drafts = output / "learnt" if output.resolve() == path.parent.resolve() else output

@@ -127,6 +127,15 @@ def test_json(here) -> None:
 
 
 @pytest.mark.jit
+def test_json_has_what_was_left_out(here, tmp_path) -> None:
+    (tmp_path / "own.csv").write_text(XOR + "0,,1\n")
+    told = json.loads(here("own.csv", "--targets", "t", "--json", "--seeds", 2, "--lr", 2).stdout)
+    (note,) = told["data"]
+    assert note["id"] == "missing-values"
+    assert note["text"] == "missing values in row 5: 1 of 5 rows are left out"
+
+
+@pytest.mark.jit
 @pytest.mark.parametrize("data", ["xor", "parity:2", "table:0110"])
 def test_problems_by_their_names(here, data: str, tmp_path) -> None:
     (tmp_path / "xor").write_text("a file of that name is in nobody's way")

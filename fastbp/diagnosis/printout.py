@@ -195,7 +195,7 @@ def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
         "runs": diagnosis.runs,
         "outcomes": diagnosis.outcomes,
         "verdict": verdict(diagnosis),
-        "data": [note._asdict() for note in diagnosis.data],
+        "data": [note._asdict() for note in (*diagnosis.notes, *diagnosis.data)],
         "measure": diagnosis.measure,
         "baseline": _graded(diagnosis.base) | {"majority": _finite(diagnosis.majority)},
         "symptoms": [symptom._asdict() for symptom in diagnosis.symptoms],

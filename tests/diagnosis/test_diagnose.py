@@ -612,6 +612,17 @@ def test_explain_takes_the_rows_and_the_budget_of_the_command() -> None:
     )
 
 
+@pytest.mark.parametrize("dtype", [object, "str", "category", "boolean", None])
+def test_explain_takes_labels_as_pandas_holds_them(dtype: str | type | None) -> None:
+    labels = pd.Series(XOR[1].ravel() > 0)
+    if dtype != "boolean":
+        labels = labels.map({True: "yes", False: "no"})
+    T = list(labels) if dtype is None else labels.astype(dtype)
+    explained = fastbp.explain(pd.DataFrame(XOR[0]), T, updates=9, seeds=1)
+    np.testing.assert_array_equal(explained.setup.data().T, XOR[1])
+    assert [note.id for note in explained.data] == ["recoded-labels"] * (dtype != "boolean")
+
+
 def test_the_setup_in_python_is_the_setup() -> None:
     for setup in (
         FOUNDING,

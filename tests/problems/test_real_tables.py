@@ -337,10 +337,11 @@ def test_rows_with_gaps_are_left_out_of_a_diagnosis(
     else:
         {"csv": frame.to_csv, "parquet": frame.to_parquet}[suffix](path, index=False)
     content, notes = samples.fixed(path, ["t"])
-    assert notes == ["missing values in rows 2 and 3: 2 of 4 rows are left out"]
+    gaps = "missing values in rows 2 and 3: 2 of 4 rows are left out"
+    assert notes == [("missing-values", gaps)]
     monkeypatch.setattr(samples, "MAX_LEARNT", 1)
     monkeypatch.setattr(samples, "SAMPLED", 1)
-    assert samples.fixed(path, ["t"])[1][1].startswith(f"d.{suffix} has 2 rows, more than 1: ")
+    assert samples.fixed(path, ["t"])[1][1].text.startswith(f"d.{suffix} has 2 rows, more than 1: ")
     path.write_bytes(content)
     setup = Setup(problem=f"file:{path}", targets=None if suffix == "npz" else "t", updates=9)
     assert [part.tolist() for part in setup.data()] == [[[0], [1]], [[0], [1]]]
