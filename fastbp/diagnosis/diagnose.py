@@ -77,7 +77,7 @@ class Diagnosis(NamedTuple):
     changes : dict
         The changes of each row of the tables, by its name.
     measure : str
-        By which changes are judged: "success", "constant", "accuracy" or "r2".
+        By which changes are judged: "success", "constant" or a score, as `score_of` gives it.
     recommended : Recommendation or None
         None if nothing fixes the setup.
     withdrawn : Recommendation or None

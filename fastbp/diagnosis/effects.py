@@ -13,6 +13,7 @@ from fastbp.config.setup import Setup
 from fastbp.diagnosis.candidates import CUSTOM
 from fastbp.diagnosis.trials import CONTROL, ChangeEffect, MeasuredRuns
 from fastbp.kernels import measures as m
+from fastbp.schema.columns import SCORES
 
 NEARLY = 0.75
 """Removing an unusual setting is listed first if it has this share of the best change's effect."""
@@ -22,8 +23,9 @@ def headline(setup: Setup, base: MeasuredRuns, rows: Sequence[ChangeEffect]) -> 
     """Choose the measure by which changes are judged.
 
     "success", unless constant answers are common and no change makes most seeds converge, or no
-    change makes more seeds converge at all: then "constant" or else "accuracy" or "r2", the first
-    of them that some change improves.
+    change makes more seeds converge at all: then "constant" or else a score, the first of them
+    that some change improves. Of quantities the score comes first: with a wrong scale of the
+    targets any varying answer helps little.
     """
     if float(wilson(int(base.converged().sum()), base.runs)[0]) >= 0.5:
         return "success"  # most seeds converge: a better score needs no change
@@ -33,13 +35,17 @@ def headline(setup: Setup, base: MeasuredRuns, rows: Sequence[ChangeEffect]) -> 
     common = float(low) > COMMON_CONSTANT
     if reached >= 0.5 or (reached and not common):
         return "success"
-    others = (["constant"] * common) + (["success"] if reached else [score_of(setup)])
+    others = ["constant"] * common + ["success" if reached else score_of(setup)]
+    others = others if setup.groups else [score_of(setup), *others]
     return next((each for each in others if effects(base, rows, each)["fixes"].any()), "success")
 
 
 def score_of(setup: Setup) -> str:
-    """The score that grades networks of a setup below success: "accuracy" or "r2"."""
-    return "accuracy" if setup.groups else "r2"
+    """The score that grades networks of a setup below success.
+
+    It is "accuracy" or "r2", with "test_" before it if success is judged on held-out rows.
+    """
+    return "test_" * (setup.success_on == "test") + ("accuracy" if setup.groups else "r2")
 
 
 COMMON_CONSTANT = 0.2
@@ -50,9 +56,9 @@ def effects(base: MeasuredRuns, rows: Sequence[ChangeEffect], measure: str) -> p
     """Tabulate what each change does to the seeds of `base`, the runs of the setup.
 
     `pairs`: the number of seeds. `fixed`, `broken`: seeds that are better with the change, or
-    worse, by the measure: "success", "constant", "accuracy" or "r2". `converged`, `constant`: runs
-    with the change that converge, or give every row the same answer. `accuracy`, `r2`, `loss`:
-    their medians. `level`: their mean by the measure, a share or a score. `difference`: of the
+    worse, by the measure: "success", "constant" or one of `SCORES`. `converged`, `constant`: runs
+    with the change that converge, or give every row the same answer. `SCORES`, `loss`: their
+    medians. `level`: their mean by the measure, a share or a score. `difference`: of the
     level to that without the change, with a 95% interval from `difference_low` to
     `difference_high`: Tango's for shares, the normal one for scores. `p`, `p_holm`: of McNemar's
     test on fixed and broken, and corrected by Holm for several changes. `presentations`,
@@ -81,8 +87,7 @@ def effects(base: MeasuredRuns, rows: Sequence[ChangeEffect], measure: str) -> p
                 "broken": broken,
                 "converged": [int(row.runs.converged().sum()) for row in rows],
                 "constant": [int(row.runs.constant().sum()) for row in rows],
-                "accuracy": [row.runs.median("accuracy") for row in rows],
-                "r2": [row.runs.median("r2") for row in rows],
+                **{name: [row.runs.median(name) for row in rows] for name in SCORES},
                 "loss": [_loss(row.runs) for row in rows],
                 "level": after.sum(axis=1) / max(n, 1),
                 "difference": difference,

@@ -83,8 +83,9 @@ def table(diagnosis: Diagnosis) -> list[str]:
         return []
     shown = pd.concat([diagnosis.table[~control].head(MAX_LINES), diagnosis.table[control]])
     rows = [cells(row) for row in shown.to_dict("records")]
-    score = SCORE_NAMES[score_of(diagnosis.setup)]
-    titles = ["change", "converge", "constant", score, "95% CI", "cost"]
+    score = score_of(diagnosis.setup)
+    short = "held-out" if score.startswith("test_") else SCORE_NAMES[score]
+    titles = ["change", "converge", "constant", short, "95% CI", "cost"]
     lines = aligned([titles, *([row[i] for i in ON_TERMINAL] for row in rows)], left=(0,))
     if more := len(diagnosis.table) - len(shown):
         lines.append(f"and {plural(more, 'change')} that did no more than the last of these")

@@ -31,7 +31,12 @@ single seed."""
 APART = 0.05
 """Scores on the training rows and on held-out rows differ if they are further apart than this."""
 
-SCORE_NAMES = {"accuracy": "accuracy", "r2": "R²"}
+SCORE_NAMES = {
+    "accuracy": "accuracy",
+    "r2": "R²",
+    "test_accuracy": "accuracy on held-out rows",
+    "test_r2": "R² on held-out rows",
+}
 """What scores are called, by their columns."""
 
 MAX_ALSO = 4
@@ -111,8 +116,9 @@ def _now(diagnosis: Diagnosis) -> Iterator[str]:
     if diagnosis.setup.resolved_success != "rows" or diagnosis.measure in SCORE_NAMES:
         name = score_of(diagnosis.setup)
         score = score_text(diagnosis.base.median(name))
-        always = "always the commonest answer" if name == "accuracy" else "always the mean"
+        always = "always the commonest answer" if diagnosis.setup.groups else "always the mean"
         goal = "; a seed converges if it reaches " + diagnosis.setup.resolved_success
+        goal += " on held-out rows" * (diagnosis.setup.success_on == "test")
         goal *= diagnosis.setup.resolved_success != "rows"
         than = f"{always}: {score_text(diagnosis.majority)}"
         yield f"Median {SCORE_NAMES[name]} {score}; {than}{goal}."
@@ -256,8 +262,8 @@ def _constant(best: Recommendation) -> str:
 
 def _scores(diagnosis: Diagnosis, best: Recommendation) -> str:
     """Say the score of a recommended setup on its rows and on held-out ones."""
-    name = score_of(diagnosis.setup)
-    if diagnosis.setup.resolved_success == "rows" and diagnosis.measure not in SCORE_NAMES:
+    setup, name = diagnosis.setup, score_of(diagnosis.setup).removeprefix("test_")
+    if setup.resolved_success == "rows" and diagnosis.measure not in SCORE_NAMES and not setup.test:
         return ""
     text = f"; median {SCORE_NAMES[name]} {score_text(best.after.median(name))}"
     test, train = best.tested.median(f"test_{name}"), best.tested.median(name)

@@ -22,8 +22,10 @@ from fastbp.diagnosis.trials import (
     Trial,
 )
 from fastbp.engine.plan import seconds_per_run
+from fastbp.schema.columns import SCORES
 from fastbp.schema.errors import SweepError
 from fastbp.schema.keys import KEYS
+from fastbp.schema.outcomes import OUTCOMES, Outcome
 from fastbp.schema.text import and_, first_of
 
 FOUNDING = Setup(problem="table:11101011", lr=0.2, order="random", updates=999)
@@ -268,6 +270,42 @@ def test_a_remedy_must_beat_the_placebo() -> None:
     few = table((20, 0, 1, "some"), n=60, placebo=(12, 4))
     assert few["difference_low"].iloc[0] < few["difference_high"].iloc[1]
     assert few["fixes"].tolist() == [True, False]
+
+
+def scored(score: str, value: float, constant: int = 0) -> MeasuredRuns:
+    """100 runs that do not converge, some of them constant, with a score."""
+    runs = made(ends(), "partial")
+    runs.codes[:constant] = OUTCOMES.index(Outcome.COLLAPSED)
+    runs.scores[SCORES.index(score)] = value + np.arange(100) / 1e4
+    return runs
+
+
+def test_changes_are_ranked_by_held_out_rows_where_these_decide() -> None:
+    X = np.arange(80.0)[:, None] / 80
+    held = {"test": 0.25, "success": "accuracy:0.95", "success_on": "test", "updates": 9}
+    setup = Setup.from_arrays(X, np.arange(80) > 40, **held)
+    base = scored("test_accuracy", 0.8)
+    rows = [
+        ChangeEffect(f"to {value}", "cause", scored("test_accuracy", value), (1.0, 1.0))
+        for value in (0.75, 0.9)
+    ]
+    measure = effects_module.headline(setup, base, rows)
+    assert measure == "test_accuracy"
+    found = effects_module.effects(base, rows, measure)
+    assert found["change"].tolist() == ["to 0.9", "to 0.75"]
+    assert found["test_accuracy"].tolist() == pytest.approx([0.905, 0.755], abs=1e-3)
+
+
+def test_quantities_are_ranked_by_r2_though_answers_are_constant() -> None:
+    setup = Setup.from_arrays(np.arange(9.0)[:, None], np.arange(9.0), any_range=True, updates=9)
+    base = scored("r2", -0.9, constant=100)
+    rows = [
+        ChangeEffect("varied, and poor", "a", scored("r2", -0.6), (1.0, 1.0)),
+        ChangeEffect("good", "b", scored("r2", 0.7, constant=5), (1.0, 1.0)),
+    ]
+    measure = effects_module.headline(setup, base, rows)
+    assert measure == "r2"
+    assert effects_module.effects(base, rows, measure)["change"].iloc[0] == "good"
 
 
 def test_the_table_of_no_change_has_the_same_columns() -> None:
