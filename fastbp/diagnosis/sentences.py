@@ -136,8 +136,7 @@ def _wrong(diagnosis: Diagnosis) -> str:
     does = "fixes it" if enough else "helps most" if row is fixing[0] else "helps"
     return (
         f"{cause}. {_capital(row['change'])} {does}: {_does(diagnosis, row)} "
-        f"({_moved(diagnosis, row)}, 95% CI {_moved(diagnosis, row, '_low')} to "
-        f"{_moved(diagnosis, row, '_high')}), {cost_text(row['multiply_adds'])}."
+        f"({_interval(diagnosis, row)}), {cost_text(row['multiply_adds'])}."
     )
 
 
@@ -150,6 +149,12 @@ def _does(diagnosis: Diagnosis, row: dict[Any, Any]) -> str:
         share = share_text(row["constant"], row["pairs"])
         return f"{share} of {seeds} then give the same answer for every row"
     return f"mean {SCORE_NAMES[diagnosis.measure]} of {seeds} {score_text(row['level'])}"
+
+
+def _interval(diagnosis: Diagnosis, row: dict[Any, Any]) -> str:
+    """The effect of a change, with its 95% interval."""
+    low, high = _moved(diagnosis, row, "_low"), _moved(diagnosis, row, "_high")
+    return f"{_moved(diagnosis, row)}, 95% CI {low} to {high}"
 
 
 def _moved(diagnosis: Diagnosis, row: dict[Any, Any], end: str = "") -> str:
@@ -170,11 +175,8 @@ def _nothing_fixes(diagnosis: Diagnosis) -> str:
     makes = "makes" if most["difference_high"] <= NONE else "is seen to make"
     none = f"none of {plural(len(tried), 'single change')} {makes} more seeds converge{nor}"
     if most["difference_high"] > NONE:
-        high = _moved(diagnosis, most, "_high")
-        none += (
-            f". {plural(diagnosis.runs, 'seed')} cannot show small effects: {most['change']} "
-            f"({_moved(diagnosis, most)}) may do up to {high}"
-        )
+        few = f"{plural(diagnosis.runs, 'seed')} {'is' if diagnosis.runs == 1 else 'are'} too few"
+        none += f". {few} to tell what {most['change']} does: {_interval(diagnosis, most)}"
     if not best:
         return f"{none}."
     several = "both" if len(best.changes) == 2 else "all"
@@ -269,8 +271,15 @@ def _scores(diagnosis: Diagnosis, best: Recommendation) -> str:
     test, train = best.tested.median(f"test_{name}"), best.tested.median(name)
     if not test > -math.inf:
         return text
-    apart = f", less than the {score_text(train)} on the rows it was trained on"
-    return f"{text}, {score_text(test)} on held-out rows{apart * (train - test > APART)}"
+    text += f", {score_text(test)} on held-out rows"
+    if train - test > APART:
+        text += f", less than the {score_text(train)} on the rows it was trained on"
+    if test <= best.usual:
+        always = "the commonest answer" if setup.groups else "the mean"
+        text += f", and no more than always giving {always} ({score_text(best.usual)})"
+    held_out = plural(best.tested_setup.test_rows, "held-out row")
+    copies = f"; {best.copies} of {held_out} also occur among the others"
+    return text + copies * (best.copies > 0)
 
 
 # Parts of sentences

@@ -20,6 +20,7 @@ from fastbp.config.sweep import Sweep
 from fastbp.diagnosis import own_weights, printout, sentences as sentences_module, symptoms, trials
 from fastbp.diagnosis.candidates import Change, changed, changes, larger
 from fastbp.diagnosis.diagnose import Diagnosis, diagnose
+from fastbp.diagnosis.recommend import Recommendation
 from fastbp.diagnosis.trials import (
     OTHER_ORDERS,
     Experiment,
@@ -537,11 +538,28 @@ def test_where_nothing_mends_nothing_is_said_to() -> None:
     ]
 
 
+def test_held_out_rows_are_compared_with_a_constant_answer_and_with_their_copies() -> None:
+    X = np.tile(np.arange(20.0), 3)[:, None]
+    setup = Setup.from_arrays(X, X[:, 0] < 4, updates=3, test=0.25)
+    one = diagnose(setup, 4)
+    runs = made(ends(100), "converged")
+    runs.scores[:] = np.array([1.0, np.nan, 0.8, np.nan])[:, None]
+    best = Recommendation(changes(setup)[:1], setup, runs, runs)
+    text = " ".join(sentences_module.verdict(one._replace(recommended=best)))
+    said = "median accuracy 1.00, 0.80 on held-out rows, less than the 1.00 on the rows it was"
+    always = "trained on, and no more than always giving the commonest answer (0.80)"
+    assert f"{said} {always}; 12 of 15 held-out rows also occur among the others." in text
+    for success, said in (("rows", True), ("rows", False)):  # held out by the user, they count
+        own = one.setup.replaced(success=success, test=0.25 * said)
+        told = sentences_module.verdict(one._replace(setup=own, recommended=best))
+        assert ("on held-out rows" in " ".join(told)) == said
+
+
 def test_one_seed_is_told_in_the_singular() -> None:
     text = " ".join(sentences_module.verdict(diagnose(FOUNDING, 1)))
     assert "Now: 100% of 1 seed fails (" in text
     assert "too few seeds to say whether yours is to blame" in text
-    assert re.search(r"is seen to make more .*\. 1 seed cannot show small effects: .* up to ", text)
+    assert re.search(r"is seen to make more .*\. 1 seed is too few to tell what .*, 95% CI ", text)
     assert "1 seeds" not in text
     assert " ".join(sentences_module.verdict(diagnose(HEALTHY, 1))).startswith(
         "Now: the one seed that was tried converges (95% CI "
