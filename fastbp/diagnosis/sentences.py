@@ -22,7 +22,8 @@ NONE = 0.02
 
 SOUND, COMMON, MOST, RARE = 0.97, 0.85, 0.5, 0.15
 """Bounds of the interval of the convergence rate: from these on a failure is no matter of the
-setup, the setup is sound, or most seeds converge; and below the last the seed is not to blame."""
+setup, the setup is sound, or most seeds converge; and below the last two the setup is more to
+blame than the seed, or the seed is not."""
 
 VAGUE = 0.5
 """If the 95% interval of the convergence rate is wider than this, the rate says nothing about a
@@ -96,7 +97,7 @@ def _now(diagnosis: Diagnosis) -> Iterator[str]:
     everything = f"all {n:,} seeds converge" if n > 1 else "the one seed that was tried converges"
     constant = int(diagnosis.base.constant().sum())
     same = f"; {percent(constant / n)} give the same answer for every row" * (constant > 0)
-    rare = "" if converged == n else " or a rare seed"
+    works = "this setup works here: where yours fails, your code or your settings differ"
     own = "it is your weights, whose hidden units stay equal. From random weights, "
     own *= diagnosis.symmetric
     blames = (
@@ -104,10 +105,11 @@ def _now(diagnosis: Diagnosis) -> Iterator[str]:
         (own and low >= COMMON, "the setup is not to blame"),
         (own, "your weights are not all that is wrong"),
         (out_of_reach(diagnosis.setup), "it is the rows, not your seed"),
-        (low >= SOUND, f"where yours does not converge, it is your code{rare}"),
+        (converged == n, works),
+        (low >= SOUND, "where yours does not converge, it is your code or a rare seed"),
         (low >= COMMON, "it is your seed"),
-        (low >= MOST and converged == n, "the setup looks sound, but more seeds must say so"),
         (high < RARE, "it is not your seed"),
+        (high < MOST, "it is your setup more than your seed"),
         (True, "it is your seed as much as your setup"),
     )
     blame = next(text for applies, text in blames if applies)

@@ -216,7 +216,7 @@ def test_a_healthy_setup_has_nothing_wrong() -> None:
     assert one.recommended is None
     assert text == [
         f"Now: all {one.runs} seeds converge (95% CI of the convergence rate: 98.9% to 100%): "
-        "where yours does not converge, it is your code.",
+        "this setup works here: where yours fails, your code or your settings differ.",
         "Also: nothing needs fixing.",
     ]
     assert re.fullmatch(
@@ -443,8 +443,13 @@ def test_it_stops_where_intervals_are_narrow_enough() -> None:
     assert one.complete
     widths = one.table["difference_high"] - one.table["difference_low"]
     assert (widths <= 2 * trials.NARROW).all()
-    few = diagnose(HEALTHY, 40)
-    assert (few.runs, few.complete) == (40, True)
+    few = diagnose(HEALTHY, 30)
+    assert (few.runs, few.complete) == (30, True)
+    assert "88.6% to 100%): this setup works here: " in few.verdict[0]
+    none = few._replace(outcomes=few.outcomes | {"converged": 0, "partial": 30})
+    assert "0% to 11.4%): it is not your seed." in " ".join(none.verdict)
+    some = few._replace(outcomes=few.outcomes | {"converged": 8, "partial": 22})
+    assert "14.2% to 44.4%): it is your setup more than your seed." in " ".join(some.verdict)
 
 
 # Words
