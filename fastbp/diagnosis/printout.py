@@ -22,7 +22,9 @@ from fastbp.diagnosis.recommend import Recommendation
 from fastbp.diagnosis.sentences import (
     SCORE_NAMES,
     cost_text,
+    interval,
     labelled,
+    moved,
     score_text,
     share_text,
     times_text,
@@ -32,7 +34,7 @@ from fastbp.diagnosis.trials import CONTROL, MeasuredRuns
 from fastbp.reporting.phrases import plain
 from fastbp.reporting.sections import diagnosis_section
 from fastbp.schema.keys import KEYS
-from fastbp.schema.text import aligned, and_, plural, points
+from fastbp.schema.text import aligned, and_, plural
 from fastbp.store.store import write
 
 if TYPE_CHECKING:
@@ -82,10 +84,11 @@ def table(diagnosis: Diagnosis) -> list[str]:
     if control.all():
         return []
     shown = pd.concat([diagnosis.table[~control].head(MAX_LINES), diagnosis.table[control]])
-    rows = [cells(row) for row in shown.to_dict("records")]
-    score = score_of(diagnosis.setup)
+    measure, score = diagnosis.measure, score_of(diagnosis.setup)
+    rows = [cells(row, measure, score) for row in shown.to_dict("records")]
     short = "held-out" if score.startswith("test_") else SCORE_NAMES[score]
-    titles = ["change", "converge", "constant", short, "95% CI", "cost"]
+    judged = {"success": "converge", "constant": "constant"}.get(measure, short)
+    titles = ["change", "converge", "constant", short, f"{judged} 95% CI", "cost"]
     lines = aligned([titles, *([row[i] for i in ON_TERMINAL] for row in rows)], left=(0,))
     if more := len(diagnosis.table) - len(shown):
         lines.append(f"and {plural(more, 'change')} that did no more than the last of these")
@@ -101,19 +104,19 @@ def table(diagnosis: Diagnosis) -> list[str]:
     return [*lines, *chain(*wrapped)]
 
 
-def cells(row: dict[Any, Any]) -> list[str]:
-    """The texts in one row of a table of changes, one for each of `TITLES`."""
+def cells(row: dict[Any, Any], measure: str, score: str) -> list[str]:
+    """The texts in one row of a table of changes by a measure, one for each of `TITLES`."""
     control = CONTROL if row["cause"] == CONTROL else ""
-    score = row["r2"] if math.isnan(row["accuracy"]) else row["accuracy"]
+    low, high = interval(measure, row)
     return [
         row["change"],
         plain(row["fixed"]),
         plain(row["broken"]),
-        points(row["difference"]),
-        f"[{points(row['difference_low'])}, {points(row['difference_high'])}]",
+        moved(measure, row).removesuffix(" points"),
+        f"{low}, {high}",
         share_text(row["converged"], row["pairs"]),
         share_text(row["constant"], row["pairs"]),
-        score_text(score),
+        score_text(row[score]),
         f"{times_text(row['presentations'])} ×",
         f"{times_text(row['multiply_adds'])} ×",
         "<0.0001" if row["p_holm"] < 1e-4 else f"{row['p_holm']:.2g}",
@@ -280,9 +283,11 @@ def write_files(
         "commands": lines,
         "setup": ", ".join(f"{key} {value}" for key, value in keys.items()),
     }
+    score = score_of(diagnosis.setup)
+    search = score if diagnosis.measure == "constant" else diagnosis.measure
     rows = [
-        [(cells(row), bool(row["fixes"])) for row in table.to_dict("records")]
-        for table in (diagnosis.table, diagnosis.pairs)
+        [(cells(row, measure, score), bool(row["fixes"])) for row in table.to_dict("records")]
+        for table, measure in ((diagnosis.table, diagnosis.measure), (diagnosis.pairs, search))
     ]
     title = f"Why it fails: {diagnosis.setup.problem_name}"
     files = {

@@ -138,7 +138,7 @@ def _wrong(diagnosis: Diagnosis) -> str:
     does = "fixes it" if enough else "helps most" if row is fixing[0] else "helps"
     return (
         f"{cause}. {_capital(row['change'])} {does}: {_does(diagnosis, row)} "
-        f"({_interval(diagnosis, row)}), {cost_text(row['multiply_adds'])}."
+        f"({_effect_in_full(diagnosis, row)}), {cost_text(row['multiply_adds'])}."
     )
 
 
@@ -153,20 +153,27 @@ def _does(diagnosis: Diagnosis, row: dict[Any, Any]) -> str:
     return f"mean {SCORE_NAMES[diagnosis.measure]} of {seeds} {score_text(row['level'])}"
 
 
-def _interval(diagnosis: Diagnosis, row: dict[Any, Any]) -> str:
-    """The effect of a change, with its 95% interval."""
-    low, high = _moved(diagnosis, row, "_low"), _moved(diagnosis, row, "_high")
-    return f"{_moved(diagnosis, row)}, 95% CI {low} to {high}"
+def interval(measure: str, row: dict[Any, Any]) -> tuple[str, str]:
+    """The 95% interval of a change's effect by a measure: fewer constant answers are negative."""
+    ends = row["difference_low"], row["difference_high"]
+    low, high = (-ends[1], -ends[0]) if measure == "constant" else ends
+    return _signed(measure, low), _signed(measure, high)
 
 
-def _moved(diagnosis: Diagnosis, row: dict[Any, Any], end: str = "") -> str:
-    """The effect of a change, or a bound of its interval: fewer constant answers are negative."""
-    name, sign = f"difference{end}", 1
-    if diagnosis.measure == "constant":
-        sign, name = -1, {"": name, "_low": "difference_high", "_high": "difference_low"}[end]
-    if diagnosis.measure in SCORE_NAMES:
-        return f"{row[name]:+.3f}".replace("-", "−")
-    return points(sign * row[name]) + " points" * (not end)
+def moved(measure: str, row: dict[Any, Any]) -> str:
+    """The effect of a change by a measure, with its sign as in `interval`."""
+    difference = -row["difference"] if measure == "constant" else row["difference"]
+    return _signed(measure, difference) + " points" * (measure not in SCORE_NAMES)
+
+
+def _signed(measure: str, difference: float) -> str:
+    score = f"{difference:+.3f}".replace("-", "−")
+    return score if measure in SCORE_NAMES else points(difference)
+
+
+def _effect_in_full(diagnosis: Diagnosis, row: dict[Any, Any]) -> str:
+    low, high = interval(diagnosis.measure, row)
+    return f"{moved(diagnosis.measure, row)}, 95% CI {low} to {high}"
 
 
 def _nothing_fixes(diagnosis: Diagnosis) -> str:
@@ -178,7 +185,7 @@ def _nothing_fixes(diagnosis: Diagnosis) -> str:
     none = f"none of {plural(len(tried), 'single change')} {makes} more seeds converge{nor}"
     if most["difference_high"] > NONE:
         few = f"{plural(diagnosis.runs, 'seed')} {'is' if diagnosis.runs == 1 else 'are'} too few"
-        none += f". {few} to tell what {most['change']} does: {_interval(diagnosis, most)}"
+        none += f". {few} to tell what {most['change']} does: {_effect_in_full(diagnosis, most)}"
     if not best:
         return f"{none}."
     several = "both" if len(best.changes) == 2 else "all"
@@ -317,7 +324,7 @@ def times_text(value: float) -> str:
 
 
 def _effect(diagnosis: Diagnosis, row: dict[Any, Any]) -> str:
-    return f"{row['change']} ({_moved(diagnosis, row)}, {cost_text(row['multiply_adds'])})"
+    return f"{row['change']} ({moved(diagnosis.measure, row)}, {cost_text(row['multiply_adds'])})"
 
 
 def _best(diagnosis: Diagnosis) -> tuple[Change, ...]:

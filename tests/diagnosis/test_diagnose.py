@@ -20,6 +20,7 @@ from fastbp.config.sweep import Sweep
 from fastbp.diagnosis import own_weights, printout, sentences as sentences_module, symptoms, trials
 from fastbp.diagnosis.candidates import Change, changed, changes, larger
 from fastbp.diagnosis.diagnose import Diagnosis, diagnose
+from fastbp.diagnosis.effects import score_of
 from fastbp.diagnosis.recommend import Recommendation
 from fastbp.diagnosis.trials import (
     OTHER_ORDERS,
@@ -481,7 +482,8 @@ def test_the_founding_diagnosis(founding: Diagnosis) -> None:
 
 def numbers(one: Diagnosis) -> Iterator[str]:
     for row in (*one.table.to_dict("records"), *one.pairs.to_dict("records")):
-        yield from re.findall(r"[\d.]+", " ".join(printout.cells(row)).replace(",", ""))
+        cells = printout.cells(row, one.measure, score_of(one.setup))
+        yield from re.findall(r"[\d.]+", " ".join(cells).replace(",", ""))
         yield from re.findall(r"[\d.]+", sentences_module._effect(one, row).replace(",", ""))
 
 
@@ -508,7 +510,8 @@ def test_words(found: dict[str, Diagnosis], fault: Fault) -> None:
             re.search(rf"[:(,] ?{re.escape(name)}( and|,|\.|\))", sentence) for sentence in idle
         )
     for row in one.table.to_dict("records"):
-        assert ("fixes" in printout.cells(row)[-1]) == row["fixes"]
+        cells = printout.cells(row, one.measure, score_of(one.setup))
+        assert ("fixes" in cells[-1]) == row["fixes"]
     if one.recommended:
         together = set(one.pairs.loc[one.pairs["fixes"], "change"]) if len(one.pairs) else set()
         assert and_([change.name for change in one.recommended.changes]) in fixes | together

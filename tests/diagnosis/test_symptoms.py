@@ -9,7 +9,14 @@ from planted_faults import FAULTS, XOR
 
 from fastbp.analysis.histograms import constant_loss
 from fastbp.config.setup import Setup
-from fastbp.diagnosis import effects as effects_module, own_weights, printout, symptoms, trials
+from fastbp.diagnosis import (
+    effects as effects_module,
+    own_weights,
+    printout,
+    sentences,
+    symptoms,
+    trials,
+)
 from fastbp.diagnosis.candidates import changed, changes
 from fastbp.diagnosis.sentences import cost_text
 from fastbp.diagnosis.symptoms import InspectedRuns
@@ -305,6 +312,10 @@ def test_quantities_are_ranked_by_r2_though_answers_are_constant() -> None:
     ]
     measure = effects_module.headline(setup, base, rows)
     assert measure == "r2"
+    row = effects_module.effects(base, rows, "constant").loc[0]
+    assert printout.cells(row, "constant", "r2")[3:5] == ["−100.0", "−100.0, −92.6"]
+    assert printout.cells(row, "r2", "r2")[3:5] == ["+1.000", "+0.926, +1.000"]
+    assert " ".join(sentences.interval("constant", row)) == "−100.0 −92.6"
     assert effects_module.effects(base, rows, measure)["change"].iloc[0] == "good"
 
 
