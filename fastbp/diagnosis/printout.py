@@ -21,6 +21,7 @@ from fastbp.diagnosis.effects import score_of
 from fastbp.diagnosis.recommend import Recommendation
 from fastbp.diagnosis.sentences import (
     SCORE_NAMES,
+    Line,
     cost_text,
     interval,
     labelled,
@@ -34,7 +35,7 @@ from fastbp.diagnosis.trials import CONTROL, MeasuredRuns
 from fastbp.reporting.phrases import plain
 from fastbp.reporting.sections import diagnosis_section
 from fastbp.schema.keys import KEYS
-from fastbp.schema.text import aligned, and_, plural
+from fastbp.schema.text import aligned, and_, plural, shortened
 from fastbp.store.store import write
 
 if TYPE_CHECKING:
@@ -46,24 +47,48 @@ MAX_LINES = 7
 WIDTH = 80
 """Characters per line of the terminal."""
 
+MAX_NOTES = 3
+"""The most notes about data on the terminal."""
+
+ANSWER = ("Weights", "Wrong", "Fix", "Now", "Data")
+"""The labels of sentences that stand above the table."""
 
 SWEEP_SEEDS = 2000
 """Number of seeds in the sweep file that a diagnosis writes."""
 
 
 def screen(diagnosis: Diagnosis, weights: Sequence[str], next_lines: Sequence[str]) -> list[str]:
-    """The lines for a terminal: the verdict, the table, and what to do next.
+    """The lines for a terminal: the answer, the table, what else was seen, and what to do next.
 
     `weights`: sentences about the user's own weights.
     """
-    lines = [*(("Weights", text) for text in weights), *labelled(diagnosis)]
-    wrapped, last = [], ""
-    for label, text in lines:
-        start = f"{label if label != last else '':<8}"
-        wrapped += textwrap.wrap(text, WIDTH, initial_indent=start, subsequent_indent=" " * 8)
-        last = label
-    parts = (["", *part] for part in (table(diagnosis), next_lines) if part)
-    return [*wrapped, *chain(*parts)]
+    lines = [*(("Weights", text) for text in weights), *labelled(diagnosis, MAX_NOTES)]
+    answer = [line for line in lines if line[0] in ANSWER]
+    rest = [line for line in lines if line[0] not in ANSWER]
+    # Commands stay in one line, to be copied.
+    wrapped = [[text] if "fastbp" in text else _wrapped(text, "", 2) for text in next_lines]
+    parts = _sentences(answer), table(diagnosis), _sentences(rest), [*chain(*wrapped)]
+    return [*chain(*(["", *part] for part in parts if part))][1:]
+
+
+def _sentences(lines: Sequence[Line]) -> list[str]:
+    """The lines of labelled sentences; a label that repeats is left out."""
+    labels = ["", *(label for label, _ in lines)]
+    return [
+        line
+        for last, (label, text) in zip(labels, lines, strict=False)
+        for line in _wrapped(text, f"{label if label != last else '':<8}", 8)
+    ]
+
+
+def _wrapped(text: str, start: str, indent: int) -> list[str]:
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=start,
+        subsequent_indent=" " * indent,
+        break_on_hyphens=False,
+    )
 
 
 # The table
@@ -90,6 +115,10 @@ def table(diagnosis: Diagnosis) -> list[str]:
     judged = {"success": "converge", "constant": "constant"}.get(measure, short)
     titles = ["change", "converge", "constant", short, f"{judged} 95% CI", "cost"]
     lines = aligned([titles, *([row[i] for i in ON_TERMINAL] for row in rows)], left=(0,))
+    if (over := max(map(len, lines)) - WIDTH) > 0:
+        width = max(len(row[0]) for row in rows) - over
+        rows = [[shortened(row[0], width), *row[1:]] for row in rows]
+        lines = aligned([titles, *([row[i] for i in ON_TERMINAL] for row in rows)], left=(0,))
     if more := len(diagnosis.table) - len(shown):
         lines.append(f"and {plural(more, 'change')} that did no more than the last of these")
     recommended = diagnosis.recommended.changes if diagnosis.recommended else ()
@@ -100,8 +129,7 @@ def table(diagnosis: Diagnosis) -> list[str]:
         f"{plural(row['pairs'], 'fresh seed')} converge, {cost_text(row['multiply_adds'])}"
         for row in pairs[:2]
     ]
-    wrapped = (textwrap.wrap(line, WIDTH, subsequent_indent="  ") for line in together)
-    return [*lines, *chain(*wrapped)]
+    return [*lines, *chain(*(_wrapped(line, "", 2) for line in together))]
 
 
 def cells(row: dict[Any, Any], measure: str, score: str) -> list[str]:

@@ -40,6 +40,18 @@ SCORE_NAMES = {
 }
 """What scores are called, by their columns."""
 
+NOTES = (
+    "contradicting-rows",
+    "out-of-range-target",
+    "unscaled-inputs",
+    "recoded-labels",
+    "imbalanced",
+    "many-classes",
+    "constant-column",
+    "duplicated-rows",
+)
+"""The ids of notes about data, the most important ones first."""
+
 MAX_ALSO = 4
 """The most other changes that help which a sentence lists."""
 
@@ -56,12 +68,17 @@ Line = tuple[str, str]
 
 def verdict(diagnosis: Diagnosis) -> list[str]:
     """What is wrong, what fixes it, and what does not, in sentences."""
-    return [f"{label}: {text}" for label, text in labelled(diagnosis)]
+    return [f"{label}: {text}" for label, text in labelled(diagnosis, len(diagnosis.data))]
 
 
-def labelled(diagnosis: Diagnosis) -> list[Line]:
-    """The sentences of the verdict with their labels, the answer first."""
-    data = [("Data", f"{_capital(note.text)}.") for note in diagnosis.data]
+def labelled(diagnosis: Diagnosis, most: int) -> list[Line]:
+    """The sentences of the verdict with their labels, the answer first.
+
+    `most`: the most notes about data; the important ones come first.
+    """
+    notes = sorted(diagnosis.data, key=lambda note: NOTES.index(note.id))
+    data = [("Data", f"{_capital(note.text)}.") for note in notes[:most]]
+    data += [("Data", f"+ {len(notes) - most} more in --json.")] * (len(notes) > most)
     if diagnosis.impossible:
         return [("Wrong", f"no setup can learn this: {diagnosis.impossible}."), *data]
     lines = [*_answer(diagnosis), *(("Now", text) for text in _now(diagnosis)), *data]
@@ -286,8 +303,8 @@ def _scores(diagnosis: Diagnosis, best: Recommendation) -> str:
     if test <= best.usual:
         always = "the commonest answer" if setup.groups else "the mean"
         text += f", and no more than always giving {always} ({score_text(best.usual)})"
-    held_out = plural(best.tested_setup.test_rows, "held-out row")
-    copies = f"; {best.copies} of {held_out} also occur among the others"
+    copies = f"; of {plural(best.tested_setup.test_rows, 'held-out row')}, {best.copies} also "
+    copies += f"occur{'s' * (best.copies == 1)} among the others"
     return text + copies * (best.copies > 0)
 
 

@@ -34,6 +34,7 @@ from fastbp.engine import block, compile_ahead, lane_group, machine, rows as row
 from fastbp.engine.plan import seconds_per_run
 from fastbp.engine.retrain import retrain
 from fastbp.kernels import measures as m
+from fastbp.problems.data_notes import DataNote
 from fastbp.schema.errors import SweepError
 from fastbp.schema.outcomes import OUTCOMES
 from fastbp.schema.text import and_
@@ -476,7 +477,10 @@ def test_the_founding_diagnosis(founding: Diagnosis) -> None:
         in text
     )
     assert f"{100 * judged.converged / SEEDS:.1f}% with order random (" in text
-    assert len(printout.screen(one, (), printout.commands(one))) <= 40
+    lines = printout.screen(one, (), printout.commands(one))
+    assert len(lines) <= 40
+    assert "10 × the updates fixes it" in " ".join(lines[:3])
+    assert lines.index("") <= 12  # the table follows the answer
     assert max(map(len, printout.screen(one, (), []))) <= 80
 
 
@@ -556,7 +560,15 @@ def test_held_out_rows_are_compared_with_a_constant_answer_and_with_their_copies
     text = " ".join(sentences_module.verdict(one._replace(recommended=best)))
     said = "median accuracy 1.00, 0.80 on held-out rows, less than the 1.00 on the rows it was"
     always = "trained on, and no more than always giving the commonest answer (0.80)"
-    assert f"{said} {always}; 12 of 15 held-out rows also occur among the others." in text
+    assert f"{said} {always}; of 15 held-out rows, 12 also occur among the others." in text
+    notes = [DataNote(name, f"note {i}") for i, name in enumerate(sentences_module.NOTES)]
+    lines = printout.screen(one._replace(data=notes[::-1]), (), [])
+    at = lines.index("Data    Note 0.")
+    assert [line.strip() for line in lines[at + 1 : at + 4]] == [
+        "Note 1.",
+        "Note 2.",
+        "+ 5 more in --json.",
+    ]
     for success, said in (("rows", True), ("rows", False)):  # held out by the user, they count
         own = one.setup.replaced(success=success, test=0.25 * said)
         told = sentences_module.verdict(one._replace(setup=own, recommended=best))
