@@ -51,6 +51,9 @@ many times as long as those of the setup."""
 SCORES_ALIKE = 0.01
 """Accuracies, or R², that differ by no more than this count as equal."""
 
+DEAR = 10.1
+"""Changes that cost more than this many times as much are recommended only if few others do."""
+
 HELD_OUT, MIN_HELD_OUT = 0.25, 40
 """The share of rows on which recommended changes are tried without training on them, and the fewest
 rows of a table for that."""
@@ -261,9 +264,10 @@ def recommended(
 ) -> Recommendation | None:
     """Choose the fewest, then cheapest, changes whose level is about `GOOD` or about the best.
 
-    Where success is not that every row is right, they must also score about as well as the best.
-    The first change in the table is preferred to other single ones, so that the cause it points to
-    is the one that is fixed. They are checked on fresh seeds. None if nothing fixes the setup.
+    Beyond DEAR times the cost, each further factor of ten counts as two more changes. Where success
+    is not that every row is right, they must also score about as well as the best. The first change
+    in the table is preferred to other single ones, so that the cause it points to is the one that
+    is fixed. They are checked on fresh seeds. None if nothing fixes the setup.
     """
     options = pd.concat([each for each in (table, pairs) if len(each)], ignore_index=True)
     options = options[options["fixes"].astype(bool)]
@@ -274,8 +278,10 @@ def recommended(
     if experiment.setup.resolved_success != "rows":
         good &= ~(score < score[good].max() - SCORES_ALIKE)
     options = options[good].assign(other=options["change"] != table["change"].iloc[0])
-    cheapest = options.sort_values(["other", "multiply_adds"], kind="stable")["change"]
-    changes = min((experiment.groups[name] for name in cheapest), key=len)
+    counts = [len(experiment.groups[name]) for name in options["change"]]
+    dear = np.log10(np.maximum(options["multiply_adds"] / DEAR, 1.0)).round(1)
+    order = np.lexsort([options["multiply_adds"], options["other"], counts + 2 * dear])
+    changes = experiment.groups[options["change"].iloc[order[0]]]
     setup = changed(experiment.setup, *changes)
     experiment.tick("checking on fresh seeds")
     trials = Trial(experiment.setup), Trial(setup)

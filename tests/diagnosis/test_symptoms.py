@@ -13,11 +13,12 @@ from fastbp.diagnosis import (
     effects as effects_module,
     own_weights,
     printout,
+    recommend,
     sentences,
     symptoms,
     trials,
 )
-from fastbp.diagnosis.candidates import changed, changes
+from fastbp.diagnosis.candidates import Change, changed, changes
 from fastbp.diagnosis.sentences import cost_text
 from fastbp.diagnosis.symptoms import InspectedRuns
 from fastbp.diagnosis.trials import (
@@ -317,6 +318,22 @@ def test_quantities_are_ranked_by_r2_though_answers_are_constant() -> None:
     assert printout.cells(row, "r2", "r2")[3:5] == ["+1.000", "+0.926, +1.000"]
     assert " ".join(sentences.interval("constant", row)) == "−100.0 −92.6"
     assert effects_module.effects(base, rows, measure)["change"].iloc[0] == "good"
+
+
+@pytest.mark.parametrize(("factor", "dear"), [(10, False), (30, False), (100, True)])
+def test_a_dear_change_is_not_recommended_beside_free_ones(factor: int, dear: bool) -> None:
+    more = Change("more", "too few updates", {"updates": 999 * factor})
+    pair = Change("faster", "rate", {"lr": 2.0}), Change("ordered", "order", {"order": "cyclic"})
+    groups = {"more": (more,), "pair": pair}
+    # There is no time to check it.
+    experiment = Experiment(FOUNDING, 0, 9, lambda phase: None, 0.0, 0.0, groups, runs=9)
+    base, after = made(ends()), made(ends(), "converged")
+    table, pairs = (
+        effects_module.effects(base, [ChangeEffect(name, "", after, (cost, cost))], "success")
+        for name, cost in (("more", float(factor)), ("pair", 1.0))
+    )
+    best = recommend.recommended(experiment, table, pairs)
+    assert best.changes == groups["pair" if dear else "more"]
 
 
 def test_the_table_of_no_change_has_the_same_columns() -> None:
