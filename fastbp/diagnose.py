@@ -18,7 +18,7 @@ from fastbp.cli.arguments import Option, folder, integer, number, option, sweep_
 from fastbp.cli.terminal import Phase, print_data, print_note, print_notes
 from fastbp.schema.errors import SweepError
 from fastbp.schema.keys import KEYS, Key
-from fastbp.schema.text import plural
+from fastbp.schema.text import and_, first_of, plural
 
 if TYPE_CHECKING:
     from fastbp.diagnosis.diagnose import Diagnosis
@@ -31,6 +31,9 @@ run."""
 
 PAGE_SECONDS = 3.0
 """Seconds of the time limit that are kept for drawing the page."""
+
+MAX_LEFT_OUT = 3
+"""The most changes that a note lists for which there was no time."""
 
 TRIALS_SHARE = 0.75
 """The share of the time for trying changes, if the user's own weights are trained, too."""
@@ -122,9 +125,11 @@ def _limits(diagnosis: Diagnosis, seeds: int, seconds: float) -> list[str]:
     runs, table = diagnosis.runs, diagnosis.table
     compiling = f"compiling, once for this machine, took {diagnosis.beyond:.0f} s more than the"
     notes = [f"{compiling} {seconds:g} s allowed"] * (diagnosis.beyond > 0)
-    fewer = f"{plural(seeds, 'seed')} of each change: {runs:,} were trained"
-    goal = fewer if diagnosis.short else "every change"
-    notes += [f"{seconds:g} s were too little for {goal}"] * (not diagnosis.complete)
+    more = f"more than --seconds {seconds:g} allows"
+    fewer = f"{runs:,} of {plural(seeds, 'seed')} of each change were trained; all would take"
+    notes += [f"{fewer} {more}"] * diagnosis.short
+    names = and_(first_of(diagnosis.left_out, MAX_LEFT_OUT))
+    notes += [f"left out, as it might take {more}: {names}"] * bool(diagnosis.left_out)
     narrow = diagnosis.complete and runs < seeds and table["pairs"].gt(0).any() and len(table) > 1
     return notes + [f"{runs:,} seeds of each change were enough: all intervals are narrow"] * bool(
         narrow
