@@ -127,7 +127,7 @@ def _limits(diagnosis: Diagnosis, seeds: int, seconds: float) -> list[str]:
     notes = [f"{compiling} {seconds:g} s allowed"] * (diagnosis.beyond > 0)
     more = f"more than --seconds {seconds:g} allows"
     fewer = f"{runs:,} of {plural(seeds, 'seed')} of each change were trained; all would take"
-    notes += [f"{fewer} {more}"] * diagnosis.short
+    notes += [f"{fewer} {more}"] * (diagnosis.short and not diagnosis.impossible)
     names = and_(first_of(diagnosis.left_out, MAX_LEFT_OUT))
     notes += [f"left out, as it might take {more}: {names}"] * bool(diagnosis.left_out)
     narrow = diagnosis.complete and runs < seeds and table["pairs"].gt(0).any() and len(table) > 1

@@ -114,11 +114,13 @@ def _imbalanced(file: ProblemData) -> Iterator[DataNote]:
 
 def _unscaled(X: Real, names: Sequence[str]) -> Iterator[DataNote]:
     sizes, spreads = np.abs(X).max(axis=0), X.std(axis=0)
-    off = (spreads > 0) & (sizes > 1) & (np.abs(X.mean(axis=0)) > OFF_CENTRE * spreads)
-    far = np.where((sizes > FAR) | off, sizes, 0)
+    off = (sizes > 1) & (np.abs(X.mean(axis=0)) > OFF_CENTRE * spreads)
+    far = np.where((np.ptp(X, axis=0) > 0) & ((sizes > FAR) | off), sizes, 0)
     if far.any():
         column = int(far.argmax())
-        runs = f"runs from {X[:, column].min():.4g} to {X[:, column].max():.4g}"
+        low, high = X[:, column].min(), X[:, column].max()
+        digits = 4 if f"{low:.4g}" != f"{high:.4g}" else 10
+        runs = f"runs from {low:.{digits}g} to {high:.{digits}g}"
         text = (
             f'inputs are not scaled: {shown(names[column])} {runs}; add scale_inputs = "standard"'
         )

@@ -204,6 +204,10 @@ def test_data() -> None:
     assert notes(10 * X, T) == nothing
     assert "unscaled-inputs" in notes(0.1 * X + 5, T)  # far from 0 for how little it varies
     assert notes(0.1 * X + 0.4, T) == nothing
+    constant = notes(np.column_stack([X, np.full(4, 1e6)]), T)  # scaling does not help
+    assert "unscaled-inputs" not in constant
+    assert "constant-column" in constant
+    assert "from 1000000 to 1000001;" in notes(X + 1e6, T)["unscaled-inputs"]
     assert notes(X, np.ones(4))["impossible"].startswith("there is nothing to learn")
     twice = np.vstack([X, X[:1]])
     for success, told in (("rows", True), ("accuracy:0.95", False)):
@@ -361,6 +365,8 @@ def test_changes_are_of_one_thing_each_and_none_twice() -> None:
             if "updates" in change.keys or "epochs" in change.keys:
                 moved -= {"updates", "epochs"}
             assert moved <= change.keys.keys(), change.name
+            floats = [value for value in change.keys.values() if isinstance(value, float)]
+            assert all(value == float(f"{value:.4g}") for value in floats)  # to be copied
     names = {change.name for change in changes(FOUNDING)}
     assert {
         "3 × the updates",
