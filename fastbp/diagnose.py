@@ -97,8 +97,8 @@ def diagnose(
             if placed and best and best.setup.sizes == setup.sizes:
                 fixed = own_weights.place(best.setup, layers, best.after, deadline=deadline)
             about = own_weights.sentences(placed, fixed and fixed.custom) if placed else []
-            symmetric = placed.symmetric if placed else bool(own_weights.alike(layers))
-            diagnosis = diagnosis._replace(symmetric=symmetric)
+            alike = own_weights.STAY_EQUAL * bool(own_weights.alike(layers))
+            diagnosis = diagnosis._replace(own_fault=placed.fault if placed else alike)
         if output:
             phase("drawing")
             written, commands = printout.write_files(diagnosis, about, sweep, output)

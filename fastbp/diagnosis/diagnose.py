@@ -98,8 +98,8 @@ class Diagnosis(NamedTuple):
         What was done to the data before, such as leaving rows out, and to the budget.
     impossible : str
         Why no setup can learn the data; empty if nothing shows that.
-    symmetric : bool
-        Whether the user's own initial weights have hidden units that stay equal.
+    own_fault : str
+        What is wrong with the user's own initial weights, as a relative clause; empty if nothing.
     """
 
     setup: Setup
@@ -123,7 +123,7 @@ class Diagnosis(NamedTuple):
     beyond: float
     notes: tuple[DataNote, ...] = ()
     impossible: str = ""
-    symmetric: bool = False
+    own_fault: str = ""
 
     def __repr__(self) -> str:
         """The report: notes, the verdict, the table of changes, and what to do next."""

@@ -93,7 +93,7 @@ def labelled(diagnosis: Diagnosis, most: int) -> list[Line]:
 
 def _answer(diagnosis: Diagnosis) -> Iterator[Line]:
     """Say what is wrong and what fixes it."""
-    if diagnosis.converged == 1 or (diagnosis.symmetric and _is_sound(diagnosis)):
+    if diagnosis.converged == 1 or (diagnosis.own_fault and _is_sound(diagnosis)):
         return
     if beyond := out_of_reach(diagnosis.setup):
         yield "Wrong", f"{beyond}."
@@ -115,8 +115,8 @@ def _now(diagnosis: Diagnosis) -> Iterator[str]:
     constant = int(diagnosis.base.constant().sum())
     same = f"; {percent(constant / n)} give the same answer for every row" * (constant > 0)
     works = "this setup works here: where yours fails, your code or your settings differ"
-    own = "it is your weights, whose hidden units stay equal. From random weights, "
-    own *= diagnosis.symmetric
+    own = f"it is your weights, {diagnosis.own_fault}. From random weights, "
+    own *= bool(diagnosis.own_fault)
     blames = (
         (high - low > VAGUE, "too few seeds to say whether yours is to blame"),
         (own and low >= COMMON, "the setup is not to blame"),
@@ -213,7 +213,7 @@ def _nothing_fixes(diagnosis: Diagnosis) -> str:
 def _others(diagnosis: Diagnosis) -> Iterator[Line]:
     """Say which other changes help, and which make no difference."""
     if diagnosis.converged == 1:
-        yield "Also", f"nothing {'else ' * diagnosis.symmetric}needs fixing."
+        yield "Also", f"nothing {'else ' * bool(diagnosis.own_fault)}needs fixing."
         return
     fixing = _fixing(diagnosis)
     good = [row for row in fixing if row["difference"] > fixing[0]["difference"] / 2]

@@ -223,7 +223,7 @@ def test_a_healthy_setup_has_nothing_wrong() -> None:
     ]
     assert re.fullmatch(
         r"Now: it is your weights, .* all .*: the setup is not to blame\.",
-        sentences_module.verdict(one._replace(symmetric=True))[0],
+        sentences_module.verdict(one._replace(own_fault=own_weights.STAY_EQUAL))[0],
     )
 
 
@@ -650,17 +650,6 @@ def test_explain_takes_the_rows_and_the_budget_of_the_command() -> None:
     )
 
 
-@pytest.mark.parametrize("dtype", [object, "str", "category", "boolean", None])
-def test_explain_takes_labels_as_pandas_holds_them(dtype: str | type | None) -> None:
-    labels = pd.Series(XOR[1].ravel() > 0)
-    if dtype != "boolean":
-        labels = labels.map({True: "yes", False: "no"})
-    T = list(labels) if dtype is None else labels.astype(dtype)
-    explained = fastbp.explain(pd.DataFrame(XOR[0]), T, updates=9, seeds=1)
-    np.testing.assert_array_equal(explained.setup.data().T, XOR[1])
-    assert [note.id for note in explained.data] == ["recoded-labels"] * (dtype != "boolean")
-
-
 def test_the_setup_in_python_is_the_setup() -> None:
     for setup in (
         FOUNDING,
@@ -829,6 +818,14 @@ def test_lucky_and_unlucky_weights() -> None:
     assert '"alike": [{"layer": 1, "units": 4, "of": 4}]' in json.dumps(
         own_weights.as_json(unlucky), allow_nan=False
     )
+    for factor, name in ((100, "large"), (1e-5, "small")):
+        sized = [(factor * W, factor * b) for W, b in good.initial]
+        placed = own_weights.place(setup, sized, unlucky.fresh)
+        assert placed.fault == f"which are too {name}"
+        text = own_weights.sentences(placed)[0]
+        assert text.startswith(f"it is your weights, which are too {name}: ")
+        assert re.search(f"times as {name} as random ones. Of 200 fresh .* size, 0% converge", text)
+    assert (lucky.fault, unlucky.fault) == ("", own_weights.STAY_EQUAL)
     short = Setup(problem="xor", lr=0.01, epochs=2)
     hopeless = own_weights.place(short, good.initial, fresh(short, 200))
     assert "and none converge" in " ".join(own_weights.sentences(hopeless))
