@@ -112,7 +112,7 @@ def diagnose(
     if layers and not placed:
         print_notes(["there was no time for your weights: allow more --seconds or fewer updates"])
     if as_json:
-        print_data(json.dumps(printout.as_json(diagnosis) | own_weights.as_json(placed)))
+        print_data(json.dumps(printout.as_json(diagnosis, placed and own_weights.as_json(placed))))
     else:
         print_data("\n".join(printout.screen(diagnosis, about, commands)))
     if written:

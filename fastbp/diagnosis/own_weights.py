@@ -262,11 +262,9 @@ def _luck(placement: Placement) -> str:
     return "your network is lucky" if lucky else "your network is like others"
 
 
-def as_json(placement: Placement | None) -> dict[str, Any]:
-    """The comparison as `weights` in a dictionary for JSON; empty if there is none."""
-    if placement is None:
-        return {}
-    weights = {
+def as_json(placement: Placement) -> dict[str, Any]:
+    """The comparison as a dictionary for JSON."""
+    return {
         "orders": placement.custom.runs,
         "converged": int(placement.custom.converged().sum()),
         "fresh": placement.fresh.runs,
@@ -280,7 +278,6 @@ def as_json(placement: Placement | None) -> dict[str, Any]:
             for layer, units, total in placement.alike
         ],
     }
-    return {"weights": weights}
 
 
 def alike(layers: Layers) -> tuple[tuple[int, int, int], ...]:

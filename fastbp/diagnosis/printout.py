@@ -23,7 +23,6 @@ from fastbp.diagnosis.sentences import (
     SCORE_NAMES,
     Line,
     cost_text,
-    interval,
     labelled,
     moved,
     score_text,
@@ -135,12 +134,12 @@ def table(diagnosis: Diagnosis) -> list[str]:
 def cells(row: dict[Any, Any], measure: str, score: str) -> list[str]:
     """The texts in one row of a table of changes by a measure, one for each of `TITLES`."""
     control = CONTROL if row["cause"] == CONTROL else ""
-    low, high = interval(measure, row)
+    difference, low, high = moved(measure, row)
     return [
         row["change"],
         plain(row["fixed"]),
         plain(row["broken"]),
-        moved(measure, row).removesuffix(" points"),
+        difference,
         f"{low}, {high}",
         share_text(row["converged"], row["pairs"]),
         share_text(row["constant"], row["pairs"]),
@@ -216,8 +215,8 @@ def _custom_code(best: Recommendation) -> str:
     )
 
 
-def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
-    """The diagnosis as a dictionary for JSON."""
+def as_json(diagnosis: Diagnosis, weights: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The diagnosis as a dictionary for JSON; `weights`: what there is about the user's own."""
     best, orders = diagnosis.recommended, diagnosis.orders
     changes = _records(diagnosis.table)
     for row in changes:
@@ -239,6 +238,7 @@ def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
         "left_out": diagnosis.left_out,
         "example": diagnosis.example,
         "complete": diagnosis.complete,
+        **({"weights": weights} if weights else {}),
     }
 
 

@@ -91,28 +91,18 @@ class Recommendation(NamedTuple):
         """The runs that have scores on held-out rows, if any rows were held out."""
         return self.held_out if self.held_out.runs else self.after
 
-    @property
-    def tested_setup(self) -> Setup:
-        """The setup that `tested` are runs of, if any rows were held out."""
-        return self.setup if self.setup.test else self.setup.with_columns({"test": HELD_OUT})
+    def held_out_rows(self) -> tuple[int, int, float]:
+        """The held-out rows: their number, how many also occur among the others, and what is usual.
 
-    @property
-    def copies(self) -> int:
-        """The number of held-out rows that equal rows which were trained on."""
-        setup = self.tested_setup
-        rows = np.unique(np.column_stack(setup.data()), axis=0, return_inverse=True)[1].ravel()
-        return int(np.isin(rows[setup.rows :], rows[: setup.rows]).sum())
-
-    @property
-    def usual(self) -> float:
-        """The accuracy on held-out rows of always giving the commonest class of the others.
-
-        0, the R² of always giving the mean, if no target is a class.
+        The last is the accuracy of always giving the commonest class of the others, or 0, the R² of
+        always giving the mean.
         """
-        setup = self.tested_setup
-        classes = np.unique(setup.prepared().labels, axis=0, return_inverse=True)[1].ravel()
-        commonest = np.bincount(classes[: setup.rows]).argmax()
-        return float((classes[setup.rows :] == commonest).mean()) if setup.groups else 0.0
+        setup = self.setup if self.setup.test else self.setup.with_columns({"test": HELD_OUT})
+        both = np.column_stack(setup.data()), setup.prepared().labels
+        rows, classes = (np.unique(x, axis=0, return_inverse=True)[1].ravel() for x in both)
+        copies = np.isin(rows[setup.rows :], rows[: setup.rows]).sum()
+        commonest = classes[setup.rows :] == np.bincount(classes[: setup.rows]).argmax()
+        return setup.test_rows, int(copies), float(commonest.mean()) if setup.groups else 0.0
 
     def holds(self, measure: str) -> bool:
         """Whether fresh seeds are better with the changes; True if they were not tried."""

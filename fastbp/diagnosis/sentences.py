@@ -170,27 +170,19 @@ def _does(diagnosis: Diagnosis, row: dict[Any, Any]) -> str:
     return f"mean {SCORE_NAMES[diagnosis.measure]} of {seeds} {score_text(row['level'])}"
 
 
-def interval(measure: str, row: dict[Any, Any]) -> tuple[str, str]:
-    """The 95% interval of a change's effect by a measure: fewer constant answers are negative."""
-    ends = row["difference_low"], row["difference_high"]
-    low, high = (-ends[1], -ends[0]) if measure == "constant" else ends
-    return _signed(measure, low), _signed(measure, high)
-
-
-def moved(measure: str, row: dict[Any, Any]) -> str:
-    """The effect of a change by a measure, with its sign as in `interval`."""
-    difference = -row["difference"] if measure == "constant" else row["difference"]
-    return _signed(measure, difference) + " points" * (measure not in SCORE_NAMES)
-
-
-def _signed(measure: str, difference: float) -> str:
-    score = f"{difference:+.3f}".replace("-", "−")
-    return score if measure in SCORE_NAMES else points(difference)
+def moved(measure: str, row: dict[Any, Any]) -> list[str]:
+    """The effect of a change by a measure, and its 95% interval: fewer constants are negative."""
+    effect = row["difference"], row["difference_low"], row["difference_high"]
+    if measure == "constant":
+        effect = -effect[0], -effect[2], -effect[1]
+    scores = measure in SCORE_NAMES
+    return [f"{x:+.3f}".replace("-", "−") if scores else points(x) for x in effect]
 
 
 def _effect_in_full(diagnosis: Diagnosis, row: dict[Any, Any]) -> str:
-    low, high = interval(diagnosis.measure, row)
-    return f"{moved(diagnosis.measure, row)}, 95% CI {low} to {high}"
+    difference, low, high = moved(diagnosis.measure, row)
+    unit = " points" * (diagnosis.measure not in SCORE_NAMES)
+    return f"{difference}{unit}, 95% CI {low} to {high}"
 
 
 def _nothing_fixes(diagnosis: Diagnosis) -> str:
@@ -297,15 +289,13 @@ def _scores(diagnosis: Diagnosis, best: Recommendation) -> str:
     test, train = best.tested.median(f"test_{name}"), best.tested.median(name)
     if not test > -math.inf:
         return text
-    text += f", {score_text(test)} on held-out rows"
-    if train - test > APART:
-        text += f", less than the {score_text(train)} on the rows it was trained on"
-    if test <= best.usual:
-        always = "the commonest answer" if setup.groups else "the mean"
-        text += f", and no more than always giving {always} ({score_text(best.usual)})"
-    copies = f"; of {plural(best.tested_setup.test_rows, 'held-out row')}, {best.copies} also "
-    copies += f"occur{'s' * (best.copies == 1)} among the others"
-    return text + copies * (best.copies > 0)
+    apart = f", less than the {score_text(train)} on the rows it was trained on"
+    rows, copies, usual = best.held_out_rows()
+    always = "the commonest answer" if setup.groups else "the mean"
+    same = f", and no more than always giving {always} ({score_text(usual)})" * (test <= usual)
+    text += f", {score_text(test)} on held-out rows{apart * (train - test > APART)}{same}"
+    occur = f"occur{'s' * (copies == 1)} among the others"
+    return text + f"; of {plural(rows, 'held-out row')}, {copies} also {occur}" * (copies > 0)
 
 
 # Parts of sentences
@@ -341,7 +331,8 @@ def times_text(value: float) -> str:
 
 
 def _effect(diagnosis: Diagnosis, row: dict[Any, Any]) -> str:
-    return f"{row['change']} ({moved(diagnosis.measure, row)}, {cost_text(row['multiply_adds'])})"
+    effect = moved(diagnosis.measure, row)[0] + " points" * (diagnosis.measure not in SCORE_NAMES)
+    return f"{row['change']} ({effect}, {cost_text(row['multiply_adds'])})"
 
 
 def _best(diagnosis: Diagnosis) -> tuple[Change, ...]:
