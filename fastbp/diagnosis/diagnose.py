@@ -219,7 +219,7 @@ def _tried(experiment: Experiment, uncompiled: list[str], advice: Sequence[Chang
     two = advice or _two_orders(table, experiment)
     pairs, complete = together(experiment, ranked)
     best = recommended(experiment, ranked, pairs)
-    holds = best is None or best.holds(search)
+    holds = best is None or (best.holds(search) and best.holds(measure))
     left_out += uncompiled + ["several changes at once"] * (not complete)
     return Diagnosis(
         setup=setup,

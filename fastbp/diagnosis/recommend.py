@@ -268,9 +268,9 @@ def recommended(
     if experiment.setup.resolved_success != "rows":
         good &= ~(score < score[good].max() - SCORES_ALIKE)
     options = options[good].assign(other=options["change"] != table["change"].iloc[0])
-    counts = [len(experiment.groups[name]) for name in options["change"]]
-    dear = np.log10(np.maximum(options["multiply_adds"] / DEAR, 1.0)).round(1)
-    order = np.lexsort([options["multiply_adds"], options["other"], counts + 2 * dear])
+    dear = 2 * np.log10(np.maximum(options["multiply_adds"] / DEAR, 1.0)).round(1)
+    dear += [len(experiment.groups[name]) for name in options["change"]]
+    order = np.lexsort([options["multiply_adds"], options["other"], dear])
     changes = experiment.groups[options["change"].iloc[order[0]]]
     setup = changed(experiment.setup, *changes)
     experiment.tick("checking on fresh seeds")

@@ -175,8 +175,11 @@ def moved(measure: str, row: dict[Any, Any]) -> list[str]:
     effect = row["difference"], row["difference_low"], row["difference_high"]
     if measure == "constant":
         effect = -effect[0], -effect[2], -effect[1]
-    scores = measure in SCORE_NAMES
-    return [f"{x:+.3f}".replace("-", "−") if scores else points(x) for x in effect]
+    if measure in SCORE_NAMES:
+        return [
+            f"{value:+.3f}".replace("-", "−") if abs(value) >= 5e-4 else "0" for value in effect
+        ]
+    return [points(value) for value in effect]
 
 
 def _effect_in_full(diagnosis: Diagnosis, row: dict[Any, Any]) -> str:
@@ -193,13 +196,14 @@ def _nothing_fixes(diagnosis: Diagnosis) -> str:
     makes = "makes" if most["difference_high"] <= NONE else "is seen to make"
     none = f"none of {plural(len(tried), 'single change')} {makes} more seeds converge{nor}"
     if most["difference_high"] > NONE:
-        few = f"{plural(diagnosis.runs, 'seed')} {'is' if diagnosis.runs == 1 else 'are'} too few"
-        none += f". {few} to tell what {most['change']} does: {_effect_in_full(diagnosis, most)}"
+        hidden = f"effects of up to {moved(diagnosis.measure, most)[2]} points stay unseen"
+        effect = f"{most['change']}: {_effect_in_full(diagnosis, most)}"
+        none += f". With {plural(diagnosis.runs, 'seed')}, {hidden} ({effect})"
     if not best:
         return f"{none}."
-    several = "both" if len(best.changes) == 2 else "all"
-    causes = and_([each.cause for each in best.changes])
-    return f"{causes}, {several} at once. {_capital(none)}. Together, some do."
+    causes, several = and_([each.cause for each in best.changes]), len(best.changes)
+    both = f"{causes}, {'both' if several == 2 else 'all'} at once"
+    return f"{both}. {_capital(none)}. Together, some do."
 
 
 def _others(diagnosis: Diagnosis) -> Iterator[Line]:
@@ -264,13 +268,11 @@ def _recommendation(diagnosis: Diagnosis) -> Iterator[str]:
         f"{share_text(best.converged, n)} converge ({share_text(before, n)} without)"
         f"{_constant(best)}{_scores(diagnosis, best)}."
     )
-    if best.converged > n / 2 or out_of_reach(diagnosis.setup):
-        return
-    if diagnosis.measure == "success":
-        yield "Most still fail: more is wrong than these changes can fix."
-    else:
-        reach = "most seeds do not reach" if best.converged else "no seed reaches"
-        yield f"This is the best that was found; {reach} {diagnosis.setup.resolved_success}."
+    reach = "most seeds do not reach" if best.converged else "no seed reaches"
+    found = f"This is the best that was found; {reach} {diagnosis.setup.resolved_success}."
+    if best.converged <= n / 2 and not out_of_reach(diagnosis.setup):
+        success = diagnosis.measure == "success"
+        yield "Most still fail: more is wrong than these changes can fix." if success else found
 
 
 def _constant(best: Recommendation) -> str:

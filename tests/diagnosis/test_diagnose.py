@@ -579,7 +579,7 @@ def test_one_seed_is_told_in_the_singular() -> None:
     text = " ".join(sentences_module.verdict(diagnose(FOUNDING, 1)))
     assert "Now: 100% of 1 seed fails (" in text
     assert "too few seeds to say whether yours is to blame" in text
-    assert re.search(r"is seen to make more .*\. 1 seed is too few to tell what .*, 95% CI ", text)
+    assert re.search(r"is seen to make .*\. With 1 seed, effects of up to .* stay unseen \(", text)
     assert "1 seeds" not in text
     assert " ".join(sentences_module.verdict(diagnose(HEALTHY, 1))).startswith(
         "Now: the one seed that was tried converges (95% CI "
