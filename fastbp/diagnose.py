@@ -18,11 +18,12 @@ from fastbp.cli.arguments import Option, folder, integer, number, option, sweep_
 from fastbp.cli.terminal import Phase, print_data, print_note, print_notes
 from fastbp.schema.errors import SweepError
 from fastbp.schema.keys import KEYS, Key
-from fastbp.schema.text import plural
+from fastbp.schema.text import and_, first_of, plural
 
 if TYPE_CHECKING:
     from fastbp.diagnosis.diagnose import Diagnosis
     from fastbp.diagnosis.own_weights import Placement
+    from fastbp.problems.data_notes import DataNote
 
 NOT_OPTIONS = ("problem", "targets", "collapse")
 """Setup keys without an option of their own: DATA and --targets give two, and `collapse` changes no
@@ -30,6 +31,9 @@ run."""
 
 PAGE_SECONDS = 3.0
 """Seconds of the time limit that are kept for drawing the page."""
+
+MAX_LEFT_OUT = 3
+"""The most changes that a note lists for which there was no time."""
 
 TRIALS_SHARE = 0.75
 """The share of the time for trying changes, if the user's own weights are trained, too."""
@@ -61,9 +65,10 @@ def diagnose(
     import fastbp.diagnosis.diagnose as diagnosing
     from fastbp.diagnosis import candidates, own_weights, printout
 
+    notes: list[DataNote] = []
     settings = _settings(settings, keys)
     try:
-        sweep = _sweep(data, targets, settings, folder)
+        sweep = _sweep(data, targets, settings, folder, notes)
     except SweepError as error:
         raise SweepError(_as_typed(line, keys) for line in error.lines) from None
     (setup,) = sweep.setups
@@ -80,7 +85,7 @@ def diagnose(
         advice = candidates.answered() if data is None else ()
         diagnosis = diagnosing.diagnose(
             setup, seeds, max(share * left, 0.1), phase, advice=advice, began=now
-        )
+        )._replace(notes=tuple(notes))
         placed: Placement | None = None
         about: list[str] = []
         if layers:
@@ -91,8 +96,8 @@ def diagnose(
             if placed and best and best.setup.sizes == setup.sizes:
                 fixed = own_weights.place(best.setup, layers, best.after, deadline=deadline)
             about = own_weights.sentences(placed, fixed and fixed.custom) if placed else []
-            symmetric = placed.symmetric if placed else bool(own_weights.alike(layers))
-            diagnosis = diagnosis._replace(symmetric=symmetric)
+            alike = own_weights.STAY_EQUAL * bool(own_weights.alike(layers))
+            diagnosis = diagnosis._replace(own_fault=placed.fault if placed else alike)
         if folder:
             phase("drawing")
             written, commands = printout.write_files(diagnosis, about, sweep, folder)
@@ -108,8 +113,7 @@ def diagnose(
     if layers and not placed:
         print_notes(["there was no time for your weights: allow more --seconds or fewer updates"])
     if as_json:
-        own = {"weights": own_weights.as_json(placed)} if placed else {}
-        print_data(json.dumps(printout.as_json(diagnosis) | own))
+        print_data(json.dumps(printout.as_json(diagnosis, placed and own_weights.as_json(placed))))
     else:
         print_data("\n".join(printout.screen(diagnosis, about, commands)))
     if written:
@@ -122,9 +126,11 @@ def _limits(diagnosis: Diagnosis, seeds: int, seconds: float) -> list[str]:
     runs, table = diagnosis.runs, diagnosis.table
     compiling = f"compiling, once for this machine, took {diagnosis.beyond:.0f} s more than the"
     notes = [f"{compiling} {seconds:g} s allowed"] * (diagnosis.beyond > 0)
-    fewer = f"{plural(seeds, 'seed')} of each change: {runs:,} were trained"
-    goal = fewer if diagnosis.short else "every change"
-    notes += [f"{seconds:g} s were too little for {goal}"] * (not diagnosis.complete)
+    more = f"more than --seconds {seconds:g} allows"
+    fewer = f"{runs:,} of {plural(seeds, 'seed')} of each change were trained; all would take"
+    notes += [f"{fewer} {more}"] * (diagnosis.short and not diagnosis.impossible)
+    names = and_(first_of(diagnosis.left_out, MAX_LEFT_OUT))
+    notes += [f"left out, as it might take {more}: {names}"] * bool(diagnosis.left_out)
     narrow = diagnosis.complete and runs < seeds and table["pairs"].gt(0).any() and len(table) > 1
     return notes + [f"{runs:,} seeds of each change were enough: all intervals are narrow"] * bool(
         narrow
@@ -145,9 +151,13 @@ def _make_writable(folder: Path) -> None:
 
 
 def _sweep(
-    data: str | None, targets: list[str] | None, settings: list[str], folder: Path | None
+    data: str | None,
+    targets: list[str] | None,
+    settings: list[str],
+    folder: Path | None,
+    notes: list[DataNote],
 ) -> fastbp.Sweep:
-    """The setup to diagnose, as a sweep of one setup.
+    """The setup to diagnose, as a sweep of one setup; what was done to its table joins `notes`.
 
     Raises
     ------
@@ -169,7 +179,7 @@ def _sweep(
         base["targets"] = targets
     with tempfile.TemporaryDirectory(prefix="fastbp-") as drafts:
         if is_table:
-            base["problem"] = f"file:{_table(Path(data), targets, folder, Path(drafts))}"
+            base["problem"] = f"file:{_table(Path(data), targets, folder, Path(drafts), notes)}"
         sweep = _one(base, settings)
         if not any(re.match(r"\s*(updates|epochs)\s*=", setting) for setting in settings):
             base["epochs"] = usual_epochs(sweep.setups[0])
@@ -221,10 +231,13 @@ def _one(base: dict[str, Any], settings: list[str]) -> fastbp.Sweep:
     return sweep
 
 
-def _table(path: Path, targets: list[str] | None, folder: Path | None, drafts: Path) -> Path:
+def _table(
+    path: Path, targets: list[str] | None, folder: Path | None, drafts: Path, notes: list[DataNote]
+) -> Path:
     """The table to learn: the file itself, or a copy with column names and fewer rows.
 
-    The copy is in `folder` if there is one, else in `drafts`.
+    The copy is in `folder` if there is one, else in `drafts`. What was changed joins
+    `notes`.
     """
     from fastbp.problems import samples
     from fastbp.store.store import write
@@ -232,8 +245,9 @@ def _table(path: Path, targets: list[str] | None, folder: Path | None, drafts: P
     copied = samples.fixed(path, targets)
     if copied is None:
         return path
-    content, notes = copied
-    print_notes(notes)
+    content, changes = copied
+    notes += changes
+    print_notes(note.text for note in changes)
     if folder:
         _make_writable(folder)
         drafts = folder / "learnt" if folder.resolve() == path.parent.resolve() else folder

@@ -84,18 +84,19 @@ def test_a_small_one_from_end_to_end(here, tmp_path) -> None:
 @pytest.mark.jit
 def test_the_founding_case_needs_no_arguments(here) -> None:
     done = succeeded(here("--seeds", 336))
-    verdict, changes, commands = done.stdout.rstrip("\n").split("\n\n")
-    verdict = " ".join(verdict.split())
+    answer, changes, seen, commands = done.stdout.rstrip("\n").split("\n\n")
+    verdict, seen = " ".join(answer.split()), " ".join(seen.split())
     assert verdict.startswith("Wrong too few updates. 10 × the updates fixes it")
-    assert re.search(r"No help .*order shuffled", verdict)
+    assert re.search(r"No help .*order shuffled", seen)
     assert (
         "Order the answerer's advice, compared fairly: with 7,992 updates at rate 0.1 in both"
-        in verdict
+        in seen
     )
     assert changes.splitlines()[1].startswith("10 × the updates ")
     assert "in your own code: " in commands
     assert done.stderr == ""
-    assert max(map(len, (done.stdout.rpartition("\n\n")[0]).splitlines())) <= 80
+    long = [line for line in done.stdout.splitlines() if len(line) > 80]
+    assert all("fastbp.retrain" in line for line in long)  # a command to copy
     assert len(changes.splitlines()) <= 14
 
 
@@ -124,6 +125,15 @@ def test_json(here) -> None:
         told["setup"]
         == Setup(problem="table:11101011", lr=0.2, order="random", updates=999).identity()
     )
+
+
+@pytest.mark.jit
+def test_json_has_what_was_left_out(here, tmp_path) -> None:
+    (tmp_path / "own.csv").write_text(XOR + "0,,1\n")
+    told = json.loads(here("own.csv", "--targets", "t", "--json", "--seeds", 2, "--lr", 2).stdout)
+    (note,) = told["data"]
+    assert note["id"] == "missing-values"
+    assert note["text"] == "missing values in row 5: 1 of 5 rows are left out"
 
 
 @pytest.mark.jit
@@ -406,7 +416,8 @@ def test_seconds_hold_for_the_whole_command(here) -> None:
     assert done.returncode in (0, 2)
     if done.returncode == 0:
         assert re.search(
-            r"note: 3 s were too little for 2,000 seeds of each change: \d+ were trained",
+            r"note: \d+ of 2,000 seeds of each change were trained; all would take more than "
+            r"--seconds 3 allows\n",
             done.stderr,
         )
     refused(

@@ -77,7 +77,7 @@ class Diagnosis(NamedTuple):
     changes : dict
         The changes of each row of the tables, by its name.
     measure : str
-        By which changes are judged: "success", "constant", "accuracy" or "r2".
+        By which changes are judged: "success", "constant" or a score, as `score_of` gives it.
     recommended : Recommendation or None
         None if nothing fixes the setup.
     withdrawn : Recommendation or None
@@ -94,12 +94,12 @@ class Diagnosis(NamedTuple):
         Whether there was time for everything; whether there was too little for all seeds.
     beyond : float
         Seconds by which compiling exceeded the time allowed for it.
-    notes : tuple of str
-        Notes about rows that were left out, and about defaults, such as the number of epochs.
+    notes : tuple of DataNote
+        What was done to the data before, such as leaving rows out, and to the budget.
     impossible : str
         Why no setup can learn the data; empty if nothing shows that.
-    symmetric : bool
-        Whether the user's own initial weights have hidden units that stay equal.
+    own_fault : str
+        What is wrong with the user's own initial weights, as a relative clause; empty if nothing.
     """
 
     setup: Setup
@@ -121,14 +121,14 @@ class Diagnosis(NamedTuple):
     complete: bool
     short: bool
     beyond: float
-    notes: tuple[str, ...] = ()
+    notes: tuple[DataNote, ...] = ()
     impossible: str = ""
-    symmetric: bool = False
+    own_fault: str = ""
 
     def __repr__(self) -> str:
         """The report: notes, the verdict, the table of changes, and what to do next."""
         commands = printout.commands(self, name="why.setup")
-        notes = [f"note: {note}" for note in self.notes]
+        notes = [f"note: {note.text}" for note in self.notes]
         return "\n".join(notes + printout.screen(self, (), commands))
 
     @property
@@ -219,7 +219,7 @@ def _tried(experiment: Experiment, uncompiled: list[str], advice: Sequence[Chang
     two = advice or _two_orders(table, experiment)
     pairs, complete = together(experiment, ranked)
     best = recommended(experiment, ranked, pairs)
-    holds = best is None or best.holds(search)
+    holds = best is None or (best.holds(search) and best.holds(measure))
     left_out += uncompiled + ["several changes at once"] * (not complete)
     return Diagnosis(
         setup=setup,
@@ -361,6 +361,7 @@ def explain(X: Any, T: Any, *, seeds: int = 2000, seconds: float = 60.0, **setup
     if setup.get("updates") is None and setup.get("epochs") is None:
         one = Setup.from_arrays(X, T, any_range=True, **setup | {"epochs": 1})
         setup["epochs"] = usual_epochs(one)
-        notes.append(f"no budget was given, so each run has {plural(setup['epochs'], 'epoch')}")
+        text = f"no budget was given, so each run has {plural(setup['epochs'], 'epoch')}"
+        notes.append(DataNote("default-budget", text))
     diagnosed = diagnose(Setup.from_arrays(X, T, any_range=True, **setup), seeds, seconds)
     return diagnosed._replace(notes=tuple(notes))

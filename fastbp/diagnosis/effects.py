@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from fastbp.analysis.statistics.paired import holm, mcnemar, tango
 from fastbp.analysis.statistics.proportions import wilson
@@ -12,6 +13,7 @@ from fastbp.config.setup import Setup
 from fastbp.diagnosis.candidates import CUSTOM
 from fastbp.diagnosis.trials import CONTROL, ChangeEffect, MeasuredRuns
 from fastbp.kernels import measures as m
+from fastbp.schema.columns import SCORES
 
 NEARLY = 0.75
 """Removing an unusual setting is listed first if it has this share of the best change's effect."""
@@ -21,8 +23,9 @@ def headline(setup: Setup, base: MeasuredRuns, rows: Sequence[ChangeEffect]) -> 
     """Choose the measure by which changes are judged.
 
     "success", unless constant answers are common and no change makes most seeds converge, or no
-    change makes more seeds converge at all: then "constant" or else "accuracy" or "r2", the first
-    of them that some change improves.
+    change makes more seeds converge at all: then "constant" or else a score, the first of them
+    that some change improves. Of quantities the score comes first: with a wrong scale of the
+    targets any varying answer helps little.
     """
     if float(wilson(int(base.converged().sum()), base.runs)[0]) >= 0.5:
         return "success"  # most seeds converge: a better score needs no change
@@ -32,13 +35,17 @@ def headline(setup: Setup, base: MeasuredRuns, rows: Sequence[ChangeEffect]) -> 
     common = float(low) > COMMON_CONSTANT
     if reached >= 0.5 or (reached and not common):
         return "success"
-    others = (["constant"] * common) + (["success"] if reached else [score_of(setup)])
+    others = ["constant"] * common + ["success" if reached else score_of(setup)]
+    others = others if setup.groups else [score_of(setup), *others]
     return next((each for each in others if effects(base, rows, each)["fixes"].any()), "success")
 
 
 def score_of(setup: Setup) -> str:
-    """The score that grades networks of a setup below success: "accuracy" or "r2"."""
-    return "accuracy" if setup.groups else "r2"
+    """The score that grades networks of a setup below success.
+
+    It is "accuracy" or "r2", with "test_" before it if success is judged on held-out rows.
+    """
+    return "test_" * (setup.success_on == "test") + ("accuracy" if setup.groups else "r2")
 
 
 COMMON_CONSTANT = 0.2
@@ -49,25 +56,25 @@ def effects(base: MeasuredRuns, rows: Sequence[ChangeEffect], measure: str) -> p
     """Tabulate what each change does to the seeds of `base`, the runs of the setup.
 
     `pairs`: the number of seeds. `fixed`, `broken`: seeds that are better with the change, or
-    worse, by the measure: "success", "constant", "accuracy" or "r2". `converged`, `constant`: runs
-    with the change that converge, or give every row the same answer. `accuracy`, `r2`, `loss`:
-    their medians. `level`: their mean by the measure, a share or a score. `difference`: of the
+    worse, by the measure: "success", "constant" or one of `SCORES`. `converged`, `constant`: runs
+    with the change that converge, or give every row the same answer. `SCORES`, `loss`: their
+    medians. `level`: their mean by the measure, a share or a score. `difference`: of the
     level to that without the change, with a 95% interval from `difference_low` to
     `difference_high`: Tango's for shares, the normal one for scores. `p`, `p_holm`: of McNemar's
     test on fixed and broken, and corrected by Holm for several changes. `presentations`,
-    `multiply_adds`: the cost of a run relative to the setup's. `fixes`, and the order of the rows:
-    as in `_ranked`.
+    `multiply_adds`: the cost of a run relative to the setup's. `fixes`: whether `p_holm` shows an
+    effect, and the intervals of the differences to the setup and to the control, over the same
+    seeds, lie above 0. The rows are sorted as in `_ranked`.
     """
     n, before = base.runs, base.values(measure)
     after = np.array([row.runs.values(measure) for row in rows]).reshape(len(rows), n)
     fixed, broken = (after > before).sum(axis=1), (after < before).sum(axis=1)
     moved = after - before
     difference = moved.sum(axis=1) / max(n, 1)
-    if measure in ("success", "constant"):
-        low, high = tango(fixed, broken, n)
-    else:
-        error = 1.96 * moved.std(axis=1, ddof=min(1, n - 1)) / max(n, 1) ** 0.5 if n else 0.0
-        low, high = difference - error, difference + error
+    low, high = _interval(moved, measure)
+    # Other random orders alone may do as much: the control, where there is one, is the rival.
+    controls = [row.runs.values(measure) for row in rows if row.cause == CONTROL]
+    beyond, _ = _interval(after - controls[0], measure) if controls else (low, high)
     p = mcnemar(fixed, broken)
     costs = np.array([row.cost for row in rows]).reshape(-1, 2)
     return _ranked(
@@ -80,8 +87,7 @@ def effects(base: MeasuredRuns, rows: Sequence[ChangeEffect], measure: str) -> p
                 "broken": broken,
                 "converged": [int(row.runs.converged().sum()) for row in rows],
                 "constant": [int(row.runs.constant().sum()) for row in rows],
-                "accuracy": [row.runs.median("accuracy") for row in rows],
-                "r2": [row.runs.median("r2") for row in rows],
+                **{name: [row.runs.median(name) for row in rows] for name in SCORES},
                 "loss": [_loss(row.runs) for row in rows],
                 "level": after.sum(axis=1) / max(n, 1),
                 "difference": difference,
@@ -91,9 +97,22 @@ def effects(base: MeasuredRuns, rows: Sequence[ChangeEffect], measure: str) -> p
                 "p_holm": holm(p),
                 "presentations": costs[:, 0],
                 "multiply_adds": costs[:, 1],
+                "fixes": (holm(p) < ALPHA) & (np.minimum(low, beyond) > 0),
             }
         )
     )
+
+
+def _interval(
+    moved: NDArray[np.float64], measure: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The 95% intervals of the means of differences [change, run] in a measure."""
+    n = moved.shape[1]
+    if measure in ("success", "constant"):
+        return tango((moved > 0).sum(axis=1), (moved < 0).sum(axis=1), n)
+    error = 1.96 * moved.std(axis=1, ddof=min(1, n - 1)) / n**0.5 if n else np.zeros(len(moved))
+    mean = moved.sum(axis=1) / max(n, 1)
+    return mean - error, mean + error
 
 
 def _loss(runs: MeasuredRuns) -> float:
@@ -103,16 +122,12 @@ def _loss(runs: MeasuredRuns) -> float:
 
 
 def _ranked(table: pd.DataFrame) -> pd.DataFrame:
-    """Sort changes by effect, then cost, and add the column `fixes`.
+    """Sort changes by effect, then cost.
 
-    A change fixes the setup if `p_holm` shows an effect beyond the control's interval. The first
-    row is the cheapest change within the interval of the best. If removing a setting that few
-    people choose does NEARLY as well, it comes first, since people want to hear of it first.
+    The first row is the cheapest change within the interval of the best. If removing a setting that
+    few people choose does NEARLY as well, it comes first, since people want to hear of it first.
     """
-    control = table["cause"] == CONTROL
-    least = max(0.0, table.loc[control, "difference_high"].max()) if control.any() else 0.0
-    fixes = (table["p_holm"] < ALPHA) & (table["difference_low"] > least)
-    table = table.assign(fixes=fixes, later=1, cost=table["multiply_adds"].round(2))
+    fixes, table = table["fixes"], table.assign(later=1, cost=table["multiply_adds"].round(2))
     if fixes.any():
         difference = table["difference"]
         best = table.iloc[difference.argmax()]

@@ -11,15 +11,23 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.analysis.statistics.proportions import wilson
 from fastbp.config.setup import Setup
-from fastbp.diagnosis.trials import MeasuredRuns, joined, measured
+from fastbp.diagnosis.sentences import times_text
+from fastbp.diagnosis.trials import NO_RUNS, MeasuredRuns, joined, measured
 from fastbp.engine import block
-from fastbp.engine.lane_group import Layers
+from fastbp.engine.lane_group import LaneGroup, Layers
 from fastbp.engine.tasks import task
 from fastbp.kernels import measures as m
 from fastbp.schema.errors import SweepError
 from fastbp.schema.text import first_line, named, percent, plural
 from fastbp.store.npz import read_arrays
+
+STAY_EQUAL = "whose hidden units stay equal"
+"""What is wrong with weights if units start with the same ones."""
+
+UNUSUAL = 3.0
+"""Weights are tried at their usual size, too, if they are this many times larger or smaller."""
 
 
 def read(path: str | os.PathLike[str], setup: Setup) -> Layers:
@@ -99,7 +107,8 @@ class Placement(NamedTuple):
     the user's runs; a run that never converges comes last. In both, fresh runs equal to the median
     count half. `alike`: for each hidden layer in which units start with the same incoming and
     outgoing weights: its position, counted from 0, the number of such units, and the number of all
-    units.
+    units. `size`: the size of the weights in the layer where that is most unusual, relative to
+    random ones; `sized`: if it is `UNUSUAL`, runs of fresh seeds with weights of that size.
     """
 
     custom: MeasuredRuns
@@ -107,6 +116,8 @@ class Placement(NamedTuple):
     loss_percentile: float
     updates_percentile: float
     alike: tuple[tuple[int, int, int], ...] = ()
+    size: float = 1.0
+    sized: MeasuredRuns = NO_RUNS
 
     @property
     def converges(self) -> bool:
@@ -117,6 +128,18 @@ class Placement(NamedTuple):
     def symmetric(self) -> bool:
         """Whether units that stay equal may be why the median run does not converge."""
         return bool(self.alike) and not self.converges
+
+    @property
+    def fault(self) -> str:
+        """What is wrong with the weights themselves, as a relative clause; empty if nothing is."""
+        if self.symmetric:
+            return STAY_EQUAL
+        n = min(self.sized.runs, self.fresh.runs)
+        sized, usual = (runs.end[m.LOSS, :n] for runs in (self.sized, self.fresh))
+        worse = int((~(sized <= usual)).sum())  # NaN is the worst
+        if self.converges or not wilson(worse, n)[0] > 0.5:
+            return ""
+        return f"which are too {'large' if self.size > 1 else 'small'}"
 
 
 def place(
@@ -147,28 +170,45 @@ def place(
         It has fewer orders if time is short; None if there is no time for any.
     """
     side_by_side = task(setup).lanes
-    parts: list[MeasuredRuns] = []
 
     def stopped() -> bool:
         return time.perf_counter() > deadline
 
-    with suppress(block.InterruptedBlockError):
-        for first in range(0, orders, side_by_side):
-            count = min(side_by_side, orders - first)
-            (rows,) = block.train_at_once(
-                [setup], start + first, count, stopped=stopped, layers=layers
-            )
-            parts.append(measured(setup, rows))
-    if not parts:
+    def trained(setup: Setup, layers: Layers | None) -> MeasuredRuns:
+        parts = [NO_RUNS]
+        with suppress(block.InterruptedBlockError):
+            for first in range(0, orders, side_by_side):
+                count = min(side_by_side, orders - first)
+                (rows,) = block.train_at_once(
+                    [setup], start + first, count, stopped=stopped, layers=layers
+                )
+                parts.append(measured(setup, rows))
+        return joined(parts)
+
+    custom, size, sized = trained(setup, layers), _size(setup, layers), NO_RUNS
+    if not custom.runs:
         return None
-    custom = joined(parts)
+    with suppress(SweepError):
+        if not 1 / UNUSUAL <= size <= UNUSUAL:
+            sized = trained(setup.with_columns({"init_scale": setup.init_scale * size}), None)
     return Placement(
         custom,
         fresh,
         _percentile(fresh.end[m.LOSS], custom.end[m.LOSS]),
         _percentile(_updates(fresh), _updates(custom)),
         alike(layers),
+        size,
+        sized,
     )
+
+
+def _size(setup: Setup, layers: Layers) -> float:
+    """The size of weights relative to random ones, where it is most unusual; that of zeros is 1."""
+    group = LaneGroup(task(setup), np.arange(task(setup).lanes, dtype=np.uint64))
+    drawn = zip(*(group.layers(lane) for lane in range(group.task.lanes)), strict=True)
+    pairs = zip(layers, drawn, strict=True)
+    ratios = (np.abs(W).mean() / np.abs([V for V, _ in each]).mean() for (W, _), each in pairs)
+    return max((float(ratio) or 1.0 for ratio in ratios), key=lambda ratio: abs(np.log(ratio)))
 
 
 def sentences(placement: Placement, fixed: MeasuredRuns | None = None) -> list[str]:
@@ -186,7 +226,16 @@ def sentences(placement: Placement, fixed: MeasuredRuns | None = None) -> list[s
     never = "in most orders yours never converge" if fresh.converged().any() else "none converge"
     ends = f"{placement.loss_percentile:.0f}% of fresh networks end with a smaller loss, and "
     ends += fewer if placement.converges else never
-    lines = [first, f"{ends}{'' if placement.symmetric else f': {_luck(placement)}'}."]
+    lines = [first, f"{ends}{'' if placement.fault else f': {_luck(placement)}'}."]
+    if placement.fault and not placement.symmetric:
+        size, n = placement.fault.split()[-1], placement.sized.runs
+        times = times_text(max(placement.size, 1 / placement.size))
+        lines.insert(
+            0,
+            f"it is your weights, {placement.fault}: {times} times as {size} as random ones. Of "
+            f"{plural(n, 'fresh seed')} with weights of that size, "
+            f"{percent(placement.sized.converged().mean())} converge.",
+        )
     if placement.alike:
         layer, units, total = placement.alike[0]
         same = f"{'all ' * (units == total)}{units} units of hidden layer {layer + 1}"
@@ -222,6 +271,8 @@ def as_json(placement: Placement) -> dict[str, Any]:
         "fresh_converged": int(placement.fresh.converged().sum()),
         "loss_percentile": placement.loss_percentile,
         "updates_percentile": placement.updates_percentile,
+        "size": placement.size,
+        "fault": placement.fault,
         "alike": [
             {"layer": layer + 1, "units": units, "of": total}
             for layer, units, total in placement.alike

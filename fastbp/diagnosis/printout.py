@@ -21,8 +21,10 @@ from fastbp.diagnosis.effects import score_of
 from fastbp.diagnosis.recommend import Recommendation
 from fastbp.diagnosis.sentences import (
     SCORE_NAMES,
+    Line,
     cost_text,
     labelled,
+    moved,
     score_text,
     share_text,
     times_text,
@@ -32,7 +34,7 @@ from fastbp.diagnosis.trials import CONTROL, MeasuredRuns
 from fastbp.reporting.phrases import plain
 from fastbp.reporting.sections import diagnosis_section
 from fastbp.schema.keys import KEYS
-from fastbp.schema.text import aligned, and_, plural, points
+from fastbp.schema.text import aligned, and_, plural, shortened
 from fastbp.store.store import write
 
 if TYPE_CHECKING:
@@ -44,24 +46,48 @@ MAX_LINES = 7
 WIDTH = 80
 """Characters per line of the terminal."""
 
+MAX_NOTES = 3
+"""The most notes about data on the terminal."""
+
+ANSWER = ("Weights", "Wrong", "Fix", "Now", "Data")
+"""The labels of sentences that stand above the table."""
 
 SWEEP_SEEDS = 2000
 """Number of seeds in the sweep file that a diagnosis writes."""
 
 
 def screen(diagnosis: Diagnosis, weights: Sequence[str], next_lines: Sequence[str]) -> list[str]:
-    """The lines for a terminal: the verdict, the table, and what to do next.
+    """The lines for a terminal: the answer, the table, what else was seen, and what to do next.
 
     `weights`: sentences about the user's own weights.
     """
-    lines = [*(("Weights", text) for text in weights), *labelled(diagnosis)]
-    wrapped, last = [], ""
-    for label, text in lines:
-        start = f"{label if label != last else '':<8}"
-        wrapped += textwrap.wrap(text, WIDTH, initial_indent=start, subsequent_indent=" " * 8)
-        last = label
-    parts = (["", *part] for part in (table(diagnosis), next_lines) if part)
-    return [*wrapped, *chain(*parts)]
+    lines = [*(("Weights", text) for text in weights), *labelled(diagnosis, MAX_NOTES)]
+    answer = [line for line in lines if line[0] in ANSWER]
+    rest = [line for line in lines if line[0] not in ANSWER]
+    # Commands stay in one line, to be copied.
+    wrapped = [[text] if "fastbp" in text else _wrapped(text, "", 2) for text in next_lines]
+    parts = _sentences(answer), table(diagnosis), _sentences(rest), [*chain(*wrapped)]
+    return [*chain(*(["", *part] for part in parts if part))][1:]
+
+
+def _sentences(lines: Sequence[Line]) -> list[str]:
+    """The lines of labelled sentences; a label that repeats is left out."""
+    labels = ["", *(label for label, _ in lines)]
+    return [
+        line
+        for last, (label, text) in zip(labels, lines, strict=False)
+        for line in _wrapped(text, f"{label if label != last else '':<8}", 8)
+    ]
+
+
+def _wrapped(text: str, start: str, indent: int) -> list[str]:
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=start,
+        subsequent_indent=" " * indent,
+        break_on_hyphens=False,
+    )
 
 
 # The table
@@ -82,10 +108,16 @@ def table(diagnosis: Diagnosis) -> list[str]:
     if control.all():
         return []
     shown = pd.concat([diagnosis.table[~control].head(MAX_LINES), diagnosis.table[control]])
-    rows = [cells(row) for row in shown.to_dict("records")]
-    score = SCORE_NAMES[score_of(diagnosis.setup)]
-    titles = ["change", "converge", "constant", score, "95% CI", "cost"]
+    measure, score = diagnosis.measure, score_of(diagnosis.setup)
+    rows = [cells(row, measure, score) for row in shown.to_dict("records")]
+    short = "held-out" if score.startswith("test_") else SCORE_NAMES[score]
+    judged = {"success": "converge", "constant": "constant"}.get(measure, short)
+    titles = ["change", "converge", "constant", short, f"{judged} 95% CI", "cost"]
     lines = aligned([titles, *([row[i] for i in ON_TERMINAL] for row in rows)], left=(0,))
+    if (over := max(map(len, lines)) - WIDTH) > 0:
+        width = max(len(row[0]) for row in rows) - over
+        rows = [[shortened(row[0], width), *row[1:]] for row in rows]
+        lines = aligned([titles, *([row[i] for i in ON_TERMINAL] for row in rows)], left=(0,))
     if more := len(diagnosis.table) - len(shown):
         lines.append(f"and {plural(more, 'change')} that did no more than the last of these")
     recommended = diagnosis.recommended.changes if diagnosis.recommended else ()
@@ -96,23 +128,22 @@ def table(diagnosis: Diagnosis) -> list[str]:
         f"{plural(row['pairs'], 'fresh seed')} converge, {cost_text(row['multiply_adds'])}"
         for row in pairs[:2]
     ]
-    wrapped = (textwrap.wrap(line, WIDTH, subsequent_indent="  ") for line in together)
-    return [*lines, *chain(*wrapped)]
+    return [*lines, *chain(*(_wrapped(line, "", 2) for line in together))]
 
 
-def cells(row: dict[Any, Any]) -> list[str]:
-    """The texts in one row of a table of changes, one for each of `TITLES`."""
+def cells(row: dict[Any, Any], measure: str, score: str) -> list[str]:
+    """The texts in one row of a table of changes by a measure, one for each of `TITLES`."""
     control = CONTROL if row["cause"] == CONTROL else ""
-    score = row["r2"] if math.isnan(row["accuracy"]) else row["accuracy"]
+    difference, low, high = moved(measure, row)
     return [
         row["change"],
         plain(row["fixed"]),
         plain(row["broken"]),
-        points(row["difference"]),
-        f"[{points(row['difference_low'])}, {points(row['difference_high'])}]",
+        difference,
+        f"{low}, {high}",
         share_text(row["converged"], row["pairs"]),
         share_text(row["constant"], row["pairs"]),
-        score_text(score),
+        score_text(row[score]),
         f"{times_text(row['presentations'])} ×",
         f"{times_text(row['multiply_adds'])} ×",
         "<0.0001" if row["p_holm"] < 1e-4 else f"{row['p_holm']:.2g}",
@@ -184,8 +215,8 @@ def _custom_code(best: Recommendation) -> str:
     )
 
 
-def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
-    """The diagnosis as a dictionary for JSON."""
+def as_json(diagnosis: Diagnosis, weights: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The diagnosis as a dictionary for JSON; `weights`: what there is about the user's own."""
     best, orders = diagnosis.recommended, diagnosis.orders
     changes = _records(diagnosis.table)
     for row in changes:
@@ -195,7 +226,7 @@ def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
         "runs": diagnosis.runs,
         "outcomes": diagnosis.outcomes,
         "verdict": verdict(diagnosis),
-        "data": [note._asdict() for note in diagnosis.data],
+        "data": [note._asdict() for note in (*diagnosis.notes, *diagnosis.data)],
         "measure": diagnosis.measure,
         "baseline": _graded(diagnosis.base) | {"majority": _finite(diagnosis.majority)},
         "symptoms": [symptom._asdict() for symptom in diagnosis.symptoms],
@@ -207,6 +238,7 @@ def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
         "left_out": diagnosis.left_out,
         "example": diagnosis.example,
         "complete": diagnosis.complete,
+        **({"weights": weights} if weights else {}),
     }
 
 
@@ -279,9 +311,11 @@ def write_files(
         "commands": lines,
         "setup": ", ".join(f"{key} {value}" for key, value in keys.items()),
     }
+    score = score_of(diagnosis.setup)
+    search = score if diagnosis.measure == "constant" else diagnosis.measure
     rows = [
-        [(cells(row), bool(row["fixes"])) for row in table.to_dict("records")]
-        for table in (diagnosis.table, diagnosis.pairs)
+        [(cells(row, measure, score), bool(row["fixes"])) for row in table.to_dict("records")]
+        for table, measure in ((diagnosis.table, diagnosis.measure), (diagnosis.pairs, search))
     ]
     title = f"Why it fails: {diagnosis.setup.problem_name}"
     files = {

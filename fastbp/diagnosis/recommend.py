@@ -51,6 +51,9 @@ many times as long as those of the setup."""
 SCORES_ALIKE = 0.01
 """Accuracies, or R², that differ by no more than this count as equal."""
 
+DEAR = 10.1
+"""Changes that cost more than this many times as much are recommended only if few others do."""
+
 HELD_OUT, MIN_HELD_OUT = 0.25, 40
 """The share of rows on which recommended changes are tried without training on them, and the fewest
 rows of a table for that."""
@@ -87,6 +90,19 @@ class Recommendation(NamedTuple):
     def tested(self) -> MeasuredRuns:
         """The runs that have scores on held-out rows, if any rows were held out."""
         return self.held_out if self.held_out.runs else self.after
+
+    def held_out_rows(self) -> tuple[int, int, float]:
+        """The held-out rows: their number, how many also occur among the others, and what is usual.
+
+        The last is the accuracy of always giving the commonest class of the others, or 0, the R² of
+        always giving the mean.
+        """
+        setup = self.setup if self.setup.test else self.setup.with_columns({"test": HELD_OUT})
+        both = np.column_stack(setup.data()), setup.prepared().labels
+        rows, classes = (np.unique(x, axis=0, return_inverse=True)[1].ravel() for x in both)
+        copies = np.isin(rows[setup.rows :], rows[: setup.rows]).sum()
+        commonest = classes[setup.rows :] == np.bincount(classes[: setup.rows]).argmax()
+        return setup.test_rows, int(copies), float(commonest.mean()) if setup.groups else 0.0
 
     def holds(self, measure: str) -> bool:
         """Whether fresh seeds are better with the changes; True if they were not tried."""
@@ -238,9 +254,10 @@ def recommended(
 ) -> Recommendation | None:
     """Choose the fewest, then cheapest, changes whose level is about `GOOD` or about the best.
 
-    Where success is not that every row is right, they must also score about as well as the best.
-    The first change in the table is preferred to other single ones, so that the cause it points to
-    is the one that is fixed. They are checked on fresh seeds. None if nothing fixes the setup.
+    Beyond DEAR times the cost, each further factor of ten counts as two more changes. Where success
+    is not that every row is right, they must also score about as well as the best. The first change
+    in the table is preferred to other single ones, so that the cause it points to is the one that
+    is fixed. They are checked on fresh seeds. None if nothing fixes the setup.
     """
     options = pd.concat([each for each in (table, pairs) if len(each)], ignore_index=True)
     options = options[options["fixes"].astype(bool)]
@@ -251,8 +268,10 @@ def recommended(
     if experiment.setup.resolved_success != "rows":
         good &= ~(score < score[good].max() - SCORES_ALIKE)
     options = options[good].assign(other=options["change"] != table["change"].iloc[0])
-    cheapest = options.sort_values(["other", "multiply_adds"], kind="stable")["change"]
-    changes = min((experiment.groups[name] for name in cheapest), key=len)
+    dear = 2 * np.log10(np.maximum(options["multiply_adds"] / DEAR, 1.0)).round(1)
+    dear += [len(experiment.groups[name]) for name in options["change"]]
+    order = np.lexsort([options["multiply_adds"], options["other"], dear])
+    changes = experiment.groups[options["change"].iloc[order[0]]]
     setup = changed(experiment.setup, *changes)
     experiment.tick("checking on fresh seeds")
     trials = Trial(experiment.setup), Trial(setup)

@@ -10,6 +10,7 @@ from fastbp.analysis.statistics.proportions import wilson
 from fastbp.diagnosis.candidates import Change
 from fastbp.diagnosis.effects import score_of
 from fastbp.diagnosis.recommend import Recommendation
+from fastbp.diagnosis.symptoms import out_of_reach
 from fastbp.diagnosis.trials import CONTROL
 from fastbp.schema.text import and_, first_of, percent, plural, points
 
@@ -21,7 +22,8 @@ NONE = 0.02
 
 SOUND, COMMON, MOST, RARE = 0.97, 0.85, 0.5, 0.15
 """Bounds of the interval of the convergence rate: from these on a failure is no matter of the
-setup, the setup is sound, or most seeds converge; and below the last the seed is not to blame."""
+setup, the setup is sound, or most seeds converge; and below the last two the setup is more to
+blame than the seed, or the seed is not."""
 
 VAGUE = 0.5
 """If the 95% interval of the convergence rate is wider than this, the rate says nothing about a
@@ -30,8 +32,25 @@ single seed."""
 APART = 0.05
 """Scores on the training rows and on held-out rows differ if they are further apart than this."""
 
-SCORE_NAMES = {"accuracy": "accuracy", "r2": "R²"}
+SCORE_NAMES = {
+    "accuracy": "accuracy",
+    "r2": "R²",
+    "test_accuracy": "accuracy on held-out rows",
+    "test_r2": "R² on held-out rows",
+}
 """What scores are called, by their columns."""
+
+NOTES = (
+    "contradicting-rows",
+    "out-of-range-target",
+    "unscaled-inputs",
+    "recoded-labels",
+    "imbalanced",
+    "many-classes",
+    "constant-column",
+    "duplicated-rows",
+)
+"""The ids of notes about data, the most important ones first."""
 
 MAX_ALSO = 4
 """The most other changes that help which a sentence lists."""
@@ -49,12 +68,17 @@ Line = tuple[str, str]
 
 def verdict(diagnosis: Diagnosis) -> list[str]:
     """What is wrong, what fixes it, and what does not, in sentences."""
-    return [f"{label}: {text}" for label, text in labelled(diagnosis)]
+    return [f"{label}: {text}" for label, text in labelled(diagnosis, len(diagnosis.data))]
 
 
-def labelled(diagnosis: Diagnosis) -> list[Line]:
-    """The sentences of the verdict with their labels, the answer first."""
-    data = [("Data", f"{_capital(note.text)}.") for note in diagnosis.data]
+def labelled(diagnosis: Diagnosis, most: int) -> list[Line]:
+    """The sentences of the verdict with their labels, the answer first.
+
+    `most`: the most notes about data; the important ones come first.
+    """
+    notes = sorted(diagnosis.data, key=lambda note: NOTES.index(note.id))
+    data = [("Data", f"{_capital(note.text)}.") for note in notes[:most]]
+    data += [("Data", f"+ {len(notes) - most} more in --json.")] * (len(notes) > most)
     if diagnosis.impossible:
         return [("Wrong", f"no setup can learn this: {diagnosis.impossible}."), *data]
     lines = [*_answer(diagnosis), *(("Now", text) for text in _now(diagnosis)), *data]
@@ -69,9 +93,11 @@ def labelled(diagnosis: Diagnosis) -> list[Line]:
 
 def _answer(diagnosis: Diagnosis) -> Iterator[Line]:
     """Say what is wrong and what fixes it."""
-    if diagnosis.converged == 1 or (diagnosis.symmetric and _is_sound(diagnosis)):
+    if diagnosis.converged == 1 or (diagnosis.own_fault and _is_sound(diagnosis)):
         return
-    if _is_sound(diagnosis):
+    if beyond := out_of_reach(diagnosis.setup):
+        yield "Wrong", f"{beyond}."
+    elif _is_sound(diagnosis):
         yield "Fix", "another seed: this setup seldom fails."
     elif _fixing(diagnosis):
         yield "Wrong", _wrong(diagnosis)
@@ -88,17 +114,19 @@ def _now(diagnosis: Diagnosis) -> Iterator[str]:
     everything = f"all {n:,} seeds converge" if n > 1 else "the one seed that was tried converges"
     constant = int(diagnosis.base.constant().sum())
     same = f"; {percent(constant / n)} give the same answer for every row" * (constant > 0)
-    rare = "" if converged == n else " or a rare seed"
-    own = "it is your weights, whose hidden units stay equal. From random weights, "
-    own *= diagnosis.symmetric
+    works = "this setup works here: where yours fails, your code or your settings differ"
+    own = f"it is your weights, {diagnosis.own_fault}. From random weights, "
+    own *= bool(diagnosis.own_fault)
     blames = (
         (high - low > VAGUE, "too few seeds to say whether yours is to blame"),
         (own and low >= COMMON, "the setup is not to blame"),
         (own, "your weights are not all that is wrong"),
-        (low >= SOUND, f"where yours does not converge, it is your code{rare}"),
+        (out_of_reach(diagnosis.setup), "it is the rows, not your seed"),
+        (converged == n, works),
+        (low >= SOUND, "where yours does not converge, it is your code or a rare seed"),
         (low >= COMMON, "it is your seed"),
-        (low >= MOST and converged == n, "the setup looks sound, but more seeds must say so"),
         (high < RARE, "it is not your seed"),
+        (high < MOST, "it is your setup more than your seed"),
         (True, "it is your seed as much as your setup"),
     )
     blame = next(text for applies, text in blames if applies)
@@ -107,8 +135,9 @@ def _now(diagnosis: Diagnosis) -> Iterator[str]:
     if diagnosis.setup.resolved_success != "rows" or diagnosis.measure in SCORE_NAMES:
         name = score_of(diagnosis.setup)
         score = score_text(diagnosis.base.median(name))
-        always = "always the commonest answer" if name == "accuracy" else "always the mean"
+        always = "always the commonest answer" if diagnosis.setup.groups else "always the mean"
         goal = "; a seed converges if it reaches " + diagnosis.setup.resolved_success
+        goal += " on held-out rows" * (diagnosis.setup.success_on == "test")
         goal *= diagnosis.setup.resolved_success != "rows"
         than = f"{always}: {score_text(diagnosis.majority)}"
         yield f"Median {SCORE_NAMES[name]} {score}; {than}{goal}."
@@ -126,8 +155,7 @@ def _wrong(diagnosis: Diagnosis) -> str:
     does = "fixes it" if enough else "helps most" if row is fixing[0] else "helps"
     return (
         f"{cause}. {_capital(row['change'])} {does}: {_does(diagnosis, row)} "
-        f"({_moved(diagnosis, row)}, 95% CI {_moved(diagnosis, row, '_low')} to "
-        f"{_moved(diagnosis, row, '_high')}), {cost_text(row['multiply_adds'])}."
+        f"({_effect_in_full(diagnosis, row)}), {cost_text(row['multiply_adds'])}."
     )
 
 
@@ -142,34 +170,46 @@ def _does(diagnosis: Diagnosis, row: dict[Any, Any]) -> str:
     return f"mean {SCORE_NAMES[diagnosis.measure]} of {seeds} {score_text(row['level'])}"
 
 
-def _moved(diagnosis: Diagnosis, row: dict[Any, Any], end: str = "") -> str:
-    """The effect of a change, or a bound of its interval: fewer constant answers are negative."""
-    name, sign = f"difference{end}", 1
-    if diagnosis.measure == "constant":
-        sign, name = -1, {"": name, "_low": "difference_high", "_high": "difference_low"}[end]
-    if diagnosis.measure in SCORE_NAMES:
-        return f"{row[name]:+.3f}".replace("-", "−")
-    return points(sign * row[name]) + " points" * (not end)
+def moved(measure: str, row: dict[Any, Any]) -> list[str]:
+    """The effect of a change by a measure, and its 95% interval: fewer constants are negative."""
+    effect = row["difference"], row["difference_low"], row["difference_high"]
+    if measure == "constant":
+        effect = -effect[0], -effect[2], -effect[1]
+    if measure in SCORE_NAMES:
+        return [
+            f"{value:+.3f}".replace("-", "−") if abs(value) >= 5e-4 else "0" for value in effect
+        ]
+    return [points(value) for value in effect]
+
+
+def _effect_in_full(diagnosis: Diagnosis, row: dict[Any, Any]) -> str:
+    difference, low, high = moved(diagnosis.measure, row)
+    unit = " points" * (diagnosis.measure not in SCORE_NAMES)
+    return f"{difference}{unit}, 95% CI {low} to {high}"
 
 
 def _nothing_fixes(diagnosis: Diagnosis) -> str:
-    tried = int((diagnosis.table["cause"] != CONTROL).sum())
-    best = diagnosis.recommended
+    """Say that no single change is seen to help, and how large an effect may have been missed."""
+    tried = [row for row in diagnosis.table.to_dict("records") if row["cause"] != CONTROL]
+    best, most = diagnosis.recommended, max(tried, key=lambda row: row["difference_high"])
     nor = ", nor do pairs of them" * (diagnosis.complete and not best)
-    none = f"none of {plural(tried, 'single change')} makes more seeds converge{nor}"
-    none += f", as far as {plural(diagnosis.runs, 'seed')} can show"
+    makes = "makes" if most["difference_high"] <= NONE else "is seen to make"
+    none = f"none of {plural(len(tried), 'single change')} {makes} more seeds converge{nor}"
+    if most["difference_high"] > NONE:
+        hidden = f"effects of up to {moved(diagnosis.measure, most)[2]} points stay unseen"
+        effect = f"{most['change']}: {_effect_in_full(diagnosis, most)}"
+        none += f". With {plural(diagnosis.runs, 'seed')}, {hidden} ({effect})"
     if not best:
-        proofs = [note.text for note in diagnosis.data if note.id == "contradicting-rows"]
-        return ". ".join([*proofs, _capital(none) if proofs else none]) + "."
-    several = "both" if len(best.changes) == 2 else "all"
-    causes = and_([each.cause for each in best.changes])
-    return f"{causes}, {several} at once. {_capital(none)}; together, some do."
+        return f"{none}."
+    causes, several = and_([each.cause for each in best.changes]), len(best.changes)
+    both = f"{causes}, {'both' if several == 2 else 'all'} at once"
+    return f"{both}. {_capital(none)}. Together, some do."
 
 
 def _others(diagnosis: Diagnosis) -> Iterator[Line]:
     """Say which other changes help, and which make no difference."""
     if diagnosis.converged == 1:
-        yield "Also", f"nothing {'else ' * diagnosis.symmetric}needs fixing."
+        yield "Also", f"nothing {'else ' * bool(diagnosis.own_fault)}needs fixing."
         return
     fixing = _fixing(diagnosis)
     good = [row for row in fixing if row["difference"] > fixing[0]["difference"] / 2]
@@ -228,11 +268,11 @@ def _recommendation(diagnosis: Diagnosis) -> Iterator[str]:
         f"{share_text(best.converged, n)} converge ({share_text(before, n)} without)"
         f"{_constant(best)}{_scores(diagnosis, best)}."
     )
-    if best.converged <= n / 2 and diagnosis.measure == "success":
-        yield "Most still fail: more is wrong than these changes can fix."
-    elif diagnosis.measure != "success":
-        goal = diagnosis.setup.resolved_success
-        yield f"This is the best that was found; few seeds reach {goal}."
+    reach = "most seeds do not reach" if best.converged else "no seed reaches"
+    found = f"This is the best that was found; {reach} {diagnosis.setup.resolved_success}."
+    if best.converged <= n / 2 and not out_of_reach(diagnosis.setup):
+        success = diagnosis.measure == "success"
+        yield "Most still fail: more is wrong than these changes can fix." if success else found
 
 
 def _constant(best: Recommendation) -> str:
@@ -244,15 +284,20 @@ def _constant(best: Recommendation) -> str:
 
 def _scores(diagnosis: Diagnosis, best: Recommendation) -> str:
     """Say the score of a recommended setup on its rows and on held-out ones."""
-    name = score_of(diagnosis.setup)
-    if diagnosis.setup.resolved_success == "rows" and diagnosis.measure not in SCORE_NAMES:
+    setup, name = diagnosis.setup, score_of(diagnosis.setup).removeprefix("test_")
+    if setup.resolved_success == "rows" and diagnosis.measure not in SCORE_NAMES and not setup.test:
         return ""
     text = f"; median {SCORE_NAMES[name]} {score_text(best.after.median(name))}"
     test, train = best.tested.median(f"test_{name}"), best.tested.median(name)
     if not test > -math.inf:
         return text
     apart = f", less than the {score_text(train)} on the rows it was trained on"
-    return f"{text}, {score_text(test)} on held-out rows{apart * (train - test > APART)}"
+    rows, copies, usual = best.held_out_rows()
+    always = "the commonest answer" if setup.groups else "the mean"
+    same = f", and no more than always giving {always} ({score_text(usual)})" * (test <= usual)
+    text += f", {score_text(test)} on held-out rows{apart * (train - test > APART)}{same}"
+    occur = f"occur{'s' * (copies == 1)} among the others"
+    return text + f"; of {plural(rows, 'held-out row')}, {copies} also {occur}" * (copies > 0)
 
 
 # Parts of sentences
@@ -288,7 +333,8 @@ def times_text(value: float) -> str:
 
 
 def _effect(diagnosis: Diagnosis, row: dict[Any, Any]) -> str:
-    return f"{row['change']} ({_moved(diagnosis, row)}, {cost_text(row['multiply_adds'])})"
+    effect = moved(diagnosis.measure, row)[0] + " points" * (diagnosis.measure not in SCORE_NAMES)
+    return f"{row['change']} ({effect}, {cost_text(row['multiply_adds'])})"
 
 
 def _best(diagnosis: Diagnosis) -> tuple[Change, ...]:

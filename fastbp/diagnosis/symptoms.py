@@ -14,7 +14,7 @@ from fastbp.engine.block import InterruptedBlockError, Pace
 from fastbp.engine.lane_group import LaneGroup
 from fastbp.engine.tasks import rates, task
 from fastbp.kernels import measures as m
-from fastbp.problems.data_notes import equal_inputs
+from fastbp.problems.data_notes import best_possible, equal_inputs
 from fastbp.schema.outcomes import OUTCOMES, Outcome
 from fastbp.schema.text import percent
 
@@ -83,6 +83,19 @@ def impossible(setup: Setup) -> str:
         f"{np.count_nonzero(distances):,} rows contradict each other: equal inputs have different "
         f"targets, such as rows {first + 1:,} and {second + 1:,}; no network can come within the "
         "tolerance of both"
+    )
+
+
+def out_of_reach(setup: Setup) -> str:
+    """Say why no network reaches `success` on these rows; empty if nothing shows that."""
+    name, _, level = setup.resolved_success.partition(":")
+    on_test = setup.success_on == "test"
+    judged = slice(setup.rows, None) if on_test else slice(setup.rows)
+    most = best_possible(setup.prepared(), judged).get(name, np.inf)
+    limit = percent(most) if name == "accuracy" else f"an R² of {most:.3g}"
+    return (most < float(level or 0)) * (
+        f"no network reaches {setup.resolved_success} on these {'held-out ' * on_test}rows, where "
+        f"equal inputs have different answers: {limit} is the most; lower `success`"
     )
 
 

@@ -134,11 +134,13 @@ def _imbalanced(file: ProblemData) -> Iterator[DataNote]:
 
 def _unscaled(X: Real, names: Sequence[str]) -> Iterator[DataNote]:
     sizes, spreads = np.abs(X).max(axis=0), X.std(axis=0)
-    off = (spreads > 0) & (sizes > 1) & (np.abs(X.mean(axis=0)) > OFF_CENTRE * spreads)
-    far = np.where((sizes > FAR) | off, sizes, 0)
+    off = (sizes > 1) & (np.abs(X.mean(axis=0)) > OFF_CENTRE * spreads)
+    far = np.where((np.ptp(X, axis=0) > 0) & ((sizes > FAR) | off), sizes, 0)
     if far.any():
         column = int(far.argmax())
-        runs = f"runs from {X[:, column].min():.4g} to {X[:, column].max():.4g}"
+        low, high = X[:, column].min(), X[:, column].max()
+        digits = 4 if f"{low:.4g}" != f"{high:.4g}" else 10
+        runs = f"runs from {low:.{digits}g} to {high:.{digits}g}"
         text = (
             f'inputs are not scaled: {shown(names[column])} {runs}; add scale_inputs = "standard"'
         )
@@ -161,24 +163,32 @@ def equal_inputs(X: Real, T: Real) -> tuple[NDArray[np.intp], Real]:
 
 def _contradicting_rows(file: ProblemData) -> Iterator[DataNote]:
     """Note rows that no network can all get right, and the best that is left: exact arithmetic."""
-    X, T = file.values
-    group, distances = equal_inputs(X, T)
-    rows, limits = np.count_nonzero(distances), []
+    rows = np.count_nonzero(equal_inputs(*file.values)[1])
     if not rows:
         return
+    most = best_possible(file, slice(None))
+    limits = [f"at most {percent(most['accuracy'])} can be right"] if "accuracy" in most else []
+    limits += [f"R² is at most {most['r2']:.3g}"] if "r2" in most else []
+    text = f"equal inputs with different answers in {rows:,} rows: {and_(limits)}"
+    yield DataNote("contradicting-rows", text)
+
+
+def best_possible(file: ProblemData, rows: slice) -> dict[str, float]:
+    """The best `accuracy` and `r2` on some rows, as rows with equal inputs get equal answers."""
+    X, T, labels = file.values.X[rows], file.values.T[rows], file.labels[rows]
+    group, best = equal_inputs(X, T)[0], {}
     if file.meaning.groups:
-        cases, counts = np.unique(np.column_stack([group, file.labels]), axis=0, return_counts=True)
+        cases, counts = np.unique(np.column_stack([group, labels]), axis=0, return_counts=True)
         most = np.zeros(len(X))
         np.maximum.at(most, cases[:, 0].astype(np.intp), counts)
-        limits.append(f"at most {percent(float(most.sum() / len(X)))} can be right")
+        best["accuracy"] = float(most.sum() / len(X))
     values = T[:, [unit for unit in file.quantities if np.ptp(T[:, unit])]]
     if values.size:
         sizes = np.bincount(group)
         means = np.column_stack([np.bincount(group, column) / sizes for column in values.T])
         lost = ((values - means[group]) ** 2).sum(axis=0) / len(X) / values.var(axis=0)
-        limits.append(f"R² is at most {1 - lost.mean():.3g}")
-    text = f"equal inputs with different answers in {rows:,} rows: {and_(limits)}"
-    yield DataNote("contradicting-rows", text)
+        best["r2"] = float(1 - lost.mean())
+    return best
 
 
 def missing_values(missing: NDArray[np.bool_]) -> DataNote:

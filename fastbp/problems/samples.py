@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fastbp.problems import read_table
-from fastbp.problems.data_notes import missing_values
+from fastbp.problems.data_notes import DataNote, missing_values
 from fastbp.problems.read_table import NUMBER
 from fastbp.schema.text import named
 from fastbp.store.npz import npz, read_arrays
@@ -25,8 +25,8 @@ SAMPLED = 1024
 MAX_BYTES = 4_000_000_000
 """The most bytes of a file from which rows are drawn: all of it is read."""
 
-Changed = tuple[bytes, list[str]]
-"""The bytes of a changed file, and a line about each change for the user."""
+Changed = tuple[bytes, list[DataNote]]
+"""The bytes of a changed file, and a note about each change for the user."""
 
 
 def fixed(path: Path, targets: list[str] | None) -> Changed | None:
@@ -41,8 +41,8 @@ def fixed(path: Path, targets: list[str] | None) -> Changed | None:
 
     Returns
     -------
-    (bytes, list of str) or None
-        The bytes of the changed file and a line about each change. None if nothing needs to be
+    (bytes, list of DataNote) or None
+        The bytes of the changed file and a note about each change. None if nothing needs to be
         changed, or if that is impossible: then `read_table` says what is wrong.
     """
     change = {".csv": _csv, ".parquet": _parquet, ".npz": _npz}.get(path.suffix.lower())
@@ -55,16 +55,20 @@ def fixed(path: Path, targets: list[str] | None) -> Changed | None:
         return None
 
 
-def fixed_arrays(X: Any, T: Any, name: str = "the table") -> tuple[Any, Any, list[str]]:
-    """Change arrays X and T [row, …] as `fixed` changes a table; also returns the lines about it.
+def fixed_arrays(X: Any, T: Any, name: str = "the table") -> tuple[Any, Any, list[DataNote]]:
+    """Change arrays X and T [row, …] as `fixed` changes a table; also returns the notes about it.
 
-    They come back as they are if that is impossible: then `Setup.from_arrays` says what is wrong.
+    Objects, as pandas holds text, become text, bool or numbers of NumPy. The arrays come back as
+    they are if that is impossible: then `Setup.from_arrays` says what is wrong.
     """
     with suppress(TypeError, ValueError):
         parts = np.asarray(X), np.asarray(T)
         gaps = [pd.isna(part).reshape(len(part), -1).any(axis=1) for part in parts]
         rows, notes = _rows(name, np.any(gaps, axis=0))
-        return parts[0][rows], parts[1][rows], notes
+        X, T = (part[rows] for part in parts)
+        kinds = {type(value) for value in T.flat} if T.dtype == object else set()
+        one = len(kinds) == 1 and kinds <= {str, bool, int, float}
+        return X, T.astype(kinds.pop()) if one else T, notes
     return X, T, []
 
 
@@ -76,10 +80,8 @@ def _csv(path: Path, targets: list[str] | None) -> Changed:
         if nameless:
             names = [f"c{i}" for i in range(1, len(names) + 1)]
             called = " … ".join([names[0], *names[1:][-1:]])
-            notes.append(
-                f"{named(path)} has numbers in its first line, not names: "
-                f"its columns are called {called}"
-            )
+            text = f"{named(path)} has numbers in its first line, not names: its columns are called"
+            notes.append(DataNote("no-names", f"{text} {called}"))
         frame = read_table.csv_frame(file, names, header=not nameless)
     frame, more = _chosen(path, frame)
     return frame.to_csv(index=False).encode(), notes + more
@@ -96,30 +98,31 @@ def _npz(path: Path, targets: list[str] | None) -> Changed:
     return npz(**(arrays | {"X": X, "T": T})), notes
 
 
-def _chosen(path: Path, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Choose rows of a table, with lines about that for the user."""
+def _chosen(path: Path, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[DataNote]]:
+    """Choose rows of a table, with notes about that for the user."""
     columns = read_table.columns_of(frame, [str(name) for name in frame.columns])
     rows, notes = _rows(named(path), np.any([column.missing for column in columns], axis=0))
     return frame.iloc[rows], notes
 
 
-def _rows(name: str, missing: NDArray[np.bool_]) -> tuple[NDArray[np.intp], list[str]]:
+def _rows(name: str, missing: NDArray[np.bool_]) -> tuple[NDArray[np.intp], list[DataNote]]:
     """Choose the rows without missing values, or always the same `SAMPLED` of them.
 
-    Returns their indices, and lines for the user. If every row lacks a value, all rows are chosen:
+    Returns their indices, and notes for the user. If every row lacks a value, all rows are chosen:
     `read_table` refuses them.
     """
     rows, notes = np.flatnonzero(~missing), []
     if not len(rows):
         return np.arange(len(missing)), []
     if missing.any():
-        notes.append(missing_values(missing).text)
+        notes.append(missing_values(missing))
     if len(rows) > MAX_LEARNT:
-        notes.append(
+        text = (
             f"{name} has {len(rows):,} rows, more than {MAX_LEARNT:,}: networks are trained "
             f"on {SAMPLED:,} of them, drawn at random and numbered anew; an epoch presents each "
             "once"
         )
+        notes.append(DataNote("sampled-rows", text))
         drawn = np.random.default_rng(0).choice(len(rows), SAMPLED, replace=False)
         rows = rows[np.sort(drawn)]
     return rows, notes

@@ -20,6 +20,8 @@ from fastbp.config.sweep import Sweep
 from fastbp.diagnosis import own_weights, printout, sentences as sentences_module, symptoms, trials
 from fastbp.diagnosis.candidates import Change, changed, changes, larger
 from fastbp.diagnosis.diagnose import Diagnosis, diagnose
+from fastbp.diagnosis.effects import score_of
+from fastbp.diagnosis.recommend import Recommendation
 from fastbp.diagnosis.trials import (
     OTHER_ORDERS,
     Experiment,
@@ -32,6 +34,7 @@ from fastbp.engine import block, compile_ahead, lane_group, machine, rows as row
 from fastbp.engine.plan import seconds_per_run
 from fastbp.engine.retrain import retrain
 from fastbp.kernels import measures as m
+from fastbp.problems.data_notes import DataNote
 from fastbp.schema.errors import SweepError
 from fastbp.schema.outcomes import OUTCOMES
 from fastbp.schema.text import and_
@@ -215,12 +218,12 @@ def test_a_healthy_setup_has_nothing_wrong() -> None:
     assert one.recommended is None
     assert text == [
         f"Now: all {one.runs} seeds converge (95% CI of the convergence rate: 98.9% to 100%): "
-        "where yours does not converge, it is your code.",
+        "this setup works here: where yours fails, your code or your settings differ.",
         "Also: nothing needs fixing.",
     ]
     assert re.fullmatch(
         r"Now: it is your weights, .* all .*: the setup is not to blame\.",
-        sentences_module.verdict(one._replace(symmetric=True))[0],
+        sentences_module.verdict(one._replace(own_fault=own_weights.STAY_EQUAL))[0],
     )
 
 
@@ -443,8 +446,13 @@ def test_it_stops_where_intervals_are_narrow_enough() -> None:
     assert one.complete
     widths = one.table["difference_high"] - one.table["difference_low"]
     assert (widths <= 2 * trials.NARROW).all()
-    few = diagnose(HEALTHY, 40)
-    assert (few.runs, few.complete) == (40, True)
+    few = diagnose(HEALTHY, 30)
+    assert (few.runs, few.complete) == (30, True)
+    assert "88.6% to 100%): this setup works here: " in few.verdict[0]
+    none = few._replace(outcomes=few.outcomes | {"converged": 0, "partial": 30})
+    assert "0% to 11.4%): it is not your seed." in " ".join(none.verdict)
+    some = few._replace(outcomes=few.outcomes | {"converged": 8, "partial": 22})
+    assert "14.2% to 44.4%): it is your setup more than your seed." in " ".join(some.verdict)
 
 
 # Words
@@ -470,13 +478,17 @@ def test_the_founding_diagnosis(founding: Diagnosis) -> None:
         in text
     )
     assert f"{100 * judged.converged / SEEDS:.1f}% with order random (" in text
-    assert len(printout.screen(one, (), printout.commands(one))) <= 40
+    lines = printout.screen(one, (), printout.commands(one))
+    assert len(lines) <= 40
+    assert "10 × the updates fixes it" in " ".join(lines[:3])
+    assert lines.index("") <= 12  # the table follows the answer
     assert max(map(len, printout.screen(one, (), []))) <= 80
 
 
 def numbers(one: Diagnosis) -> Iterator[str]:
     for row in (*one.table.to_dict("records"), *one.pairs.to_dict("records")):
-        yield from re.findall(r"[\d.]+", " ".join(printout.cells(row)).replace(",", ""))
+        cells = printout.cells(row, one.measure, score_of(one.setup))
+        yield from re.findall(r"[\d.]+", " ".join(cells).replace(",", ""))
         yield from re.findall(r"[\d.]+", sentences_module._effect(one, row).replace(",", ""))
 
 
@@ -503,7 +515,8 @@ def test_words(found: dict[str, Diagnosis], fault: Fault) -> None:
             re.search(rf"[:(,] ?{re.escape(name)}( and|,|\.|\))", sentence) for sentence in idle
         )
     for row in one.table.to_dict("records"):
-        assert ("fixes" in printout.cells(row)[-1]) == row["fixes"]
+        cells = printout.cells(row, one.measure, score_of(one.setup))
+        assert ("fixes" in cells[-1]) == row["fixes"]
     if one.recommended:
         together = set(one.pairs.loc[one.pairs["fixes"], "change"]) if len(one.pairs) else set()
         assert and_([change.name for change in one.recommended.changes]) in fixes | together
@@ -521,10 +534,16 @@ def test_words(found: dict[str, Diagnosis], fault: Fault) -> None:
 def test_where_nothing_mends_nothing_is_said_to() -> None:
     X, T = np.zeros((8, 1)), np.tile([0, 1], 4)  # equal rows: no network tells them apart
     one = diagnose(Setup.from_arrays(X, T, hidden=[1], lr=0.1, updates=20), SEEDS)
-    text = " ".join(sentences_module.verdict(one))
-    assert re.search(
-        r"Wrong: .*[Nn]one of \d+ single changes makes more seeds converge, nor do pairs of them",
-        text,
+    first, now, *_ = sentences_module.verdict(one)
+    assert first == (
+        "Wrong: no network reaches accuracy:0.95 on these rows, where equal inputs have different "
+        "answers: 50.0% is the most; lower `success`."
+    )
+    assert "it is the rows, not your seed" in now
+    reachable = one._replace(setup=one.setup.replaced(success="accuracy:0.5"))
+    text = " ".join(sentences_module.verdict(reachable))
+    assert re.match(
+        r"Wrong: none of \d+ single changes makes more seeds converge, nor do pairs of them\.", text
     )
     assert "Fix:" not in text
     assert printout.commands(one, name="mine") == [
@@ -532,10 +551,36 @@ def test_where_nothing_mends_nothing_is_said_to() -> None:
     ]
 
 
+def test_held_out_rows_are_compared_with_a_constant_answer_and_with_their_copies() -> None:
+    X = np.tile(np.arange(20.0), 3)[:, None]
+    setup = Setup.from_arrays(X, X[:, 0] < 4, updates=3, test=0.25)
+    one = diagnose(setup, 4)
+    runs = made(ends(100), "converged")
+    runs.scores[:] = np.array([1.0, np.nan, 0.8, np.nan])[:, None]
+    best = Recommendation(changes(setup)[:1], setup, runs, runs)
+    text = " ".join(sentences_module.verdict(one._replace(recommended=best)))
+    said = "median accuracy 1.00, 0.80 on held-out rows, less than the 1.00 on the rows it was"
+    always = "trained on, and no more than always giving the commonest answer (0.80)"
+    assert f"{said} {always}; of 15 held-out rows, 12 also occur among the others." in text
+    notes = [DataNote(name, f"note {i}") for i, name in enumerate(sentences_module.NOTES)]
+    lines = printout.screen(one._replace(data=notes[::-1]), (), [])
+    at = lines.index("Data    Note 0.")
+    assert [line.strip() for line in lines[at + 1 : at + 4]] == [
+        "Note 1.",
+        "Note 2.",
+        "+ 5 more in --json.",
+    ]
+    for success, said in (("rows", True), ("rows", False)):  # held out by the user, they count
+        own = one.setup.replaced(success=success, test=0.25 * said)
+        told = sentences_module.verdict(one._replace(setup=own, recommended=best))
+        assert ("on held-out rows" in " ".join(told)) == said
+
+
 def test_one_seed_is_told_in_the_singular() -> None:
     text = " ".join(sentences_module.verdict(diagnose(FOUNDING, 1)))
     assert "Now: 100% of 1 seed fails (" in text
     assert "too few seeds to say whether yours is to blame" in text
+    assert re.search(r"is seen to make .*\. With 1 seed, effects of up to .* stay unseen \(", text)
     assert "1 seeds" not in text
     assert " ".join(sentences_module.verdict(diagnose(HEALTHY, 1))).startswith(
         "Now: the one seed that was tried converges (95% CI "
@@ -774,6 +819,14 @@ def test_lucky_and_unlucky_weights() -> None:
     assert '"alike": [{"layer": 1, "units": 4, "of": 4}]' in json.dumps(
         own_weights.as_json(unlucky), allow_nan=False
     )
+    for factor, name in ((100, "large"), (1e-5, "small")):
+        sized = [(factor * W, factor * b) for W, b in good.initial]
+        placed = own_weights.place(setup, sized, unlucky.fresh)
+        assert placed.fault == f"which are too {name}"
+        text = own_weights.sentences(placed)[0]
+        assert text.startswith(f"it is your weights, which are too {name}: ")
+        assert re.search(f"times as {name} as random ones. Of 200 fresh .* size, 0% converge", text)
+    assert (lucky.fault, unlucky.fault) == ("", own_weights.STAY_EQUAL)
     short = Setup(problem="xor", lr=0.01, epochs=2)
     hopeless = own_weights.place(short, good.initial, fresh(short, 200))
     assert "and none converge" in " ".join(own_weights.sentences(hopeless))

@@ -40,6 +40,8 @@ def test_the_fault_is_named_and_mended(command, tmp_path, own: RealTable, seeds:
         said = " ".join(command(*asked).stdout.split())
     assert re.search(own.cause, said)
     assert own.note in ["", *(note["id"] for note in told["data"])]
+    if told["recommended"] and told["recommended"]["fresh"]["converged"] > 0.5:
+        assert "best that was found" not in " ".join(told["verdict"])
     (X, T), quantity = own.arrays(), own.table()[1].dtype.kind == "f"
     majority = own.frame()["y"].value_counts(normalize=True).max()
     level = 0.9 if quantity else max(0.95, (1 + majority) / 2)

@@ -9,8 +9,15 @@ from planted_faults import FAULTS, XOR
 
 from fastbp.analysis.histograms import constant_loss
 from fastbp.config.setup import Setup
-from fastbp.diagnosis import effects as effects_module, own_weights, printout, symptoms, trials
-from fastbp.diagnosis.candidates import changed, changes
+from fastbp.diagnosis import (
+    effects as effects_module,
+    own_weights,
+    printout,
+    recommend,
+    symptoms,
+    trials,
+)
+from fastbp.diagnosis.candidates import Change, changed, changes
 from fastbp.diagnosis.sentences import cost_text
 from fastbp.diagnosis.symptoms import InspectedRuns
 from fastbp.diagnosis.trials import (
@@ -22,8 +29,10 @@ from fastbp.diagnosis.trials import (
     Trial,
 )
 from fastbp.engine.plan import seconds_per_run
+from fastbp.schema.columns import SCORES
 from fastbp.schema.errors import SweepError
 from fastbp.schema.keys import KEYS
+from fastbp.schema.outcomes import OUTCOMES, Outcome
 from fastbp.schema.text import and_, first_of
 
 FOUNDING = Setup(problem="table:11101011", lr=0.2, order="random", updates=999)
@@ -194,6 +203,10 @@ def test_data() -> None:
     assert notes(10 * X, T) == nothing
     assert "unscaled-inputs" in notes(0.1 * X + 5, T)  # far from 0 for how little it varies
     assert notes(0.1 * X + 0.4, T) == nothing
+    constant = notes(np.column_stack([X, np.full(4, 1e6)]), T)  # scaling does not help
+    assert "unscaled-inputs" not in constant
+    assert "constant-column" in constant
+    assert "from 1000000 to 1000001;" in notes(X + 1e6, T)["unscaled-inputs"]
     assert notes(X, np.ones(4))["impossible"].startswith("there is nothing to learn")
     twice = np.vstack([X, X[:1]])
     for success, told in (("rows", True), ("accuracy:0.95", False)):
@@ -264,6 +277,65 @@ def test_a_remedy_must_beat_the_placebo() -> None:
     beaten = table((60, 0, 1, "some"), placebo=(70, 20))
     assert not beaten["fixes"].any()
     assert not table((3, 0, 1, "chance"))["fixes"].any()
+    # Of few seeds both intervals are wide and overlap; seed by seed, the change is better.
+    few = table((20, 0, 1, "some"), n=60, placebo=(12, 4))
+    assert few["difference_low"].iloc[0] < few["difference_high"].iloc[1]
+    assert few["fixes"].tolist() == [True, False]
+
+
+def scored(score: str, value: float, constant: int = 0) -> MeasuredRuns:
+    """100 runs that do not converge, some of them constant, with a score."""
+    runs = made(ends(), "partial")
+    runs.codes[:constant] = OUTCOMES.index(Outcome.COLLAPSED)
+    runs.scores[SCORES.index(score)] = value + np.arange(100) / 1e4
+    return runs
+
+
+def test_changes_are_ranked_by_held_out_rows_where_these_decide() -> None:
+    X = np.arange(80.0)[:, None] / 80
+    held = {"test": 0.25, "success": "accuracy:0.95", "success_on": "test", "updates": 9}
+    setup = Setup.from_arrays(X, np.arange(80) > 40, **held)
+    base = scored("test_accuracy", 0.8)
+    rows = [
+        ChangeEffect(f"to {value}", "cause", scored("test_accuracy", value), (1.0, 1.0))
+        for value in (0.75, 0.9)
+    ]
+    measure = effects_module.headline(setup, base, rows)
+    assert measure == "test_accuracy"
+    found = effects_module.effects(base, rows, measure)
+    assert found["change"].tolist() == ["to 0.9", "to 0.75"]
+    assert found["test_accuracy"].tolist() == pytest.approx([0.905, 0.755], abs=1e-3)
+
+
+def test_quantities_are_ranked_by_r2_though_answers_are_constant() -> None:
+    setup = Setup.from_arrays(np.arange(9.0)[:, None], np.arange(9.0), any_range=True, updates=9)
+    base = scored("r2", -0.9, constant=100)
+    rows = [
+        ChangeEffect("varied, and poor", "a", scored("r2", -0.6), (1.0, 1.0)),
+        ChangeEffect("good", "b", scored("r2", 0.7, constant=5), (1.0, 1.0)),
+    ]
+    measure = effects_module.headline(setup, base, rows)
+    assert measure == "r2"
+    row = effects_module.effects(base, rows, "constant").loc[0]
+    assert printout.cells(row, "constant", "r2")[3:5] == ["−100.0", "−100.0, −92.6"]
+    assert printout.cells(row, "r2", "r2")[3:5] == ["+1.000", "+0.926, +1.000"]
+    assert effects_module.effects(base, rows, measure)["change"].iloc[0] == "good"
+
+
+@pytest.mark.parametrize(("factor", "dear"), [(10, False), (30, False), (100, True)])
+def test_a_dear_change_is_not_recommended_beside_free_ones(factor: int, dear: bool) -> None:
+    more = Change("more", "too few updates", {"updates": 999 * factor})
+    pair = Change("faster", "rate", {"lr": 2.0}), Change("ordered", "order", {"order": "cyclic"})
+    groups = {"more": (more,), "pair": pair}
+    # There is no time to check it.
+    experiment = Experiment(FOUNDING, 0, 9, lambda phase: None, 0.0, 0.0, groups, runs=9)
+    base, after = made(ends()), made(ends(), "converged")
+    table, pairs = (
+        effects_module.effects(base, [ChangeEffect(name, "", after, (cost, cost))], "success")
+        for name, cost in (("more", float(factor)), ("pair", 1.0))
+    )
+    best = recommend.recommended(experiment, table, pairs)
+    assert best.changes == groups["pair" if dear else "more"]
 
 
 def test_the_table_of_no_change_has_the_same_columns() -> None:
@@ -291,6 +363,8 @@ def test_changes_are_of_one_thing_each_and_none_twice() -> None:
             if "updates" in change.keys or "epochs" in change.keys:
                 moved -= {"updates", "epochs"}
             assert moved <= change.keys.keys(), change.name
+            floats = [value for value in change.keys.values() if isinstance(value, float)]
+            assert all(value == float(f"{value:.4g}") for value in floats)  # to be copied
     names = {change.name for change in changes(FOUNDING)}
     assert {
         "3 × the updates",

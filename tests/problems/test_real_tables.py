@@ -359,6 +359,16 @@ def test_at_most_so_many_can_be_right(rows: list[tuple[int, int]]) -> None:
     assert note.endswith(f"at most {percent(best / len(rows))} can be right")
 
 
+@pytest.mark.parametrize("dtype", [object, "str", "category", "boolean", None])
+def test_a_diagnosis_takes_labels_as_pandas_holds_them(dtype: str | type | None) -> None:
+    labels = pd.Series(["no", "yes", "yes", "no"])
+    labels = labels == "yes" if dtype == "boolean" else labels
+    T = list(labels) if dtype is None else labels.astype(dtype)
+    X, T, notes = samples.fixed_arrays(pd.DataFrame({"a": range(4)}), T)
+    assert notes == []
+    assert Setup.from_arrays(X, T, updates=9).data().T.ravel().tolist() == [0, 1, 1, 0]
+
+
 @pytest.mark.parametrize("suffix", ["npz", "parquet", "csv"])
 def test_rows_with_gaps_are_left_out_of_a_diagnosis(
     suffix: str, monkeypatch: pytest.MonkeyPatch
@@ -370,10 +380,11 @@ def test_rows_with_gaps_are_left_out_of_a_diagnosis(
     else:
         {"csv": frame.to_csv, "parquet": frame.to_parquet}[suffix](path, index=False)
     content, notes = samples.fixed(path, ["t"])
-    assert notes == ["missing values in rows 2 and 3: 2 of 4 rows are left out"]
+    gaps = "missing values in rows 2 and 3: 2 of 4 rows are left out"
+    assert notes == [("missing-values", gaps)]
     monkeypatch.setattr(samples, "MAX_LEARNT", 1)
     monkeypatch.setattr(samples, "SAMPLED", 1)
-    assert samples.fixed(path, ["t"])[1][1].startswith(f"d.{suffix} has 2 rows, more than 1: ")
+    assert samples.fixed(path, ["t"])[1][1].text.startswith(f"d.{suffix} has 2 rows, more than 1: ")
     path.write_bytes(content)
     setup = Setup(problem=f"file:{path}", targets=None if suffix == "npz" else "t", updates=9)
     assert [part.tolist() for part in setup.data()] == [[[0], [1]], [[0], [1]]]
