@@ -38,6 +38,9 @@ other changes, even if that alone fixes nothing."""
 LARGE, SMALL = "initial weights too large", "initial weights too small"
 RATE_HIGH, RATE_LOW = "rate too high", "rate too low"
 UPDATES_FEW, UNITS_FEW = "too few updates", "too few hidden units"
+DEAD, DEAD_OUTPUT = "dead ReLU units", "ReLU outputs, which answer 0 once they are dead"
+OUT_OF_REACH = "targets that the output does not reach"
+LINEAR = {"output": "linear", "loss_function": "squared"}
 
 
 class Change(NamedTuple):
@@ -60,8 +63,8 @@ def changed(setup: Setup, *changes: Change) -> Setup:
 
 def changes(setup: Setup) -> list[Change]:
     """List the single changes to try, without duplicates and those that are not allowed."""
-    groups = _of_training(setup), _of_weights(setup), _of_data(setup), _of_batch(setup)
-    return _distinct(setup, [], chain(*groups))
+    groups = _of_training, _of_weights, _of_units, _of_data, _of_batch
+    return _distinct(setup, [], chain(*(group(setup) for group in groups)))
 
 
 def larger(setup: Setup, tried: Sequence[Change]) -> list[Change]:
@@ -109,12 +112,8 @@ def _of_training(setup: Setup) -> list[Candidate]:
 
 def _of_weights(setup: Setup) -> list[Candidate]:
     rescaled = "" if setup.init_scale == 1 else ", scale 1"
-    # The grid of weights, which needs parameters, draws maps; it fixes nothing.
-    inits = [
-        name
-        for name, choice in FAMILIES["init"].choices.items()
-        if not any(parameter.required for parameter in choice.parameters)
-    ]
+    inits = ["normal", "uniform", "glorot-normal", "glorot-uniform"]
+    inits += ["he-normal", "torch"] * (setup.activation != "sigmoid")
     scale, single = setup.init_scale, {"hidden": str(setup.hidden[0])}
     return [
         *(
@@ -130,6 +129,46 @@ def _of_weights(setup: Setup) -> list[Candidate]:
         (True, "3 × the initial weights", SMALL, {"init_scale": scale * 3}),
         (True, "2 × the hidden units", UNITS_FEW, _hidden(setup, 2)),
         (len(setup.hidden) > 1, "one hidden layer", "too many layers", single),
+    ]
+
+
+SGD = {"optimizer": "sgd", "lr": 0.1, "schedule": "constant"}
+ADAM = {"optimizer": "adam", "lr": 0.01, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0}
+
+
+def _of_units(setup: Setup) -> list[Candidate]:
+    """List what undoes a user's own activation, output or optimiser."""
+    hidden, output = f"the activation, {setup.activation}", f"the output, {setup.output}"
+    rectified = setup.activation.startswith("relu")
+    return [
+        (setup.activation != "sigmoid", "sigmoid hidden units", hidden, {"activation": "sigmoid"}),
+        (rectified, "leaky ReLU hidden units", DEAD, {"activation": "leaky-relu"}),
+        (setup.activation == "linear", "tanh hidden units", hidden, {"activation": "tanh"}),
+        (setup.output == "relu", "sigmoid outputs", DEAD_OUTPUT, {"output": "sigmoid"}),
+        (setup.output == "relu", "linear outputs", DEAD_OUTPUT, {"output": "linear"}),
+        (setup.output == "tanh", "sigmoid outputs", output, {"output": "sigmoid"}),
+        (setup.optimizer != "sgd", "sgd, rate 0.1", f"the optimiser, {setup.optimizer}", SGD),
+        (bool(setup.out_of_range), "linear outputs", OUT_OF_REACH, LINEAR),
+    ]
+
+
+def _of_cures(setup: Setup) -> list[Candidate]:
+    """List the cures that people are told: other units, and Adam."""
+    (_, size), *others = setup.groups or [(0, 0)]
+    softmax = {"output": "softmax", "loss_function": "cross-entropy"}
+    hidden = f"the activation, {setup.activation}"
+    return [
+        *(
+            (setup.activation != name, f"{word} hidden units", hidden, {"activation": name})
+            for name, word in (("tanh", "tanh"), ("relu", "ReLU"))
+        ),
+        (setup.optimizer == "sgd", "Adam, rate 0.01", "plain gradient descent", ADAM),
+        (
+            size == setup.shape[2] > 1 and not others and setup.output != "softmax",
+            "softmax outputs",
+            f"the output, {setup.output}",
+            softmax,
+        ),
     ]
 
 
@@ -151,7 +190,7 @@ def _of_data(setup: Setup) -> list[Candidate]:
         (
             bool(setup.quantities) and setup.scale_targets == "none",
             "targets scaled: minmax",
-            "targets that the output does not reach",
+            OUT_OF_REACH,
             {"scale_targets": "minmax"},
         ),
         (
@@ -201,8 +240,8 @@ def _of_batch(setup: Setup) -> list[Candidate]:
 
 
 def _larger(setup: Setup) -> list[Candidate]:
-    lr, scale = setup.lr, setup.init_scale
-    candidates: list[Candidate] = []
+    lr, scale = setup.lr or 0.0, setup.init_scale
+    candidates = _of_cures(setup)
     for n in (10**power for power in range(2, 8)):
         fits = n < 10_000 and setup.budget * n <= MAX_LARGER
         candidates += [
@@ -220,8 +259,10 @@ def _larger(setup: Setup) -> list[Candidate]:
 
 def _init_cause(setup: Setup, init: str) -> str:
     """Say what is wrong with the initial weights if another distribution helps."""
-    glorot = (2 / sum(setup.sizes[:2])) ** 0.5
+    inputs, units = setup.sizes[:2]
+    glorot = (2 / (inputs + units)) ** 0.5
     sizes = {"uniform": 3**-0.5, "glorot-normal": glorot, "glorot-uniform": glorot}
+    sizes |= {"he-normal": (2 / inputs) ** 0.5, "torch": (3 * inputs) ** -0.5}
     size, other = setup.init_scale * sizes.get(setup.init, 1.0), sizes.get(init, 1.0)
     unlike = LARGE if size > other else SMALL
     alike = max(size, other) < 1.5 * min(size, other)

@@ -11,6 +11,7 @@ from fastbp.config.setup import Setup
 from fastbp.diagnosis import printout, sentences
 from fastbp.diagnosis.candidates import Change, changed, changes, larger
 from fastbp.diagnosis.effects import effects, headline, score_of
+from fastbp.diagnosis.model_reader import keys_of_model
 from fastbp.diagnosis.recommend import (
     OrderComparison,
     Recommendation,
@@ -321,11 +322,19 @@ def _compiled(
 # From Python
 
 
-def explain(X: Any, T: Any, *, seeds: int = 2000, seconds: float = 60.0, **setup: Any) -> Diagnosis:
-    """Explain why a network fails on this data, and what fixes it.
+def explain(*data: Any, seeds: int = 2000, seconds: float = 60.0, **setup: Any) -> Diagnosis:
+    """Explain why a network fails on this data, and what fixes it: `explain(X, T, …)`.
+
+    Or `explain(model, X, T, …)` for a model of PyTorch, scikit-learn or Keras.
 
     Parameters
     ----------
+    model : object, optional
+        A `torch.nn.Sequential` of `Linear` layers and activations; an `MLPClassifier` or
+        `MLPRegressor` of scikit-learn, fitted or not; or a `Sequential` of Keras with `Dense`
+        layers, or the text of its `to_json()`. It gives keys of the setup, which others given here
+        replace. `loss` and `optimizer` may be objects of PyTorch or names of Keras. Notes say what
+        was converted, and what cannot be said as a setup.
     X : array_like [row, input]
         Inputs. Rows with missing values (NaN) in X or T are left out, and of more than 2,048 rows
         1,024 are drawn at random; a note says so.
@@ -355,9 +364,14 @@ def explain(X: Any, T: Any, *, seeds: int = 2000, seconds: float = 60.0, **setup
         lines.append(f"seeds: {refusal(seeds, 'an integer from 1')}")
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
         lines.append(f"seconds: {refusal(seconds, 'a number above 0')}")
+    if len(data) not in (2, 3):
+        lines.append(f"explain: {refusal(len(data), 'X and T, or a model, X and T')}")
     if lines:
         raise SweepError(lines)
-    X, T, notes = fixed_arrays(X, T)
+    X, T, notes = fixed_arrays(*data[-2:])
+    if len(data) == 3:
+        setup, told = keys_of_model(data[0], T, setup)
+        notes += [DataNote("model", text) for text in told]
     if setup.get("updates") is None and setup.get("epochs") is None:
         one = Setup.from_arrays(X, T, any_range=True, **setup | {"epochs": 1})
         setup["epochs"] = usual_epochs(one)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastbp.choices.families import FAMILIES
 from fastbp.engine.lane_group import Layers
 from fastbp.schema.errors import SweepError
 from fastbp.schema.text import and_, plain
@@ -104,6 +105,29 @@ def read_model(model: Any, targets: Any, loss: Any = None, optimizer: Any = None
         return _of_torch(model, loss, optimizer)
     rule = "a torch.nn.Sequential, an MLPClassifier or MLPRegressor, or a Sequential of Keras"
     raise SweepError([f"model: given {plain(type(model).__name__)}, allowed: {rule}"])
+
+
+def keys_of_model(
+    model: Any, targets: Any, given: Mapping[str, Any]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The keys of a setup for a model, and the notes about it.
+
+    `given`: keys that replace those of the model; a loss or an optimiser may be one of its library.
+    """
+    theirs = {
+        key: given[key]
+        for key in ("loss", "optimizer")
+        if key in given and not _is_choice(key, given[key])
+    }
+    read = read_model(model, targets, **theirs)
+    own = {key: value for key, value in given.items() if key not in theirs}
+    return read.keys | own, read.notes
+
+
+def _is_choice(key: str, value: Any) -> bool:
+    """Whether a value is one of fastbp's own: "adam" is, and so is any parameter after it."""
+    known = isinstance(value, str) and value.partition(":")[0] in FAMILIES[key].choices
+    return known and not (key == "optimizer" and value == "sgd")
 
 
 def _stacked(

@@ -12,7 +12,7 @@ from fastbp.config.setup import Setup
 from fastbp.diagnosis.trials import MeasuredRuns
 from fastbp.engine.block import InterruptedBlockError, Pace
 from fastbp.engine.lane_group import LaneGroup
-from fastbp.engine.tasks import rates, task
+from fastbp.engine.tasks import activation, rates, task
 from fastbp.kernels import measures as m
 from fastbp.problems.data_notes import best_possible, equal_inputs
 from fastbp.schema.outcomes import OUTCOMES, Outcome
@@ -40,6 +40,9 @@ Fahlman (1988), An Empirical Study of Learning Speed in Back-Propagation Network
 
 SATURATED = 0.9
 """A network is saturated if more than this share of its hidden outputs are near 0 or 1."""
+
+DEAD = 0.25
+"""Dead units are worth a word if they are more than this share of the hidden units."""
 
 MAX_INSPECTED = 20
 """The most failing runs that are trained again, side by side."""
@@ -136,14 +139,15 @@ def inspect(
     except InterruptedBlockError:
         return None
     falling = (losses[1] < (1 - FALLS) * losses[0]) & (half > 0)
-    distinct = [_distinct(setup.training().X, *group.layers(lane)[0]) for lane in range(runs)]
+    f, _ = activation(setup.activations[0])
+    with np.errstate(over="ignore", invalid="ignore"):
+        layers = [group.layers(lane)[0] for lane in range(runs)]
+        distinct = [_distinct(f(setup.training().X @ W.T + b)) for W, b in layers]
     return InspectedRuns(falling, np.array(distinct), setup.hidden[0])
 
 
-def _distinct(X: Real, W: Real, b: Real) -> int:
-    """Count the units whose outputs vary over the rows; units that vary together count as one."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        a = 1 / (1 + np.exp(-(X @ W.T + b)))
+def _distinct(a: Real) -> int:
+    """Count the units whose outputs, a [row, unit], vary; units that vary together count as one."""
     varying = a[:, a.std(axis=0) > FLAT]
     if varying.shape[1] < 2:
         return int(varying.shape[1])
@@ -184,6 +188,11 @@ def of_runs(
     text = f"{of(saturated, n)} had more than {SATURATED:.0%} of the hidden outputs below 0.05 or "
     little = Symptom("saturated", f"{text}above 0.95, where units learn little")
     symptoms += [little] * (saturated > MANY * n)
+    dead = int((end[m.DEAD_UNITS] > DEAD).sum())
+    text = (
+        f"{of(dead, n)} had more than {DEAD:.0%} of the hidden units dead: one output for all rows"
+    )
+    symptoms += [flat] * (dead > MANY * n)
     near = int((end[m.MAX_ERROR] <= USUAL).sum())
     text = f"{of(near, n)} were within {USUAL:g} of every target, the usual tolerance, and fail "
     lenient = Symptom("lenient", f"{text}only because the tolerance is {setup.tolerance:g}")

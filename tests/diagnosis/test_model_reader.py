@@ -9,8 +9,9 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from fastbp import Setup
-from fastbp.diagnosis.model_reader import read_model
+from fastbp import Setup, explain
+from fastbp.diagnosis.candidates import changes, larger
+from fastbp.diagnosis.model_reader import keys_of_model, read_model
 from fastbp.schema.errors import SweepError
 
 X = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]])
@@ -179,3 +180,41 @@ def test_a_keras_model_that_is_compiled():
     assert read.keys["optimizer"] == "adam:beta1=0.8,beta2=0.999,eps=1e-07"
     assert read.keys["lr"] == 0.01  # Adam's steps do not grow with the loss
     assert len(read.layers) == 3
+
+
+def test_keys_given_beside_a_model_replace_its_own():
+    model = sequential(linear(2, 3), part("ReLU"), linear(3, 1), part("Sigmoid"))
+    given = {"lr": 0.5, "epochs": 9, "loss": part("MSELoss"), "optimizer": "adam:beta1=0.8"}
+    keys, notes = keys_of_model(model, T, given)
+    assert (keys["lr"], keys["epochs"], keys["loss"]) == (0.5, 9, "squared")
+    assert (keys["optimizer"], keys["reduction"], notes) == ("adam:beta1=0.8", "mean", ())
+    with pytest.raises(SweepError, match="explain: given 1, allowed: X and T, or a model, X and T"):
+        explain(X)
+
+
+@pytest.mark.parametrize(
+    ("keys", "names"),
+    [
+        ({}, set()),
+        ({"activation": "relu"}, {"sigmoid hidden units", "leaky ReLU hidden units"}),
+        ({"activation": "linear"}, {"sigmoid hidden units", "tanh hidden units"}),
+        ({"output": "relu"}, {"sigmoid outputs", "linear outputs"}),
+        ({"optimizer": "adam"}, {"sgd, rate 0.1"}),
+    ],
+)
+def test_what_undoes_the_units_and_optimiser_of_a_user(keys, names):
+    setup = Setup(problem="encoder:3", epochs=9, **keys)
+    tried = {change.name for change in changes(setup)}
+    every = {"leaky ReLU hidden units", "tanh hidden units", "sgd, rate 0.1"}
+    every |= {"sigmoid hidden units", "sigmoid outputs", "linear outputs"}
+    assert tried & every == names
+
+
+def test_cures_that_people_are_told_are_tried_where_nothing_else_helps():
+    names = [change.name for change in larger(Setup(problem="xor", epochs=9), [])]
+    assert names[:3] == ["tanh hidden units", "ReLU hidden units", "Adam, rate 0.01"]
+    groups = np.eye(3)[[0, 1, 2, 1]]
+    one_hot = Setup.from_arrays(np.eye(4), groups, epochs=9)
+    assert "softmax outputs" in {change.name for change in larger(one_hot, [])}
+    relu = Setup(problem="xor", epochs=9, optimizer="rprop", batch="full")
+    assert not {"Adam, rate 0.01", "rate ÷ 100"} & {change.name for change in larger(relu, [])}
