@@ -189,9 +189,8 @@ def of_runs(
     little = Symptom("saturated", f"{text}above 0.95, where units learn little")
     symptoms += [little] * (saturated > MANY * n)
     dead = int((end[m.DEAD_UNITS] > DEAD).sum())
-    text = (
-        f"{of(dead, n)} had more than {DEAD:.0%} of the hidden units dead: one output for all rows"
-    )
+    text = f"{of(dead, n)} had more than {DEAD:.0%} of the hidden units dead, with the same output "
+    flat = Symptom("dead units", f"{text}for every row")
     symptoms += [flat] * (dead > MANY * n)
     near = int((end[m.MAX_ERROR] <= USUAL).sum())
     text = f"{of(near, n)} were within {USUAL:g} of every target, the usual tolerance, and fail "
