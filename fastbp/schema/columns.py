@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from fastbp.schema.keys import KEYS, ColumnType
 
-SCHEMA = 3
+SCHEMA = 4
 """The version of this set of columns; the footer of a file of runs has it as `fastbp.schema`.
 
 To add a column, raise the number by one and give the column this number as `since`. Files with a

@@ -126,7 +126,7 @@ KEYS: dict[str, Key] = {
             "fixed",
             "word",
             "whether all seeds have the same rows held out, or each seed others",
-            since=3,
+            since=4,
         ),
         Key(
             "scale_inputs",
