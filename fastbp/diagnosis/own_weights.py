@@ -225,8 +225,8 @@ def sentences(placement: Placement, fixed: MeasuredRuns | None = None) -> list[s
     fewer = f"{placement.updates_percentile:.0f}% converge in fewer updates"
     never = "in most orders yours never converge" if fresh.converged().any() else "none converge"
     ends = f"{placement.loss_percentile:.0f}% of fresh networks end with a smaller loss, and "
-    ends += fewer if placement.converges else never
-    lines = [first, f"{ends}{'' if placement.fault else f': {_luck(placement)}'}."]
+    luck = "" if placement.fault else f": {_luck(placement)}"
+    lines = [first, f"{ends}{fewer if placement.converges else never}{luck}."]
     if placement.fault and not placement.symmetric:
         size, n = placement.fault.split()[-1], placement.sized.runs
         times = times_text(max(placement.size, 1 / placement.size))

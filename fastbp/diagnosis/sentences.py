@@ -114,15 +114,17 @@ def _now(diagnosis: Diagnosis) -> Iterator[str]:
     everything = f"all {n:,} seeds converge" if n > 1 else "the one seed that was tried converges"
     constant = int(diagnosis.base.constant().sum())
     same = f"; {percent(constant / n)} give the same answer for every row" * (constant > 0)
-    works = "this setup works here: where yours fails, your code or your settings differ"
-    own = f"it is your weights, {diagnosis.own_fault}. From random weights, "
-    own *= bool(diagnosis.own_fault)
+    fault = diagnosis.own_fault
+    own = f"it is your weights, {fault}. From random weights, " * bool(fault)
     blames = (
         (high - low > VAGUE, "too few seeds to say whether yours is to blame"),
         (own and low >= COMMON, "the setup is not to blame"),
         (own, "your weights are not all that is wrong"),
         (out_of_reach(diagnosis.setup), "it is the rows, not your seed"),
-        (converged == n, works),
+        (
+            converged == n,
+            "this setup works here: where yours fails, your code or your settings differ",
+        ),
         (low >= SOUND, "where yours does not converge, it is your code or a rare seed"),
         (low >= COMMON, "it is your seed"),
         (high < RARE, "it is not your seed"),
@@ -136,8 +138,8 @@ def _now(diagnosis: Diagnosis) -> Iterator[str]:
         name = score_of(diagnosis.setup)
         score = score_text(diagnosis.base.median(name))
         always = "always the commonest answer" if diagnosis.setup.groups else "always the mean"
-        goal = "; a seed converges if it reaches " + diagnosis.setup.resolved_success
-        goal += " on held-out rows" * (diagnosis.setup.success_on == "test")
+        where = " on held-out rows" * (diagnosis.setup.success_on == "test")
+        goal = f"; a seed converges if it reaches {diagnosis.setup.resolved_success}{where}"
         goal *= diagnosis.setup.resolved_success != "rows"
         than = f"{always}: {score_text(diagnosis.majority)}"
         yield f"Median {SCORE_NAMES[name]} {score}; {than}{goal}."
