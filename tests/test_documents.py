@@ -47,3 +47,14 @@ def test_links_lead_to_files(page: Path) -> None:
 
 def test_the_readme_fits_two_screens() -> None:
     assert len((CHECKOUT / "README.md").read_text("utf-8").splitlines()) <= 140
+
+
+def test_what_the_readme_says_of_activations_stands_on_the_page() -> None:
+    readme, page = (
+        " ".join((CHECKOUT / name).read_text("utf-8").split())
+        for name in ("README.md", "results/collapse/report.html")
+    )
+    said = re.search(r"Constant answers by activation, .*? with linear\.", readme)
+    assert said is not None
+    assert said[0] in page
+    assert "1,568,000 runs" in readme and "1,568,000 runs" in page
