@@ -50,7 +50,7 @@ def _content(data: ReportData) -> Content | None:
     best, varied = at_best_rate(data.summary), keys_of(data.summary)
     by = ["problem"] * ("problem" in varied) + keys
     rows, sentences = pooled(best, by), [_sentence(best, key) for key in keys]
-    apart = data.summary.groupby(by[:1])[varied].nunique(dropna=False).max() > 1
+    apart = data.summary.groupby(by[:1])[varied].nunique().max() > 1
     others = and_([key for key in varied if apart[key] and key not in (*by, "lr")]) or "seed"
     title = f"How networks end at their best rate: {runs_in(best)}"
     figure = data.drawing(
