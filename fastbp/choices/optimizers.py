@@ -17,7 +17,7 @@ _Small = Annotated[float, Gt(0), Le(1)]
 
 
 def sgd() -> Optimizer:
-    """W ← w − lr·g; with momentum α, v ← αv − lr·g and w ← w + v.
+    """Gradient descent, w ← w − lr·g; with momentum α, v ← αv − lr·g and w ← w + v.
 
     With `nesterov` w ← w + αv − lr·g with the new v, as in PyTorch (Sutskever et al. 2013).
     """
@@ -70,7 +70,7 @@ def adam(beta1: _Decay = 0.9, beta2: _Decay = 0.999, eps: _Small = 1e-8) -> Opti
 
 
 def rmsprop(alpha: _Decay = 0.99, eps: _Small = 1e-8) -> Optimizer:
-    """W ← w − lr·g/(√v + eps), v the running mean of g², as in PyTorch (Tieleman & Hinton 2012)."""
+    """RMSprop: w ← w − lr·g/(√v + eps), v the running mean of g² (Tieleman & Hinton 2012)."""
 
     def step(
         w: Any, g: Any, rate: Any, momentum: Any, s: Any, t: Any, c: Any, d: Any
@@ -82,7 +82,7 @@ def rmsprop(alpha: _Decay = 0.99, eps: _Small = 1e-8) -> Optimizer:
 
 
 def adagrad(eps: _Small = 1e-10) -> Optimizer:
-    """W ← w − lr·g/(√Σg² + eps), as in PyTorch (Duchi, Hazan & Singer 2011)."""
+    """Adagrad: w ← w − lr·g/(√Σg² + eps) (Duchi, Hazan & Singer 2011)."""
 
     def step(
         w: Any, g: Any, rate: Any, momentum: Any, s: Any, t: Any, c: Any, d: Any
