@@ -59,6 +59,9 @@ def test_no_two_modules_share_a_name() -> None:
     twice = {name for name, count in names.items() if count > 1}
     assert twice <= COMMANDS, twice - COMMANDS
     assert all(names[name] == 2 for name in twice)
+    # pytest cannot collect two test files of one name together.
+    tests = Counter(path.name for path in Path(__file__).parent.rglob("test_*.py"))
+    assert [name for name, count in tests.items() if count > 1] == []
 
 
 def test_no_two_classes_share_a_name() -> None:
