@@ -57,4 +57,5 @@ def test_what_the_readme_says_of_activations_stands_on_the_page() -> None:
     said = re.search(r"Constant answers by activation, .*? with linear\.", readme)
     assert said is not None
     assert said[0] in page
-    assert "1,568,000 runs" in readme and "1,568,000 runs" in page
+    assert "1,568,000 runs" in readme
+    assert "1,568,000 runs" in page

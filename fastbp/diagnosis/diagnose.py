@@ -359,14 +359,7 @@ def explain(*data: Any, seeds: int = 2000, seconds: float = 60.0, **setup: Any) 
         If arguments are wrong; it lists every mistake. Or if there is not enough time for a few
         runs.
     """
-    lines = []
-    if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
-        lines.append(f"seeds: {refusal(seeds, 'an integer from 1')}")
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
-        lines.append(f"seconds: {refusal(seconds, 'a number above 0')}")
-    if len(data) not in (2, 3):
-        lines.append(f"explain: {refusal(len(data), 'X and T, or a model, X and T')}")
-    if lines:
+    if lines := _wrong_arguments(data, seeds, seconds):
         raise SweepError(lines)
     X, T, notes = fixed_arrays(*data[-2:])
     if len(data) == 3:
@@ -379,3 +372,15 @@ def explain(*data: Any, seeds: int = 2000, seconds: float = 60.0, **setup: Any) 
         notes.append(DataNote("default-budget", text))
     diagnosed = diagnose(Setup.from_arrays(X, T, any_range=True, **setup), seeds, seconds)
     return diagnosed._replace(notes=tuple(notes))
+
+
+def _wrong_arguments(data: tuple[Any, ...], seeds: Any, seconds: Any) -> list[str]:
+    """The messages about wrong arguments of `explain`."""
+    lines = []
+    if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
+        lines.append(f"seeds: {refusal(seeds, 'an integer from 1')}")
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+        lines.append(f"seconds: {refusal(seconds, 'a number above 0')}")
+    if len(data) not in (2, 3):
+        lines.append(f"explain: {refusal(len(data), 'X and T, or a model, X and T')}")
+    return lines

@@ -20,6 +20,7 @@ from fastbp.gradcheck.conventions import (
     call,
     readings,
 )
+from fastbp.gradcheck.limits import argument_errors
 from fastbp.gradcheck.mistakes import CHANGED, forward_variants
 from fastbp.gradcheck.reference import (
     SIGMOIDS,
@@ -39,13 +40,9 @@ from fastbp.gradcheck.reference import (
 )
 from fastbp.gradcheck.search import LikelyMistakes, explained
 from fastbp.schema.errors import SweepError
-from fastbp.schema.text import shown
 
 DRAWS = 3
 """Number of random networks, each with random samples, that the function is called with."""
-
-MAX_UNITS, MAX_HIDDEN, MAX_ROWS = 64, 8, 256
-"""Largest numbers of units per layer, of hidden layers, and of samples per call."""
 
 LOST = 0.05
 """Steps are not judged if rounding may change an array by more than this share of its largest
@@ -159,9 +156,9 @@ def check_gradients(
     bias : bool
         False for a network without biases: it is called as ``function(W, x, t)``.
     reduction : "sum" or "mean"
-        Whether gradients are sums or means over the rows.
+        Over the rows.
     seed : int
-        Seed of the random networks and samples.
+        Of the random networks and samples.
 
     Returns
     -------
@@ -174,20 +171,29 @@ def check_gradients(
     SweepError
         If an argument is not allowed. Errors that the function raises are in the result.
     """
-    if lines := _argument_errors(function, sizes, loss, rows, lr, bias, reduction, seed):
+    if lines := argument_errors(function, sizes, loss, rows, lr, bias, reduction, seed):
         raise SweepError(lines)
     check_denormals()
-    lr = None if lr is None else float(lr)
-    terms = _Terms(loss, lr, reduction == "mean", seed)
+    terms = _Terms(loss, None if lr is None else float(lr), reduction == "mean", seed)
     checked = partial(_checked, function, terms=terms)
-    units = tuple(int(n) for n in sizes)
-    result = _with_hint(function, checked, units, int(rows), bool(bias))
-    for forward in forward_variants(loss, bool(bias), int(rows)):
+    network = tuple(int(n) for n in sizes), int(rows), bool(bias)
+    return _for_its_units(_with_hint(function, checked, *network), checked, *network)
+
+
+def _for_its_units(
+    result: GradientCheck,
+    checked: "partial[GradientCheck]",
+    units: tuple[int, ...],
+    rows: int,
+    bias: bool,
+) -> GradientCheck:
+    """The result for the units that a function has, if they are the only mistake."""
+    loss = checked.keywords["terms"].loss
+    for forward in forward_variants(loss, bias, rows):
+        kinds, texts = forward.kinds(loss), ", and ".join(forward.texts)
         # Means, where means are meant, stand behind the units as another mistake.
-        if (kinds := forward.kinds(loss)) and result.mistake.startswith(
-            ", and ".join(forward.texts)
-        ):
-            other = checked(units, int(rows), bool(bias), kinds=kinds)
+        if kinds and result.mistake.startswith(texts):
+            other = checked(units, rows, bias, kinds=kinds)
             if other.ok:
                 return other._replace(units=f", for {forward.named}")
     return result
@@ -237,52 +243,6 @@ def _with_hint(
                 f"{'right' if other.ok else wrong}"
             )
     return result
-
-
-def _argument_errors(
-    function: Any,
-    sizes: Any,
-    loss: Any,
-    rows: Any,
-    lr: Any,
-    bias: Any,
-    reduction: Any,
-    seed: Any,
-) -> list[str]:
-    def integer(n: Any, low: int, high: float) -> bool:
-        numeric = isinstance(n, int | np.integer) and not isinstance(n, bool)
-        return numeric and bool(low <= n <= high)
-
-    listed = isinstance(sizes, list | tuple | range) or (
-        isinstance(sizes, np.ndarray) and sizes.ndim == 1
-    )
-    units = (
-        f"units of inputs, of 1 to {MAX_HIDDEN} hidden layers and of outputs, such as (3, 4, 1), "
-        f"each from 1 to {MAX_UNITS}"
-    )
-    real = isinstance(lr, int | float | np.integer | np.floating) and not isinstance(lr, bool)
-    arguments: dict[str, tuple[Any, bool, str]] = {
-        "function": (function, callable(function), "a function to call as function(W, b, x, t)"),
-        "sizes": (
-            sizes,
-            listed
-            and 3 <= len(sizes) <= MAX_HIDDEN + 2
-            and all(integer(n, 1, MAX_UNITS) for n in sizes),
-            units,
-        ),
-        "loss": (loss, loss in ("squared", "cross-entropy"), "squared, cross-entropy"),
-        "rows": (rows, integer(rows, 1, MAX_ROWS), f"an integer from 1 to {MAX_ROWS}"),
-        # Steps of smaller rates do not overflow.
-        "lr": (lr, lr is None or (real and 0 < lr < 2**100), "a number > 0"),
-        "bias": (bias, isinstance(bias, bool | np.bool_), "true or false"),
-        "reduction": (reduction, reduction in ("sum", "mean"), "sum, mean"),
-        "seed": (seed, integer(seed, 0, np.inf), "an integer from 0"),
-    }
-    return [
-        f"{name}: given {shown(value)}, allowed: {allowed}"
-        for name, (value, ok, allowed) in arguments.items()
-        if not ok
-    ]
 
 
 def _checked(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fastbp.reporting.plots.style import styled
@@ -41,11 +42,7 @@ def cures(rows: pd.DataFrame, group: str, member: str, title: str) -> Figure:
     for ax, problem in zip(axes, problems, strict=False):
         part = rows[rows["problem"] == problem]
         y = [places[g, m] for g, m in zip(part[group], part[member], strict=True)]
-        left = np.zeros(len(part))
-        for outcome in STACKED:
-            share = 100 * part[outcome.column].to_numpy() / part["runs"].to_numpy()
-            ax.barh(y, share, _ROW * 0.9, left, color=outcome.colour, label=str(outcome))
-            left += share
+        _bars(ax, part, y)
         ax.set_title(problem, fontsize=9, loc="left")
         ax.set(xlim=(0, 100), ylim=(high - _GAP / 2, -_ROW))
         ax.set_xticks([0, 50, 100], ["0", "50", "100%"], fontsize=8)
@@ -61,8 +58,23 @@ def cures(rows: pd.DataFrame, group: str, member: str, title: str) -> Figure:
                 g, (-0.32, middle), xycoords=("axes fraction", "data"),
                 ha="right", va="center", fontsize=9, fontweight="bold", annotation_clip=False,
             )  # fmt: skip
+    _framed(figure, axes[0], title)
+    return figure
+
+
+def _bars(ax: Axes, rows: pd.DataFrame, y: list[float]) -> None:
+    """Draw a stacked bar for each row."""
+    left = np.zeros(len(rows))
+    for outcome in STACKED:
+        share = 100 * rows[outcome.column].to_numpy() / rows["runs"].to_numpy()
+        ax.barh(y, share, _ROW * 0.9, left, color=outcome.colour, label=str(outcome))
+        left += share
+
+
+def _framed(figure: Figure, ax: Axes, title: str) -> None:
+    """Put the title and the legend, of the labels of `ax`, above all panels."""
     size = figure.get_figheight()
-    handles, names = axes[0].get_legend_handles_labels()
+    handles, names = ax.get_legend_handles_labels()
     figure.legend(
         handles,
         names,
@@ -75,4 +87,3 @@ def cures(rows: pd.DataFrame, group: str, member: str, title: str) -> Figure:
     figure.suptitle(title, x=0.01, y=1 - 0.08 / size, ha="left", va="top", fontsize=11)
     begin = 1.75 / figure.get_figwidth()
     figure.subplots_adjust(begin, 0.35 / size, 0.98, 1 - 0.95 / size, wspace=0.12, hspace=0.12)
-    return figure
