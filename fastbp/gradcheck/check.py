@@ -147,24 +147,21 @@ def check_gradients(
     sizes : sequence of int
         Units of each layer, inputs and outputs included, such as (3, 4, 1).
     loss : "squared" or "cross-entropy"
-        ½Σ(o − t)² or −Σ(t·log(o) + (1 − t)·log(1 − o)), with outputs o and targets t.
+        ½Σ(o − t)² or −Σ(t·log(o) + (1 − t)·log(1 − o)), outputs o, targets t.
     rows : int
         Samples per call. Several are tables x and t, [row, unit] or [unit, row].
     lr : float, optional
-        The learning rate of a function that makes steps. Without it the rate is inferred; then a
-        factor on all gradients looks like another rate and is not found.
+        Of a function that makes steps. Without it a wrong factor looks like another rate.
     bias : bool
         False for a network without biases: it is called as ``function(W, x, t)``.
     reduction : "sum" or "mean"
         Over the rows.
     seed : int
-        Of the random networks and samples.
 
     Returns
     -------
     GradientCheck
-        Print it for a report. It also says why a function cannot be checked. Gradients that are
-        right for tanh or ReLU hidden units, or for tanh or linear outputs, count as right.
+        Print it for a report. Gradients that are right for other units count as right.
 
     Raises
     ------
@@ -176,7 +173,7 @@ def check_gradients(
     check_denormals()
     terms = _Terms(loss, None if lr is None else float(lr), reduction == "mean", seed)
     checked = partial(_checked, function, terms=terms)
-    network = tuple(int(n) for n in sizes), int(rows), bool(bias)
+    network = tuple(map(int, sizes)), int(rows), bool(bias)
     return _for_its_units(_with_hint(function, checked, *network), checked, *network)
 
 
