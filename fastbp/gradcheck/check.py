@@ -140,10 +140,9 @@ def check_gradients(
     Parameters
     ----------
     function : callable
-        ``function(W, b, x, t)`` gets a list of weight matrices, a list of biases, and the inputs
-        and targets of a network of sigmoids. It returns the gradients of the loss with respect to W
-        and b; or it makes one step of gradient descent, which changes W and b in place or returns
-        them changed. All usual shapes and layouts are tried; docs/check-gradients.md lists them.
+        ``function(W, b, x, t)`` gets lists of weight matrices and of biases, and the inputs and
+        targets of a network of sigmoids. It returns the gradients of W and b; or it makes a step,
+        which changes them in place or returns them. docs/check-gradients.md lists what it may be.
     sizes : sequence of int
         Units of each layer, inputs and outputs included, such as (3, 4, 1).
     loss : "squared" or "cross-entropy"
@@ -157,6 +156,7 @@ def check_gradients(
     reduction : "sum" or "mean"
         Over the rows.
     seed : int
+        Of the random networks and samples.
 
     Returns
     -------
@@ -171,8 +171,7 @@ def check_gradients(
     if lines := argument_errors(function, sizes, loss, rows, lr, bias, reduction, seed):
         raise SweepError(lines)
     check_denormals()
-    terms = _Terms(loss, None if lr is None else float(lr), reduction == "mean", seed)
-    checked = partial(_checked, function, terms=terms)
+    checked = partial(_checked, function, terms=_Terms(loss, lr, reduction == "mean", seed))
     network = tuple(map(int, sizes)), int(rows), bool(bias)
     return _for_its_units(_with_hint(function, checked, *network), checked, *network)
 
@@ -251,7 +250,8 @@ def _checked(
     terms: "_Terms",
     kinds: Kinds = SIGMOIDS,
 ) -> GradientCheck:
-    loss, rate, mean, seed = terms
+    loss, mean, seed = terms.loss, terms.mean, terms.seed
+    rate = None if terms.rate is None else float(terms.rate)
     rng = np.random.default_rng(seed)
     examples = [random_example(units, rows, bias, rng, kinds) for _ in range(DRAWS)]
     ours = [kernel_gradient(example, loss, bias) for example in examples]
