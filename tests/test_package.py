@@ -149,7 +149,7 @@ def test_the_wheel_has_the_sweeps_and_nothing_of_the_workshop(wheel):
     assert not [name for name in names if name.endswith((".pyc", ".nbi", ".nbc"))]
     shipped = {
         f"fastbp/{path.relative_to(CHECKOUT).as_posix()}"
-        for path in (CHECKOUT / "sweeps").rglob("*.toml")
+        for path in (CHECKOUT / "sweeps").rglob("*.*")
     }
     assert {name for name in names if name.startswith("fastbp/sweeps/")} == shipped
 

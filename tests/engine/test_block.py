@@ -117,6 +117,7 @@ RESULTS_OF_A_STATE = {
     "wrong",
     "one_sided",
     "saturation",
+    "dead_units",
     "grad_norm",
     "weight_max",
     "accuracy",
