@@ -109,7 +109,10 @@ def _only_of_sgd(setup: Setup) -> Iterator[Mistake]:
         if setup.optimizer != "sgd" and getattr(setup, key):
             rule = f"{shown(KEYS[key].default)}, as optimizer = {shown(setup.optimizer)}"
             yield _refused(setup, key, rule)
-    if setup.nesterov and not setup.momentum:
+    name, *values = setup.calls["optimizer"].choice.name, *setup.calls["optimizer"].values
+    if name == "rprop" and not values[3] <= values[2] <= values[4]:
+        yield _refused(setup, "optimizer", "rprop with min ≤ step ≤ max")
+    if setup.optimizer == "sgd" and setup.nesterov and not setup.momentum:
         yield _refused(setup, "nesterov", "false, or with momentum > 0")
 
 

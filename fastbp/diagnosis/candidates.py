@@ -63,13 +63,18 @@ def changed(setup: Setup, *changes: Change) -> Setup:
 
 def changes(setup: Setup) -> list[Change]:
     """List the single changes to try, without duplicates and those that are not allowed."""
-    groups = _of_training, _of_weights, _of_units, _of_data, _of_batch
+    groups = _of_units, _of_training, _of_weights, _of_data, _of_batch
     return _distinct(setup, [], chain(*(group(setup) for group in groups)))
 
 
 def larger(setup: Setup, tried: Sequence[Change]) -> list[Change]:
     """List much larger changes, for a setup that none of the changes in `tried` fixes."""
     return _distinct(setup, tried, _larger(setup))
+
+
+def cures(setup: Setup, tried: Sequence[Change]) -> list[Change]:
+    """List the cures that people are told, for a setup that no other change fixes."""
+    return _distinct(setup, tried, _of_cures(setup))
 
 
 Candidate = tuple[bool, str, str, dict[str, Any]]
@@ -157,12 +162,13 @@ def _of_cures(setup: Setup) -> list[Candidate]:
     (_, size), *others = setup.groups or [(0, 0)]
     softmax = {"output": "softmax", "loss_function": "cross-entropy"}
     hidden = f"the activation, {setup.activation}"
+    plain = setup.optimizer == "sgd" and not setup.weight_decay
     return [
         *(
             (setup.activation != name, f"{word} hidden units", hidden, {"activation": name})
             for name, word in (("tanh", "tanh"), ("relu", "ReLU"))
         ),
-        (setup.optimizer == "sgd", "Adam, rate 0.01", "plain gradient descent", ADAM),
+        (plain, "Adam, rate 0.01", "plain gradient descent", ADAM),
         (
             size == setup.shape[2] > 1 and not others and setup.output != "softmax",
             "softmax outputs",
@@ -177,6 +183,7 @@ def _of_data(setup: Setup) -> list[Candidate]:
     # With a smaller tolerance a margin would move the goal.
     margin = not setup.target_margin and setup.tolerance > 0.1
     offset, decay = setup.prime_offset, setup.weight_decay
+    sigmoids = setup.activation == setup.output == "sigmoid"
     strong = "weight decay too strong"
     return [
         *(
@@ -203,7 +210,7 @@ def _of_data(setup: Setup) -> list[Candidate]:
         (setup.target_margin > 0, "no target margin", "the target margin", {"target_margin": 0.0}),
         (margin, "target margin 0.1", ends, {"target_margin": 0.1}),
         (offset > 0, "nothing added to σ′", "what is added to σ′", {"prime_offset": 0.0}),
-        (not offset, "0.1 added to σ′", "flat spots of σ′", {"prime_offset": 0.1}),
+        (sigmoids and not offset, "0.1 added to σ′", "flat spots of σ′", {"prime_offset": 0.1}),
         (decay > 0, "no weight decay", strong, {"weight_decay": 0.0}),
         (decay > 0, "weight decay ÷ 10", strong, {"weight_decay": decay / 10}),
         (not setup.bias, "adding biases", "no biases", {"bias": True}),
@@ -241,7 +248,7 @@ def _of_batch(setup: Setup) -> list[Candidate]:
 
 def _larger(setup: Setup) -> list[Candidate]:
     lr, scale = setup.lr or 0.0, setup.init_scale
-    candidates = _of_cures(setup)
+    candidates: list[Candidate] = []
     for n in (10**power for power in range(2, 8)):
         fits = n < 10_000 and setup.budget * n <= MAX_LARGER
         candidates += [

@@ -9,7 +9,7 @@ import pandas as pd
 
 from fastbp.config.setup import Setup
 from fastbp.diagnosis import printout, sentences
-from fastbp.diagnosis.candidates import Change, changed, changes, larger
+from fastbp.diagnosis.candidates import Change, changed, changes, cures, larger
 from fastbp.diagnosis.effects import effects, headline, score_of
 from fastbp.diagnosis.model_reader import keys_of_model
 from fastbp.diagnosis.recommend import (
@@ -204,9 +204,10 @@ def _tried(experiment: Experiment, uncompiled: list[str], advice: Sequence[Chang
     setup, start, tick = experiment.setup, experiment.start, experiment.tick
     base, rows, left_out, short = _single(experiment)
     experiment = experiment._replace(runs=base.runs)
-    rates = [base.converged().mean(), *(row.runs.converged().mean() for row in rows[1:])]
-    if experiment.groups and max(rates) < ENOUGH:
-        rows += _larger_changes(experiment, left_out)
+    for more in (larger, cures):
+        rates = [base.converged().mean(), *(row.runs.converged().mean() for row in rows[1:])]
+        if experiment.groups and max(rates) < ENOUGH:
+            rows += _more_changes(experiment, more, left_out)
     measure = headline(setup, base, rows)
     table = effects(base, rows, measure)
     # Networks that no longer give one answer may still be poor.
@@ -245,11 +246,15 @@ def _tried(experiment: Experiment, uncompiled: list[str], advice: Sequence[Chang
     )
 
 
-def _larger_changes(experiment: Experiment, left_out: list[str]) -> list[ChangeEffect]:
-    """Try larger changes, as far as there is time; the names of the others go to `left_out`."""
+def _more_changes(
+    experiment: Experiment,
+    changes_of: Callable[[Setup, Sequence[Change]], list[Change]],
+    left_out: list[str],
+) -> list[ChangeEffect]:
+    """Try more changes, as far as there is time; the names of the others go to `left_out`."""
     setup, tried = experiment.setup, [change for (change,) in experiment.groups.values()]
     experiment.tick("larger changes")
-    more = sorted(larger(setup, tried), key=lambda c: seconds_per_run(changed(setup, c)))
+    more = sorted(changes_of(setup, tried), key=lambda c: seconds_per_run(changed(setup, c)))
     rows = train_some(experiment, more)
     experiment.groups.update((each.name, (each,)) for each in more[: len(rows)])
     left_out += [change.name for change in more[len(rows) :]]

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastbp.choices.families import FAMILIES
 from fastbp.engine.lane_group import Layers
 from fastbp.schema.errors import SweepError
 from fastbp.schema.text import and_, plain
@@ -100,7 +99,7 @@ def read_model(model: Any, targets: Any, loss: Any = None, optimizer: Any = None
     if hasattr(model, "hidden_layer_sizes"):
         return _of_scikit_learn(model, targets)
     if isinstance(model, str | bytes) or hasattr(model, "to_json"):
-        return _of_keras(model, loss, optimizer)
+        return _of_keras(model, targets, loss, optimizer)
     if hasattr(model, "children"):
         return _of_torch(model, loss, optimizer)
     rule = "a torch.nn.Sequential, an MLPClassifier or MLPRegressor, or a Sequential of Keras"
@@ -112,22 +111,18 @@ def keys_of_model(
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The keys of a setup for a model, and the notes about it.
 
-    `given`: keys that replace those of the model; a loss or an optimiser may be one of its library.
+    `given`: keys that replace those of the model. A loss or an optimiser may be one of its library:
+    of PyTorch an object, of Keras always.
     """
+    keras = isinstance(model, str | bytes) or hasattr(model, "to_json")
     theirs = {
         key: given[key]
         for key in ("loss", "optimizer")
-        if key in given and not _is_choice(key, given[key])
+        if key in given and (keras or not isinstance(given[key], str))
     }
     read = read_model(model, targets, **theirs)
     own = {key: value for key, value in given.items() if key not in theirs}
     return read.keys | own, read.notes
-
-
-def _is_choice(key: str, value: Any) -> bool:
-    """Whether a value is one of fastbp's own: "adam" is, and so is any parameter after it."""
-    known = isinstance(value, str) and value.partition(":")[0] in FAMILIES[key].choices
-    return known and not (key == "optimizer" and value == "sgd")
 
 
 def _stacked(
@@ -277,7 +272,7 @@ def _of_scikit_learn(model: Any, targets: Any) -> Model:
 # Keras
 
 
-def _of_keras(model: Any, loss: Any, optimizer: Any) -> Model:
+def _of_keras(model: Any, targets: Any, loss: Any, optimizer: Any) -> Model:
     notes: list[str] = []
     try:
         config = json.loads(model if isinstance(model, str | bytes) else model.to_json())
@@ -315,6 +310,8 @@ def _of_keras(model: Any, loss: Any, optimizer: Any) -> Model:
         _mean_of_outputs(keys, outputs, 2.0 if LOSSES[loss] == "squared" else 1.0, notes)
     elif loss:
         notes.append(f"the loss {plain(str(loss))} cannot be said as a setup")
+    keys["batch"] = min(32, len(targets))
+    notes.append(f"batch = {keys['batch']}: the default of Keras' `fit`")
     return Model(keys, _keras_layers(model), tuple(notes))
 
 

@@ -192,6 +192,9 @@ def _for_its_units(
             other = checked(units, rows, bias, kinds=kinds)
             if other.ok:
                 return other._replace(units=f", for {forward.named}")
+            sums = checked.keywords["terms"]._replace(mean=False)
+            if checked(units, rows, bias, kinds=kinds, terms=sums).ok:
+                return result._replace(mistake="they are sums over rows, not means")
     return result
 
 

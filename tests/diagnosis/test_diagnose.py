@@ -520,7 +520,7 @@ def test_words(found: dict[str, Diagnosis], fault: Fault) -> None:
     if one.recommended:
         together = set(one.pairs.loc[one.pairs["fixes"], "change"]) if len(one.pairs) else set()
         assert and_([change.name for change in one.recommended.changes]) in fixes | together
-    assert len(printout.screen(one, (), printout.commands(one))) <= 42
+    assert len(printout.screen(one, (), printout.commands(one))) <= 44
     told = json.loads(json.dumps(printout.as_json(one), allow_nan=False))
     assert told["verdict"] == sentences
     assert [row["change"] for row in told["changes"]] == one.table["change"].tolist()
