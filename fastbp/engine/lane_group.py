@@ -65,8 +65,9 @@ class LaneGroup:
             work.config,
             drawer(key.strip, key.order),
             output_deltas(key.dtype, key.loss, key.output, work.network.weights > 0),
+            losses(key.dtype, key.loss, key.output),
         )
-        self._losses = losses(key.loss, key.output), output_deltas("float64", key.loss, key.output)
+        self._deltas = output_deltas("float64", key.loss, key.output)
         rows = work.judged[1].row_order
         self.state, *self._strips = lanes_of(
             work.network, work.lanes, key.strip, (work.table.rows, rows[0]), dtype
@@ -202,7 +203,8 @@ class LaneGroup:
                 work.measured,
                 table,
                 targets,
-                *self._losses,
+                self._setting.losses,
+                self._deltas,
                 work.limits,
                 work.setup.bias,
                 with_gradient,

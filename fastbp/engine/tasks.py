@@ -10,9 +10,10 @@ from fastbp.choices import optimizers
 from fastbp.choices.families import FAMILIES, compiled_choice, parameter_arrays
 from fastbp.config.choice_syntax import read_call
 from fastbp.config.setup import Setup
+from fastbp.kernels.evaluation import make_losses
 from fastbp.kernels.goals import Targets, targets_of
 from fastbp.kernels.layout import Network, Table, network, table
-from fastbp.kernels.measures import make_measure, make_values
+from fastbp.kernels.measures import make_measure
 from fastbp.kernels.minibatch import make_output_deltas
 from fastbp.kernels.optimizer import Optimizer
 from fastbp.kernels.tiles import TILE, lanes_in_vector, tile_for
@@ -108,15 +109,11 @@ def trainer(
     optimizer: str,
     tile: tuple[int, int],
     success: str,
-    loss: str,
 ) -> Any:
     """Return the kernel that trains networks with these units by an optimiser."""
     pairs = tuple(map(activation, activations))
-    # Only a criterion that is a loss needs code of the loss.
-    goal = (success, loss_of(loss, output) if success == "loss" else None)
-    name = ",".join((*activations, output, optimizer, loss if success == "loss" else ""))
-    made = optimizer_of(optimizer)
-    return make_advance(strip, dtype, pairs, output == "softmax", made, tile, goal, name)
+    name, made = ",".join((*activations, output, optimizer)), optimizer_of(optimizer)
+    return make_advance(strip, dtype, pairs, output == "softmax", made, tile, success, name)
 
 
 @cache
@@ -125,16 +122,12 @@ def drawer(strip: int, order: str) -> Any:
     return make_draw(strip, compiled_choice("order", order), order)
 
 
-def loss_of(loss: str, output: str) -> Any:
-    """The function of a loss for these output units."""
-    choice = FAMILIES["loss"].choices[loss]
-    return choice.mark("of_softmax") if output == "softmax" else choice.function
-
-
 @cache
-def losses(loss: str, output: str) -> Any:
+def losses(dtype: str, loss: str, output: str) -> Any:
     """Return the compiled function that computes the losses of output units."""
-    return make_values(loss_of(loss, output), f"{loss},{output == 'softmax'}")
+    choice, is_softmax = FAMILIES["loss"].choices[loss], output == "softmax"
+    value = choice.mark("of_softmax") if is_softmax else choice.function
+    return make_losses(dtype, value, f"{loss},{is_softmax}")
 
 
 @cache
@@ -160,11 +153,10 @@ class Kernels(NamedTuple):
 def kernels(key: KernelKey) -> Kernels:
     """Return the kernels for a key."""
     common = (key.strip, key.dtype, key.activations, key.output)
-    loss = key.loss if key.success == "loss" else ""
     return Kernels(
         initialiser(key.init),
         measurer(*common),
-        trainer(*common, key.optimizer, key.tile, key.success, loss),
+        trainer(*common, key.optimizer, key.tile, key.success),
     )
 
 

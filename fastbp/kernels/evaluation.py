@@ -3,13 +3,14 @@
 from typing import Any
 
 import numpy as np
+from numba import float64, from_dtype, int64, types
 
-from fastbp.kernels.jit import inlined, shared
+from fastbp.kernels.jit import by_address, call, inlined, shared
 from fastbp.kernels.layout import lanes_of, layer_of
 from fastbp.kernels.memory import load_lane, load_number, load_table, store_lane
 from fastbp.kernels.minibatch import weighted_sums
 from fastbp.kernels.tiles import COLUMN, any_lane, elementwise, fill, load, store
-from fastbp.kernels.units import Units
+from fastbp.kernels.units import Units, larger
 from fastbp.kernels.vector_ir import choose, like
 
 
@@ -21,9 +22,9 @@ def _if_within(pending: Any, o: Any, below: Any, above: Any) -> Any:
 
 
 @elementwise
-def _if_above(pending: Any, o: Any, other: Any) -> Any:
-    """`pending` where o is larger than another output, else 0."""
-    return choose(o > other, pending, like(o, 0.0))
+def _if_equal(pending: Any, a: Any, b: Any) -> Any:
+    """`pending` where two numbers are equal, else 0."""
+    return choose(a == b, pending, like(a, 0.0))
 
 
 @elementwise
@@ -32,7 +33,13 @@ def _if_at_most(pending: Any, low: Any, high: Any) -> Any:
     return choose(low <= high, pending, like(low, 0.0))
 
 
-def evaluator(lanes: int, vector: int, units: Units, success: str, value: Any = None) -> Any:
+@elementwise
+def _best_unit(best: Any, o: Any, k: Any, chosen: Any) -> Any:
+    """Unit k where its output is larger than the best one so far, else the chosen unit."""
+    return choose(o > best, k, chosen)
+
+
+def evaluator(lanes: int, vector: int, units: Units, success: str) -> Any:
     """Make the evaluation of a strip.
 
     It sets `converged_at` of lanes that have just converged: all weights are finite, and the goal
@@ -46,17 +53,12 @@ def evaluator(lanes: int, vector: int, units: Units, success: str, value: Any = 
         Those of the networks.
     success : {"rows", "accuracy", "r2", "loss"}
         The criterion of the goal.
-    value : callable
-        With "loss", the loss of one output unit.
     """
     forward = row_forward(lanes, units, with_nets=success == "loss")
-    drop_constant = constant_dropper(lanes, vector, forward)
     if success == "rows":
         judge_vector = all_rows_right(lanes, forward)
-    elif success == "accuracy":
-        judge_vector = few_rows_wrong(lanes, forward)
     else:
-        judge_vector = small_sum(lanes, vector, forward, value)
+        judge_vector = good_enough(lanes, vector, success, forward)
 
     @shared
     def evaluate(strip: Any, setting: Any, due: Any, budget: Any, forwarded: Any) -> None:
@@ -72,8 +74,6 @@ def evaluator(lanes: int, vector: int, units: Units, success: str, value: Any = 
         for lane in range(0, lanes_of(strip.block, lanes), vector):
             if any_lane(load(strip.pending, lane, 1, 0, 1, 0)):
                 judge_vector(strip, setting, lane, forwarded)
-                if success != "rows":
-                    drop_constant(strip, setting, lane, forwarded)
         for lane in range(len(strip.pending)):
             pending = strip.pending[lane] != 0
             if pending and has_finite_weights(strip.block, lanes, setting.network, lane):
@@ -113,7 +113,7 @@ def row_forward(lanes: int, units: Units, with_nets: bool) -> Any:
         samples, last = network.samples, len(network.layers) - 1
         for i in range(network.targets):
             value = load_table(table.values, i * table.rows + row)
-            store(strip.A, i * samples * lanes + lane, 0, 0, fill(strip.A, value))
+            store(strip.A, i * samples * lanes + lane, 0, 0, fill(strip.A, value, 1, 1))
         for at in range(last + 1):
             layer = layer_of(network, at)
             end = layer.units // rows * rows
@@ -135,10 +135,22 @@ def load_output(A: Any, network: Any, k: Any, sample: Any, lanes: Any, lane: Any
 
 
 @inlined
-def if_within(left: Any, A: Any, o: Any, targets: Any, i: Any) -> Any:
-    """Keep `left` where output o is within its bounds, which have index i, else 0."""
-    below, above = load_table(targets.below, i), load_table(targets.above, i)
-    return _if_within(left, o, fill(A, below), fill(A, above))
+def label_of(A: Any, network: Any, targets: Any, label: Any, sample: Any, place: Any) -> Any:
+    """The class that outputs decide for, one vector: the first of the largest in a group.
+
+    With a single unit it is 1 where the output is not below the middle, else 0. `place`: (lanes,
+    lane).
+    """
+    lanes, lane = place
+    first, units = targets.groups[label, 0], targets.groups[label, 1]
+    best, chosen = load_output(A, network, first, sample, lanes, lane), fill(A, 0.0, 1, 1)
+    if units == 1:
+        return _if_at_most(fill(A, 1.0, 1, 1), fill(A, targets.thresholds[first], 1, 1), best)
+    for k in range(1, units):
+        o = load_output(A, network, first + k, sample, lanes, lane)
+        chosen = _best_unit(best, o, fill(A, k, 1, 1), chosen)
+        best = larger(best, o)
+    return chosen
 
 
 def all_rows_right(lanes: int, forward: Any) -> Any:
@@ -157,7 +169,8 @@ def all_rows_right(lanes: int, forward: Any) -> Any:
             sample = forward(strip, setting, row, lane, forwarded)
             for k in range(units):
                 o = load_output(strip.A, setting.network, k, sample, lanes, lane)
-                left = if_within(left, strip.A, o, targets, row * units + k)
+                below, above = targets.below[row * units + k], targets.above[row * units + k]
+                left = _if_within(left, o, fill(strip.A, below, 1, 1), fill(strip.A, above, 1, 1))
             strip.telling[lane] = row
             if tried == len(targets.row_order):
                 break
@@ -168,159 +181,137 @@ def all_rows_right(lanes: int, forward: Any) -> Any:
     return judge_vector
 
 
-def few_rows_wrong(lanes: int, forward: Any) -> Any:
-    """Make the judge of "accuracy": few enough rows have a wrong label.
+def good_enough(lanes: int, vector: int, success: str, forward: Any) -> Any:
+    """Make the judge of the other criteria, by numbers that it adds up over the rows.
 
-    It stops once every lane of the vector has too many of them.
+    For "accuracy" it counts rows with a wrong label, and stops once every lane of the vector has
+    too many of them. For "r2" and "loss" it adds up costs in float64, with the bits of the
+    measures. A network that gives every row the same labels has not converged; where a quantity
+    varies there is more to a network than its labels.
     """
+    counts = success == "accuracy"
+    is_r2 = success == "r2"
+    add = add_squares if is_r2 else add_losses
 
     @inlined
-    def if_right(left: Any, strip: Any, setting: Any, row: Any, sample: Any, lane: Any) -> Any:
-        A, network, targets = strip.A, setting.network, setting.judged_targets
-        for label in range(len(targets.groups)):
-            first, units = targets.groups[label, 0], targets.groups[label, 1]
-            best = first + targets.classes[row * len(targets.groups) + label]
-            o = load_output(A, network, best, sample, lanes, lane)
-            if units == 1:
-                left = if_within(left, A, o, targets, row * len(targets.ranges) + first)
-            for k in range(first, best):
-                left = _if_above(left, o, load_output(A, network, k, sample, lanes, lane))
-            for k in range(best + 1, first + units):
-                left = _if_at_most(left, load_output(A, network, k, sample, lanes, lane), o)
-        return left
+    def if_right(
+        right: Any,
+        chosen: Any,
+        strip: Any,
+        setting: Any,
+        label: Any,
+        row: Any,
+        sample: Any,
+        lane: Any,
+    ) -> Any:
+        """Keep `right` where a label is right and no output of it is NaN, else 0."""
+        targets = setting.judged_targets
+        first, units = targets.groups[label, 0], targets.groups[label, 1]
+        right = _if_equal(right, chosen, fill(strip.A, targets.classes[label, row], 1, 1))
+        for k in range(first, first + units):
+            o = load_output(strip.A, setting.network, k, sample, lanes, lane)
+            right = _if_at_most(right, o, o)
+        return right
 
     @inlined
     def judge_vector(strip: Any, setting: Any, lane: Any, forwarded: Any) -> None:
-        left = load(strip.pending, lane, 1, 0, 1, 0)
-        one, wrong = fill(strip.A, like(strip.A[0], 1.0)), fill(strip.A, like(strip.A[0], 0.0))
-        row, rows = 0, len(setting.judged_targets.row_order)
-        most = fill(strip.A, setting.judged_targets.most_wrong)
+        A, network, targets = strip.A, setting.network, setting.judged_targets
+        row, rows, left = 0, len(targets.row_order), load(strip.pending, lane, 1, 0, 1, 0)
+        one, most = fill(A, 1.0, 1, 1), fill(A, targets.most_wrong, 1, 1)
+        same, wrong = one, fill(A, 0.0, 1, 1)
+        strip.costs[lane : lane + vector] = 0.0
         while row < rows and any_lane(left):
             sample = forward(strip, setting, row, lane, forwarded)
-            wrong = wrong + (one - if_right(one, strip, setting, row, sample, lane))
-            left = _if_at_most(left, wrong, most)
+            right = one
+            for label in range(len(targets.groups)):
+                chosen = label_of(A, network, targets, label, sample, (lanes, lane))
+                if row == 0:
+                    store(strip.labels, label * lanes + lane, 0, 0, chosen)
+                same = _if_equal(same, chosen, load(strip.labels, label * lanes + lane, 1, 0, 1, 0))
+                if counts:
+                    right = if_right(right, chosen, strip, setting, label, row, sample, lane)
+            if counts:
+                wrong = wrong + (one - right)
+                left = _if_at_most(left, wrong, most)
+            else:
+                add(strip, setting, row, sample, lane, vector, lanes)
             row += 1
+        if targets.labels_only:
+            left = _if_at_most(left, same, fill(A, 0.0, 1, 1))
         store(strip.pending, lane, 0, 0, left)
-
-    return judge_vector
-
-
-def small_sum(lanes: int, vector: int, forward: Any, value: Any) -> Any:
-    """Make the judge of "r2" and "loss": the sum of a cost over the rows is small enough.
-
-    The sums are in float64 and have the same bits as those of the measures. `value`: the loss of
-    one output unit; None for "r2".
-    """
-    value = value and inlined(value)
-
-    @inlined
-    def add_loss(strip: Any, setting: Any, row: Any, a: Any, lane: Any) -> None:
-        targets, step = setting.judged_targets, setting.network.samples * lanes
         for i in range(lane, lane + vector):
-            total = 0.0
-            for k in range(len(targets.ranges)):
-                z = np.float64(load_number(strip.nets, k * lanes + i))
-                o = np.float64(load_number(strip.A, a + k * step + i))
-                total += value(z, o, targets.values[row, k])
-            store_lane(strip.costs, i, load_lane(strip.costs, i) + total)
-
-    @inlined
-    def add_square(strip: Any, setting: Any, row: Any, a: Any, lane: Any) -> None:
-        step, end = setting.network.samples * lanes, lane + vector
-        add_squares(strip.costs, lane, end, strip.A, a, step, setting.judged_targets, row)
-
-    add = add_loss if value else add_square
-    reaches = _loss_reaches if value else _r2_reaches
-
-    @inlined
-    def judge_vector(strip: Any, setting: Any, lane: Any, forwarded: Any) -> None:
-        network, targets = setting.network, setting.judged_targets
-        layer, rows = layer_of(network, len(network.layers) - 1), len(targets.row_order)
-        for i in range(lane, lane + vector):
-            store_lane(strip.costs, i, 0.0)
-        for row in range(rows):
-            sample = forward(strip, setting, row, lane, forwarded)
-            add(strip, setting, row, (layer.activations * network.samples + sample) * lanes, lane)
-        for i in range(lane, lane + vector):
-            if not reaches(load_lane(strip.costs, i), rows, targets.level[0]):
+            total, level = load_lane(strip.costs, i), targets.level[0]
+            reaches = 1.0 - total >= level if is_r2 else total / rows <= level
+            if not (counts or reaches):
                 store_lane(strip.pending, i, like(strip.block[0], 0.0))
 
     return judge_vector
 
 
-def constant_dropper(lanes: int, vector: int, forward: Any) -> Any:
-    """Make what takes back the success of networks that give every row the same labels.
-
-    Of a vector it looks at rows in the order of `targets.row_order`, so that two rows usually do.
-    Where a quantity varies there is more to a network than its labels.
-    """
-
-    @inlined
-    def differs(strip: Any, setting: Any, sample: Any, lane: Any, is_first: Any) -> Any:
-        """Whether a lane gives a row another label than the first row, whose labels it keeps."""
-        network, targets = setting.network, setting.judged_targets
-        layer = layer_of(network, len(network.layers) - 1)
-        step, answer = network.samples * lanes, False
-        for label in range(len(targets.groups)):
-            first, units = targets.groups[label, 0], targets.groups[label, 1]
-            place = (layer.activations + first) * step + sample * lanes + lane
-            chosen = 0
-            if units == 1 and np.float64(load_number(strip.A, place)) >= targets.middles[first]:
-                chosen = 1
-            for k in range(1, units):
-                best = load_number(strip.A, place + chosen * step)
-                chosen = k if load_number(strip.A, place + k * step) > best else chosen
-            if is_first:
-                strip.labels[label * lanes + lane] = chosen
-            answer = answer or strip.labels[label * lanes + lane] != chosen
-        return answer
-
-    @shared
-    def drop(strip: Any, setting: Any, lane: Any, forwarded: Any) -> None:
-        targets, end = setting.judged_targets, lane + vector
-        undecided, tried = len(targets.groups) > 0, 0
-        for k in range(len(targets.scales)):
-            undecided = undecided and targets.scales[k] == 0.0
-        for i in range(lane, end):
-            strip.costs[i] = 0.0 if undecided and strip.pending[i] != 0 else 1.0
-        while undecided and tried < len(targets.row_order):
-            undecided = False
-            sample = forward(strip, setting, targets.row_order[tried], lane, forwarded)
-            for i in range(lane, end):
-                if strip.costs[i] == 0.0 and differs(strip, setting, sample, i, tried == 0):
-                    strip.costs[i] = 1.0
-                undecided = undecided or strip.costs[i] == 0.0
-            tried += 1
-        for i in range(lane, end):
-            if strip.costs[i] == 0.0:
-                strip.pending[i] = 0
-
-    return drop
-
-
-@inlined
-def _loss_reaches(total: Any, rows: Any, level: Any) -> Any:
-    return total / rows <= level
-
-
-@inlined
-def _r2_reaches(total: Any, rows: Any, level: Any) -> Any:
-    return 1.0 - total >= level
-
-
 @inlined
 def add_squares(
-    sums: Any, first: Any, end: Any, A: Any, a: Any, step: Any, targets: Any, row: Any
+    strip: Any, setting: Any, row: Any, sample: Any, lane: Any, vector: Any, lanes: Any
 ) -> None:
-    """Add what a row adds to 1 − R² to the sums of lanes first … end − 1, float64.
-
-    Output k of lane i lies in A at a + k·step + i.
-    """
+    """Add what a row adds to 1 − R² to `strip.costs` of a vector of lanes."""
+    network, targets = setting.network, setting.judged_targets
+    a = layer_of(network, len(network.layers) - 1).activations * network.samples + sample
     for k in range(len(targets.scales)):
         target, scale = targets.values[row, k], targets.scales[k]
-        for i in range(first, end):
-            error = np.float64(load_number(A, a + k * step + i)) - target
-            store_lane(sums, i, load_lane(sums, i) + scale * error * error)
+        for i in range(lane, lane + vector):
+            o = load_number(strip.A, (a + k * network.samples) * lanes + i)
+            error = np.float64(o) - target
+            store_lane(strip.costs, i, load_lane(strip.costs, i) + scale * error * error)
+
+
+@inlined
+def add_losses(
+    strip: Any, setting: Any, row: Any, sample: Any, lane: Any, vector: Any, lanes: Any
+) -> None:
+    """Add the loss of a row to `strip.costs` of a vector of lanes."""
+    network, t = setting.network, setting.judged_targets.values[row]
+    step = network.samples * lanes
+    a = layer_of(network, len(network.layers) - 1).activations * step + sample * lanes + lane
+    sums = strip.totals[lane:], strip.costs[lane:]
+    call(setting.losses, (strip.nets[lane:], lanes, strip.A[a:], step, t, len(t), *sums, vector))
+
+
+def make_losses(dtype: str, value: Any, name: str) -> Any:
+    """Make the loss of a row of networks, which kernels `call`.
+
+    `value`: of one output unit from its z, its output and its target, for a loss of this name.
+    """
+    value = inlined(value)
+
+    def losses(
+        Z: Any,
+        z_step: Any,
+        A: Any,
+        a_step: Any,
+        t: Any,
+        units: Any,
+        totals: Any,
+        sums: Any,
+        count: Any,
+    ) -> None:
+        """Add the loss of a row, whose targets are t, to the sums of lanes 0 … count − 1.
+
+        Unit k of a lane has its z in Z at k·z_step + lane and its output in A at k·a_step + lane.
+        `totals`: scratch memory, [lane].
+        """
+        for lane in range(count):
+            store_lane(totals, lane, 0.0)
+        for k in range(units):
+            target = load_table(t, k)
+            for lane in range(count):
+                z = np.float64(load_number(Z, k * z_step + lane))
+                o = np.float64(load_number(A, k * a_step + lane))
+                store_lane(totals, lane, load_lane(totals, lane) + value(z, o, target))
+        for lane in range(count):
+            store_lane(sums, lane, load_lane(sums, lane) + load_lane(totals, lane))
+
+    numbers, doubles = (types.CPointer(each) for each in (from_dtype(np.dtype(dtype)), float64))
+    arguments = numbers, int64, numbers, int64, doubles, int64, doubles, doubles, int64
+    return by_address(losses, arguments, "losses", dtype, name)
 
 
 @inlined

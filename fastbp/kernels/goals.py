@@ -25,20 +25,25 @@ class Targets(NamedTuple):
     """Per output, max − min of its targets; 1 where they are constant."""
     middles: NDArray[np.float64]
     """Per output, the mean of the smallest and the largest target."""
+    thresholds: NDArray[Any]
+    """Per output, the smallest number in the dtype of the network that is not below the middle."""
     varies: NDArray[np.bool_]
     """Per output, whether its targets differ."""
     groups: NDArray[np.int64]
     """The labels, each (first output unit, number of units)."""
     scales: NDArray[np.float64]
     """Per output that is a quantity, 1 ÷ (Σ(t − mean t)² · number of quantities), else 0."""
+    labels_only: bool
+    """Whether there are labels, and no quantity varies."""
     row_order: NDArray[np.int64]
     """All rows in the order of the first evaluation: rows with different targets first, the rarest
     targets before others, because those rows show soonest that a network has not converged."""
     classes: NDArray[np.int64]
-    """The position of the right unit of each label in its group, [row, label] (flat)."""
+    """The right class of each label, [label, row]: the position of a unit in its group; of a single
+    unit 1 where the target is not below the middle, else 0."""
     below: NDArray[Any]
-    """Outputs that are near enough to the target, or on its side of the middle, are larger than
-    this, [row, output] in the dtype of the network (flat)."""
+    """Outputs that are near enough to the target are larger than this, [row, output] in the dtype
+    of the network (flat); empty for other criteria than "rows"."""
     above: NDArray[Any]
     """Such outputs are smaller than this."""
     most_wrong: Any
@@ -74,25 +79,34 @@ def targets_of(
     varies, kind = high > low, np.dtype(dtype)
     ranges, middles = np.where(varies, high - low, 1.0), 0.5 * (low + high)
     labels = [(first, n) for first, n in groups if varies[first : first + n].any()]
-    if goal.success == "accuracy":
-        below, above = _sides(T, middles, kind)
-    else:
-        below, above = (_bound(T, ranges, goal.level, sign, kind) for sign in (-1, 1))
+    below = above = np.empty(0, kind)
+    if goal.success == "rows":
+        below, above = (_bound(T, ranges, goal.level, sign, kind).ravel() for sign in (-1, 1))
+    scales, is_high = _scales(T, groups), middles <= T
+    chosen = [T[:, k : k + n].argmax(axis=1) if n > 1 else is_high[:, k] for k, n in labels]
     shares = (len(T) - np.arange(len(T) + 1)) / len(T)
     return Targets(
         np.array(T, np.float64, order="C"),
         ranges,
         middles,
+        _thresholds(middles, kind),
         varies,
         np.array(labels, np.int64).reshape(-1, 2),
-        _scales(T, groups),
+        scales,
+        bool(labels) and not scales.any(),
         _row_order(T),
-        np.array([T[:, k : k + n].argmax(axis=1) for k, n in labels], np.int64).T.ravel(),
-        below.ravel(),
-        above.ravel(),
+        np.array(chosen, np.int64).reshape(len(labels), len(T)),
+        below,
+        above,
         kind.type((shares >= goal.level).sum() - 1),
         np.array([goal.level]),
     )
+
+
+def _thresholds(middles: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The smallest numbers of the dtype that are not below the middles."""
+    nearest = middles.astype(dtype)
+    return np.where(nearest < middles, np.nextafter(nearest, dtype.type(np.inf)), nearest)
 
 
 def _row_order(T: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -113,20 +127,6 @@ def _scales(T: NDArray[np.float64], groups: Sequence[tuple[int, int]]) -> NDArra
         squares[first : first + units] = 0
     squares *= np.count_nonzero(squares)
     return np.divide(1, squares, out=np.zeros_like(squares), where=squares > 0)
-
-
-def _sides(
-    T: NDArray[np.float64], middles: NDArray[np.float64], dtype: np.dtype[Any]
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The bounds of outputs that are on the side of their targets: o ≥ middle, or o < middle."""
-    middle = middles.astype(dtype)
-    # The smallest number of the dtype that is not below the middle.
-    middle = np.where(middle < middles, np.nextafter(middle, dtype.type(np.inf)), middle)
-    is_high = middles <= T
-    before = np.nextafter(middle, dtype.type(-np.inf))
-    return np.where(is_high, before, -np.inf).astype(dtype), np.where(
-        is_high, np.inf, middle
-    ).astype(dtype)
 
 
 def _bound(

@@ -75,7 +75,7 @@ def compiled_form(function: Callable[..., Any]) -> Callable[[F], F]:
 
 def generated_by(generator: Callable[..., Any]) -> Callable[[F], F]:
     """Let compiled code use the instructions of a generator instead of the decorated function."""
-    return lambda plain: plain if config.DISABLE_JIT else intrinsic(generator)
+    return lambda plain: plain if config.DISABLE_JIT else intrinsic(prefer_literal=True)(generator)
 
 
 def kernel(*key: int | str) -> Callable[[F], F]:

@@ -18,7 +18,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastbp.kernels.jit import inlined, shared
 from fastbp.kernels.memory import load_order, load_table, store_lane, store_number
-from fastbp.kernels.tiles import lanes_in_vector, load, pick, store
+from fastbp.kernels.tiles import elementwise, fill, lanes_in_vector, load, store
+from fastbp.kernels.vector_ir import choose
 
 
 class Layer(NamedTuple):
@@ -184,6 +185,12 @@ def table(
     )
 
 
+@elementwise
+def _if_without(low: Any, bits: Any, mask: Any, high: Any) -> Any:
+    """`low` where no bit of the mask is set, else `high`."""
+    return choose((bits & mask) == 0, low, high)
+
+
 def presenter(lanes: int, dtype: DTypeLike) -> Any:
     """Make the function that copies rows of a problem into inputs and targets, for a dtype."""
     vector, word = lanes_in_vector(dtype), np.dtype(f"u{np.dtype(dtype).itemsize}").type
@@ -211,20 +218,14 @@ def presenter(lanes: int, dtype: DTypeLike) -> Any:
                 store_lane(words, lane, word(one << word(row)))
             else:
                 store_lane(words, lane, load_table(table.words, row))
-        together = table.columns // 4 * 4
-        for column in range(0, together, 4):
-            copy_columns(4, A, samples, sample, table, column, words)
-        for column in range(together, table.columns):
-            copy_columns(1, A, samples, sample, table, column, words)
-
-    @inlined
-    def copy_columns(
-        count: Any, A: Any, samples: Any, sample: Any, table: Any, column: Any, words: Any
-    ) -> None:
         for lane in range(0, lanes, vector):
-            word = load(words, lane, 1, 0, 1, 0)
-            values = pick(word, table.masks, table.high, table.low, column, count)
-            store(A, (column * samples + sample) * lanes + lane, samples * lanes, 0, values)
+            bits = load(words, lane, 1, 0, 1, 0)
+            for column in range(table.columns):
+                mask = fill(words, load_table(table.masks, column), 1, 1)
+                high = fill(A, load_table(table.high, column), 1, 1)
+                low = fill(A, load_table(table.low, column), 1, 1)
+                a = (column * samples + sample) * lanes + lane
+                store(A, a, 0, 0, _if_without(low, bits, mask, high))
 
     return present
 

@@ -35,13 +35,14 @@ def empty_block(size: int, dtype: DTypeLike) -> NDArray[Any]:
     return raw[start : start + size * item.itemsize].view(item)
 
 
-def _tag(instruction: Any, module: Any, region: str) -> None:
+def _tagged(instruction: Any, module: Any, region: str) -> Any:
     """Say that an access lies in its region, and in no other."""
     domain = module.add_metadata(["fastbp"])
     scopes = {name: module.add_metadata([f"fastbp.{name}", domain]) for name in REGIONS}
     instruction.set_metadata("alias.scope", module.add_metadata([scopes[region]]))
     apart = [scope for name, scope in scopes.items() if name != region]
     instruction.set_metadata("noalias", module.add_metadata(apart))
+    return instruction
 
 
 def _access(region: str) -> tuple[Any, Any]:
@@ -50,9 +51,7 @@ def _access(region: str) -> tuple[Any, Any]:
     def loading(typing: Any, block: Any, i: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             begin = address(context, builder, block, args[0])
-            value = builder.load(builder.gep(begin, [args[1]]))
-            _tag(value, builder.module, region)
-            return value
+            return _tagged(builder.load(builder.gep(begin, [args[1]])), builder.module, region)
 
         return block.dtype(block, i), code
 
@@ -63,7 +62,7 @@ def _access(region: str) -> tuple[Any, Any]:
     def storing(typing: Any, block: Any, i: Any, value: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             begin = address(context, builder, block, args[0])
-            _tag(builder.store(args[2], builder.gep(begin, [args[1]])), builder.module, region)
+            _tagged(builder.store(args[2], builder.gep(begin, [args[1]])), builder.module, region)
             return context.get_dummy_value()
 
         # A value of another type is refused, not cast: a float64 in a float32 kernel is a mistake.

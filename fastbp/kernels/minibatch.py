@@ -32,7 +32,7 @@ from numba import from_dtype, int64, types
 
 from fastbp.kernels.jit import by_address, call, inlined, shared
 from fastbp.kernels.layout import lanes_of, layer_of, present_to_all, presenter
-from fastbp.kernels.optimizer import Optimizer, Step, changer, counter, keeper
+from fastbp.kernels.optimizer import Optimizer, Step, changer, counter
 from fastbp.kernels.tiles import (
     TILE,
     Size,
@@ -41,9 +41,7 @@ from fastbp.kernels.tiles import (
     fma,
     lanes_in_vector,
     load,
-    repeat,
     store,
-    zeros,
 )
 from fastbp.kernels.units import Units
 
@@ -56,9 +54,7 @@ def covering(make: Callable[[int, int], Any], tile: Size) -> Any:
     """
     rows, columns = tile
     several = columns > 1
-    whole, below = shared(make(rows, columns)), shared(make(1, columns))
-    right: Any = shared(make(rows, 1)) if several else None
-    corner: Any = shared(make(1, 1)) if several else None
+    whole, right, below, corner = (shared(make(m, n)) for m in (rows, 1) for n in (columns, 1))
 
     @inlined
     def everywhere(
@@ -85,7 +81,7 @@ def weighted_sums(lanes: int, rows: int, columns: int) -> Any:
     def net(P: Any, A: Any, layer: Any, samples: Any, k: Any, s: Any, lane: Any) -> Any:
         w = (layer.weights + k * layer.inputs) * lanes + lane
         x = (layer.below * samples + s) * lanes + lane
-        z = repeat(load(P, (layer.biases + k) * lanes + lane, rows, lanes, 1, 0), columns)
+        z = load(P, (layer.biases + k) * lanes + lane, rows, lanes, columns, 0)
         for i in range(layer.inputs):
             w_i = load(P, w + i * lanes, rows, layer.inputs * lanes, 1, 0)
             x_i = load(A, x + i * samples * lanes, 1, 0, columns, lanes)
@@ -124,6 +120,22 @@ def feedforward(lanes: int, vector: int, units: Units | None = None, tile: Size 
     return covering(make, tile)
 
 
+def propagation(lanes: int, vector: int, units: Units, tile: Size) -> Any:
+    """Make the forward pass: the activations of so many samples."""
+    activate, finish = feedforward(lanes, vector, units, tile), units.finish
+
+    @shared
+    def forward(P: Any, A: Any, network: Any, taken: Any) -> None:
+        for at in range(len(network.layers)):
+            layer = layer_of(network, at)
+            activate(P, A, A, 0, layer, network.samples, layer.units, taken)
+        for sample in range(taken):
+            for lane in range(0, lanes, vector):
+                finish(A, layer_of(network, len(network.layers) - 1), network.samples, sample, lane)
+
+    return forward
+
+
 def make_output_deltas(dtype: str, delta: Any, prime: Any, name: str, weighted: bool) -> Any:
     """Make δ_ks = ∂E/∂net_ks of the output units (equation 13), which kernels `call`.
 
@@ -142,7 +154,7 @@ def make_output_deltas(dtype: str, delta: Any, prime: Any, name: str, weighted: 
         for unit in range(0, units * count, count):
             for i in range(unit, unit + count, vector):
                 o, target = load(A, a + i, 1, 0, 1, 0), load(A, t + i, 1, 0, 1, 0)
-                value = delta(o, target, prime(o) + fill(A, offset))
+                value = delta(o, target, prime(o) + fill(A, offset, 1, 1))
                 if weighted:
                     value = value * load(A, w + i - unit, 1, 0, 1, 0)
                 store(D, d + i, 0, 0, value)
@@ -179,7 +191,7 @@ def hidden_deltas(lanes: int, vector: int, units: Units, tile: Size = TILE) -> A
                     for lane in range(0, lanes_of(P, lanes), vector):
                         w = (layer.weights + j) * lanes + lane
                         d = (layer.deltas * samples + s) * lanes + lane
-                        total = zeros(P, rows, columns)
+                        total = fill(P, 0.0, rows, columns)
                         for k in range(layer.units):
                             w_k = load(P, w + k * layer.inputs * lanes, rows, lanes, 1, 0)
                             d_k = load(D, d + k * samples * lanes, 1, 0, columns, lanes)
@@ -189,7 +201,7 @@ def hidden_deltas(lanes: int, vector: int, units: Units, tile: Size = TILE) -> A
                         a_js = load(A, a, rows, samples * lanes, columns, lanes)
                         prime = f_prime(layer.activation_below, a_js)
                         below = layer.deltas_below * samples * lanes + place
-                        value = total * (prime + fill(P, step.offset))
+                        value = total * (prime + fill(P, step.offset, 1, 1))
                         store(D, below, samples * lanes, lanes, value)
 
         return tiles
@@ -211,11 +223,8 @@ def descend(lanes: int, vector: int, optimizer: Optimizer | None, tile: Size = T
     """
 
     def make(rows: int, columns: int) -> Any:
-        if optimizer is None:
-            change = change_bias = keeper(lanes)
-        else:
-            change = changer(lanes, rows, columns, optimizer)
-            change_bias = changer(lanes, rows, 1, optimizer, is_bias=True)
+        change = changer(lanes, rows, columns, optimizer)
+        change_bias = changer(lanes, rows, 1, optimizer, is_bias=True)
 
         def tiles(P: Any, A: Any, D: Any, step: Any, layer: Any, samples: Any, part: Any) -> None:
             r0, r1, c0, c1 = part
@@ -225,7 +234,7 @@ def descend(lanes: int, vector: int, optimizer: Optimizer | None, tile: Size = T
                     for lane in range(0, lanes_of(P, lanes), vector):
                         x = (layer.below + i) * samples * lanes + lane
                         w = (layer.weights + k * layer.inputs + i) * lanes + lane
-                        g = zeros(P, rows, columns)
+                        g = fill(P, 0.0, rows, columns)
                         if step.continues:
                             kept = w + step.gradient * lanes
                             g = load(P, kept, rows, layer.inputs * lanes, columns, lanes)
@@ -237,7 +246,7 @@ def descend(lanes: int, vector: int, optimizer: Optimizer | None, tile: Size = T
                 if step.bias and c0 == 0:
                     for lane in range(0, lanes_of(P, lanes), vector):
                         b = (layer.biases + k) * lanes + lane
-                        g = zeros(P, rows, 1)
+                        g = fill(P, 0.0, rows, 1)
                         if step.continues:
                             g = load(P, b + step.gradient * lanes, rows, lanes, 1, 0)
                         for s in range(step.samples):
@@ -298,29 +307,14 @@ def batch_epoch(
     epoch : callable
         Trains a strip for so many updates. `full`: the samples in A are all rows; `forwarded`:
         their activations are there already.
-    forward_all : callable
-        Computes the activations of all rows, where they are the samples in A.
+    forward : callable
+        The forward pass of `propagation`.
     flush : callable
         Takes a step that is pending, and leaves none pending; batches have none.
     """
     vector, present = lanes_in_vector(dtype), presenter(lanes, dtype)
-    activate = feedforward(lanes, vector, units, tile)
+    forward = propagation(lanes, vector, units, tile)
     backward = backpropagation(lanes, vector, units, optimizer, tile)
-    finish = units.finish
-
-    @shared
-    def forward(P: Any, A: Any, network: Any, taken: Any) -> None:
-        for at in range(len(network.layers)):
-            layer = layer_of(network, at)
-            activate(P, A, A, 0, layer, network.samples, layer.units, taken)
-        finish_all(A, network, taken)
-
-    @inlined
-    def finish_all(A: Any, network: Any, taken: Any) -> None:
-        layer = layer_of(network, len(network.layers) - 1)
-        for sample in range(taken):
-            for lane in range(0, lanes, vector):
-                finish(A, layer, network.samples, sample, lane)
 
     @inlined
     def epoch(strip: Any, setting: Any, updates: Any, full: Any, forwarded: Any) -> None:
@@ -347,7 +341,6 @@ def batch_epoch(
                     taken,
                     position > start,
                     position + taken == end,
-                    network.states,
                     network.parameters,
                     network.gradient,
                     network.counts,
@@ -356,12 +349,4 @@ def batch_epoch(
                 )
                 backward(strip.block, strip.A, strip.D, step, network, setting.deltas)
 
-    @inlined
-    def forward_all(strip: Any, network: Any, rows: Any) -> None:
-        forward(strip.block, strip.A, network, rows)
-
-    @inlined
-    def flush(strip: Any, network: Any, bias: Any, pending: Any) -> None:
-        pass
-
-    return epoch, forward_all, flush
+    return epoch, forward, inlined(lambda strip, network, bias, pending: None)

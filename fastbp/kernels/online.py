@@ -93,8 +93,8 @@ def online_epoch(lanes: int, dtype: str, units: Units) -> tuple[Any, Any, Any]:
 
     Returns
     -------
-    epoch, forward_all, flush
-        As in `minibatch.batch_epoch`.
+    epoch, forward, flush
+        As in `minibatch.batch_epoch`; `forward` does nothing, as A has no room for all rows.
     """
     vector, present = lanes_in_vector(dtype), presenter(lanes, dtype)
     fused, step_only = fused_step(lanes, vector, units), fused_step(lanes, vector)
@@ -119,7 +119,7 @@ def online_epoch(lanes: int, dtype: str, units: Units) -> tuple[Any, Any, Any]:
     def epoch(strip: Any, setting: Any, updates: Any, full: Any, forwarded: Any) -> None:
         network, table, config = setting.network, setting.table, setting.config
         rate, zero, A, B = strip.last_rate, config.momentum, strip.A, strip.B
-        none = (0, 0, 0, 0)
+        none = (0, 0, 0)
         step = Step(
             config.prime_offset, rate, zero, zero, 1, 1, False, True, *none, config.bias, False
         )
@@ -143,13 +143,7 @@ def online_epoch(lanes: int, dtype: str, units: Units) -> tuple[Any, Any, Any]:
                 layer = layer_of(network, at)
                 step_only(strip.block, strip.B, strip.B, strip.D, strip.rate, layer, bias)
         # Activations too: 0·NaN would be added to a weight.
-        for i in range(len(strip.B)):
-            store_number(strip.B, i, like(strip.block[0], 0.0))
-        for i in range(len(strip.D)):
-            store_number(strip.D, i, like(strip.block[0], 0.0))
+        strip.B[:] = like(strip.block[0], 0.0)
+        strip.D[:] = like(strip.block[0], 0.0)
 
-    @inlined
-    def forward_all(strip: Any, network: Any, rows: Any) -> None:
-        pass
-
-    return epoch, forward_all, flush
+    return epoch, inlined(lambda P, A, network, taken: None), flush

@@ -42,10 +42,8 @@ class Step(NamedTuple):
     """Whether sums go on from the gradient of the samples before."""
     ends: Any
     """Whether these are the last samples of the batch; otherwise their gradient is kept."""
-    states: Any
-    """Row of the first state in P, relative to the parameters; those of the second follow."""
     size: Any
-    """Number of parameters."""
+    """Number of parameters. In P, first states and then second ones follow them."""
     gradient: Any
     """Row of the gradient in P, relative to the parameters."""
     counts: Any
@@ -56,25 +54,23 @@ class Step(NamedTuple):
     """Whether to divide the gradient by the rows of the batch."""
 
 
-def keeper(lanes: int) -> Any:
-    """Make what keeps the gradient g of a tile; arguments as `changer` has them."""
+def changer(
+    lanes: int, rows: int, columns: int, optimizer: Optimizer | None, is_bias: bool = False
+) -> Any:
+    """Make the change of a tile of parameters by its gradient g, which an optimiser describes.
+
+    The tile begins at `place` in P; `down` and `across` are the distances of its rows and columns.
+    At `lane` begins the vector of lanes. Without an optimiser the gradient is kept, and that is
+    all.
+    """
 
     @inlined
     def keep(P: Any, step: Any, place: Any, down: Any, across: Any, g: Any, lane: Any) -> None:
         store(P, place + step.gradient * lanes, down, across, g)
 
-    return keep
-
-
-def changer(
-    lanes: int, rows: int, columns: int, optimizer: Optimizer, is_bias: bool = False
-) -> Any:
-    """Make the change of a tile of parameters by its gradient g, which an optimiser describes.
-
-    The tile begins at `place` in P; `down` and `across` are the distances of its rows and columns.
-    At `lane` begins the vector of lanes.
-    """
-    keep, one_step = keeper(lanes), elementwise(optimizer.step, results=3)
+    if optimizer is None:
+        return keep
+    one_step = elementwise(optimizer.step, results=3)
     states, counts = optimizer.states, len(optimizer.decays)
     decays = optimizer.weight_decay and not is_bias
 
@@ -85,17 +81,17 @@ def changer(
             return
         w = load(P, place, rows, down, columns, across)
         if states > 0 and step.mean:
-            g = g / fill(P, step.rows)
+            g = g / fill(P, step.rows, 1, 1)
         if decays:
-            g = fma(fill(P, step.weight_decay), w, g)
+            g = fma(fill(P, step.weight_decay, 1, 1), w, g)
         # Where nothing is kept, s and t are loaded from w: a load that no one needs is left out.
-        first = place + step.states * lanes * (states > 0)
-        second = place + (step.states + step.size) * lanes * (states > 1)
+        first = place + step.size * lanes * (states > 0)
+        second = place + 2 * step.size * lanes * (states > 1)
         s = load(P, first, rows, down, columns, across)
         t = load(P, second, rows, down, columns, across)
         c = load(P, step.counts * lanes * (counts > 0) + lane, 1, 0, 1, 0)
         d = load(P, (step.counts + 1) * lanes * (counts > 0) + lane, 1, 0, 1, 0)
-        rate, momentum = load(step.rate, lane, 1, 0, 1, 0), fill(P, step.momentum)
+        rate, momentum = load(step.rate, lane, 1, 0, 1, 0), fill(P, step.momentum, 1, 1)
         w, s, t = one_step(w, g, rate, momentum, s, t, c, d)
         if states > 0:
             store(P, first, down, across, s)

@@ -13,19 +13,18 @@ With the JIT off a tile is a NumPy array [M, N, lane].
 import operator
 from collections.abc import Callable, Sequence
 from functools import cache, partial
-from inspect import signature as signature_of
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import config, types
-from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import intrinsic, lower_builtin, models, register_model
+from numba import types
+from numba.core.typing.templates import signature
+from numba.extending import models, register_model
 from numpy.typing import DTypeLike
 
 from fastbp.kernels import vector_ir
-from fastbp.kernels.jit import vector_bytes
-from fastbp.kernels.vector_ir import Vector, address
+from fastbp.kernels.jit import generated_by, vector_bytes
+from fastbp.kernels.vector_ir import Vector, address, compiled_by
 
 Size = tuple[int, int]
 
@@ -101,14 +100,23 @@ def _all_lanes(builder: Any, vector: Any, number: Any) -> Any:
 # --- Arithmetic
 
 
-def _result(tiles: Any) -> Any:
-    """Signature of an operation on tiles; None for arguments that are none."""
-    if not all(isinstance(tile, Tile) and tile.number == tiles[0].number for tile in tiles):
+def _result(tiles: Any, results: int = 1) -> Any:
+    """Signature of an operation on tiles; None for arguments that do not fit together.
+
+    Tiles broadcast, and all have the type of numbers of the first, as the result has. Tiles of bits
+    fit to all.
+    """
+    if not all(
+        isinstance(tile, Tile)
+        and (tile.number == tiles[0].number or isinstance(tile.number, types.Integer))
+        for tile in tiles
+    ):
         return None
     rows, columns = max(tile.rows for tile in tiles), max(tile.columns for tile in tiles)
     if any(tile.rows not in (1, rows) or tile.columns not in (1, columns) for tile in tiles):
         return None
-    return signature(Tile(tiles[0].number, rows, columns), *tiles)
+    made = Tile(tiles[0].number, rows, columns)
+    return signature(made if results == 1 else types.UniTuple(made, results), *tiles)
 
 
 def _in_every_element(function: Callable[..., Any]) -> Any:
@@ -139,52 +147,19 @@ def elementwise(function: Callable[..., Any], results: int = 1) -> Any:
 
     With several `results` the function returns a tuple.
     """
-    if config.DISABLE_JIT:
-        return np.errstate(all="ignore")(function)
-
-    def typed(*tiles: Any) -> Any:
-        sig = _result(tiles)
-        if sig and results > 1:
-            sig = signature(types.UniTuple(sig.return_type, results), *sig.args)
-        return sig and (sig, _in_every_element(function))
-
-    by_count: dict[int, Any] = {
-        1: lambda typing, a: typed(a),
-        2: lambda typing, a, b: typed(a, b),
-        3: lambda typing, a, b, c: typed(a, b, c),
-        4: lambda typing, a, b, c, d: typed(a, b, c, d),
-        8: lambda typing, a, b, c, d, e, f, g, h: typed(a, b, c, d, e, f, g, h),
-    }
-    return intrinsic(by_count[len(signature_of(function).parameters)])
+    operation = np.errstate(all="ignore")(function)
+    compiled_by(_in_every_element(function), operation, Tile, partial(_result, results=results))
+    return operation
 
 
 fma = elementwise(vector_ir.fma)
-
-
-def _register(symbol: Any, count: int) -> None:
-    class Typing(AbstractTemplate):  # type: ignore[misc]
-        key = symbol
-
-        def generic(self, args: Any, kws: Any) -> Any:
-            return _result(args)
-
-    infer_global(symbol)(Typing)
-    lower_builtin(symbol, *[Tile] * count)(_in_every_element(symbol))
-
-
-for _symbol in (operator.add, operator.sub, operator.mul, operator.truediv):
-    _register(_symbol, 2)
-_register(operator.neg, 1)
+for _symbol in (operator.add, operator.sub, operator.mul, operator.truediv, operator.neg):
+    compiled_by(_in_every_element(_symbol), _symbol, Tile, _result)
 
 
 # --- Loads and stores: `first` is the place of element (0, 0) in flat memory, `down` the distance
 # from row to row, `across` the distance from column to column, in numbers. Every element must begin
 # at a multiple of the width of a vector.
-
-
-def _form(generator: Callable[..., Any]) -> Callable[[Any], Any]:
-    """Let compiled code use the instructions of a generator instead of the decorated function."""
-    return lambda plain: plain if config.DISABLE_JIT else intrinsic(prefer_literal=True)(generator)
 
 
 def _places(memory: Any, first: Any, rows: Any, down: Any, columns: Any, across: Any) -> Any:
@@ -230,7 +205,7 @@ def _load(
     return kind(memory, first, rows, down, columns, across), code
 
 
-@_form(_load)
+@generated_by(_load)
 def load(memory: Any, first: Any, rows: Any, down: Any, columns: Any, across: Any) -> Any:
     """Load a tile."""
     return memory[_places(memory, first, rows, down, columns, across)]
@@ -250,89 +225,28 @@ def _store(typing: Any, memory: Any, first: Any, down: Any, across: Any, tile: A
     return (types.void(memory, first, down, across, tile), code) if fits else None
 
 
-@_form(_store)
+@generated_by(_store)
 def store(memory: Any, first: Any, down: Any, across: Any, tile: Any) -> None:
     """Store a tile."""
     rows, columns, _ = tile.shape
     memory[_places(memory, first, rows, down, columns, across)] = tile
 
 
-def _zeros(typing: Any, memory: Any, rows: Any, columns: Any) -> Any:
+def _fill(typing: Any, memory: Any, number: Any, rows: Any, columns: Any) -> Any:
     kind = Tile(memory.dtype, rows.literal_value, columns.literal_value)
-    return kind(memory, rows, columns), lambda *_: ir.Constant(kind.tile, None)
-
-
-@_form(_zeros)
-def zeros(memory: Any, rows: Any, columns: Any) -> Any:
-    """A tile of zeros, of the type of the numbers in memory."""
-    return np.zeros((rows, columns, lanes_in_vector(memory.dtype)), memory.dtype)
-
-
-def _repeat(typing: Any, tile: Any, columns: Any) -> Any:
-    kind = Tile(tile.number, tile.rows, columns.literal_value)
 
     def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return _assemble(builder, kind, lambda m, n: _element(builder, tile, args[0], m, n).value)
+        value = context.cast(builder, args[1], sig.args[1], memory.dtype)
+        vector = _all_lanes(builder, kind.vector, value)
+        return _assemble(builder, kind, lambda m, n: vector)
 
-    return kind(tile, columns), code
-
-
-@_form(_repeat)
-def repeat(tile: Any, columns: Any) -> Any:
-    """A tile whose columns are all the given one."""
-    return np.repeat(tile, columns, axis=1)
+    return kind(memory, number, rows, columns), code
 
 
-def _fill(typing: Any, memory: Any, number: Any) -> Any:
-    kind = Tile(memory.dtype, 1, 1)
-
-    def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        value = context.cast(builder, args[1], number, memory.dtype)
-        return _assemble(builder, kind, lambda m, n: _all_lanes(builder, kind.vector, value))
-
-    return kind(memory, number), code
-
-
-@_form(_fill)
-def fill(memory: Any, number: Any) -> Any:
-    """A tile of 1 × 1 with the same number in every lane, of the type of those in memory."""
-    return np.full((1, 1, lanes_in_vector(memory.dtype)), number, memory.dtype)
-
-
-# --- Bits
-
-
-def _pick(typing: Any, words: Any, masks: Any, high: Any, low: Any, first: Any, rows: Any) -> Any:
-    kind = Tile(high.dtype, rows.literal_value, 1)
-
-    def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        index = context.get_value_type(types.intp)
-        word = builder.extract_value(args[0], 0)
-
-        def entry(k: int, m: int, vector: Any) -> Any:
-            memory = address(context, builder, sig.args[k], args[k])
-            at = context.cast(builder, args[4], sig.args[4], types.intp)
-            number = builder.load(builder.gep(memory, [builder.add(at, ir.Constant(index, m))]))
-            return _all_lanes(builder, vector, number)
-
-        def element(m: int, n: int) -> Any:
-            has = builder.and_(word, entry(1, m, word.type))
-            is_set = builder.icmp_unsigned("!=", has, ir.Constant(word.type, None))
-            return builder.select(is_set, entry(2, m, kind.vector), entry(3, m, kind.vector))
-
-        return _assemble(builder, kind, element)
-
-    return kind(words, masks, high, low, first, rows), code
-
-
-@_form(_pick)
-def pick(words: Any, masks: Any, high: Any, low: Any, first: Any, rows: Any) -> Any:
-    """A column whose entries are high[i] where the lane's word has a bit of masks[i], else low[i].
-
-    `words`: a tile of 1 × 1; i = first … first + rows − 1.
-    """
-    i = slice(first, first + rows), None, None
-    return np.where(words & masks[i], high[i], low[i])
+@generated_by(_fill)
+def fill(memory: Any, number: Any, rows: Any, columns: Any) -> Any:
+    """A tile with the same number in all its lanes, of the type of the numbers in memory."""
+    return np.full((rows, columns, lanes_in_vector(memory.dtype)), number, memory.dtype)
 
 
 def _any_lane(typing: Any, tile: Any) -> Any:
@@ -345,7 +259,7 @@ def _any_lane(typing: Any, tile: Any) -> Any:
     return (types.boolean(tile), code) if tile.rows == tile.columns == 1 else None
 
 
-@_form(_any_lane)
+@generated_by(_any_lane)
 def any_lane(tile: Any) -> Any:
     """Whether a tile of 1 × 1 is not 0 in some lane."""
     return bool(tile.any())

@@ -66,9 +66,11 @@ class Lanes(NamedTuple):
     """At the first lane of each vector: the row that last ruled out all of its lanes."""
     costs: NDArray[np.float64]
     """Scratch memory of an evaluation: sums over rows."""
+    totals: NDArray[np.float64]
+    """Scratch memory of an evaluation: sums over output units."""
     nets: NDArray[Any]
     """Scratch memory of an evaluation: net_k of the output units, [unit, lane]."""
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
     """Scratch memory of an evaluation: the label of the first row by each output, [unit, lane]."""
 
 
@@ -102,8 +104,9 @@ def lanes_of(
         empty_block(lanes, dtype),
         np.full(lanes, rows[1]),
         np.zeros(lanes),
+        np.zeros(lanes),
         empty_block(int(network.layers[-1, 0]) * lanes, dtype),
-        np.zeros(int(network.layers[-1, 0]) * lanes, np.int64),
+        empty_block(int(network.layers[-1, 0]) * lanes, dtype),
     ]
     strips = zip(*(np.split(part, lanes // strip) for part in parts), strict=True)
     return [Lanes(block, *memory, *others) for block, *others in (parts, *strips)]
@@ -176,6 +179,8 @@ class Setting(NamedTuple):
     """From `make_draw`."""
     deltas: Any
     """From `make_output_deltas`."""
+    losses: Any
+    """From `make_losses`."""
 
 
 def make_advance(
@@ -185,7 +190,7 @@ def make_advance(
     softmax: bool,
     optimizer: Optimizer | None,
     tile: Size,
-    goal: tuple[str, Callable[..., Any] | None],
+    success: str,
     name: str,
 ) -> Any:
     """Make the kernel that trains.
@@ -202,21 +207,20 @@ def make_advance(
         For batches. By default each row changes the weights at once, by plain gradient descent.
     tile : (int, int)
         Rows and columns of a tile, in batches.
-    goal : (str, callable)
-        The criterion of success, "rows", "accuracy", "r2" or "loss"; with "loss" the loss of one
-        output unit.
+    success : {"rows", "accuracy", "r2", "loss"}
+        The criterion of success.
     name : str
-        Tells kernels of other units, optimisers and losses apart.
+        Tells kernels of other units and optimisers apart.
     """
     units = units_of(pairs, softmax, lanes)
-    evaluate = evaluator(lanes, lanes_in_vector(dtype), units, *goal)
+    evaluate = evaluator(lanes, lanes_in_vector(dtype), units, success)
     in_batches = optimizer is not None
     if optimizer is None:
-        epoch, forward_all, flush = online_epoch(lanes, dtype, units)
+        epoch, forward, flush = online_epoch(lanes, dtype, units)
     else:
-        epoch, forward_all, flush = batch_epoch(lanes, dtype, units, optimizer, tile)
+        epoch, forward, flush = batch_epoch(lanes, dtype, units, optimizer, tile)
 
-    @kernel("advance", lanes, dtype, *tile, goal[0], name)
+    @kernel("advance", lanes, dtype, *tile, success, name)
     def advance(
         strip: Any, setting: Any, epochs: Any, budget: Any, waiting: Any, ended: Any
     ) -> None:
@@ -263,7 +267,7 @@ def make_advance(
                 flush(strip, network, config.bias, True)
             forwarded = evaluates and full
             if forwarded:
-                forward_all(strip, network, n)
+                forward(strip.block, strip.A, network, n)
             if evaluates:
                 evaluate(strip, setting, due, budget, forwarded)
 
@@ -312,10 +316,7 @@ def exchange(strip: Any, network: Any, eval_every: Any, last: Any, waiting: Any,
             ended.filled[1] = column + 1
             strip.running[lane] = False
             strip.converged_at[lane] = 0  # so that no evaluation takes this lane
-    running = False
-    for lane in range(lanes):
-        running = running or strip.running[lane]
-    if not running:
+    if not strip.running.any():
         strip.epochs[0] = 0  # no run is left whose evaluations others must keep in step with
     due = strip.epochs[0] % eval_every == 0
     for lane in range(lanes):
@@ -330,9 +331,8 @@ def exchange(strip: Any, network: Any, eval_every: Any, last: Any, waiting: Any,
             strip.converged_at[lane] = -1
             strip.running[lane] = True
             waiting.filled[0] = column + 1
-        running = running or strip.running[lane]
     more = waiting.filled[1] == columns and waiting.filled[0] == columns
-    return running and not (due and more)
+    return strip.running.any() and not (due and more)
 
 
 def make_draw(lanes: int, order: Callable[..., Any], name: str) -> Any:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from fastbp.kernels.jit import inlined
 from fastbp.kernels.real import exp
-from fastbp.kernels.tiles import elementwise, load, store, zeros
+from fastbp.kernels.tiles import elementwise, fill, load, store
 from fastbp.kernels.vector_ir import choose
 
 Pair = tuple[Callable[..., Any], Callable[..., Any]]
@@ -63,7 +63,7 @@ def _nothing(A: Any, layer: Any, samples: Any, sample: Any, lane: Any) -> None:
 
 
 @elementwise
-def _larger(a: Any, b: Any) -> Any:
+def larger(a: Any, b: Any) -> Any:
     """The larger one; NaN if `a` is."""
     return choose(b > a, b, a)
 
@@ -82,9 +82,9 @@ def _softmax(lanes: int) -> Any:
     def divide(A: Any, layer: Any, samples: Any, sample: Any, lane: Any) -> None:
         first, step = (layer.activations * samples + sample) * lanes + lane, samples * lanes
         end = first + layer.units * step
-        most, total = load(A, first, 1, 0, 1, 0), zeros(A, 1, 1)
+        most, total = load(A, first, 1, 0, 1, 0), fill(A, 0.0, 1, 1)
         for place in range(first, end, step):
-            most = _larger(most, load(A, place, 1, 0, 1, 0))
+            most = larger(most, load(A, place, 1, 0, 1, 0))
         for place in range(first, end, step):
             value = _exp_of_difference(load(A, place, 1, 0, 1, 0), most)
             store(A, place, 0, 0, value)

@@ -104,8 +104,8 @@ class Vector:
     __mul__ = __rmul__ = _operator("fmul")
     __truediv__, __rtruediv__ = _operator("fdiv"), _operator("fdiv", swapped=True)
     __and__, __lshift__, __rshift__ = (_operator("", name) for name in ("and_", "shl", "ashr"))
-    __lt__, __gt__, __le__, __ge__ = (
-        _operator("fcmp_ordered", "icmp_signed", symbol) for symbol in ("<", ">", "<=", ">=")
+    __lt__, __gt__, __le__, __ge__, __eq__ = (
+        _operator("fcmp_ordered", "icmp_signed", symbol) for symbol in ("<", ">", "<=", ">=", "==")
     )
 
     def __bool__(self) -> bool:
@@ -124,19 +124,32 @@ def elementary(function: F) -> F:
     """
     silent: F = np.errstate(all="ignore")(function)
 
-    class OfReals(AbstractTemplate):  # type: ignore[misc]
-        key = silent
-
-        def generic(self, args: Any, kws: Any) -> Any:
-            alike = isinstance(args[0], types.Float) and len(set(args)) == 1
-            return signature(args[0], *args) if alike else None
+    def typed(kinds: Any) -> Any:
+        alike = isinstance(kinds[0], types.Float) and len(set(kinds)) == 1
+        return signature(kinds[0], *kinds) if alike else None
 
     def code(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return function(*(Vector(builder, value) for value in args)).value
 
-    infer_global(silent, types.Function(OfReals))
-    lower_builtin(silent, types.VarArg(types.Float))(code)
+    compiled_by(code, silent, types.Float, typed)
     return silent
+
+
+def compiled_by(code: Callable[..., Any], operation: Any, kind: Any, typed: Any) -> None:
+    """Let compiled code call an operation on values of one kind of Numba's types.
+
+    `code` generates its instructions, as `numba.extending.lower_builtin` says. `typed` makes the
+    signature from the types of the arguments; None for types that the operation does not take.
+    """
+
+    class Typing(AbstractTemplate):  # type: ignore[misc]
+        key = operation
+
+        def generic(self, args: Any, kws: Any) -> Any:
+            return typed(args)
+
+    infer_global(operation, types.Function(Typing))
+    lower_builtin(operation, types.VarArg(kind))(code)
 
 
 # --- Types and bits

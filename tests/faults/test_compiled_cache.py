@@ -158,7 +158,7 @@ def damage_all(cache: Path, kernel: str) -> None:
 
 def test_damaged_kernels_are_compiled_again(whole, cache, tmp_path):
     """One of each damage."""
-    harms = {SMALL: flip, "make_draw": garble, "make_output_deltas": swap, "make_values": lose}
+    harms = {SMALL: flip, "make_draw": garble, "make_output_deltas": swap, "make_losses": lose}
     for kernel, harm in harms.items():
         assert files(cache, f"*{kernel}*.nbc")
         harm(cache, kernel)
