@@ -33,7 +33,8 @@ from fastbp.diagnosis.trials import (
 )
 from fastbp.engine.compile_ahead import warm_up
 from fastbp.engine.plan import seconds_per_run
-from fastbp.engine.tasks import kernel_key
+from fastbp.engine.tasks import kernel_key, kernels
+from fastbp.kernels.code_cache import is_on_disk
 from fastbp.problems.data_notes import DataNote
 from fastbp.problems.samples import fixed_arrays
 from fastbp.schema.errors import SweepError
@@ -254,11 +255,19 @@ def _more_changes(
     """Try more changes, as far as there is time; the names of the others go to `left_out`."""
     setup, tried = experiment.setup, [change for (change,) in experiment.groups.values()]
     experiment.tick("larger changes")
-    more = sorted(changes_of(setup, tried), key=lambda c: seconds_per_run(changed(setup, c)))
+    wanted = sorted(changes_of(setup, tried), key=lambda c: seconds_per_run(changed(setup, c)))
+    # Code that is not there yet takes up to LEFT seconds to compile.
+    slow = experiment.by(0.5) - time.perf_counter() < LEFT
+    more = [c for c in wanted if not slow or _is_compiled(changed(setup, c))]
     rows = train_some(experiment, more)
     experiment.groups.update((each.name, (each,)) for each in more[: len(rows)])
-    left_out += [change.name for change in more[len(rows) :]]
+    left_out += [change.name for change in wanted if change not in more[: len(rows)]]
     return rows
+
+
+def _is_compiled(setup: Setup) -> bool:
+    """Whether the code that trains a setup is on disk."""
+    return is_on_disk(kernels(kernel_key(setup)).advance)
 
 
 def usual_epochs(setup: Setup) -> int:
