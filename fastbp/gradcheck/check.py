@@ -29,6 +29,7 @@ from fastbp.gradcheck.reference import (
     Kinds,
     Loss,
     Reading,
+    Terms,
     equal,
     errors_of,
     gradient,
@@ -110,15 +111,6 @@ class GradientCheck(NamedTuple):
         return f"likely: {self.mistake}" if self.mistake else "no usual mistake gives these values"
 
 
-class _Terms(NamedTuple):
-    """What a gradient is, and the seed of the networks that it is checked on."""
-
-    loss: Loss
-    rate: float | None
-    mean: bool
-    seed: int
-
-
 def _share(difference: float) -> str:
     # Smaller differences are rounding, with other digits on every machine.
     return f"{difference:.2g}" if difference >= 1e-9 else "< 1e-9"
@@ -171,7 +163,7 @@ def check_gradients(
     if lines := argument_errors(function, sizes, loss, rows, lr, bias, reduction, seed):
         raise SweepError(lines)
     check_denormals()
-    checked = partial(_checked, function, terms=_Terms(loss, lr, reduction == "mean", seed))
+    checked = partial(_checked, function, terms=Terms(loss, lr, reduction == "mean", seed))
     network = tuple(map(int, sizes)), int(rows), bool(bias)
     return _for_its_units(_with_hint(function, checked, *network), checked, *network)
 
@@ -250,7 +242,7 @@ def _checked(
     rows: int,
     bias: bool,
     *,
-    terms: "_Terms",
+    terms: Terms,
     kinds: Kinds = SIGMOIDS,
 ) -> GradientCheck:
     loss, mean, seed = terms.loss, terms.mean, terms.seed

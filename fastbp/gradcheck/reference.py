@@ -66,6 +66,15 @@ class CheckTask(NamedTuple):
         return len(self.examples[0].X)
 
 
+class Terms(NamedTuple):
+    """What a gradient is, and the seed of the networks that it is checked on."""
+
+    loss: Loss
+    rate: float | None
+    mean: bool
+    seed: int
+
+
 class Reading(NamedTuple):
     """One way to read the results of a function, for every example.
 
