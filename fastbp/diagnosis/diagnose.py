@@ -256,18 +256,21 @@ def _more_changes(
     setup, tried = experiment.setup, [change for (change,) in experiment.groups.values()]
     experiment.tick("larger changes")
     wanted = sorted(changes_of(setup, tried), key=lambda c: seconds_per_run(changed(setup, c)))
-    # Code that is not there yet takes up to LEFT seconds to compile.
-    slow = experiment.by(0.5) - time.perf_counter() < LEFT
-    more = [c for c in wanted if not slow or _is_compiled(changed(setup, c))]
+    more = [c for c in wanted if _is_ready(changed(setup, c), experiment.by(0.5))]
     rows = train_some(experiment, more)
     experiment.groups.update((each.name, (each,)) for each in more[: len(rows)])
     left_out += [change.name for change in wanted if change not in more[: len(rows)]]
     return rows
 
 
-def _is_compiled(setup: Setup) -> bool:
-    """Whether the code that trains a setup is on disk."""
-    return is_on_disk(kernels(kernel_key(setup)).advance)
+def _is_ready(setup: Setup, deadline: float) -> bool:
+    """Whether the code of a setup is there; where it is not, compile it if there is time."""
+    key = kernel_key(setup)
+    if not is_on_disk(kernels(key).advance):
+        if time.perf_counter() + LEFT > deadline:
+            return False
+        warm_up(key)
+    return True
 
 
 def usual_epochs(setup: Setup) -> int:

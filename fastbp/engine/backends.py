@@ -85,6 +85,11 @@ def _processes(jobs: int, address: str) -> Pool:
         # Python 3.14 has kill_workers() for this.
         for process in list((getattr(executor, "_processes", None) or {}).values()):
             process.kill()
+        # A worker that was killed in the middle of a result leaves the pool's thread waiting for
+        # the rest of it, and this process would never end. Without a writer the pipe is at its end.
+        writer = getattr(getattr(executor, "_result_queue", None), "_writer", None)
+        if writer is not None:
+            writer.close()
         _shutdown(executor)
 
     return Pool(start, jobs, 2 * jobs, end, processes=jobs)
