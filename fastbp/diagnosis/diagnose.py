@@ -19,7 +19,14 @@ from fastbp.diagnosis.recommend import (
     recommended,
     together,
 )
-from fastbp.diagnosis.symptoms import MAX_INSPECTED, Symptom, impossible, inspect, of_runs
+from fastbp.diagnosis.symptoms import (
+    MAX_INSPECTED,
+    Symptom,
+    impossible,
+    inspect,
+    of_runs,
+    out_of_reach,
+)
 from fastbp.diagnosis.trials import (
     CONTROL,
     OTHER_ORDERS,
@@ -31,10 +38,9 @@ from fastbp.diagnosis.trials import (
     train_rounds,
     train_some,
 )
-from fastbp.engine.compile_ahead import warm_up
+from fastbp.engine.compile_ahead import is_ready, warm_up
 from fastbp.engine.plan import seconds_per_run
-from fastbp.engine.tasks import kernel_key, kernels
-from fastbp.kernels.code_cache import is_on_disk
+from fastbp.engine.tasks import kernel_key
 from fastbp.problems.data_notes import DataNote
 from fastbp.problems.samples import fixed_arrays
 from fastbp.schema.errors import SweepError
@@ -205,7 +211,8 @@ def _tried(experiment: Experiment, uncompiled: list[str], advice: Sequence[Chang
     setup, start, tick = experiment.setup, experiment.start, experiment.tick
     base, rows, left_out, short = _single(experiment)
     experiment = experiment._replace(runs=base.runs)
-    for more in (larger, cures):
+    # No cure helps where equal inputs have different answers.
+    for more in (larger, *[cures] * (not out_of_reach(setup))):
         rates = [base.converged().mean(), *(row.runs.converged().mean() for row in rows[1:])]
         if experiment.groups and max(rates) < ENOUGH:
             rows += _more_changes(experiment, more, left_out)
@@ -256,21 +263,11 @@ def _more_changes(
     setup, tried = experiment.setup, [change for (change,) in experiment.groups.values()]
     experiment.tick("larger changes")
     wanted = sorted(changes_of(setup, tried), key=lambda c: seconds_per_run(changed(setup, c)))
-    more = [c for c in wanted if _is_ready(changed(setup, c), experiment.by(0.5))]
+    more = [c for c in wanted if is_ready(kernel_key(changed(setup, c)), experiment.by(0.5) - LEFT)]
     rows = train_some(experiment, more)
     experiment.groups.update((each.name, (each,)) for each in more[: len(rows)])
     left_out += [change.name for change in wanted if change not in more[: len(rows)]]
     return rows
-
-
-def _is_ready(setup: Setup, deadline: float) -> bool:
-    """Whether the code of a setup is there; where it is not, compile it if there is time."""
-    key = kernel_key(setup)
-    if not is_on_disk(kernels(key).advance):
-        if time.perf_counter() + LEFT > deadline:
-            return False
-        warm_up(key)
-    return True
 
 
 def usual_epochs(setup: Setup) -> int:

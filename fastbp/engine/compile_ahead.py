@@ -4,6 +4,7 @@ import gc
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -42,6 +43,18 @@ def warm_up(key: KernelKey) -> None:
         if other:
             other.kill()
     warm_up_measures(key)
+
+
+def is_ready(key: KernelKey, deadline: float) -> bool:
+    """Whether the training code for a key is there; it is compiled now if that can begin in time.
+
+    `deadline`: the latest beginning, by `time.perf_counter`.
+    """
+    if not is_on_disk(kernels(key).advance):
+        if time.perf_counter() > deadline:
+            return False
+        warm_up(key)
+    return True
 
 
 def _compiler(key: KernelKey) -> subprocess.Popen[bytes]:
