@@ -60,7 +60,7 @@ def find(setup: Setup, any_range: bool = False) -> Iterator[Mistake]:
     if not any_range:
         yield from _out_of_range(setup)
     yield from _units(setup)
-    yield from _only_of_sgd(setup)
+    yield from _optimizer(setup)
     if setup.batch != "full" and setup.batch > setup.rows:
         rows = f"{setup.rows:,} rows of {plain(setup.problem_name)}"
         yield _refused(setup, "batch", f"at most the {rows}, or 'full'")
@@ -103,15 +103,17 @@ def unused_rate(keys: Mapping[str, Any]) -> Iterator[Mistake]:
                 yield Mistake(key, refusal(keys[key], rule))
 
 
-def _only_of_sgd(setup: Setup) -> Iterator[Mistake]:
-    """Refuse what belongs to plain gradient descent beside another optimiser."""
+def _optimizer(setup: Setup) -> Iterator[Mistake]:
+    """Find values of an optimiser, and of keys of `sgd`, that do not go together."""
     for key in ("momentum", "nesterov", "weight_decay"):
         if setup.optimizer != "sgd" and getattr(setup, key):
             rule = f"{shown(KEYS[key].default)}, as optimizer = {shown(setup.optimizer)}"
             yield _refused(setup, key, rule)
-    name, *values = setup.calls["optimizer"].choice.name, *setup.calls["optimizer"].values
-    if name == "rprop" and not values[3] <= values[2] <= values[4]:
-        yield _refused(setup, "optimizer", "rprop with min ≤ step ≤ max")
+    call = setup.calls["optimizer"]
+    if call.choice.name == "rprop":
+        *_, step, least, most = call.values
+        if not least <= step <= most:
+            yield _refused(setup, "optimizer", "rprop with min ≤ step ≤ max")
     if setup.optimizer == "sgd" and setup.nesterov and not setup.momentum:
         yield _refused(setup, "nesterov", "false, or with momentum > 0")
 

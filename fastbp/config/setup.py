@@ -122,7 +122,7 @@ class Setup(SetupData):
         return self.unchecked(present | values)
 
     def for_seed(self, seed: int) -> Self:
-        """The setup whose data are those of the run of this seed: with its split of the rows."""
+        """The setup with the data of one run: its rows are split as the run's seed says."""
         if self.test_split == "fixed":
             return self
         file = prepare(self.source, self._preparation(seed))

@@ -85,7 +85,7 @@ class SetupData:
     @property
     def label_low(self) -> float:
         """The target of an output unit where its class does not apply: −1 for tanh, else 0."""
-        return max(self.reaches[0], 0.0) if self.reaches[0] != -1 else -1.0
+        return -1.0 if self.reaches[0] == -1 else 0.0
 
     @property
     def out_of_range(self) -> dict[str, NDArray[np.float64]]:
@@ -100,7 +100,7 @@ class SetupData:
         return self.source, Preparation() if self.test_split == "seed" else self._preparation()
 
     def _preparation(self, split: int | None = None) -> Preparation:
-        """What is done to the problem; `split`: the seed of the run whose rows are held out."""
+        """What is done to the problem. `split`: the seed of a run that has a split of its own."""
         return Preparation(
             self.test,
             self.scale_inputs,

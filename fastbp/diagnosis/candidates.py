@@ -73,7 +73,7 @@ def larger(setup: Setup, tried: Sequence[Change]) -> list[Change]:
 
 
 def cures(setup: Setup, tried: Sequence[Change]) -> list[Change]:
-    """List the cures that people are told, for a setup that no other change fixes."""
+    """List what people are often advised to change, for a setup that no other change fixes."""
     return _distinct(setup, tried, _of_cures(setup))
 
 
@@ -158,7 +158,7 @@ def _of_units(setup: Setup) -> list[Candidate]:
 
 
 def _of_cures(setup: Setup) -> list[Candidate]:
-    """List the cures that people are told: other units, and Adam."""
+    """List what people are often advised to change: the activation, the optimiser, the output."""
     (_, size), *others = setup.groups or [(0, 0)]
     softmax = {"output": "softmax", "loss_function": "cross-entropy"}
     hidden = f"the activation, {setup.activation}"

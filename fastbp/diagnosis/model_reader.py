@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastbp.choices.families import FAMILIES
 from fastbp.engine.lane_group import Layers
 from fastbp.schema.errors import SweepError
 from fastbp.schema.text import and_, plain
@@ -30,8 +31,6 @@ HIDDEN = {
     "identity": "linear",
 }
 """Activations by the names that the packages have for them, in small letters."""
-
-OUTPUTS = ("sigmoid", "tanh", "linear", "softmax", "relu")
 
 INITS = {
     "GlorotNormal": "glorot-normal",
@@ -98,7 +97,7 @@ def read_model(model: Any, targets: Any, loss: Any = None, optimizer: Any = None
     """
     if hasattr(model, "hidden_layer_sizes"):
         return _of_scikit_learn(model, targets)
-    if isinstance(model, str | bytes) or hasattr(model, "to_json"):
+    if _is_keras(model):
         return _of_keras(model, targets, loss, optimizer)
     if hasattr(model, "children"):
         return _of_torch(model, loss, optimizer)
@@ -114,34 +113,37 @@ def keys_of_model(
     `given`: keys that replace those of the model. A loss or an optimiser may be one of its library:
     of PyTorch an object, of Keras always.
     """
-    keras = isinstance(model, str | bytes) or hasattr(model, "to_json")
     theirs = {
         key: given[key]
         for key in ("loss", "optimizer")
-        if key in given and (keras or not isinstance(given[key], str))
+        if key in given and (_is_keras(model) or not isinstance(given[key], str))
     }
     read = read_model(model, targets, **theirs)
     own = {key: value for key, value in given.items() if key not in theirs}
     return read.keys | own, read.notes
 
 
-def _stacked(
-    names: Sequence[tuple[str, str]], sizes: Sequence[int], notes: list[str]
-) -> dict[str, Any]:
+def _is_keras(model: Any) -> bool:
+    return isinstance(model, str | bytes) or hasattr(model, "to_json")
+
+
+def _stacked(names: Sequence[tuple[str, str]], sizes: Sequence[int]) -> dict[str, Any]:
     """The keys of the layers of a network.
 
     `names`: for each layer past the inputs its activation, as the package has it, and parameters.
     """
     unknown = [name for name, _ in names if name.lower() not in HIDDEN]
     if unknown:
-        known = ", ".join(dict.fromkeys(HIDDEN))
-        raise SweepError([f"model: given the activation {unknown[0]}, allowed: {known}"])
+        raise SweepError(
+            [f"model: given the activation {unknown[0]}, allowed: {', '.join(HIDDEN)}"]
+        )
     each = [HIDDEN[name.lower()] + parameters for name, parameters in names]
     if not sizes[1:-1]:
         raise SweepError(["model: given no hidden layer, allowed: one or more"])
     output = each[-1].partition(":")[0]
-    if output not in OUTPUTS:
-        raise SweepError([f"model: given {output} outputs, allowed: {', '.join(OUTPUTS)}"])
+    if output not in FAMILIES["output"].choices:
+        known = ", ".join(FAMILIES["output"].choices)
+        raise SweepError([f"model: given {output} outputs, allowed: {known}"])
     return {"hidden": list(sizes[1:-1]), "activation": each[:-1], "output": output}
 
 
@@ -188,7 +190,7 @@ def _of_torch(model: Any, loss: Any, optimizer: Any) -> Model:
     if name in ("bcewithlogitsloss", "crossentropyloss") and names[-1][0] == "linear":
         names[-1] = ("sigmoid" if name[0] == "b" else "softmax", "")  # the loss contains it
     sizes = [layers[0][0].shape[1], *(len(W) for W, _ in layers)]
-    keys = _stacked(names, sizes, notes) | {"init": "torch", "bias": bias}
+    keys = _stacked(names, sizes) | {"init": "torch", "bias": bias}
     if optimizer is not None:
         keys |= _torch_optimizer(optimizer, notes)
     if name in LOSSES:
@@ -299,7 +301,7 @@ def _of_keras(model: Any, targets: Any, loss: Any, optimizer: Any) -> Model:
             raise SweepError([f"model: given a layer {plain(kind)}, allowed: Dense, Activation"])
     if not names:
         raise SweepError(["model: given no Dense layer, allowed: two or more"])
-    keys |= _stacked(names, sizes, notes)
+    keys |= _stacked(names, sizes)
     loss = loss or getattr(model, "loss", None)
     optimizer = optimizer or getattr(model, "optimizer", None)
     own = optimizer.get_config() if hasattr(optimizer, "get_config") else {"name": optimizer}
