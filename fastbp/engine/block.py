@@ -11,6 +11,7 @@ from fastbp.config.setup import Setup
 from fastbp.engine.lane_group import LaneGroup, Layers, after_last_epoch
 from fastbp.engine.rows import Rows, empty_rows, joined, kept_outputs
 from fastbp.engine.tasks import Task, layout, task
+from fastbp.kernels.evaluation import UNDECIDED
 from fastbp.kernels.training import Lanes, Runs, runs_of
 from fastbp.schema.keys import MAX_EPOCHS
 
@@ -194,7 +195,7 @@ def _record(
 
 
 class _RefilledBlock:
-    """A block whose runs end once they have converged; each lane then takes the next seed.
+    """A block whose runs end once they have converged or diverged; each lane then takes the next.
 
     If the last epoch is incomplete, runs leave their lanes before it, and a second group trains
     that epoch.
@@ -238,7 +239,7 @@ class _RefilledBlock:
         first = np.uint64(self._start) + self._group.orders
         runs = (ended.seeds[columns] - first).astype(np.intp)
         updates = ended.updates[columns]
-        complete = (ended.converged_at[columns] >= 0) | (updates == work.setup.budget)
+        complete = (ended.converged_at[columns] != UNDECIDED) | (updates == work.setup.budget)
         _record(self._rows, runs[complete], self._group, ended, columns[complete])
         if not complete.all():
             last = after_last_epoch(work, ended)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from fastbp.choices.families import parameter_arrays
 from fastbp.engine.tasks import Task, drawer, kernels, losses, output_deltas
 from fastbp.kernels import measures as m
+from fastbp.kernels.evaluation import UNDECIDED
 from fastbp.kernels.layout import Layer
 from fastbp.kernels.measures import scratch_of
 from fastbp.kernels.training import (
@@ -82,7 +83,7 @@ class LaneGroup:
         state = self.state
         state.block[:] = 0
         state.epochs[:] = state.updates[:] = 0
-        state.converged_at[:] = -1
+        state.converged_at[:] = UNDECIDED
         self.draw(state, seeds)
 
     def draw(self, runs: Lanes | Runs, seeds: NDArray[np.uint64]) -> None:

@@ -13,6 +13,7 @@ from fastbp.engine.lane_group import LaneGroup, Layers
 from fastbp.engine.rows import measured_columns
 from fastbp.engine.tasks import task_of_run
 from fastbp.kernels import measures as m
+from fastbp.kernels.evaluation import UNDECIDED
 from fastbp.schema.errors import SweepError
 from fastbp.schema.outcomes import OUTCOMES
 from fastbp.schema.text import shown
@@ -76,7 +77,7 @@ def retrain(setup: Setup, seed: int, *, rows: bool = False) -> Trajectory:
             orders.append(_presented(group, int(state.updates[0]) - before))
         if group.done or group.epochs % setup.eval_interval == 0:
             states.append(_state(group))
-            done = group.done or (setup.stop == "converged" and state.converged_at[0] >= 0)
+            done = group.done or (setup.stop == "converged" and state.converged_at[0] != UNDECIDED)
     converged = int(state.converged_at[0])
     return Trajectory(
         setup,

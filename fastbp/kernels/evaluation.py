@@ -1,4 +1,4 @@
-"""Evaluations: which runs have converged."""
+"""Evaluations: which runs have converged or diverged."""
 
 from typing import Any
 
@@ -12,6 +12,9 @@ from fastbp.kernels.minibatch import weighted_sums
 from fastbp.kernels.tiles import COLUMN, any_lane, elementwise, fill, load, store
 from fastbp.kernels.units import Units, larger
 from fastbp.kernels.vector_ir import choose, like
+
+UNDECIDED, DIVERGED = -1, -2
+"""What `converged_at` is of runs that have not converged."""
 
 
 @elementwise
@@ -43,7 +46,9 @@ def evaluator(lanes: int, vector: int, units: Units, success: str) -> Any:
     """Make the evaluation of a strip.
 
     It sets `converged_at` of lanes that have just converged: all weights are finite, and the goal
-    is reached. It takes vectors of lanes one by one.
+    is reached. It takes vectors of lanes one by one. Whether a run has diverged is looked up at
+    the first evaluation at or after epoch 1, 2, 4, 8, …: this costs nothing, and such a run goes
+    on for no more than twice as long as it had to.
 
     Parameters
     ----------
@@ -67,16 +72,23 @@ def evaluator(lanes: int, vector: int, units: Units, success: str) -> Any:
         `forwarded`: the samples in A are all rows, with their activations.
         """
         yes, no = like(strip.block[0], 1.0), like(strip.block[0], 0.0)
+        network = setting.network
         for lane in range(len(strip.pending)):
             ends = due or load_lane(strip.updates, lane) >= budget
-            waits = ends and load_lane(strip.converged_at, lane) < 0
+            waits = ends and load_lane(strip.converged_at, lane) == UNDECIDED
+            epoch = load_lane(strip.epochs, lane)
+            before = epoch - setting.config.eval_every
+            doubled = due and (epoch ^ before) > before  # a higher bit is set than before
+            if waits and doubled and not has_finite_weights(strip.block, lanes, network, lane):
+                strip.converged_at[lane] = DIVERGED
+                waits = False
             store_lane(strip.pending, lane, yes if waits else no)
         for lane in range(0, lanes_of(strip.block, lanes), vector):
             if any_lane(load(strip.pending, lane, 1, 0, 1, 0)):
                 judge_vector(strip, setting, lane, forwarded)
         for lane in range(len(strip.pending)):
             pending = strip.pending[lane] != 0
-            if pending and has_finite_weights(strip.block, lanes, setting.network, lane):
+            if pending and has_finite_weights(strip.block, lanes, network, lane):
                 strip.converged_at[lane] = strip.updates[lane]
 
     return evaluate

@@ -13,7 +13,7 @@ import numpy as np
 from numba import float64, int32, int64, types, uint64
 from numpy.typing import DTypeLike, NDArray
 
-from fastbp.kernels.evaluation import evaluator
+from fastbp.kernels.evaluation import UNDECIDED, evaluator
 from fastbp.kernels.goals import Targets
 from fastbp.kernels.jit import by_address, call, inlined, kernel, shared
 from fastbp.kernels.layout import Network, Table, layer_of, present_to_all
@@ -49,7 +49,8 @@ class Lanes(NamedTuple):
     updates: NDArray[np.int64]
     """Updates done."""
     converged_at: NDArray[np.int64]
-    """Updates at the first evaluation at which the run had converged; −1 before."""
+    """Updates at the first evaluation at which the run had converged; before, `UNDECIDED`, or
+    `DIVERGED` once it is known that a weight is not finite."""
     rate: NDArray[Any]
     """Learning rate of the present epoch of the lane."""
     last_rate: NDArray[Any]
@@ -95,7 +96,7 @@ def lanes_of(
         np.zeros(lanes, np.uint64),
         np.zeros(lanes, np.int64),
         np.zeros(lanes, np.int64),
-        np.full(lanes, -1, np.int64),
+        np.full(lanes, UNDECIDED, np.int64),
         empty_block(lanes, dtype),
         empty_block(lanes, dtype),
         empty_block(room_for(rows[0]) * lanes, np.int32),
@@ -163,7 +164,8 @@ class TrainingConfig(NamedTuple):
     forwards: bool
     """Success is judged by the outputs of the training rows alone."""
     refill: bool
-    """A run ends at the evaluation at which it has converged; its lane takes the next run."""
+    """A run ends at the evaluation at which it has converged, or is found to have diverged; its
+    lane takes the next run."""
 
 
 class Setting(NamedTuple):
@@ -295,14 +297,14 @@ def set_rates(strip: Any, config: Any) -> None:
 def exchange(strip: Any, network: Any, eval_every: Any, last: Any, waiting: Any, ended: Any) -> Any:
     """Take ended runs out of their lanes and put waiting ones in, between two epochs.
 
-    A run has ended when it has converged or done more than `last` updates, so that it has no
-    complete epoch left. Lanes take a run only where an evaluation is due, so that all lanes are
-    evaluated at the same epochs. Returns whether to go on.
+    A run has ended when it has converged or diverged, or done more than `last` updates, so that it
+    has no complete epoch left. Lanes take a run only where an evaluation is due, so that all lanes
+    are evaluated at the same epochs. Returns whether to go on.
     """
     lanes, columns = len(strip.seeds), len(ended.seeds)
     size = network.rows * lanes
     for lane in range(lanes):
-        over = strip.converged_at[lane] >= 0 or strip.updates[lane] > last
+        over = strip.converged_at[lane] != UNDECIDED or strip.updates[lane] > last
         if strip.running[lane] and over:
             column = ended.filled[1]
             if column == columns:
@@ -328,7 +330,7 @@ def exchange(strip: Any, network: Any, eval_every: Any, last: Any, waiting: Any,
             strip.seeds[lane] = waiting.seeds[column]
             strip.updates[lane] = 0
             strip.epochs[lane] = 0
-            strip.converged_at[lane] = -1
+            strip.converged_at[lane] = UNDECIDED
             strip.running[lane] = True
             waiting.filled[0] = column + 1
     more = waiting.filled[1] == columns and waiting.filled[0] == columns
