@@ -347,7 +347,7 @@ KEYS: dict[str, Key] = {
             "budget",
             "word",
             "when a run ends",
-            details="`budget` trains on after it has converged; `converged` also ends what diverged",
+            details="`budget` goes on after it has converged; `converged` also ends what diverged",
         ),
         Key("dtype", Literal["float64", "float32"], "float64", "word", "the arithmetic"),
     )
