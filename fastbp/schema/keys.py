@@ -253,7 +253,7 @@ KEYS: dict[str, Key] = {
             "word",
             "how gradients change the weights",
             details="`momentum`, `nesterov` and `weight_decay` belong to `sgd`; `rprop` has no "
-            "learning rate",
+            "learning rate: in a grid with others it is one setup for all `lr` and `schedule`",
             since=3,
         ),
         Key("momentum", Annotated[float, Ge(0), Lt(1)], 0.0, "real", "α in v ← αv − lr·g"),
