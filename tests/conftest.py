@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 from commands import any_command, in_process
+from hypothesis import settings
 
 from fastbp.sweep import main
 
 HERE = Path(__file__).parent
+
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 SLOW = (
     "adaptive",

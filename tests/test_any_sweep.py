@@ -80,7 +80,6 @@ def command(*arguments: str) -> tuple[int, str, str]:
 
 
 @settings(
-    deadline=None,
     max_examples=5 if config.DISABLE_JIT else 20,
     suppress_health_check=[HealthCheck.too_slow],
 )
@@ -109,7 +108,7 @@ def command_on(text: str, *options: str) -> tuple[int, str, str]:
     return done
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(sweeps(), st.data())
 def test_a_mistake_ends_with_2_and_names_its_key(sweep: Sweep, more: st.DataObject) -> None:
     key = more.draw(st.sampled_from(list(BAD)))

@@ -61,7 +61,8 @@ def attribution(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
         common seeds; `total_points`, the convergence rate of `to` minus that of `from`, in
         percentage points. The part of this key is `alone_points` if it is changed first,
         `last_points` if it is changed last, and `average_points` on average over all orders of
-        making the changes (Shapley), each with Student's 95% bounds `…_low` and `…_high`.
+        making the changes (Shapley), each with 95% bounds `…_low` and `…_high`: Tango's, of the
+        average those of Agresti & Min.
 
     Raises
     ------

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import sample_frames as frames
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from scipy import optimize, special, stats
 
 from fastbp.analysis.contrasts import contrasts
@@ -337,7 +337,6 @@ def test_tango_mirrors_and_holds_the_estimate(counts: tuple[int, int, int]) -> N
     assert high <= wider[1]
 
 
-@settings(deadline=None)  # bisections of many bounds, on a machine that may be busy
 @given(tables())
 def test_more_mended_never_lowers_it(counts: tuple[int, int, int]) -> None:
     b, c, n = counts

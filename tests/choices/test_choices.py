@@ -25,7 +25,7 @@ from fastbp.engine.tasks import rates
 from fastbp.kernels.jit import FLAGS, inlined
 from fastbp.kernels.training import room_for
 
-EXAMPLES = settings(deadline=None, max_examples=100)
+EXAMPLES = settings(max_examples=100)
 ULP = 2.0**-53  # half a unit in the last place of 1: one rounding
 
 

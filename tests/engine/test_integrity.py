@@ -121,7 +121,7 @@ def whole(tmp_path_factory):
     return integrity.check(store).digest
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.lists(st.lists(st.integers(0, 60), max_size=4), min_size=2, max_size=2))
 def test_the_digest_does_not_depend_on_how_rows_lie_in_files(tmp_path_factory, whole, cuts):
     store = opened(tmp_path_factory.mktemp("cut"))

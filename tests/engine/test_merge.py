@@ -147,7 +147,7 @@ ranges_of_a_store = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(
     st.lists(st.tuples(ranges_of_a_store, st.booleans()), min_size=1, max_size=3),
     st.lists(ranges_of_a_store, max_size=1),

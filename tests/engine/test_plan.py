@@ -69,7 +69,6 @@ def test_missing_is_what_is_wanted_and_not_present(wanted, present):
     )
 
 
-@settings(deadline=None)
 @given(st.integers(0, LAST_SEED), st.integers(1, 10**9), st.floats(0.01, 200))
 def test_cut_covers_a_range_and_cuts_at_multiples(start, size, pieces):
     count = max(1, int(pieces * size))
@@ -115,7 +114,6 @@ def test_a_file_is_whole_blocks_a_setup_has_about_a_hundred_and_a_store_no_more_
 # Whole plans
 
 
-@settings(deadline=None)
 @given(seed_ranges, st.lists(budgets, min_size=1, max_size=3, unique=True))
 def test_every_seed_of_every_setup_is_planned_once(seeds, updates):
     sweep = sweep_of(seeds, *updates)
@@ -131,7 +129,6 @@ def test_every_seed_of_every_setup_is_planned_once(seeds, updates):
     )
 
 
-@settings(deadline=None)
 @given(
     st.integers(0, 100_000),
     st.integers(1, 200_000),
@@ -198,7 +195,6 @@ def test_what_depends_on_its_end_is_trained_by_itself(changes, together):
     assert len(list(Plan(sweep).missing_ranges())) == (1 if together else 2)
 
 
-@settings(deadline=None)
 @given(st.data(), seed_ranges, st.lists(budgets, min_size=1, max_size=3, unique=True))
 def test_what_is_lost_is_planned_as_it_was(data, seeds, updates):
     """Files that are deleted come back with the same ranges, so that their names and digests are
@@ -225,7 +221,6 @@ def seeds_by_setup(planned: list[plan.PlannedFile]) -> dict[Setup, list[Range]]:
     return {setup: sorted(found) for setup, found in ranges.items()}
 
 
-@settings(deadline=None)
 @given(st.lists(small_ranges, max_size=5), small_ranges, budgets)
 def test_nothing_present_is_planned_again(present, wanted, updates):
     sweep = sweep_of(Seeds(start=wanted[0], count=wanted[1]), updates)
@@ -303,7 +298,6 @@ def sharded(draw: st.DrawFn, most: int = 10**9) -> tuple[Sweep, int]:
     return sweep_of(Seeds(start=draw(starts), count=count), 8000), of
 
 
-@settings(deadline=None)
 @given(sharded())
 def test_shards_are_all_seeds_once(case):
     sweep, of = case
@@ -314,7 +308,6 @@ def test_shards_are_all_seeds_once(case):
     )
 
 
-@settings(deadline=None)
 @given(sharded())
 def test_shards_are_of_about_one_size(case):
     """Two differ by at most one seed, or by less than a quarter of what each has on average: an
@@ -325,7 +318,6 @@ def test_shards_are_of_about_one_size(case):
     assert difference <= 1 or difference * of * (4 if sweep.seeds.start else 8) < sweep.seeds.count
 
 
-@settings(deadline=None)
 @given(sharded())
 def test_where_there_are_many_seeds_shards_begin_where_blocks_do(case):
     sweep, of = case
@@ -380,7 +372,7 @@ def test_only_some_seeds_are_planned_as_if_all_others_were_there(wanted, some, p
     assert part.runs == len(seeds_in(part.gaps(one))) + len(seeds_in(part.gaps(other)))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(sharded(10**6), st.data())
 def test_files_of_a_shard_are_those_of_the_sweep_cut_at_its_bounds(case, data):
     sweep, of = case

@@ -86,7 +86,7 @@ shapes = st.lists(st.integers(1, 6), min_size=3, max_size=5)
     st.booleans(),
     st.integers(0, 99),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @example(Student(returns="db, dW"), [1, 1, 1], 1, "squared", True, False, 0)
 @example(Student(returns="W0 W1 b0 b1"), [1, 1, 1, 1], 2, "squared", True, True, 0)
 def test_right_functions_are_right_for_all_sizes(
@@ -648,7 +648,7 @@ def test_two_mistakes_at_once_are_both_named(pair: tuple[str, str]) -> None:
     st.lists(st.integers(2, 4), min_size=3, max_size=4),
     st.integers(0, 999),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_wrong_function_is_never_right_and_its_mistake_is_named(
     wrong: str, student: Student, sizes: list[int], seed: int
 ) -> None:
@@ -781,7 +781,7 @@ def test_a_gradient_of_one_row_is_not_taken_for_its_column() -> None:
 
 
 @given(shapes, st.integers(1, 3), st.sampled_from(["squared", "cross-entropy"]), st.integers(0, 99))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_our_gradient_is_the_textbooks(sizes: list[int], rows: int, loss: Any, seed: int) -> None:
     case = random_example(sizes, rows, True, np.random.default_rng(seed))
     recipe = oracle.Recipe(

@@ -16,7 +16,7 @@ from fastbp.choices import inits, orders
 from fastbp.kernels import random
 from fastbp.kernels.jit import FLAGS, inlined
 
-EXAMPLES = settings(deadline=None, max_examples=200)
+EXAMPLES = settings(max_examples=200)
 WORD = st.integers(0, 2**32 - 1)
 SEED = st.one_of(st.integers(0, 2**63 - 1), st.integers(0, 20), st.just(2**63 - 1))
 DRAWN = 10**6 if JIT else 2 * 10**3

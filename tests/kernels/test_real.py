@@ -16,7 +16,7 @@ from fastbp.kernels import real, vector_ir
 from fastbp.kernels.jit import FLAGS
 
 POINTS = 1500 if JIT else 400
-EXAMPLES = settings(deadline=None, max_examples=200)
+EXAMPLES = settings(max_examples=200)
 SINGLE, DOUBLE = np.float32, np.float64
 BOTH = (SINGLE, DOUBLE)
 FUNCTIONS = [  # each with its types

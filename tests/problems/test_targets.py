@@ -26,7 +26,7 @@ from fastbp.problems.problem import Names
 from fastbp.schema.errors import SweepError
 from fastbp.store.npz import npz
 
-IN_TMP = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+IN_TMP = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def flowers() -> pd.DataFrame:

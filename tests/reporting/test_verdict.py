@@ -823,7 +823,7 @@ def test_some_seeds_in_common() -> None:
     )
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(
     axes=st.sampled_from([(1,), (2,), (5,), (2, 2), (3, 2), (2, 2, 2), (6, 1)]),
     shares=st.lists(

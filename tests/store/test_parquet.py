@@ -225,7 +225,7 @@ def test_the_hash_of_rows_is_what_its_docstring_says(count):
     assert rows_hash(runs(XOR, 5, count)) == rows_hash_by_hand(runs(XOR, 5, count))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 300), max_size=6), st.booleans())
 def test_the_hash_of_rows_is_the_same_however_they_are_cut(cuts, whole):
     """Into files, chunks of a table, and tables with words in another order."""

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import betainc, chdtrc, stdtrit
+from scipy.special import betainc, chdtrc
 
 from fastbp.analysis.statistics.proportions import HALVINGS, Real, normal_quantile
 
@@ -228,65 +228,51 @@ def effective_trials(together: ArrayLike, total: int) -> float:
     return float(min(max(trials, total), k * total))
 
 
-class MeanInterval(NamedTuple):
-    """An estimate of a mean and its bounds."""
+class PointsInterval(NamedTuple):
+    """An estimate of a difference of proportions and its bounds."""
 
     value: float
     low: float
     high: float
 
 
-def mean_interval(values: ArrayLike, level: float = 0.95) -> MeanInterval:
-    """Estimate the mean of independent values, with Student's t interval.
+def _mean_difference(values: Real, level: float) -> PointsInterval:
+    """The interval of Agresti & Min for the mean of independent values from −1 to 1, [run].
 
-    Parameters
-    ----------
-    values : array_like, [n]
-        One or more values.
-    level : float
-        Two-sided confidence level.
-
-    Returns
-    -------
-    MeanInterval
-        mean ± t·sd/√n; the bounds of a single value are NaN.
-
-    Raises
-    ------
-    ValueError
-        If the values are not one-dimensional or there are none, or unless 0 < level < 1.
-
-    Notes
-    -----
-    Student (1908), Biometrika 6:1-25, doi:10.1093/biomet/6.1.1.
+    Half a run at 1, half a run at −1 and one at 0 are added, then Wald's interval is taken: it has
+    a width even where all values are equal. A. Agresti and Y. Min (2005), Statistics in Medicine
+    24:729-740, doi:10.1002/sim.1781, for differences of −1, 0 and 1; others vary less.
     """
-    normal_quantile(level)
-    x = np.asarray(values, float)
-    if x.ndim != 1 or not x.size:
-        raise ValueError("values must form a row of at least one")
-    mean = float(x.mean())
-    if x.size == 1:
-        return MeanInterval(mean, np.nan, np.nan)
-    reach = float(stdtrit(x.size - 1, (1 + level) / 2)) * float(x.std(ddof=1)) / x.size**0.5
-    return MeanInterval(mean, mean - reach, mean + reach)
+    n, value = values.size, float(values.mean())
+    mean = value * n / (n + 2)
+    variance = (float(values @ values) + 1) / (n + 2) - mean * mean
+    reach = normal_quantile(level) * (variance / (n + 2)) ** 0.5
+    return PointsInterval(value, max(mean - reach, -1.0), min(mean + reach, 1.0))
+
+
+def _difference(before: Real, after: Real, level: float) -> PointsInterval:
+    """The difference of two paired proportions, from the result of each run, [run]."""
+    moved = after - before
+    low, high = tango(np.sum(moved > 0), np.sum(moved < 0), moved.size, level)
+    return PointsInterval(float(moved.mean()), float(low), float(high))
 
 
 class Contribution(NamedTuple):
-    """How much one of several changes moves a mean.
+    """How much one of several changes moves a proportion.
 
     Attributes
     ----------
-    alone : MeanInterval
-        The effect if the change is made first.
-    last : MeanInterval
-        The effect if the change is made last.
-    average : MeanInterval
+    alone : PointsInterval
+        The effect if the change is made first, with Tango's interval.
+    last : PointsInterval
+        The effect if the change is made last, with Tango's interval.
+    average : PointsInterval
         The effect averaged over all orders of making the changes (Shapley's value).
     """
 
-    alone: MeanInterval
-    last: MeanInterval
-    average: MeanInterval
+    alone: PointsInterval
+    last: PointsInterval
+    average: PointsInterval
 
 
 def shapley(corners: ArrayLike, level: float = 0.95) -> list[Contribution]:
@@ -294,8 +280,8 @@ def shapley(corners: ArrayLike, level: float = 0.95) -> list[Contribution]:
 
     Parameters
     ----------
-    corners : array_like, [2^k, run]
-        The result of each run under every subset of the k changes; a column has the same seed in
+    corners : array_like of 0 and 1, [2^k, run]
+        Whether each run succeeds under every subset of the k changes; a column has the same seed in
         all rows. Row n has the subset with change i if bit i of n is set.
     level : float
         Two-sided confidence level.
@@ -313,9 +299,9 @@ def shapley(corners: ArrayLike, level: float = 0.95) -> list[Contribution]:
     Notes
     -----
     The average over all orders is Shapley's value: Σ over subsets S without the change of
-    (v(S with it) − v(S)) / (k·C(k − 1, |S|)). It is taken for each run, so the intervals are those
-    of a mean. L. S. Shapley (1953), A value for n-person games, Contributions to the Theory of
-    Games II:307-317.
+    (v(S with it) − v(S)) / (k·C(k − 1, |S|)). It is taken for each run, and its mean has the
+    interval of Agresti & Min. L. S. Shapley (1953), A value for n-person games, Contributions to
+    the Theory of Games II:307-317.
     """
     v = np.asarray(corners)
     changes = len(v).bit_length() - 1 if v.ndim == 2 else 0
@@ -333,6 +319,8 @@ def shapley(corners: ArrayLike, level: float = 0.95) -> list[Contribution]:
             average += (v[subset | bit] - v[subset]) / (
                 changes * comb(changes - 1, subset.bit_count())
             )
-        parts = (v[bit] - v[0], v[-1] - v[without[-1]], average)
-        result.append(Contribution(*(mean_interval(values, level) for values in parts)))
+        alone, last = (
+            _difference(v[subset], v[subset | bit], level) for subset in (0, without[-1])
+        )
+        result.append(Contribution(alone, last, _mean_difference(average, level)))
     return result

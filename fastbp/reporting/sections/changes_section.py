@@ -236,7 +236,7 @@ intervals are pointwise 95% (Tango's score interval for paired shares).</p>
 {% if attribution %}<h3>Several changes at once</h3>
 <p>How much each change contributes to the convergence rate, in percentage points: if it is made
 first (alone), if it is made last, and on average over all orders of making the changes (Shapley's
-value). Intervals are 95% (Student's, over seeds).</p>
+value). Intervals are 95%, over seeds (Tango's; of the average Agresti and Min's).</p>
 {{ table(attribution) }}{% endif %}
 """,
 )
