@@ -22,7 +22,12 @@ here = in_process(any_command)
 
 
 FILES = sorted((ROOT / "sweeps" / "published").glob("*.toml"))
-PROTOCOLS = {"hamey-1992-xor": 3_000, "hamey-1992-encoder": 300, "fahlman-1988-encoder": 300}
+PROTOCOLS = {
+    "hamey-1992-xor": 3_000,
+    "hamey-1992-encoder": 300,
+    "fahlman-1988-encoder": 300,
+    "lu-2019-dying-relu": 300,
+}
 """Published protocols, and seeds that are enough to see whether they come out."""
 
 MINE = """
