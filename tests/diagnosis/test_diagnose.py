@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ from fastbp.config.setup import Setup
 from fastbp.config.sweep import Sweep
 from fastbp.diagnosis import own_weights, printout, sentences as sentences_module, symptoms, trials
 from fastbp.diagnosis.candidates import Change, changed, changes, larger
-from fastbp.diagnosis.diagnose import Diagnosis, diagnose
+from fastbp.diagnosis.diagnose import Diagnosis, diagnose as diagnosis
 from fastbp.diagnosis.effects import score_of
 from fastbp.diagnosis.recommend import Recommendation
 from fastbp.diagnosis.trials import (
@@ -55,12 +56,17 @@ def share(setup: Setup, start: int = FAR, count: int = SEEDS) -> float:
     return sum(outcome == "converged" for outcome in rows["outcome"].to_pylist()) / count
 
 
+def diagnose(setup: Setup, seeds: int, seconds: float = 600, **how: Any) -> Diagnosis:
+    """A diagnosis that has time for everything, on a busy machine, too."""
+    return diagnosis(setup, seeds, seconds, **how)
+
+
 # Twelve planted faults
 
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, Diagnosis]:
-    return {fault.name: diagnose(fault.setup(), SEEDS, 600) for fault in FAULTS}
+    return {fault.name: diagnose(fault.setup(), SEEDS) for fault in FAULTS}
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +79,7 @@ def told() -> list[str]:
 def founding(told: list[str]) -> Diagnosis:
     from fastbp.diagnosis.candidates import answered
 
-    return diagnose(FOUNDING, SEEDS, 600, tick=told.append, advice=answered())
+    return diagnose(FOUNDING, SEEDS, tick=told.append, advice=answered())
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
