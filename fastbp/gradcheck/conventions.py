@@ -143,8 +143,8 @@ IN_PLACE = "in place"
 def call(task: CheckTask, convention: Convention) -> tuple[list[Answer], CallFailure | None]:
     """Call the function for each example; return its answers, and the first failure, if any."""
     answers: list[Answer] = []
-    separate = task.bias and not convention.joined
-    three = not separate and (not task.bias or takes(task.function, 3))
+    separate = task.terms.bias and not convention.joined
+    three = not separate and (not task.terms.bias or takes(task.function, 3))
     for number, example in enumerate(task.examples):
         W = [convention.matrix(*layer) for layer in example.layers]
         b = [_vector(b, convention.biases) for _, b in example.layers] if separate else []
@@ -208,7 +208,11 @@ def readings(answers: Sequence[Answer], task: CheckTask, convention: Convention)
     does = {"": "returns gradients", "reversed": "returns gradients, the output layer's first"}
     gradients = [
         Reading(
-            each, dict.fromkeys(task.ours[0], 0.0), does[way.partition(" ")[0]], str(convention)
+            each,
+            dict.fromkeys(task.ours[0], 0.0),
+            does[way.partition(" ")[0]],
+            str(convention),
+            joined=convention.joined,
         )
         for way, each in read.items()
     ]
@@ -223,13 +227,13 @@ def readings(answers: Sequence[Answer], task: CheckTask, convention: Convention)
         if "alone" not in way
         and all(values.shape == task.ours[0][name].shape for name, values in each[0].items())
     ]
-    return gradients + steps if task.rate is None else steps + gradients
+    return gradients + steps if task.terms.rate is None else steps + gradients
 
 
 def _step(does: str, after: Sequence[Arrays], task: CheckTask, convention: Convention) -> Reading:
     """Turn the weights after each call into the gradients of a step, (before − after) / rate."""
-    before = [by_name(example.layers, task.bias) for example in task.examples]
-    rate = task.rate or 1.0
+    before = [by_name(example.layers, task.terms.bias) for example in task.examples]
+    rate = task.terms.rate or 1.0
     arrays = [
         {name: (w[name] - a[name]) / rate for name in w}
         for a, w in zip(after, before, strict=False)
@@ -241,7 +245,8 @@ def _step(does: str, after: Sequence[Arrays], task: CheckTask, convention: Conve
         digits = float(np.finfo(np.float32 if single else np.float64).eps)
         noise[name] = 2 * digits * max(float(np.abs(v).max()) for v in values) / rate
     changed = [[values for name, values in a.items() if name[0] == "W"] for a in after]
-    return Reading(arrays, noise, does, str(convention), True, task.rate, changed)
+    said = str(convention)
+    return Reading(arrays, noise, does, said, True, task.terms.rate, changed, convention.joined)
 
 
 # The results of one call

@@ -1,15 +1,13 @@
 """A catalogue of mistakes: what people write wrongly at each step of backpropagation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import expit as sigmoid
 
-from fastbp.gradcheck.reference import Example, Kinds, Loss, Real, prime
-from fastbp.schema.text import and_
+from fastbp.gradcheck.reference import CheckTask, Example, Kinds, Loss, Real, forward, prime, units
 
 
 class LayerState(NamedTuple):
@@ -59,89 +57,62 @@ class Variant(NamedTuple):
 
 # The forward pass
 
-_UNITS: dict[str, tuple[Callable[[Real], Any], Callable[[Real], Any]]] = {
-    "": (sigmoid, lambda z: prime(sigmoid(z))),
-    "linear: they answer z, not σ(z)": (lambda z: z, np.ones_like),
-    "tanh, not σ": (np.tanh, lambda z: 1 - np.tanh(z) ** 2),
-    "ReLU, not σ": (lambda z: np.maximum(z, 0), lambda z: 1.0 * (z > 0)),
-    # With the loss of a softmax its derivative cancels.
-    "a softmax, not σ": (lambda z: np.exp(z) / np.exp(z).sum(axis=1, keepdims=True), np.ones_like),
-}
-"""The activation and its derivative, both functions of z, of each kind of units. The keys say what
-is wrong with the units; "" is right."""
-
-_LINEAR, _TANH, _RELU, _SOFTMAX = list(_UNITS)[1:]
-
-_UNUSED = (
-    "the biases are",
-    "the bias of the output layer is",
-    "the biases of the hidden layers are",
-)
-
 
 class ForwardVariant(NamedTuple):
-    """One way to write the forward pass; fields are empty where it is right.
+    """One way to write the forward pass: its mistakes, and the examples that it computes right."""
 
-    `hidden`, `output`: the kind of units, as in `_UNITS`. `unused`: the biases that it leaves out.
-    `row`: the only row that it uses, "first" or "last".
-    """
-
-    hidden: str = ""
-    output: str = ""
-    unused: str = ""
-    row: str = ""
-
-    def kinds(self, loss: Loss) -> Kinds | None:
-        """The units, if they are the only mistake and fastbp has them; None otherwise."""
-        names = {"": "sigmoid", _LINEAR: "linear", _TANH: "tanh", _RELU: "relu"}
-        only = (self.hidden or self.output) and not self.unused and not self.row
-        known = only and self.output in (names if loss == "squared" else ("",))
-        return (names[self.hidden], names[self.output]) if known else None
-
-    @property
-    def named(self) -> str:
-        """Its units in words: "tanh hidden units and linear output units"."""
-        kinds = zip(self.kinds("squared") or (), ("hidden units", "output units"), strict=False)
-        return and_([f"{kind} {units}" for kind, units in kinds if kind != "sigmoid"])
-
-    @property
-    def texts(self) -> list[str]:
-        """The mistakes in words, one text each."""
-        two = {"hidden units": self.hidden, "output units": self.output}
-        kinds = {"units": self.hidden} if self.hidden == self.output else two
-        texts = [f"the {units} are {kind}" for units, kind in kinds.items() if kind]
-        texts += [f"{self.unused} missing in the forward pass"] * bool(self.unused)
-        return texts + [f"only the {self.row} row is used"] * bool(self.row)
+    texts: tuple[str, ...]
+    examples: Sequence[Example]
 
 
-def forward_variants(loss: Loss, bias: bool, rows: int) -> list[ForwardVariant]:
-    """List the forward passes that the search tries, the right one first."""
-    outputs = ("", _LINEAR, *[_TANH] * (loss == "squared"), _SOFTMAX)
-    return [
-        *(ForwardVariant(*kinds) for kinds in product(("", _TANH, _RELU), outputs)),
-        *(ForwardVariant(unused=biases) for biases in _UNUSED * bias),
-        *(ForwardVariant(row=row) for row in ("first", "last") * (rows > 1)),
-    ]
+def forward_variants(task: CheckTask) -> Iterator[ForwardVariant]:
+    """Generate the forward passes that the search tries, the right one first."""
+    examples = task.examples
+    yield ForwardVariant((), examples)
+    for kinds in task.terms.other_kinds():
+        changed = [example._replace(kinds=kinds) for example in examples]
+        yield ForwardVariant(_wrong_units(kinds, task.terms.kinds), changed)
+    last = len(examples[0].layers) - 1
+    for biases, unused in {
+        "the biases are": range(last + 1),
+        "the bias of the output layer is": [last],
+        "the biases of the hidden layers are": range(last),
+    }.items():
+        text = f"{biases} missing in the forward pass"
+        without = [
+            [(W, b * (k not in unused)) for k, (W, b) in enumerate(each.layers)]
+            for each in examples
+        ]
+        if task.terms.bias:
+            pairs = zip(examples, without, strict=True)
+            yield ForwardVariant((text,), [each._replace(layers=layers) for each, layers in pairs])
+    for row, only in {"first": slice(0, 1), "last": slice(-1, None)}.items():
+        if task.rows > 1:
+            one = [each._replace(X=each.X[only], T=each.T[only]) for each in examples]
+            yield ForwardVariant((f"only the {row} row is used",), one)
 
 
-def passed(example: Example, forward: ForwardVariant, changed: Sequence[Real]) -> LayerState:
-    """Run the forward pass of a variant; return the state at the output layer.
+def _wrong_units(kinds: Kinds, right: Kinds) -> tuple[str, ...]:
+    """Say which units are of another kind: all, the hidden ones or the outputs."""
+    if {*kinds} == {kinds[0]} != {*right} == {right[0]}:
+        return (f"the units are {kinds[0]}, not {right[0]}",)
+    pairs = {"hidden": (kinds[0], right[0]), "output": (kinds[-1], right[-1])}
+    return tuple(
+        f"the {name} units are {kind}, not {wanted}"
+        for name, (kind, wanted) in pairs.items()
+        if kind != wanted
+    )
+
+
+def passed(example: Example, changed: Sequence[Real]) -> LayerState:
+    """Run the forward pass of an example; return the state at the output layer.
 
     `changed`: the weights after the step that the function made, if it made one.
     """
-    if forward.row:
-        only = slice(0, 1) if forward.row == "first" else slice(-1, None)
-        example = Example(example.layers, example.X[only], example.T[only])
-    sums, activations, slopes = [example.X], [example.X], [prime(example.X)]
-    last = len(example.layers)
-    for layer, (W, b) in enumerate(example.layers, 1):
-        activate, derivative = _UNITS[forward.output if layer == last else forward.hidden]
-        used = forward.unused not in (_UNUSED[0], _UNUSED[1 if layer == last else 2])
-        sums.append(activations[-1] @ W.T + b * used)
-        activations.append(activate(sums[-1]))
-        slopes.append(derivative(sums[-1]))
+    sums, activations, slopes = forward(example)
+    error = activations[-1] - example.T
     return LayerState(
-        example, sums, activations, slopes, changed, last, *[activations[-1] - example.T] * 5
+        example, sums, activations, slopes, changed, len(example.layers), *[error] * 5
     )
 
 
@@ -359,3 +330,63 @@ def biases(layer: int) -> list[Variant]:
         "{b_are} taken as σ′ alone, without what is carried back": lambda at: at.slope.sum(axis=0),
     }
     return [Variant(text, make) for text, make in ways.items()]
+
+
+# Matrices that hold the biases
+
+
+def folded(joined: str, layer: int, last: int) -> dict[str, list[Variant]]:
+    """List what people write wrongly where each W holds its biases, the weights of an input 1.
+
+    Parameters
+    ----------
+    joined : str
+        "first" or "last", the end of the inputs at which that 1 is; "" if biases are separate.
+    layer, last : int
+
+    Returns
+    -------
+    dict
+        More variants of `ways_back`, `slopes`, `inputs` and `biases`, by these names.
+    """
+    if not joined:
+        return {}
+    wrong = {"first": "last", "last": "first"}[joined]
+
+    def shifted(values: Real, of_one: Any, end: str) -> Real:
+        """Values [row, unit], and at this end that of the 1 in place of one at the other end."""
+        own = np.broadcast_to(of_one, (len(values), 1))
+        return np.hstack([own, values[:, :-1]] if end == "first" else [values[:, 1:], own])
+
+    dropped = (
+        "the biases' part of what is carried back to {layers} is dropped at the wrong end: "
+        f"the biases are the {joined} weights of each W, and the {wrong} are those of a unit"
+    )
+    misplaced = (
+        f"in the gradients of {{layers}} the 1 of the biases is the {wrong} input, not the {joined}"
+    )
+    back = Variant(
+        dropped,
+        lambda at: shifted(
+            at.above @ at.weights, at.above @ at.example.layers[layer][1][:, None], joined
+        ),
+    )
+    slope = Variant(
+        dropped,
+        lambda at: shifted(
+            at.slopes[layer], units(at.example.kinds[layer - 1])[1](np.ones(1)), joined
+        ),
+    )
+    weights = Variant(
+        misplaced, lambda at: at.delta.T @ shifted(at.activations[layer - 1], 1.0, wrong)
+    )
+    by_input = [
+        Variant(
+            f"{{b_are}} multiplied by the {end} input of the layer, not by the 1",
+            partial(lambda at, k: at.delta.T @ at.activations[layer - 1][:, k], k=k),
+        )
+        for end, k in (("first", 0), ("last", -1))
+    ]
+    own = by_input[joined == "last"]._replace(text=misplaced, rare=1)
+    below = {"ways_back": [back], "slopes": [slope]} if layer < last else {}
+    return below | {"inputs": [weights], "biases": [*by_input, own]}

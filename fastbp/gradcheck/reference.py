@@ -1,18 +1,21 @@
 """Random networks, and their gradients by fastbp, by the textbook and by finite differences."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from inspect import signature
-from itertools import pairwise
-from typing import Any, Literal, NamedTuple
+from itertools import pairwise, product
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit as sigmoid
+from scipy.special import expit as sigmoid, softmax
 
+from fastbp.choices.activations import SELU_ALPHA, SELU_SCALE
+from fastbp.choices.families import FAMILIES
 from fastbp.config.setup import Setup
 from fastbp.engine.lane_group import LaneGroup, Layers, by_name
 from fastbp.engine.tasks import task
-from fastbp.schema.text import shown
+from fastbp.schema.text import and_, shown
 
 Real = NDArray[np.float64]
 
@@ -31,10 +34,8 @@ KERNEL_RATE = 2.0**19
 so large that this subtraction costs no digit of the gradient."""
 
 
-Kinds = tuple[str, str]
-"""The activations of the hidden units and of the output units, as in a sweep file."""
-
-SIGMOIDS: Kinds = ("sigmoid", "sigmoid")
+Kinds = tuple[str, ...]
+"""The activation of each layer, the outputs last, as in a sweep file."""
 
 
 class Example(NamedTuple):
@@ -43,36 +44,73 @@ class Example(NamedTuple):
     layers: Layers
     X: Real
     T: Real
-    kinds: Kinds = SIGMOIDS
+    kinds: Kinds
+
+
+class Terms(NamedTuple):
+    """What is checked: networks of these sizes, the loss, and the seed that they are drawn from.
+
+    `rate`: the learning rate that the user gave, if any. `mean`: whether gradients are means over
+    rows. `kinds`: the units of the networks. `others`: whether gradients that are right for other
+    units are right.
+    """
+
+    sizes: tuple[int, ...]
+    rows: int
+    bias: bool
+    loss: Loss
+    rate: float | None
+    mean: bool
+    seed: int
+    kinds: Kinds
+    others: bool = False
+
+    def other_kinds(self) -> Iterator[Kinds]:
+        """Generate the other units that a function may have."""
+        hidden = [*FAMILIES["activation"].choices, *_LEAKY]
+        for kind, output in product(hidden, FAMILIES["output"].choices) if self.others else ():
+            kinds = (*[kind] * (len(self.sizes) - 2), output)
+            # One output of a softmax is always 1.
+            if kinds != self.kinds and (output != "softmax" or self.sizes[-1] > 1):
+                yield kinds
+
+    def of(self, kinds: Kinds) -> Self | None:
+        """The same for other units; None where fastbp does not train them with this loss."""
+        known = self.loss == "squared" or kinds[-1] in ("sigmoid", "softmax")
+        return self._replace(kinds=kinds, others=False) if known and self.others else None
 
 
 class CheckTask(NamedTuple):
     """A function to be checked, the examples it is called with, and fastbp's gradients for them.
 
-    `ours`: the gradient of each example. `bias`: whether the networks have biases. `rate`: the
-    learning rate that the user gave, if any.
+    `ours`: the gradient of each example. `numeric`: how much it differs from finite differences.
     """
 
     function: Callable[..., Any]
     examples: Sequence[Example]
     ours: Sequence[Arrays]
-    loss: Loss
-    bias: bool
-    rate: float | None
+    terms: Terms
+    numeric: float
 
     @property
     def rows(self) -> int:
         """The number of samples per call."""
-        return len(self.examples[0].X)
+        return self.terms.rows
 
-
-class Terms(NamedTuple):
-    """What a gradient is, and the seed of the networks that it is checked on."""
-
-    loss: Loss
-    rate: float | None
-    mean: bool
-    seed: int
+    def textbook(
+        self, kinds: Kinds | None = None, through: Sequence[Sequence[Real]] | None = None
+    ) -> list[Arrays]:
+        """The gradients of each example by the textbook, as `gradient` computes them."""
+        given = through or [[W for W, _ in example.layers] for example in self.examples]
+        loss, rows = self.terms.loss, self.rows if self.terms.mean else 1
+        gradients = [
+            gradient(example._replace(kinds=kinds or example.kinds), loss, W)
+            for example, W in zip(self.examples, given, strict=True)
+        ]
+        return [
+            {name: g / rows for name, g in by_name(each, self.terms.bias).items()}
+            for each in gradients
+        ]
 
 
 class Reading(NamedTuple):
@@ -83,7 +121,8 @@ class Reading(NamedTuple):
     absolute. `does`, `convention`: in words, what the function does and how it was called. `steps`:
     whether the gradients are computed from steps that the function made. `rate`: the learning rate
     of the steps, 1 for gradients; if it is None, `arrays` are the steps themselves. `changed`: the
-    weights of each example after the step, [out, in] for each layer.
+    weights of each example after the step, [out, in] for each layer. `joined`: "first" or "last" if
+    these columns of each W are its biases.
     """
 
     arrays: list[Arrays]
@@ -93,6 +132,7 @@ class Reading(NamedTuple):
     steps: bool = False
     rate: float | None = 1.0
     changed: list[list[Real]] = []  # noqa: RUF012
+    joined: str = ""
 
 
 class NoGradientError(Exception):
@@ -117,27 +157,26 @@ def takes(function: Callable[..., Any], arguments: int) -> bool:
     return True
 
 
-def random_example(
-    sizes: Sequence[int],
-    rows: int,
-    bias: bool,
-    rng: np.random.Generator,
-    kinds: Kinds = SIGMOIDS,
-) -> Example:
+def random_example(terms: Terms, rng: np.random.Generator) -> Example:
     """Draw a random network and random samples for it.
 
     Weights, biases and inputs are normal, targets uniform from 0.1 to 0.9. Wide layers get smaller
-    weights, because near 1 a sigmoid leaves float32 too few digits of its slope. Targets are 0.1 or
-    more away from the outputs.
+    weights, because near 1 a sigmoid leaves float32 too few digits of its slope. Several targets
+    are divided by their sum, as those of a softmax must be; a single one is 0.1 or more away from
+    the output.
     """
+    sizes, rows = terms.sizes, terms.rows
     layers = [
-        (rng.normal(size=(m, n)) / max(1.0, n / 3) ** 0.5, rng.normal(size=m) * bias)
+        (rng.normal(size=(m, n)) / max(1.0, n / 3) ** 0.5, rng.normal(size=m) * terms.bias)
         for n, m in pairwise(sizes)
     ]
     X, T = rng.normal(size=(rows, sizes[0])), rng.uniform(0.1, 0.9, (rows, sizes[-1]))
+    example = Example(layers, X, T, terms.kinds)
+    if sizes[-1] > 1:
+        return example._replace(T=T / T.sum(axis=1, keepdims=True))
     # float32 also keeps few digits of a difference near 0.
-    near = np.abs(activations(Example(layers, X, T, kinds))[-1] - T) < 0.1
-    return Example(layers, X, np.where(near, (T + 0.4) % 0.8 + 0.1, T), kinds)
+    near = np.abs(forward(example)[1][-1] - T) < 0.1
+    return example._replace(T=np.where(near, (T + 0.4) % 0.8 + 0.1, T))
 
 
 def prime(a: Real) -> Real:
@@ -145,31 +184,71 @@ def prime(a: Real) -> Real:
     return a * (1 - a)
 
 
-_UNITS: dict[str, tuple[Callable[[Real], Any], Callable[[Real], Any]]] = {
+_LEAKY = ("leaky-relu:slope=0.1", "leaky-relu:slope=0.2", "leaky-relu:slope=0.3")
+"""Leaky ReLU as people write it besides the default slope."""
+
+_Units = tuple[Callable[..., Any], Callable[..., Any]]
+
+_UNITS: dict[str, _Units] = {
     "sigmoid": (sigmoid, prime),
+    "linear": (lambda z: z, np.ones_like),
     "tanh": (np.tanh, lambda a: 1 - a * a),
     "relu": (lambda z: np.maximum(z, 0), lambda a: 1.0 * (a > 0)),
-    "linear": (lambda z: z, np.ones_like),
+    "leaky-relu": (
+        lambda z, slope=0.01: np.where(z > 0, z, slope * z),
+        lambda a, slope=0.01: np.where(a > 0, 1, slope),
+    ),
+    "elu": (
+        lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))),
+        lambda a: np.where(a > 0, 1, a + 1),
+    ),
+    "selu": (
+        lambda z: SELU_SCALE * np.where(z > 0, z, SELU_ALPHA * np.expm1(np.minimum(z, 0))),
+        lambda a: np.where(a > 0, SELU_SCALE, a + SELU_SCALE * SELU_ALPHA),
+    ),
+    "softplus": (lambda z: np.logaddexp(0, z), lambda a: -np.expm1(-a)),
+    "exponential": (np.exp, lambda a: a),
+    # With the loss of a softmax its derivative cancels.
+    "softmax": (lambda z: softmax(z, axis=-1), np.ones_like),
 }
-"""Activations as functions of z, and their slopes as functions of the activation."""
+"""The textbook's formulas for all units that there are: activations as functions of z, and their
+slopes as functions of the activation. fastbp's own are in `fastbp.choices`."""
 
 
-def activations(example: Example) -> list[Real]:
-    """List the inputs X and the outputs of each layer, all [row, unit]."""
-    hidden, output = (_UNITS[kind][0] for kind in example.kinds)
-    each = [example.X]
-    for W, b in example.layers:
-        f = output if len(each) == len(example.layers) else hidden
-        each.append(f(each[-1] @ W.T + b))
-    return each
+def units(kind: str) -> _Units:
+    """The activation and the slope of one kind of units, such as "leaky-relu:slope=0.1"."""
+    name, _, slope = kind.partition(":slope=")
+    f, derivative = _UNITS[name]
+    given = {"slope": float(slope)} if slope else {}
+    return partial(f, **given), partial(derivative, **given)
+
+
+def units_text(kinds: Kinds, right: str = "sigmoid") -> str:
+    """Units that are not `right` in words: "tanh hidden units and linear output units"."""
+    pairs = {"hidden units": and_(list(dict.fromkeys(kinds[:-1]))), "output units": kinds[-1]}
+    texts = [f"{kind} {where}" for where, kind in pairs.items() if kind != right]
+    return and_(texts) + " with the cross-entropy" * (kinds[-1] == "softmax")
+
+
+def forward(example: Example) -> tuple[list[Real], list[Real], list[Real]]:
+    """List the sums, the activations and the slopes of each layer [row, unit], the inputs first."""
+    sums, activations, slopes = [example.X], [example.X], [prime(example.X)]
+    for (W, b), kind in zip(example.layers, example.kinds, strict=True):
+        f, slope = units(kind)
+        sums.append(activations[-1] @ W.T + b)
+        activations.append(f(sums[-1]))
+        slopes.append(slope(activations[-1]))
+    return sums, activations, slopes
 
 
 def loss_of(example: Example, loss: Loss) -> float:
-    """The loss of an example, ½Σ(o − t)² or the cross-entropy, summed over rows and outputs."""
-    a = activations(example)[-1]
+    """The loss of an example, summed over rows and outputs; of a softmax always −Σ t·log(o)."""
+    o, T = forward(example)[1][-1], example.T
+    if example.kinds[-1] == "softmax":
+        return -float((T * np.log(o)).sum())
     if loss == "squared":
-        return 0.5 * float(((a - example.T) ** 2).sum())
-    return -float((example.T * np.log(a) + (1 - example.T) * np.log1p(-a)).sum())
+        return 0.5 * float(((o - T) ** 2).sum())
+    return -float((T * np.log(o) + (1 - T) * np.log1p(-o)).sum())
 
 
 def gradient(example: Example, loss: Loss, through: Sequence[Real]) -> Layers:
@@ -188,25 +267,25 @@ def gradient(example: Example, loss: Loss, through: Sequence[Real]) -> Layers:
     list of (float64 [out, in], float64 [out])
         The gradients of the weights and biases of each layer.
     """
-    *below, o = activations(example)
-    hidden, output = (_UNITS[kind][1] for kind in example.kinds)
-    delta = (o - example.T) * (output(o) if loss == "squared" else 1.0)
+    _, (*below, o), (*slopes, slope) = forward(example)
+    delta = (o - example.T) * (slope if loss == "squared" else 1.0)
     gradients: Layers = []
-    for W, a in zip(reversed(through), reversed(below), strict=True):
+    for W, a, slope in zip(reversed(through), reversed(below), reversed(slopes), strict=True):
         gradients.insert(0, (delta.T @ a, delta.sum(axis=0)))
-        delta = (delta @ W) * hidden(a)
+        delta = (delta @ W) * slope
     return gradients
 
 
 def kernel_gradient(example: Example, loss: Loss, bias: bool) -> Arrays:
     """Compute fastbp's gradient, summed over rows, from one update by the training kernels."""
+    *activations, output = example.kinds
     setup = Setup.from_arrays(
         example.X,
         example.T,
         hidden=[len(b) for _, b in example.layers[:-1]],
-        activation=example.kinds[0],
-        output=example.kinds[1],
-        loss=loss,
+        activation=activations,
+        output=output,
+        loss="cross-entropy" if output == "softmax" else loss,
         order="cyclic",
         batch="full",
         lr=KERNEL_RATE,
@@ -294,7 +373,7 @@ def errors_of(
     pairs = list(zip(reading.arrays, task.ours, strict=False))
     rate = 1.0
     if reading.rate is None:
-        last = list(task.ours[0])[-1 - task.bias]
+        last = list(task.ours[0])[-1 - task.terms.bias]
         fit = sum(float((a[last] * o[last]).sum()) for a, o in pairs)
         rate = abs(factor or fit / sum(float((o[last] ** 2).sum()) for _, o in pairs)) or 1.0
     errors, largest = {}, 0.0
@@ -372,8 +451,11 @@ def _fit(values: Any, before: Real, name: str, out_in: bool, of: str) -> Real:
     after = "" if of else " after the call"
     if array.shape not in shapes + [()] * (size == 1):
         had = f"{name} has" if of else "it had"
+        units = 0 if out_in else -1
+        wide = array.ndim == 2 and array.shape[units] == before.shape[units] + 1
+        kept = ": of what is carried back the biases' part is not dropped" * wide
         raise NoGradientError(
-            f"{of}{name} has shape {array.shape}{after}, where {had} {before.shape}", name
+            f"{of}{name} has shape {array.shape}{after}, where {had} {before.shape}{kept}", name
         )
     if not np.isfinite(array).all():
         counts = {"NaN": int(np.isnan(array).sum()), "infinite": int(np.isinf(array).sum())}

@@ -9,6 +9,7 @@ from fastbp.gradcheck.mistakes import (
     LayerState,
     Variant,
     biases,
+    folded,
     forward_variants,
     inputs,
     passed,
@@ -16,7 +17,7 @@ from fastbp.gradcheck.mistakes import (
     sources,
     ways_back,
 )
-from fastbp.gradcheck.reference import TOLERANCE, CheckTask, Reading, Real
+from fastbp.gradcheck.reference import TOLERANCE, CheckTask, Kinds, Reading, Real
 from fastbp.schema.text import and_
 
 SAME = 1e-3
@@ -31,13 +32,14 @@ class LikelyMistakes(NamedTuple):
 
     `rank`: the number of mistakes, how rare they are, and the number of places; the smallest rank
     is the likeliest. `text`: the mistakes in words. `factor`: what most arrays are multiplied by,
-    besides these mistakes.
+    besides these mistakes. `kinds`: the units of the network in which they are made.
     """
 
     reading: Reading
     rank: tuple[int, int, int]
     text: str
     factor: float
+    kinds: Kinds
 
 
 class _Match(NamedTuple):
@@ -108,14 +110,12 @@ def _explanations(reading: Reading, task: CheckTask, most: int) -> Iterator[Like
     ):
         return
     changed = reading.changed or [[]] * len(reading.arrays)
-    for forward in forward_variants(task.loss, task.bias, task.rows):
+    for forward in forward_variants(task):
         mistakes = frozenset((text, 0) for text in forward.texts)
         if len(mistakes) <= most:
-            states = [
-                passed(example, forward, after)
-                for example, after in zip(task.examples, changed, strict=True)
-            ]
-            yield from _completed(_Path(states, mistakes, 0, {}), reading, task, most)
+            pairs = zip(forward.examples, changed, strict=True)
+            path = _Path([passed(*pair) for pair in pairs], mistakes, 0, {})
+            yield from _completed(path, reading, task, most)
 
 
 def _completed(
@@ -135,15 +135,18 @@ def _lower(path: _Path, reading: Reading, task: CheckTask, most: int) -> Iterato
     W, b = f"W{layer - 1}", f"b{layer - 1}"
     for variants, states in _deltas(path, reading, task, most):
         below = [at._replace(layer=layer - 1, above=at.delta) for at in states]
-        for variant, weights in _matching(inputs(layer, last), reading, W, states):
+        more = folded(reading.joined, layer, last)
+        ways = inputs(layer, last) + more.get("inputs", [])
+        for variant, weights in _matching(ways, reading, W, states):
             extended = path.plus([*variants, variant])
             if extended.rank[0] > most:
                 continue
             paths = [(extended, {W: weights})]
-            if task.bias:
+            if task.terms.bias:
+                ways = biases(layer) + more.get("biases", [])
                 paths = [
                     (extended.plus([each]), {W: weights, b: match})
-                    for each, match in _matching(biases(layer), reading, b, states)
+                    for each, match in _matching(ways, reading, b, states)
                 ]
             for longer, matches in paths:
                 # Arrays that are all 0 say nothing about deltas.
@@ -172,9 +175,12 @@ def _deltas(
     layer, last = states[0].layer, len(task.examples[0].layers)
     shapes = [at.activations[layer].shape for at in states]
     above_shapes = [at.activations[min(layer + 1, last)].shape for at in states]
-    every_slope = _made(slopes(layer, last, task.loss), states, shapes, path, most)
-    ways = ways_back(layer, last, reading.steps)
-    for source, above in _made(sources(layer, last, task.loss), states, above_shapes, path, most):
+    more, loss = folded(reading.joined, layer, last), task.terms.loss
+    every_slope = _made(
+        slopes(layer, last, loss) + more.get("slopes", []), states, shapes, path, most
+    )
+    ways = ways_back(layer, last, reading.steps) + more.get("ways_back", [])
+    for source, above in _made(sources(layer, last, loss), states, above_shapes, path, most):
         fed = [at._replace(above=a) for at, a in zip(states, above, strict=True)]
         for way, carried in _made(ways, fed, shapes, path, most, source):
             for slope, factors in every_slope:
@@ -255,7 +261,7 @@ def _match(
 def _factor(arrays: Sequence[Real], made: Sequence[Real], noise: float) -> float:
     """Find the factor for which arrays = factor · made in all examples; 0 if there is none."""
     size = sum(float(np.vdot(w, w)) for w in made)
-    if arrays[0].shape != made[0].shape or not size:
+    if arrays[0].shape != made[0].shape or not 0 < size < np.inf:
         return 0.0
     factor = sum(float(np.vdot(g, w)) for g, w in zip(arrays, made, strict=True)) / size
     limit = TOLERANCE * abs(factor) * max(float(np.abs(w).max()) for w in made) + noise
@@ -295,7 +301,8 @@ def _worded(path: _Path, reading: Reading, task: CheckTask) -> Iterator[LikelyMi
             for factor, group in groups.items()
             if factor != common
         ]
-        yield LikelyMistakes(reading, (len(texts), *path.rank[1:]), ", and ".join(texts), common)
+        rank, kinds = (len(texts), *path.rank[1:]), path.states[0].example.kinds
+        yield LikelyMistakes(reading, rank, ", and ".join(texts), common, kinds)
 
 
 def _mistake_texts(mistakes: frozenset[tuple[str, int]], last: int) -> list[str]:
@@ -357,7 +364,7 @@ def _factor_text(size: float, task: CheckTask, steps: bool, common: bool = False
         counts["rows and outputs"] = rows * outputs
     means = {f"they are means over {what}, not sums": 1 / n for what, n in counts.items() if n > 1}
     texts = {"they are half of what they should be": 0.5, **means}
-    if task.loss == "squared":
+    if task.terms.loss == "squared":
         half = "the ½ of ½Σ(o − t)² is missing"
         texts[f"{half} (they are twice too large)"] = 2.0
         texts |= {f"{text}, and {half}": 2 * mean for text, mean in means.items()}

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastbp.choices.families import FAMILIES
-from fastbp.engine.lane_group import Layers
 from fastbp.schema.errors import SweepError
 from fastbp.schema.text import and_, plain
 
@@ -65,14 +64,11 @@ class Model(NamedTuple):
     ----------
     keys : dict
         Keys of a setup with their values.
-    layers : Layers or None
-        Its weights [out, in] and biases [out], if it has any.
     notes : tuple of str
         What was converted, and what cannot be said as a setup.
     """
 
     keys: dict[str, Any]
-    layers: Layers | None
     notes: tuple[str, ...]
 
 
@@ -165,16 +161,14 @@ def _mean_of_outputs(keys: dict[str, Any], outputs: int, factor: float, notes: l
 
 def _of_torch(model: Any, loss: Any, optimizer: Any) -> Model:
     notes: list[str] = []
-    layers: Layers = []
+    sizes: list[int] = []
     names: list[tuple[str, str]] = []
     bias = True
     for part in model.children():
         name = type(part).__name__
         if name == "Linear":
-            W = np.asarray(part.weight.detach().cpu().tolist(), np.float64)
+            sizes = [*(sizes or [part.in_features]), part.out_features]
             bias = part.bias is not None
-            b = np.asarray(part.bias.detach().cpu().tolist()) if bias else np.zeros(len(W))
-            layers.append((W, b))
             names.append(("linear", ""))
         elif name.lower() in HIDDEN and names:
             slope = f":slope={part.negative_slope:g}" if name == "LeakyReLU" else ""
@@ -184,12 +178,11 @@ def _of_torch(model: Any, loss: Any, optimizer: Any) -> Model:
         else:
             rule = f"Linear, and after it {and_(['ReLU', 'Tanh', 'Sigmoid'])} and the like"
             raise SweepError([f"model: given {plain(name)}, allowed: {rule}"])
-    if not layers:
+    if not names:
         raise SweepError(["model: given no Linear layer, allowed: two or more"])
     name = type(loss).__name__.lower()
     if name in ("bcewithlogitsloss", "crossentropyloss") and names[-1][0] == "linear":
         names[-1] = ("sigmoid" if name[0] == "b" else "softmax", "")  # the loss contains it
-    sizes = [layers[0][0].shape[1], *(len(W) for W, _ in layers)]
     keys = _stacked(names, sizes) | {"init": "torch", "bias": bias}
     if optimizer is not None:
         keys |= _torch_optimizer(optimizer, notes)
@@ -199,7 +192,7 @@ def _of_torch(model: Any, loss: Any, optimizer: Any) -> Model:
         _mean_of_outputs(keys, outputs, 2.0 if name == "mseloss" else 1.0, notes)
     elif loss is not None:
         notes.append(f"the loss {plain(type(loss).__name__)} cannot be said as a setup")
-    return Model(keys, layers, tuple(notes))
+    return Model(keys, tuple(notes))
 
 
 def _torch_optimizer(optimizer: Any, notes: list[str]) -> dict[str, Any]:
@@ -233,13 +226,7 @@ def _torch_optimizer(optimizer: Any, notes: list[str]) -> dict[str, Any]:
 
 def _of_scikit_learn(model: Any, targets: Any) -> Model:
     notes: list[str] = []
-    layers: Layers | None = None
     hidden = np.ravel(model.hidden_layer_sizes).tolist()
-    if hasattr(model, "coefs_"):
-        layers = [
-            (np.array(W, np.float64).T, np.array(b, np.float64))
-            for W, b in zip(model.coefs_, model.intercepts_, strict=True)
-        ]
     logistic, T = model.activation == "logistic", np.asarray(targets)
     several = T.ndim == 1 and len(np.unique(T)) > 2
     keys: dict[str, Any] = {
@@ -268,7 +255,7 @@ def _of_scikit_learn(model: Any, targets: Any) -> Model:
     if model.alpha > 0:
         notes.append(f"its penalty alpha = {model.alpha:g} is left out")
     notes.append("its initial biases are random; here they are 0")
-    return Model(keys, layers, tuple(notes))
+    return Model(keys, tuple(notes))
 
 
 # Keras
@@ -314,7 +301,7 @@ def _of_keras(model: Any, targets: Any, loss: Any, optimizer: Any) -> Model:
         notes.append(f"the loss {plain(str(loss))} cannot be said as a setup")
     keys["batch"] = min(32, len(targets))
     notes.append(f"batch = {keys['batch']}: the default of Keras' `fit`")
-    return Model(keys, _keras_layers(model), tuple(notes))
+    return Model(keys, tuple(notes))
 
 
 def _keras_name(activation: Any) -> str:
@@ -360,11 +347,3 @@ def _keras_optimizer(own: Mapping[str, Any], notes: list[str]) -> dict[str, Any]
         notes.append(f"the optimiser {plain(name)} cannot be said as a setup")
         return {}
     return keys | {"optimizer": made[name]()}
-
-
-def _keras_layers(model: Any) -> Layers | None:
-    """The weights of a model that is more than a text; None if it has none."""
-    arrays = [np.asarray(each, np.float64) for each in getattr(model, "get_weights", list)()]
-    if not arrays or len(arrays) % 2 or any(W.ndim != 2 for W in arrays[::2]):
-        return None
-    return [(W.T, b) for W, b in zip(arrays[::2], arrays[1::2], strict=True)]
