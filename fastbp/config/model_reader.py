@@ -6,7 +6,7 @@ None of these packages is imported. What cannot be said as a setup becomes a not
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -57,19 +57,18 @@ LOSSES = {
 """Losses by the names that PyTorch and Keras have for them, in small letters."""
 
 
-class Model(NamedTuple):
-    """What a model says.
+TORCH_OPTIMIZERS = {
+    **dict.fromkeys(("Adam", "AdamW"), "adam:beta1={betas[0]},beta2={betas[1]},eps={eps}"),
+    "RMSprop": "rmsprop:alpha={alpha},eps={eps}",
+    "Adagrad": "adagrad:eps={eps}",
+    "Rprop": "rprop:plus={etas[1]},minus={etas[0]},step={lr},"
+    "min={step_sizes[0]},max={step_sizes[1]}",
+}
+"""Optimisers of PyTorch besides SGD as a setup spells them, with PyTorch's names of parameters."""
 
-    Attributes
-    ----------
-    keys : dict
-        Keys of a setup with their values.
-    notes : tuple of str
-        What was converted, and what cannot be said as a setup.
-    """
 
-    keys: dict[str, Any]
-    notes: tuple[str, ...]
+Model = tuple[dict[str, Any], tuple[str, ...]]
+"""Keys of a setup with their values, and notes about what was converted or cannot be said."""
 
 
 def read_model(model: Any, targets: Any, loss: Any = None, optimizer: Any = None) -> Model:
@@ -114,9 +113,9 @@ def keys_of_model(
         for key in ("loss", "optimizer")
         if key in given and (_is_keras(model) or not isinstance(given[key], str))
     }
-    read = read_model(model, targets, **theirs)
+    keys, notes = read_model(model, targets, **theirs)
     own = {key: value for key, value in given.items() if key not in theirs}
-    return read.keys | own, read.notes
+    return keys | own, notes
 
 
 def _is_keras(model: Any) -> bool:
@@ -143,9 +142,14 @@ def _stacked(names: Sequence[tuple[str, str]], sizes: Sequence[int]) -> dict[str
     return {"hidden": list(sizes[1:-1]), "activation": each[:-1], "output": output}
 
 
-def _mean_of_outputs(keys: dict[str, Any], outputs: int, factor: float, notes: list[str]) -> None:
-    """Convert the rate for a loss that is a mean over rows and outputs, times `factor` ÷ ½."""
-    keys["reduction"] = "mean"
+def _add_loss(keys: dict[str, Any], name: str, outputs: int, notes: list[str]) -> None:
+    """Add the loss of this name, and convert the rate: it is a mean over rows and outputs."""
+    if name.lower() not in LOSSES:
+        notes.append(f"the loss {plain(name)} cannot be said as a setup")
+        return
+    keys |= {"loss": LOSSES[name.lower()], "reduction": "mean"}
+    factor = 2 if keys["loss"] == "squared" else 1
+    outputs = 1 if "categorical" in name or name == "CrossEntropyLoss" else outputs
     scale = factor / outputs
     if scale != 1 and keys.get("optimizer", "sgd") == "sgd" and "lr" in keys:
         given = keys["lr"]
@@ -180,45 +184,29 @@ def _of_torch(model: Any, loss: Any, optimizer: Any) -> Model:
             raise SweepError([f"model: given {plain(name)}, allowed: {rule}"])
     if not names:
         raise SweepError(["model: given no Linear layer, allowed: two or more"])
-    name = type(loss).__name__.lower()
-    if name in ("bcewithlogitsloss", "crossentropyloss") and names[-1][0] == "linear":
-        names[-1] = ("sigmoid" if name[0] == "b" else "softmax", "")  # the loss contains it
+    name = type(loss).__name__
+    if name in ("BCEWithLogitsLoss", "CrossEntropyLoss") and names[-1][0] == "linear":
+        names[-1] = ("sigmoid" if name[0] == "B" else "softmax", "")  # the loss contains it
     keys = _stacked(names, sizes) | {"init": "torch", "bias": bias}
     if optimizer is not None:
         keys |= _torch_optimizer(optimizer, notes)
-    if name in LOSSES:
-        keys["loss"] = LOSSES[name]
-        outputs = 1 if name == "crossentropyloss" else sizes[-1]
-        _mean_of_outputs(keys, outputs, 2.0 if name == "mseloss" else 1.0, notes)
-    elif loss is not None:
-        notes.append(f"the loss {plain(type(loss).__name__)} cannot be said as a setup")
-    return Model(keys, tuple(notes))
+    if loss is not None:
+        _add_loss(keys, name, sizes[-1], notes)
+    return keys, tuple(notes)
 
 
 def _torch_optimizer(optimizer: Any, notes: list[str]) -> dict[str, Any]:
     """The keys of an optimiser of PyTorch."""
     name, group = type(optimizer).__name__, optimizer.param_groups[0]
     if name == "SGD":
-        names = ("lr", "momentum", "nesterov", "weight_decay")
-        return {key: group[key] for key in names}
-    keys: dict[str, Any] = {"lr": group["lr"]}
-    if name in ("Adam", "AdamW"):
-        beta1, beta2 = group["betas"]
-        keys["optimizer"] = f"adam:beta1={beta1},beta2={beta2},eps={group['eps']}"
-    elif name == "RMSprop":
-        keys["optimizer"] = f"rmsprop:alpha={group['alpha']},eps={group['eps']}"
-    elif name == "Adagrad":
-        keys["optimizer"] = f"adagrad:eps={group['eps']}"
-    elif name == "Rprop":
-        (minus, plus), (low, high) = group["etas"], group["step_sizes"]
-        step = keys.pop("lr")
-        keys["optimizer"] = f"rprop:plus={plus},minus={minus},step={step},min={low},max={high}"
-    else:
+        return {key: group[key] for key in ("lr", "momentum", "nesterov", "weight_decay")}
+    if name not in TORCH_OPTIMIZERS:
         notes.append(f"the optimiser {plain(name)} cannot be said as a setup")
         return {}
     if group.get("weight_decay"):
         notes.append(f"the weight decay of {name} cannot be said as a setup")
-    return keys
+    spelled = {"optimizer": TORCH_OPTIMIZERS[name].format(**group)}
+    return spelled if name == "Rprop" else {"lr": group["lr"], **spelled}
 
 
 # scikit-learn
@@ -255,7 +243,7 @@ def _of_scikit_learn(model: Any, targets: Any) -> Model:
     if model.alpha > 0:
         notes.append(f"its penalty alpha = {model.alpha:g} is left out")
     notes.append("its initial biases are random; here they are 0")
-    return Model(keys, tuple(notes))
+    return keys, tuple(notes)
 
 
 # Keras
@@ -293,15 +281,11 @@ def _of_keras(model: Any, targets: Any, loss: Any, optimizer: Any) -> Model:
     optimizer = optimizer or getattr(model, "optimizer", None)
     own = optimizer.get_config() if hasattr(optimizer, "get_config") else {"name": optimizer}
     keys |= _keras_optimizer(own, notes) if optimizer else {}
-    if isinstance(loss, str) and loss in LOSSES:
-        keys["loss"] = LOSSES[loss]
-        outputs = sizes[-1] if "categorical" not in loss else 1
-        _mean_of_outputs(keys, outputs, 2.0 if LOSSES[loss] == "squared" else 1.0, notes)
-    elif loss:
-        notes.append(f"the loss {plain(str(loss))} cannot be said as a setup")
+    if loss:
+        _add_loss(keys, str(loss), sizes[-1], notes)
     keys["batch"] = min(32, len(targets))
     notes.append(f"batch = {keys['batch']}: the default of Keras' `fit`")
-    return Model(keys, tuple(notes))
+    return keys, tuple(notes)
 
 
 def _keras_name(activation: Any) -> str:

@@ -1,27 +1,22 @@
 """Compare a user's own backpropagation with fastbp's gradient and with finite differences."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from statistics import mode
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from fastbp.engine.block import check_denormals
-from fastbp.gradcheck.conventions import (
-    ENDS,
-    JOINED,
-    OWN_ERROR,
-    SEPARATE,
-    UNFIT,
-    CallFailure,
-    Convention,
-    call,
-    readings,
-)
+from fastbp.gradcheck.conventions import Convention, call, conventions_of, readings
 from fastbp.gradcheck.limits import argument_errors
 from fastbp.gradcheck.mistakes import CHANGED
 from fastbp.gradcheck.reference import (
+    ENDS,
+    OWN_ERROR,
     TOLERANCE,
+    UNFIT,
+    CallFailure,
     CheckTask,
     Kinds,
     Loss,
@@ -29,6 +24,7 @@ from fastbp.gradcheck.reference import (
     Terms,
     equal,
     errors_of,
+    gradient,
     kernel_gradient,
     numeric_difference,
     random_example,
@@ -48,10 +44,8 @@ LOST = 0.05
 gradient."""
 
 _LOST_STEPS = CallFailure(
-    0,
-    OWN_ERROR,
     "its steps are so small that rounding its weights loses them; "
-    "needed: a larger rate, or float64 weights",
+    "needed: a larger rate, or float64 weights"
 )
 
 
@@ -173,15 +167,15 @@ def check_gradients(
     terms = Terms(units, int(rows), bool(bias), loss, rate, reduction == "mean", seed, kinds)
     if not kinds:
         terms = terms._replace(kinds=("sigmoid",) * (len(units) - 1), others=True)
-    return _with_hint(_checked(function, terms), function, terms)
+    result = _with_hint(_checked(function, terms), function, terms)
+    text = "its gradients are those of backward() in a copy of the module"
+    return result._replace(convention=text) if isinstance(function, ModuleGradients) else result
 
 
 def _with_hint(result: GradientCheck, function: Callable[..., Any], terms: Terms) -> GradientCheck:
     """Add to an unclear result how the function does on other networks."""
     if result.errors:
         clear = result.ok or result.mistake or terms.rows == 1
-        if terms.mean and not result.ok and _checked(function, terms._replace(mean=False)).ok:
-            return result._replace(mistake="they are sums over rows, not means")
         if not clear and _checked(function, terms._replace(rows=1)).ok:
             mistake = "for one row it is right, for several it does not return their sum"
             return result._replace(mistake=mistake)
@@ -213,13 +207,11 @@ def _checked(function: Callable[..., Any], terms: Terms) -> GradientCheck:
     """Check a function on random networks of these terms."""
     rng = np.random.default_rng(terms.seed)
     examples = [random_example(terms, rng) for _ in range(DRAWS)]
-    ours = [kernel_gradient(example, terms.loss, terms.bias) for example in examples]
+    ours = [kernel_gradient(example, terms) for example in examples]
     numeric = max(
-        numeric_difference(example, our, terms.loss, rng)
+        numeric_difference(example, our, terms, rng)
         for example, our in zip(examples, ours, strict=True)
     )
-    if terms.mean:
-        ours = [{name: g / terms.rows for name, g in each.items()} for each in ours]
     result = _judged(CheckTask(function, examples, ours, terms, numeric))
     if isinstance(result, CallFailure):
         return GradientCheck(False, result.name, result.text, {}, numeric, "")
@@ -230,30 +222,22 @@ def _judged(task: CheckTask) -> GradientCheck | CallFailure:
     """Call the function in every convention, until it is right in one or its mistakes are known."""
     known: list[Reading] = []
     failures: list[CallFailure] = []
-    bias = task.terms.bias
-    three = bias and takes(task.function, 3) and not takes(task.function, 4)
-    groups = [JOINED] if three else [*SEPARATE, JOINED * bias]
-    if isinstance(task.function, ModuleGradients):
-        groups = [SEPARATE[0][:1]]
+    groups = conventions_of(task)
     for conventions in groups:
         new: list[Reading] = []
         for convention in conventions:
-            if task.rows > 1 and (convention.samples, convention.biases == "row") == ("row", False):
-                continue  # several samples as rows are those of "flat"
             answers, failure = call(task, convention)
             read = readings(answers, task, convention)
-            if right := _right(read, len(answers), failure, task):
+            if right := _right(read, failure, task):
                 return right
-            if terms := not failure and _other_units(read, task):
-                return _checked(task.function, terms)
             if failure:
                 if failure.rank == ENDS:
                     return failure
-                if not convention.joined or three or failure.rank == OWN_ERROR:
+                if not convention.joined or len(groups) == 1 or failure.rank == OWN_ERROR:
                     failures.append(failure)
             elif not read:
                 text = "it changes its arguments in some calls and returns something in others"
-                failures.append(CallFailure(0, UNFIT, text))
+                failures.append(CallFailure(text))
             elif not _is_steady(task, convention):
                 return _wrong(read, [], task, _UNSTEADY)
             else:
@@ -297,7 +281,7 @@ def _is_steady(task: CheckTask, convention: Convention) -> bool:
 
 
 def _right(
-    read: list[Reading], calls: int, failure: CallFailure | None, task: CheckTask
+    read: list[Reading], failure: CallFailure | None, task: CheckTask
 ) -> GradientCheck | CallFailure | None:
     """The result for the first reading whose gradients are right; None if there is none."""
     for i, reading in enumerate(read):
@@ -305,9 +289,8 @@ def _right(
         if max(errors.values()) > TOLERANCE:
             continue
         if failure:
-            return failure._replace(
-                text=f"in call {calls + 1} of {len(task.examples)} {failure.text}"
-            )
+            call_text = f"in call {failure.example + 1} of {len(task.examples)} {failure.text}"
+            return replace(failure, text=call_text)
         if noise > LOST:
             return _LOST_STEPS
         if i and read[0].steps and not reading.steps and explained([read[0]], task):
@@ -316,26 +299,13 @@ def _right(
         size = max(errors.values())
         if reading.steps and size > 0:
             # At small rates weights that are changed too early make small differences.
-            early = task.textbook(through=reading.changed)
+            early = [
+                gradient(example, task.terms, after)
+                for example, after in zip(task.examples, reading.changed, strict=True)
+            ]
             if max(errors_of(reading, task._replace(ours=early))[0].values()) < 0.1 * size:
                 return _report(reading, errors, CHANGED, rate, task, size / 1e3)
         return _report(reading, errors, "", rate, task)
-    return None
-
-
-def _other_units(read: Sequence[Reading], task: CheckTask) -> Terms | None:
-    """The terms with the units for which the gradients of a reading are right, if there are any."""
-    read = [
-        each for each in read if any(v.any() for arrays in each.arrays for v in arrays.values())
-    ]
-    for kinds in task.terms.other_kinds() if read else ():
-        with np.errstate(all="ignore"):
-            ours = task.textbook(kinds)
-        if not all(np.isfinite(g).all() for arrays in ours for g in arrays.values()):
-            continue  # the exponential of an exponential is too large
-        other, terms = task._replace(ours=ours), task.terms.of(kinds)
-        if terms and any(max(errors_of(r, other)[0].values()) <= TOLERANCE for r in read):
-            return terms
     return None
 
 
@@ -376,8 +346,6 @@ def _report(
     ) * (task.terms.rate is None)
     step = f": a step of rate {rate:.4g}{inferred}" * reading.steps
     convention = f"called with {reading.convention}; it {reading.does}{step}"
-    if isinstance(task.function, ModuleGradients):
-        convention = "its gradients are those of backward() in a copy of the module"
     step_rate = rate if reading.steps else None
     units = units_text(task.terms.kinds)
     return GradientCheck(

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import expit as sigmoid
 
+from fastbp.choices.families import FAMILIES
 from fastbp.gradcheck.reference import CheckTask, Example, Kinds, Loss, Real, forward, prime, units
 
 
@@ -58,6 +60,10 @@ class Variant(NamedTuple):
 # The forward pass
 
 
+_LEAKY = ("leaky-relu:slope=0.1", "leaky-relu:slope=0.2", "leaky-relu:slope=0.3")
+"""Leaky ReLU as people write it besides the default slope."""
+
+
 class ForwardVariant(NamedTuple):
     """One way to write the forward pass: its mistakes, and the examples that it computes right."""
 
@@ -69,9 +75,13 @@ def forward_variants(task: CheckTask) -> Iterator[ForwardVariant]:
     """Generate the forward passes that the search tries, the right one first."""
     examples = task.examples
     yield ForwardVariant((), examples)
-    for kinds in task.terms.other_kinds():
-        changed = [example._replace(kinds=kinds) for example in examples]
-        yield ForwardVariant(_wrong_units(kinds, task.terms.kinds), changed)
+    hidden = [*FAMILIES["activation"].choices, *_LEAKY] if task.terms.others else []
+    for kind, output in product(hidden, FAMILIES["output"].choices):
+        kinds = (*[kind] * (len(examples[0].layers) - 1), output)
+        # One output of a softmax is always 1.
+        if kinds != task.terms.kinds and (output != "softmax" or examples[0].T.shape[1] > 1):
+            changed = [example._replace(kinds=kinds) for example in examples]
+            yield ForwardVariant(_wrong_units(kinds, task.terms.kinds), changed)
     last = len(examples[0].layers) - 1
     for biases, unused in {
         "the biases are": range(last + 1),
@@ -87,7 +97,7 @@ def forward_variants(task: CheckTask) -> Iterator[ForwardVariant]:
             pairs = zip(examples, without, strict=True)
             yield ForwardVariant((text,), [each._replace(layers=layers) for each, layers in pairs])
     for row, only in {"first": slice(0, 1), "last": slice(-1, None)}.items():
-        if task.rows > 1:
+        if task.terms.rows > 1:
             one = [each._replace(X=each.X[only], T=each.T[only]) for each in examples]
             yield ForwardVariant((f"only the {row} row is used",), one)
 

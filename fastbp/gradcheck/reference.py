@@ -1,9 +1,10 @@
 """Random networks, and their gradients by fastbp, by the textbook and by finite differences."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from inspect import signature
-from itertools import pairwise, product
+from itertools import pairwise
 from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
@@ -11,7 +12,6 @@ from numpy.typing import NDArray
 from scipy.special import expit as sigmoid, softmax
 
 from fastbp.choices.activations import SELU_ALPHA, SELU_SCALE
-from fastbp.choices.families import FAMILIES
 from fastbp.config.setup import Setup
 from fastbp.engine.lane_group import LaneGroup, Layers, by_name
 from fastbp.engine.tasks import task
@@ -65,14 +65,10 @@ class Terms(NamedTuple):
     kinds: Kinds
     others: bool = False
 
-    def other_kinds(self) -> Iterator[Kinds]:
-        """Generate the other units that a function may have."""
-        hidden = [*FAMILIES["activation"].choices, *_LEAKY]
-        for kind, output in product(hidden, FAMILIES["output"].choices) if self.others else ():
-            kinds = (*[kind] * (len(self.sizes) - 2), output)
-            # One output of a softmax is always 1.
-            if kinds != self.kinds and (output != "softmax" or self.sizes[-1] > 1):
-                yield kinds
+    @property
+    def share(self) -> float:
+        """What the sums over rows are multiplied by."""
+        return 1 / self.rows if self.mean else 1.0
 
     def of(self, kinds: Kinds) -> Self | None:
         """The same for other units; None where fastbp does not train them with this loss."""
@@ -91,26 +87,6 @@ class CheckTask(NamedTuple):
     ours: Sequence[Arrays]
     terms: Terms
     numeric: float
-
-    @property
-    def rows(self) -> int:
-        """The number of samples per call."""
-        return self.terms.rows
-
-    def textbook(
-        self, kinds: Kinds | None = None, through: Sequence[Sequence[Real]] | None = None
-    ) -> list[Arrays]:
-        """The gradients of each example by the textbook, as `gradient` computes them."""
-        given = through or [[W for W, _ in example.layers] for example in self.examples]
-        loss, rows = self.terms.loss, self.rows if self.terms.mean else 1
-        gradients = [
-            gradient(example._replace(kinds=kinds or example.kinds), loss, W)
-            for example, W in zip(self.examples, given, strict=True)
-        ]
-        return [
-            {name: g / rows for name, g in by_name(each, self.terms.bias).items()}
-            for each in gradients
-        ]
 
 
 class Reading(NamedTuple):
@@ -135,25 +111,36 @@ class Reading(NamedTuple):
     joined: str = ""
 
 
-class NoGradientError(Exception):
-    """The result of a function cannot be read as gradients.
+ENDS, OWN_ERROR, UNFIT, SHAPES = range(-1, 3)
+"""Kinds of failed calls, the one that says most first: the function ends the program; it raises an
+error that has nothing to do with shapes; its results are not gradients; it raises an error that
+a call with other shapes may avoid."""
 
-    `name`: the first array that does not fit, if known. `fitting`: the arrays that fit.
+
+@dataclass(eq=False)
+class CallFailure(Exception):  # noqa: N818
+    """Why a call of the user's function failed.
+
+    `text`: the reason, in words. `name`: the first array that does not fit, if known. `fitting`:
+    the arrays of the result that fit. `rank`: the kind of failure, from `ENDS` to `SHAPES`; the
+    smallest says most. `example`: the index of the example that it was called with. `reached`: the
+    numbers of the lines in the traceback, from the function inwards.
     """
 
-    def __init__(self, text: str, name: str = "", fitting: Arrays | None = None) -> None:
-        self.name, self.fitting = name, fitting or {}
-        super().__init__(text)
+    text: str
+    name: str = ""
+    fitting: Arrays = field(default_factory=dict)
+    rank: int = UNFIT
+    example: int = 0
+    reached: Sequence[int] = ()
 
 
 def takes(function: Callable[..., Any], arguments: int) -> bool:
     """Whether the signature of a function, if it has one, allows this number of arguments."""
     try:
         signature(function).bind(*[None] * arguments)
-    except TypeError:
-        return False
-    except ValueError:
-        pass  # it has no signature
+    except (TypeError, ValueError) as error:
+        return isinstance(error, ValueError)  # it has no signature
     return True
 
 
@@ -183,9 +170,6 @@ def prime(a: Real) -> Real:
     """The derivative σ′(z) = a·(1 − a), computed from a = σ(z)."""
     return a * (1 - a)
 
-
-_LEAKY = ("leaky-relu:slope=0.1", "leaky-relu:slope=0.2", "leaky-relu:slope=0.3")
-"""Leaky ReLU as people write it besides the default slope."""
 
 _Units = tuple[Callable[..., Any], Callable[..., Any]]
 
@@ -223,10 +207,10 @@ def units(kind: str) -> _Units:
     return partial(f, **given), partial(derivative, **given)
 
 
-def units_text(kinds: Kinds, right: str = "sigmoid") -> str:
-    """Units that are not `right` in words: "tanh hidden units and linear output units"."""
+def units_text(kinds: Kinds) -> str:
+    """Units that are no sigmoids in words: "tanh hidden units and linear output units"."""
     pairs = {"hidden units": and_(list(dict.fromkeys(kinds[:-1]))), "output units": kinds[-1]}
-    texts = [f"{kind} {where}" for where, kind in pairs.items() if kind != right]
+    texts = [f"{kind} {where}" for where, kind in pairs.items() if kind != "sigmoid"]
     return and_(texts) + " with the cross-entropy" * (kinds[-1] == "softmax")
 
 
@@ -241,43 +225,42 @@ def forward(example: Example) -> tuple[list[Real], list[Real], list[Real]]:
     return sums, activations, slopes
 
 
-def loss_of(example: Example, loss: Loss) -> float:
-    """The loss of an example, summed over rows and outputs; of a softmax always −Σ t·log(o)."""
-    o, T = forward(example)[1][-1], example.T
-    if example.kinds[-1] == "softmax":
-        return -float((T * np.log(o)).sum())
-    if loss == "squared":
-        return 0.5 * float(((o - T) ** 2).sum())
-    return -float((T * np.log(o) + (1 - T) * np.log1p(-o)).sum())
+def loss_of(example: Example, terms: Terms) -> float:
+    """The loss of an example, summed over outputs; of a softmax always −Σ t·log(o)."""
+    o, T, softmax = forward(example)[1][-1], example.T, example.kinds[-1] == "softmax"
+    if terms.loss == "squared" and not softmax:
+        return 0.5 * float(((o - T) ** 2).sum()) * terms.share
+    others = 0 if softmax else (1 - T) * np.log1p(-o)
+    return -float((T * np.log(o) + others).sum()) * terms.share
 
 
-def gradient(example: Example, loss: Loss, through: Sequence[Real]) -> Layers:
-    """Compute the gradient of the loss by textbook backpropagation, summed over rows.
+def gradient(example: Example, terms: Terms, through: Sequence[Real]) -> Arrays:
+    """Compute the gradient of the loss by textbook backpropagation.
 
     Parameters
     ----------
     example : Example
-    loss : "squared" or "cross-entropy"
+    terms : Terms
     through : float64 [out, in] for each layer
         The weights that carry deltas back. The network's own give the true gradient; weights after
         an update give that of a function which updates too early.
 
     Returns
     -------
-    list of (float64 [out, in], float64 [out])
+    Arrays
         The gradients of the weights and biases of each layer.
     """
     _, (*below, o), (*slopes, slope) = forward(example)
-    delta = (o - example.T) * (slope if loss == "squared" else 1.0)
+    delta = (o - example.T) * (slope if terms.loss == "squared" else 1.0) * terms.share
     gradients: Layers = []
     for W, a, slope in zip(reversed(through), reversed(below), reversed(slopes), strict=True):
         gradients.insert(0, (delta.T @ a, delta.sum(axis=0)))
         delta = (delta @ W) * slope
-    return gradients
+    return by_name(gradients, terms.bias)
 
 
-def kernel_gradient(example: Example, loss: Loss, bias: bool) -> Arrays:
-    """Compute fastbp's gradient, summed over rows, from one update by the training kernels."""
+def kernel_gradient(example: Example, terms: Terms) -> Arrays:
+    """Compute fastbp's gradient from one update by the training kernels."""
     *activations, output = example.kinds
     setup = Setup.from_arrays(
         example.X,
@@ -285,9 +268,10 @@ def kernel_gradient(example: Example, loss: Loss, bias: bool) -> Arrays:
         hidden=[len(b) for _, b in example.layers[:-1]],
         activation=activations,
         output=output,
-        loss="cross-entropy" if output == "softmax" else loss,
+        loss="cross-entropy" if output == "softmax" else terms.loss,
         order="cyclic",
         batch="full",
+        reduction="mean" if terms.mean else "sum",
         lr=KERNEL_RATE,
         updates=1,
     )
@@ -298,11 +282,11 @@ def kernel_gradient(example: Example, loss: Loss, bias: bool) -> Arrays:
         ((W - after) / KERNEL_RATE, (b - b_after) / KERNEL_RATE)
         for (W, b), (after, b_after) in zip(example.layers, group.layers(), strict=True)
     ]
-    return by_name(steps, bias)
+    return by_name(steps, terms.bias)
 
 
 def numeric_difference(
-    example: Example, ours: Arrays, loss: Loss, rng: np.random.Generator, step: float = 1e-3
+    example: Example, ours: Arrays, terms: Terms, rng: np.random.Generator, step: float = 1e-3
 ) -> float:
     """Compare a gradient with central differences of fourth order.
 
@@ -310,13 +294,13 @@ def numeric_difference(
     entry of that array.
     """
     worst = 0.0
-    for name, values in by_name(example.layers, "b0" in ours).items():
+    for name, values in by_name(example.layers, terms.bias).items():
         for place in rng.permutation(values.size)[:20]:  # weights of each array, in each draw
             at = np.unravel_index(place, values.shape)
             kept, slope = float(values[at]), 0.0
             for offset, weight in ((1, 8), (-1, -8), (2, -1), (-2, 1)):
                 values[at] = kept + offset * step
-                slope += weight * loss_of(example, loss) / (12 * step)
+                slope += weight * loss_of(example, terms) / (12 * step)
             values[at] = kept
             worst = max(worst, abs(slope - float(ours[name][at])) / scale_of(ours[name]))
     return worst
@@ -416,17 +400,17 @@ def fitted(arrays: Mapping[str, Any], before: Arrays, out_in: bool, of: str) -> 
 
     Raises
     ------
-    NoGradientError
+    CallFailure
         If an array does not fit. It tells the first, from the output layer down.
     """
     fitted, reasons = {}, []
     for name in sorted(before, key=lambda name: (-int(name[1:]), name)):
         try:
             fitted[name] = _fit(arrays[name], before[name], name, out_in, of)
-        except NoGradientError as reason:
+        except CallFailure as reason:
             reasons.append(reason)
     if reasons:
-        raise NoGradientError(str(reasons[0]), reasons[0].name, fitted)
+        raise CallFailure(reasons[0].text, reasons[0].name, fitted)
     return {name: fitted[name] for name in before}
 
 
@@ -442,9 +426,7 @@ def _fit(values: Any, before: Real, name: str, out_in: bool, of: str) -> Real:
     except Exception:
         numeric = False
     if not numeric:
-        raise NoGradientError(
-            f"{of}{name} is not an array of real numbers but {shown(values)}", name
-        )
+        raise CallFailure(f"{of}{name} is not an array of real numbers but {shown(values)}", name)
     size = before.size
     of_weights = [before.shape, *[before.shape[::-1]] * bool(of), *[(size,)] * (1 in before.shape)]
     shapes = of_weights if name[0] == "W" else [(size,), (size, 1), (1, size)]
@@ -454,13 +436,13 @@ def _fit(values: Any, before: Real, name: str, out_in: bool, of: str) -> Real:
         units = 0 if out_in else -1
         wide = array.ndim == 2 and array.shape[units] == before.shape[units] + 1
         kept = ": of what is carried back the biases' part is not dropped" * wide
-        raise NoGradientError(
+        raise CallFailure(
             f"{of}{name} has shape {array.shape}{after}, where {had} {before.shape}{kept}", name
         )
     if not np.isfinite(array).all():
         counts = {"NaN": int(np.isnan(array).sum()), "infinite": int(np.isinf(array).sum())}
         held = " and ".join(f"{count} {what}" for what, count in counts.items() if count)
-        raise NoGradientError(
+        raise CallFailure(
             f"{of}{name} has {held} of {size} values{after}; needed: finite numbers", name
         )
     if name[0] == "b":

@@ -1,6 +1,7 @@
 """Find the usual mistakes that give exactly the gradients that a function returned."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -133,26 +134,19 @@ def _lower(path: _Path, reading: Reading, task: CheckTask, most: int) -> Iterato
     """Generate the continuations of a path that also explain W and b of the next layer."""
     layer, last = path.states[0].layer, len(task.examples[0].layers)
     W, b = f"W{layer - 1}", f"b{layer - 1}"
+    more = folded(reading.joined, layer, last)
+    ways = {W: inputs(layer, last) + more.get("inputs", [])}
+    if task.terms.bias:
+        ways[b] = biases(layer) + more.get("biases", [])
     for variants, states in _deltas(path, reading, task, most):
         below = [at._replace(layer=layer - 1, above=at.delta) for at in states]
-        more = folded(reading.joined, layer, last)
-        ways = inputs(layer, last) + more.get("inputs", [])
-        for variant, weights in _matching(ways, reading, W, states):
-            extended = path.plus([*variants, variant])
-            if extended.rank[0] > most:
-                continue
-            paths = [(extended, {W: weights})]
-            if task.terms.bias:
-                ways = biases(layer) + more.get("biases", [])
-                paths = [
-                    (extended.plus([each]), {W: weights, b: match})
-                    for each, match in _matching(ways, reading, b, states)
-                ]
-            for longer, matches in paths:
-                # Arrays that are all 0 say nothing about deltas.
-                says = any(match.factor for match in matches.values())
-                if longer.rank[0] <= most and (says or not any(each.text for each in variants)):
-                    yield longer._replace(states=below, matches={**matches, **path.matches})
+        for found in product(*(_matching(each, reading, w, states) for w, each in ways.items())):
+            longer = path.plus([*variants, *(variant for variant, _ in found)])
+            matches = dict(zip(ways, (match for _, match in found), strict=True))
+            # Arrays that are all 0 say nothing about deltas.
+            says = any(match.factor for match in matches.values())
+            if longer.rank[0] <= most and (says or not any(each.text for each in variants)):
+                yield longer._replace(states=below, matches={**matches, **path.matches})
 
 
 def _matching(
@@ -228,11 +222,12 @@ def _made(
 
 
 _TURNS: list[tuple[str, Callable[[Real], Real]]] = [
+    ("", lambda w: w),
     ("transposed", lambda w: w.T),
     ("reshaped, not transposed", lambda w: w.T.reshape(w.shape)),
     ("reshaped, not transposed", lambda w: w.reshape(w.T.shape).T),
 ]
-"""What people do to a matrix that does not fit, in words and as a function."""
+"""What people do to a matrix, first nothing, in words and as a function."""
 
 
 def _match(
@@ -244,17 +239,15 @@ def _match(
     if all(np.abs(values).max() <= noise for values in arrays):
         return _Match(0.0)
     made = [variant.make(at) for at in states]
-    if factor := _factor(arrays, made, noise):
-        return _Match(factor)
     in_order = [[np.sort(np.abs(v), axis=None) for v in each] for each in (arrays, made)]
-    if made[0].ndim < 2 or not _factor(in_order[0], in_order[1], noise):
+    if not _factor(in_order[0], in_order[1], noise):
         return None
-    for how, turn in _TURNS:
+    for how, turn in _TURNS[: 1 if made[0].ndim < 2 else None]:
         turned = [turn(values) for values in made]
-        if factor := _factor(arrays, turned, noise) or _factor(
-            [values.T for values in arrays], turned, noise
-        ):
-            return _Match(factor, how)
+        # A gradient with the shape of the transpose keeps it.
+        for given in (arrays, [values.T for values in arrays])[: 2 if how else 1]:
+            if factor := _factor(given, turned, noise):
+                return _Match(factor, how)
     return None
 
 
@@ -341,15 +334,11 @@ def _group_text(factor: float, names: list[str], task: CheckTask, steps: bool) -
     """Say what is wrong with arrays that have another factor than the rest."""
     listed = and_(names)
     if factor == 0:
-        if names == [name for name in task.ours[0] if name[0] == "b"]:
-            return (
-                "the biases are not updated" if steps else "the gradients of the biases are missing"
-            )
-        return (
-            f"{listed} {'are' if len(names) > 1 else 'is'} not updated"
-            if steps
-            else f"{_gradients(names)} missing"
-        )
+        all_biases = names == [name for name in task.ours[0] if name[0] == "b"]
+        missing = _gradients(names) + " missing"
+        if steps:
+            missing = f"{listed} {'are' if len(names) > 1 else 'is'} not updated"
+        return missing.replace(listed, "the biases") if all_biases else missing
     if _same(factor, -1.0):
         return f"the sign of {listed} is wrong"
     sign = "the sign is wrong, and " * (factor < 0)
@@ -358,11 +347,12 @@ def _group_text(factor: float, names: list[str], task: CheckTask, steps: bool) -
 
 def _factor_text(size: float, task: CheckTask, steps: bool, common: bool = False) -> str:
     """Say what a factor on the gradients may come from, such as a mean in place of a sum."""
-    rows, outputs = task.rows, task.examples[0].T.shape[1]
-    counts = {"rows": rows, "outputs": outputs}
-    if min(rows, outputs) > 1:
-        counts["rows and outputs"] = rows * outputs
+    rows, outputs = task.terms.rows, task.examples[0].T.shape[1]
+    both = rows * outputs if min(rows, outputs) > 1 else 1
+    counts = {"rows": rows, "outputs": outputs, "rows and outputs": both}
     means = {f"they are means over {what}, not sums": 1 / n for what, n in counts.items() if n > 1}
+    if task.terms.mean:
+        means = {"they are sums over rows, not means": float(rows)}
     texts = {"they are half of what they should be": 0.5, **means}
     if task.terms.loss == "squared":
         half = "the ½ of ½Σ(o − t)² is missing"

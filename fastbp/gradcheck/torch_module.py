@@ -41,29 +41,27 @@ class ModuleGradients:
         self._parameters = list(self._module.parameters())
         shapes = [tuple(each.shape) for each in self._parameters]
         self.bias = any(len(shape) == 1 for shape in shapes)
-        weights = shapes[:: 1 + self.bias]
-        biases = shapes[1::2] if self.bias else [each[:1] for each in weights]
-        if (
-            not all(len(each) == 2 for each in weights)
-            or biases != [each[:1] for each in weights]
-            or any(below[0] != above[1] for below, above in pairwise(weights))
-        ):
+        self.sizes = tuple(shape[-1] for shape in shapes[:1]) + tuple(
+            shape[0] for shape in shapes[:: 1 + self.bias]
+        )
+        fit = [
+            shape
+            for below, above in pairwise(self.sizes)
+            for shape in [(above, below), (above,)][: 1 + self.bias]
+        ]
+        if shapes != fit:
             rule = (
-                "weights [out, in] of Linear layers in the order of their use, each with its bias"
+                "weights [out, in] of Linear layers in the order of their use, all with a bias or "
+                "all without"
             )
-            raise SweepError(
-                [
-                    f"function: given a module with parameters {shapes}, allowed: {rule}, or all without"
-                ]
-            )
-        self.sizes = (*[each[1] for each in weights[:1]], *[each[0] for each in weights])
+            raise SweepError([f"function: given a module with parameters {shapes}, needed: {rule}"])
 
     @property
     def kinds(self) -> Kinds:
         """The units, if the module says them, as a Sequential does; else none."""
         with suppress(SweepError):
             if type(self._module).__name__ == "Sequential":
-                keys = read_model(self._module, ()).keys
+                keys, _ = read_model(self._module, ())
                 output, of_loss = keys["output"], "softmax" if self.sizes[-1] > 1 else "sigmoid"
                 in_loss = output == "linear" and self._loss == "cross-entropy"
                 return (*keys["activation"], of_loss if in_loss else output)
@@ -76,29 +74,27 @@ class ModuleGradients:
         for parameter, value in zip(self._parameters, values, strict=True):
             parameter.data.copy_(parameter.new_tensor(value))
             parameter.grad = None
+        new, inputs = self._parameters[0].new_tensor, self.sizes[0]
+        outputs = self._module(new(np.atleast_2d(x)))
+        # What the outputs are shows far from 0.
+        far = self._module(new(np.random.default_rng(0).normal(0, 10, (64, inputs))))
         t = np.atleast_2d(t)
-        outputs = self._outputs(np.atleast_2d(x))
-        error = self._slope(_array(outputs).reshape(t.shape), t)
-        outputs.backward(outputs.new_tensor(error.reshape(outputs.shape)))
+        error = self._error(_array(outputs).reshape(t.shape), t, _array(far).reshape(64, -1))
+        outputs.backward(new(error.reshape(outputs.shape)))
         return [
             np.zeros(value.shape) if each.grad is None else _array(each.grad)
             for each, value in zip(self._parameters, values, strict=True)
         ]
 
-    def _outputs(self, x: Real) -> Any:
-        return self._module(self._parameters[0].new_tensor(x))
-
-    def _slope(self, o: Real, t: Real) -> Real:
-        """The derivative of the loss by the outputs; those of a softmax have the cross-entropy."""
-        far = np.random.default_rng(0).normal(0, 10, (64, self.sizes[0]))
-        seen = _array(self._outputs(far)).reshape(64, -1)
-        if t.shape[1] > 1 and np.abs(np.exp(seen).sum(axis=1) - 1).max() < _CLOSE:
+    def _error(self, o: Real, t: Real, far: Real) -> Real:
+        """The derivative of the loss by the outputs o; those of a softmax have the cross-entropy."""
+        if np.abs(np.exp(far).sum(axis=1) - 1).max() < _CLOSE:
             return -t  # o are logarithms
-        if t.shape[1] > 1 and np.abs(seen.sum(axis=1) - 1).max() < _CLOSE:
+        if np.abs(far.sum(axis=1) - 1).max() < _CLOSE:
             return -t / o
         if self._loss == "squared":
             return o - t
-        if seen.min() >= 0 and seen.max() <= 1:
+        if far.min() >= 0 and far.max() <= 1:
             return (o - t) / (o * (1 - o))
         return (softmax(o, axis=1) if t.shape[1] > 1 else sigmoid(o)) - t
 
