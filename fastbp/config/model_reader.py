@@ -5,7 +5,7 @@ None of these packages is imported. What cannot be said as a setup becomes a not
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ HIDDEN = {
     "softplus": "softplus",
     "exponential": "exponential",
     "softmax": "softmax",
+    "logsoftmax": "softmax",
     "linear": "linear",
     "identity": "linear",
 }
@@ -47,6 +48,7 @@ LOSSES = {
     "mse": "squared",
     "mean_squared_error": "squared",
     "mseloss": "squared",
+    "nllloss": "cross-entropy",
     "bceloss": "cross-entropy",
     "bcewithlogitsloss": "cross-entropy",
     "crossentropyloss": "cross-entropy",
@@ -66,6 +68,13 @@ TORCH_OPTIMIZERS = {
 }
 """Optimisers of PyTorch besides SGD as a setup spells them, with PyTorch's names of parameters."""
 
+
+KERAS_OPTIMIZERS = {
+    "adam": "adam:beta1={beta_1},beta2={beta_2},eps={epsilon}",
+    "rmsprop": "rmsprop:alpha={rho},eps={epsilon}",
+    "adagrad": "adagrad:eps={epsilon}",
+}
+"""The same of Keras, by their names in small letters."""
 
 Model = tuple[dict[str, Any], tuple[str, ...]]
 """Keys of a setup with their values, and notes about what was converted or cannot be said."""
@@ -94,7 +103,7 @@ def read_model(model: Any, targets: Any, loss: Any = None, optimizer: Any = None
         return _of_scikit_learn(model, targets)
     if _is_keras(model):
         return _of_keras(model, targets, loss, optimizer)
-    if hasattr(model, "children"):
+    if type(model).__name__ == "Sequential":
         return _of_torch(model, loss, optimizer)
     rule = "a torch.nn.Sequential, an MLPClassifier or MLPRegressor, or a Sequential of Keras"
     raise SweepError([f"model: given {plain(type(model).__name__)}, allowed: {rule}"])
@@ -114,6 +123,8 @@ def keys_of_model(
         if key in given and (_is_keras(model) or not isinstance(given[key], str))
     }
     keys, notes = read_model(model, targets, **theirs)
+    if keys["output"] == "softmax" and np.ndim(targets) == 1:
+        keys["target_kind"] = "classes"
     own = {key: value for key, value in given.items() if key not in theirs}
     return keys | own, notes
 
@@ -149,7 +160,7 @@ def _add_loss(keys: dict[str, Any], name: str, outputs: int, notes: list[str]) -
         return
     keys |= {"loss": LOSSES[name.lower()], "reduction": "mean"}
     factor = 2 if keys["loss"] == "squared" else 1
-    outputs = 1 if "categorical" in name or name == "CrossEntropyLoss" else outputs
+    outputs = 1 if "categorical" in name or name in ("CrossEntropyLoss", "NLLLoss") else outputs
     scale = factor / outputs
     if scale != 1 and keys.get("optimizer", "sgd") == "sgd" and "lr" in keys:
         given = keys["lr"]
@@ -176,7 +187,8 @@ def _of_torch(model: Any, loss: Any, optimizer: Any) -> Model:
             names.append(("linear", ""))
         elif name.lower() in HIDDEN and names:
             slope = f":slope={part.negative_slope:g}" if name == "LeakyReLU" else ""
-            names[-1] = (name, slope)
+            scales = [key for key in ("alpha", "beta") if getattr(part, key, 1) != 1]
+            names[-1] = (" of another ".join([name, *scales]), slope)
         elif name in ("Flatten", "Dropout"):
             notes.append(f"{name} is left out: it cannot be said as a setup")
         else:
@@ -263,34 +275,44 @@ def _of_keras(model: Any, targets: Any, loss: Any, optimizer: Any) -> Model:
         kind, own = part["class_name"], part["config"]
         if kind == "Dense":
             sizes.append(own["units"])
-            names.append((_keras_name(own["activation"]), ""))
+            names.append(_keras_activation(own["activation"]))
             keys = _keras_init(own, notes)
         elif kind == "Activation" and names:
-            names[-1] = (_keras_name(own["activation"]), "")
+            names[-1] = _keras_activation(own["activation"])
         elif kind.lower() in HIDDEN and names:
-            slope = own.get("negative_slope", own.get("alpha", 0.3))
-            names[-1] = (kind, f":slope={slope:g}" if kind == "LeakyReLU" else "")
+            names[-1] = _keras_activation(part)
         elif kind in ("Dropout", "Flatten"):
             notes.append(f"{kind} is left out: it cannot be said as a setup")
         elif kind != "InputLayer":
             raise SweepError([f"model: given a layer {plain(kind)}, allowed: Dense, Activation"])
     if not names:
         raise SweepError(["model: given no Dense layer, allowed: two or more"])
-    keys |= _stacked(names, sizes)
     loss = loss or getattr(model, "loss", None)
+    name = str(getattr(loss, "name", loss))
+    if _config(loss).get("from_logits") and names[-1][0] == "linear":
+        names[-1] = ("sigmoid" if "binary" in name else "softmax", "")  # the loss contains it
+    keys |= _stacked(names, sizes)
     optimizer = optimizer or getattr(model, "optimizer", None)
-    own = optimizer.get_config() if hasattr(optimizer, "get_config") else {"name": optimizer}
-    keys |= _keras_optimizer(own, notes) if optimizer else {}
+    keys |= _keras_optimizer(optimizer, notes) if optimizer else {}
     if loss:
-        _add_loss(keys, str(loss), sizes[-1], notes)
+        _add_loss(keys, name, sizes[-1], notes)
     keys["batch"] = min(32, len(targets))
     notes.append(f"batch = {keys['batch']}: the default of Keras' `fit`")
     return keys, tuple(notes)
 
 
-def _keras_name(activation: Any) -> str:
-    """The name of an activation, which may stand in a table with its parameters."""
-    return str(activation["class_name"] if isinstance(activation, Mapping) else activation)
+def _config(part: Any) -> Mapping[str, Any]:
+    """The config of a loss or an optimiser of Keras; a name has none."""
+    return part.get_config() if hasattr(part, "get_config") else {}
+
+
+def _keras_activation(given: Any) -> tuple[str, str]:
+    """The name of an activation, which may stand in a table, and its parameters."""
+    if not isinstance(given, Mapping):
+        return str(given), ""
+    own, name = given["config"], given["class_name"]
+    slope = own.get("negative_slope", own.get("alpha", 0.3)) if name == "LeakyReLU" else 0
+    return name, f":slope={slope:g}" * (name == "LeakyReLU")
 
 
 def _keras_init(layer: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
@@ -310,24 +332,19 @@ def _keras_init(layer: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
     return keys
 
 
-def _keras_optimizer(own: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
+def _keras_optimizer(optimizer: Any, notes: list[str]) -> dict[str, Any]:
     """The keys of an optimiser of Keras by its config; a name alone has Keras' defaults."""
-    name = str(own["name"]).lower()
+    name = optimizer if isinstance(optimizer, str) else type(optimizer).__name__
+    name, own = name.lower(), _config(optimizer)
     rate = own.get("learning_rate", 0.01 if name == "sgd" else 0.001)
-    keys: dict[str, Any] = {"lr": float(rate)} if isinstance(rate, int | float) else {}
+    # Keras keeps rates as float32.
+    keys = {"lr": float(f"{rate:.6g}")} if isinstance(rate, int | float) else {}
     if name == "sgd":
         momentum = own.get("momentum", 0.0)
         nesterov = bool(own.get("nesterov")) and momentum > 0
         return keys | {"momentum": momentum, "nesterov": nesterov}
-    made: dict[str, Callable[[], str]] = {
-        "adam": lambda: (
-            f"adam:beta1={own.get('beta_1', 0.9)},beta2={own.get('beta_2', 0.999)},"
-            f"eps={own.get('epsilon', 1e-7)}"
-        ),
-        "rmsprop": lambda: f"rmsprop:alpha={own.get('rho', 0.9)},eps={own.get('epsilon', 1e-7)}",
-        "adagrad": lambda: f"adagrad:eps={own.get('epsilon', 1e-7)}",
-    }
-    if name not in made:
+    if name not in KERAS_OPTIMIZERS:
         notes.append(f"the optimiser {plain(name)} cannot be said as a setup")
         return {}
-    return keys | {"optimizer": made[name]()}
+    defaults = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "rho": 0.9}
+    return keys | {"optimizer": KERAS_OPTIMIZERS[name].format(**{**defaults, **own})}

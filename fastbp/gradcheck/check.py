@@ -158,12 +158,13 @@ def check_gradients(
     kinds: Kinds = ()
     if is_module(function):
         function = ModuleGradients(function, loss)
-        sizes, bias, reduction = sizes or function.sizes, function.bias, "sum"
-        kinds = function.kinds
-    if lines := argument_errors(function, sizes, loss, rows, lr, bias, reduction, seed):
+        sizes = function.sizes if sizes is None else sizes
+        bias, reduction, kinds = function.bias, "sum", function.kinds
+    lines = argument_errors(function, sizes, loss, rows, lr, bias, reduction, seed)
+    if lines or sizes is None:
         raise SweepError(lines)
     check_denormals()
-    units, rate = tuple(map(int, sizes or ())), None if lr is None else float(lr)
+    units, rate = tuple(map(int, sizes)), None if lr is None else float(lr)
     terms = Terms(units, int(rows), bool(bias), loss, rate, reduction == "mean", seed, kinds)
     if not kinds:
         terms = terms._replace(kinds=("sigmoid",) * (len(units) - 1), others=True)
@@ -183,7 +184,7 @@ def _with_hint(result: GradientCheck, function: Callable[..., Any], terms: Terms
     may_run = not result.mistake.startswith("it raises SystemExit")
     sizes, bias = (max(terms.sizes),) * len(terms.sizes), not terms.bias
     has = "biases in W" if bias else "no biases"
-    others = [
+    others: list[tuple[str, dict[str, Any], bool]] = [
         (f"it has {has}: check it with bias={bias}", {"bias": bias}, takes(function, 3)),
         (
             f"with sizes {sizes} it runs",

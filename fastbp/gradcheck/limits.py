@@ -35,7 +35,11 @@ def argument_errors(
     )
     real = isinstance(lr, int | float | np.integer | np.floating) and not isinstance(lr, bool)
     arguments: dict[str, tuple[Any, bool, str]] = {
-        "function": (function, callable(function), "a function to call as function(W, b, x, t)"),
+        "function": (
+            function,
+            callable(function) and not hasattr(function, "to_json"),
+            "a function to call as function(W, b, x, t), or a torch.nn.Module",
+        ),
         "sizes": (
             sizes,
             listed

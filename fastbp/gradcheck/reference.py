@@ -149,8 +149,8 @@ def random_example(terms: Terms, rng: np.random.Generator) -> Example:
 
     Weights, biases and inputs are normal, targets uniform from 0.1 to 0.9. Wide layers get smaller
     weights, because near 1 a sigmoid leaves float32 too few digits of its slope. Several targets
-    are divided by their sum, as those of a softmax must be; a single one is 0.1 or more away from
-    the output.
+    add up to 1, as those of a softmax must, and one of them is 0.8 or more, so that errors have
+    both signs; a single one is 0.1 or more away from the output.
     """
     sizes, rows = terms.sizes, terms.rows
     layers = [
@@ -160,7 +160,8 @@ def random_example(terms: Terms, rng: np.random.Generator) -> Example:
     X, T = rng.normal(size=(rows, sizes[0])), rng.uniform(0.1, 0.9, (rows, sizes[-1]))
     example = Example(layers, X, T, terms.kinds)
     if sizes[-1] > 1:
-        return example._replace(T=T / T.sum(axis=1, keepdims=True))
+        classes = np.eye(sizes[-1])[rng.integers(sizes[-1], size=rows)]
+        return example._replace(T=0.8 * classes + 0.2 * T / T.sum(axis=1, keepdims=True))
     # float32 also keeps few digits of a difference near 0.
     near = np.abs(forward(example)[1][-1] - T) < 0.1
     return example._replace(T=np.where(near, (T + 0.4) % 0.8 + 0.1, T))

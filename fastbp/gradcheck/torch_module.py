@@ -60,11 +60,10 @@ class ModuleGradients:
     def kinds(self) -> Kinds:
         """The units, if the module says them, as a Sequential does; else none."""
         with suppress(SweepError):
-            if type(self._module).__name__ == "Sequential":
-                keys, _ = read_model(self._module, ())
-                output, of_loss = keys["output"], "softmax" if self.sizes[-1] > 1 else "sigmoid"
-                in_loss = output == "linear" and self._loss == "cross-entropy"
-                return (*keys["activation"], of_loss if in_loss else output)
+            keys, _ = read_model(self._module, ())
+            output, of_loss = keys["output"], "softmax" if self.sizes[-1] > 1 else "sigmoid"
+            in_loss = output == "linear" and self._loss == "cross-entropy"
+            return (*keys["activation"], of_loss if in_loss else output)
         return ()
 
     def __call__(self, W: list[Real], *rest: Any) -> list[Any]:
@@ -87,7 +86,7 @@ class ModuleGradients:
         ]
 
     def _error(self, o: Real, t: Real, far: Real) -> Real:
-        """The derivative of the loss by the outputs o; those of a softmax have the cross-entropy."""
+        """The derivative of the loss by the outputs; of a softmax always the cross-entropy."""
         if np.abs(np.exp(far).sum(axis=1) - 1).max() < _CLOSE:
             return -t  # o are logarithms
         if np.abs(far.sum(axis=1) - 1).max() < _CLOSE:

@@ -29,7 +29,7 @@ def linear(inputs, outputs, bias=True):
 
 
 def sequential(*parts):
-    return SimpleNamespace(children=lambda: iter(parts))
+    return part("Sequential", children=lambda: iter(parts))
 
 
 def torch_optimizer(name, **group):
@@ -44,8 +44,8 @@ def test_a_sequential_of_torch():
         linear(2, 3), part("ReLU"), linear(3, 2), part("LeakyReLU", negative_slope=0.2)
     )
     model = sequential(*model.children(), linear(2, 1), part("Sigmoid"))
-    read = read_model(model, T, part("MSELoss"), torch_optimizer("SGD", **SGD))
-    assert read.keys == {
+    keys, notes = read_model(model, T, part("MSELoss"), torch_optimizer("SGD", **SGD))
+    assert keys == {
         "hidden": [3, 2],
         "activation": ["relu", "leaky-relu:slope=0.2"],
         "output": "sigmoid",
@@ -56,8 +56,8 @@ def test_a_sequential_of_torch():
         **SGD,
         "lr": 0.2,
     }
-    assert read.notes == ("its loss is a mean over 1 output without ½: its rate 0.1 is 0.2 here",)
-    Setup(problem="xor", epochs=1, **read.keys)
+    assert notes == ("its loss is a mean over 1 output without ½: its rate 0.1 is 0.2 here",)
+    Setup(problem="xor", epochs=1, **keys)
 
 
 @pytest.mark.parametrize(
@@ -75,15 +75,17 @@ def test_a_sequential_of_torch():
 )
 def test_optimisers_of_torch(optimizer, spelled):
     model = sequential(linear(2, 3), part("Tanh"), linear(3, 1))
-    read = read_model(model, T, part("BCEWithLogitsLoss"), optimizer)
-    setup = Setup(problem="xor", epochs=1, **read.keys)
+    keys, _ = read_model(model, T, part("BCEWithLogitsLoss"), optimizer)
+    setup = Setup(problem="xor", epochs=1, **keys)
     assert (setup.optimizer, setup.output, setup.loss) == (spelled, "sigmoid", "cross-entropy")
 
 
 def test_what_torch_has_and_a_setup_has_not():
     parts = [linear(2, 3), part("Dropout"), part("ReLU"), linear(3, 1)]
-    read = read_model(sequential(*parts), T, part("HuberLoss"), torch_optimizer("LBFGS", lr=1))
-    assert read.notes == (
+    _, notes = read_model(
+        sequential(*parts), T, part("HuberLoss"), torch_optimizer("LBFGS", lr=1)
+    )
+    assert notes == (
         "Dropout is left out: it cannot be said as a setup",
         "the optimiser LBFGS cannot be said as a setup",
         "the loss HuberLoss cannot be said as a setup",
@@ -98,21 +100,19 @@ def test_what_torch_has_and_a_setup_has_not():
 
 def test_models_of_scikit_learn():
     model = MLPClassifier((4,), activation="logistic", solver="sgd", alpha=0, max_iter=7)
-    read = read_model(model, T)
-    setup = Setup.from_arrays(X, T, **read.keys)
+    keys, notes = read_model(model, T)
+    setup = Setup.from_arrays(X, T, **keys)
     assert (setup.activation, setup.output, setup.loss) == ("sigmoid", "sigmoid", "cross-entropy")
     assert (setup.momentum, setup.nesterov, setup.batch, setup.epochs) == (0.9, True, 4, 7)
-    several = read_model(MLPClassifier((3,)), [0, 1, 2, 1])
-    assert (several.keys["output"], several.keys["optimizer"]) == (
+    several, notes = read_model(MLPClassifier((3,)), [0, 1, 2, 1])
+    assert (several["output"], several["optimizer"]) == (
         "softmax",
         "adam:beta1=0.9,beta2=0.999,eps=1e-08",
     )
-    assert "its penalty alpha = 0.0001 is left out" in several.notes
-    quantities = read_model(MLPRegressor((3,), solver="lbfgs"), T)
-    assert (quantities.keys["output"], quantities.keys["loss"]) == ("linear", "squared")
-    assert quantities.notes[0] == (
-        "the solver lbfgs cannot be said as a setup: sgd takes its place"
-    )
+    assert "its penalty alpha = 0.0001 is left out" in notes
+    quantities, notes = read_model(MLPRegressor((3,), solver="lbfgs"), T)
+    assert (quantities["output"], quantities["loss"]) == ("linear", "squared")
+    assert notes[0] == ("the solver lbfgs cannot be said as a setup: sgd takes its place")
 
 
 def dense(units, activation, **config):
@@ -128,12 +128,12 @@ def test_the_text_of_a_keras_model():
         dense(3, "softmax", kernel_initializer=init, use_bias=True),
     ]
     text = json.dumps({"class_name": "Sequential", "config": {"name": "s", "layers": layers}})
-    read = read_model(text, T, "categorical_crossentropy", "sgd")
-    setup = Setup(problem="encoder:3", epochs=1, **read.keys | {"batch": 3})
+    keys, notes = read_model(text, T, "categorical_crossentropy", "sgd")
+    setup = Setup(problem="encoder:3", epochs=1, **keys | {"batch": 3})
     assert (setup.hidden, setup.activation, setup.output) == ((8,), "relu", "softmax")
     assert (setup.init, setup.init_scale, setup.bias_init) == ("uniform", 0.05, "zeros")
     assert (setup.lr, setup.reduction, setup.loss) == (0.01, "mean", "cross-entropy")
-    assert read.notes == ("batch = 4: the default of Keras' `fit`",)
+    assert notes == ("batch = 4: the default of Keras' `fit`",)
     adam, _ = keys_of_model(text, T, {"optimizer": "adam"})
     assert (adam["lr"], adam["optimizer"]) == (0.001, "adam:beta1=0.9,beta2=0.999,eps=1e-07")
     with pytest.raises(SweepError, match=r"allowed: the to_json\(\) of a Sequential"):
@@ -148,12 +148,12 @@ def test_a_keras_model_that_is_compiled():
     model = SimpleNamespace(
         to_json=lambda: text,
         loss="mse",
-        optimizer=SimpleNamespace(get_config=lambda: own),
+        optimizer=part("Adam", get_config=lambda: own),
     )
-    read = read_model(model, T)
-    assert read.keys["activation"] == ["tanh", "leaky-relu:slope=0.3"]
-    assert read.keys["optimizer"] == "adam:beta1=0.8,beta2=0.999,eps=1e-07"
-    assert read.keys["lr"] == 0.01  # Adam's steps do not grow with the loss
+    keys, _ = read_model(model, T)
+    assert keys["activation"] == ["tanh", "leaky-relu:slope=0.3"]
+    assert keys["optimizer"] == "adam:beta1=0.8,beta2=0.999,eps=1e-07"
+    assert keys["lr"] == 0.01  # Adam's steps do not grow with the loss
 
 
 def test_keys_given_beside_a_model_replace_its_own():

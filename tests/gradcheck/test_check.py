@@ -19,7 +19,7 @@ from student_code import RETURNS, STEPS, Student, backprop, prime, sigma
 
 import fastbp
 from fastbp.gradcheck import check as check_module
-from fastbp.gradcheck.reference import kernel_gradient, random_example
+from fastbp.gradcheck.reference import Terms, kernel_gradient, random_example
 
 pytestmark = pytest.mark.jit  # the kernels' own gradient, in every lane
 
@@ -783,12 +783,14 @@ def test_a_gradient_of_one_row_is_not_taken_for_its_column() -> None:
 @given(shapes, st.integers(1, 3), st.sampled_from(["squared", "cross-entropy"]), st.integers(0, 99))
 @settings(max_examples=25, deadline=None)
 def test_our_gradient_is_the_textbooks(sizes: list[int], rows: int, loss: Any, seed: int) -> None:
-    case = random_example(sizes, rows, True, np.random.default_rng(seed))
+    kinds = ("sigmoid",) * (len(sizes) - 1)
+    terms = Terms(tuple(sizes), rows, True, loss, None, False, seed, kinds)
+    case = random_example(terms, np.random.default_rng(seed))
     recipe = oracle.Recipe(
         "", hidden=tuple(sizes[1:-1]), loss=loss, updates=1, data=(case.X, case.T)
     )
     theirs = oracle.batch_gradient(recipe, case.layers, range(rows))
-    ours = kernel_gradient(case, loss, bias=True)
+    ours = kernel_gradient(case, terms)
     for (dW, db), (theirs_W, theirs_b) in zip(
         zip(*[iter(ours.values())] * 2, strict=True), theirs, strict=True
     ):
@@ -1165,8 +1167,11 @@ def test_the_same_seed_asks_the_same() -> None:
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        (lambda z: np.exp(z) / np.exp(z).sum(), "the output units are a softmax, not σ"),
-        (lambda z: z, "the output units are linear: they answer z, not σ(z)"),
+        (
+            lambda z: np.exp(z) / np.exp(z).sum(),
+            "softmax output units with the cross-entropy",
+        ),
+        (lambda z: z, "linear output units"),
     ],
     ids=["softmax", "linear"],
 )
@@ -1183,10 +1188,10 @@ def test_output_units_of_another_kind_are_named_with_either_loss(
         return [np.outer(below, x), np.outer(delta, hidden)], [below, delta]
 
     found = check(student, (3, 4, 3), loss=loss)
-    # Under the squared loss o − t is the delta of linear outputs.
-    right = "right, for linear output units" if loss == "squared" and "linear" in told else "wrong"
-    assert f"Your gradients are {right}" in str(found)
-    assert told in found.mistake or found.ok
+    # It is the delta of linear outputs with the squared loss, of a softmax with the cross-entropy.
+    right = f"right, for {told}" if "softmax" in told or loss == "squared" else "wrong, first in W1"
+    assert str(found).startswith(f"Your gradients are {right}.")
+    assert "the output units are linear, not sigmoid" in found.mistake or found.ok
 
 
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
@@ -1217,4 +1222,4 @@ def test_gradients_of_other_units_are_right(
         assert not check(student, (3, 4, 2), rows=5).ok
     else:
         other = check(student, (3, 4, 2), rows=5, reduction="mean")
-        assert named or other.mistake == "they are sums over rows, not means"
+        assert other.mistake == "they are sums over rows, not means"
