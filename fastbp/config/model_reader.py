@@ -194,10 +194,8 @@ def _of_torch(model: Any, loss: Any, optimizer: Any) -> Model:
         else:
             rule = f"Linear, and after it {and_(['ReLU', 'Tanh', 'Sigmoid'])} and the like"
             raise SweepError([f"model: given {plain(name)}, allowed: {rule}"])
-    if not names:
-        raise SweepError(["model: given no Linear layer, allowed: two or more"])
     name = type(loss).__name__
-    if name in ("BCEWithLogitsLoss", "CrossEntropyLoss") and names[-1][0] == "linear":
+    if name in ("BCEWithLogitsLoss", "CrossEntropyLoss") and names[-1:] == [("linear", "")]:
         names[-1] = ("sigmoid" if name[0] == "B" else "softmax", "")  # the loss contains it
     keys = _stacked(names, sizes) | {"init": "torch", "bias": bias}
     if optimizer is not None:
@@ -285,11 +283,9 @@ def _of_keras(model: Any, targets: Any, loss: Any, optimizer: Any) -> Model:
             notes.append(f"{kind} is left out: it cannot be said as a setup")
         elif kind != "InputLayer":
             raise SweepError([f"model: given a layer {plain(kind)}, allowed: Dense, Activation"])
-    if not names:
-        raise SweepError(["model: given no Dense layer, allowed: two or more"])
     loss = loss or getattr(model, "loss", None)
     name = str(getattr(loss, "name", loss))
-    if _config(loss).get("from_logits") and names[-1][0] == "linear":
+    if _config(loss).get("from_logits") and names[-1:] == [("linear", "")]:
         names[-1] = ("sigmoid" if "binary" in name else "softmax", "")  # the loss contains it
     keys |= _stacked(names, sizes)
     optimizer = optimizer or getattr(model, "optimizer", None)

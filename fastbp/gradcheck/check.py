@@ -165,9 +165,9 @@ def check_gradients(
         raise SweepError(lines)
     check_denormals()
     units, rate = tuple(map(int, sizes)), None if lr is None else float(lr)
-    terms = Terms(units, int(rows), bool(bias), loss, rate, reduction == "mean", seed, kinds)
-    if not kinds:
-        terms = terms._replace(kinds=("sigmoid",) * (len(units) - 1), others=True)
+    others, kinds = not kinds, kinds or ("sigmoid",) * (len(units) - 1)
+    mean = reduction == "mean"
+    terms = Terms(units, int(rows), bool(bias), loss, rate, mean, seed, kinds, others)
     result = _with_hint(_checked(function, terms), function, terms)
     text = "its gradients are those of backward() in a copy of the module"
     return result._replace(convention=text) if isinstance(function, ModuleGradients) else result

@@ -204,8 +204,7 @@ def readings(answers: Sequence[Answer], task: CheckTask, convention: Convention)
             each,
             dict.fromkeys(task.ours[0], 0.0),
             does[way.partition(" ")[0]],
-            str(convention),
-            joined=convention.joined,
+            convention,
         )
         for way, each in read.items()
     ]
@@ -238,8 +237,7 @@ def _step(does: str, after: Sequence[Arrays], task: CheckTask, convention: Conve
         digits = float(np.finfo(np.float32 if single else np.float64).eps)
         noise[name] = 2 * digits * max(float(np.abs(v).max()) for v in values) / rate
     changed = [[values for name, values in a.items() if name[0] == "W"] for a in after]
-    said = str(convention)
-    return Reading(arrays, noise, does, said, True, task.terms.rate, changed, convention.joined)
+    return Reading(arrays, noise, does, convention, True, task.terms.rate, changed)
 
 
 # The results of one call

@@ -1,6 +1,6 @@
 """A catalogue of mistakes: what people write wrongly at each step of backpropagation."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
 from typing import Any, NamedTuple
@@ -65,50 +65,63 @@ _LEAKY = ("leaky-relu:slope=0.1", "leaky-relu:slope=0.2", "leaky-relu:slope=0.3"
 
 
 class ForwardVariant(NamedTuple):
-    """One way to write the forward pass: its mistakes, and the examples that it computes right."""
+    """One way to write the forward pass: its mistakes, and the example that it computes right."""
 
     texts: tuple[str, ...]
-    examples: Sequence[Example]
+    instead: Callable[[Example], Example]
 
 
-def forward_variants(task: CheckTask) -> Iterator[ForwardVariant]:
-    """Generate the forward passes that the search tries, the right one first."""
-    examples = task.examples
-    yield ForwardVariant((), examples)
-    hidden = [*FAMILIES["activation"].choices, *_LEAKY] if task.terms.others else []
-    for kind, output in product(hidden, FAMILIES["output"].choices):
-        kinds = (*[kind] * (len(examples[0].layers) - 1), output)
-        # One output of a softmax is always 1.
-        if kinds != task.terms.kinds and (output != "softmax" or examples[0].T.shape[1] > 1):
-            changed = [example._replace(kinds=kinds) for example in examples]
-            yield ForwardVariant(_wrong_units(kinds, task.terms.kinds), changed)
-    last = len(examples[0].layers) - 1
-    for biases, unused in {
+def forward_variants(task: CheckTask) -> list[ForwardVariant]:
+    """List the forward passes that the search tries, the right one first."""
+    right, last = task.terms.kinds, len(task.terms.kinds) - 1
+    hidden = [*FAMILIES["activation"].choices, *_LEAKY] * task.terms.others
+    # One output of a softmax is always 1.
+    outputs = [o for o in FAMILIES["output"].choices if o != "softmax" or task.terms.sizes[-1] > 1]
+    others = [(*[kind] * last, output) for kind, output in product(hidden, outputs)]
+    unused = {
         "the biases are": range(last + 1),
-        "the bias of the output layer is": [last],
+        "the bias of the output layer is": range(last, last + 1),
         "the biases of the hidden layers are": range(last),
-    }.items():
-        text = f"{biases} missing in the forward pass"
-        without = [
-            [(W, b * (k not in unused)) for k, (W, b) in enumerate(each.layers)]
-            for each in examples
+    }
+    rows = {"first": slice(0, 1), "last": slice(-1, None)}
+    return [
+        ForwardVariant((), lambda example: example),
+        *(
+            ForwardVariant(_wrong_units(kinds, right), partial(Example._replace, kinds=kinds))
+            for kinds in others
+            if kinds != right
+        ),
+        *[
+            ForwardVariant((f"{biases} missing in the forward pass",), partial(_without, layers))
+            for biases, layers in unused.items()
         ]
-        if task.terms.bias:
-            pairs = zip(examples, without, strict=True)
-            yield ForwardVariant((text,), [each._replace(layers=layers) for each, layers in pairs])
-    for row, only in {"first": slice(0, 1), "last": slice(-1, None)}.items():
-        if task.terms.rows > 1:
-            one = [each._replace(X=each.X[only], T=each.T[only]) for each in examples]
-            yield ForwardVariant((f"only the {row} row is used",), one)
+        * task.terms.bias,
+        *[
+            ForwardVariant((f"only the {row} row is used",), partial(_rows, only))
+            for row, only in rows.items()
+        ]
+        * (task.terms.rows > 1),
+    ]
+
+
+def _without(unused: range, example: Example) -> Example:
+    """An example without the biases of these layers."""
+    layers = [(W, b * (k not in unused)) for k, (W, b) in enumerate(example.layers)]
+    return example._replace(layers=layers)
+
+
+def _rows(only: slice, example: Example) -> Example:
+    """An example with these rows alone."""
+    return example._replace(X=example.X[only], T=example.T[only])
 
 
 def _wrong_units(kinds: Kinds, right: Kinds) -> tuple[str, ...]:
     """Say which units are of another kind: all, the hidden ones or the outputs."""
-    if {*kinds} == {kinds[0]} != {*right} == {right[0]}:
-        return (f"the units are {kinds[0]}, not {right[0]}",)
-    pairs = {"hidden": (kinds[0], right[0]), "output": (kinds[-1], right[-1])}
+    pairs = {"hidden units": (kinds[0], right[0]), "output units": (kinds[-1], right[-1])}
+    if pairs["hidden units"] == pairs["output units"]:
+        pairs = {"units": (kinds[0], right[0])}
     return tuple(
-        f"the {name} units are {kind}, not {wanted}"
+        f"the {name} are {kind}, not {wanted}"
         for name, (kind, wanted) in pairs.items()
         if kind != wanted
     )

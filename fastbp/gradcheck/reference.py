@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from inspect import signature
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from fastbp.config.setup import Setup
 from fastbp.engine.lane_group import LaneGroup, Layers, by_name
 from fastbp.engine.tasks import task
 from fastbp.schema.text import and_, shown
+
+if TYPE_CHECKING:
+    from fastbp.gradcheck.conventions import Convention
 
 Real = NDArray[np.float64]
 
@@ -94,21 +97,19 @@ class Reading(NamedTuple):
 
     `arrays`: the gradients of each example, weights as [out, in]; a gradient with the shape of the
     transpose keeps it. `noise`: how much rounding may have changed the entries of each array,
-    absolute. `does`, `convention`: in words, what the function does and how it was called. `steps`:
+    absolute. `does`: in words, what the function does. `convention`: how it was called. `steps`:
     whether the gradients are computed from steps that the function made. `rate`: the learning rate
     of the steps, 1 for gradients; if it is None, `arrays` are the steps themselves. `changed`: the
-    weights of each example after the step, [out, in] for each layer. `joined`: "first" or "last" if
-    these columns of each W are its biases.
+    weights of each example after the step, [out, in] for each layer.
     """
 
     arrays: list[Arrays]
     noise: dict[str, float]
     does: str
-    convention: str
+    convention: "Convention"
     steps: bool = False
     rate: float | None = 1.0
     changed: list[list[Real]] = []  # noqa: RUF012
-    joined: str = ""
 
 
 ENDS, OWN_ERROR, UNFIT, SHAPES = range(-1, 3)

@@ -94,7 +94,13 @@ def explained(readings: Sequence[Reading], task: CheckTask) -> list[LikelyMistak
     likely: list[LikelyMistakes] = []
     with np.errstate(all="ignore"):
         for most in range(1, MAX_MISTAKES + 1):
-            likely = [each for reading in readings for each in _explanations(reading, task, most)]
+            # Without a text all gradients are right, but for a little more than the tolerance.
+            likely = [
+                each
+                for reading in readings
+                for each in _explanations(reading, task, most)
+                if each.text
+            ]
             if any(each.rank[0] <= most for each in likely):
                 break  # more mistakes would rank behind
     best = min((each.rank for each in likely), default=None)
@@ -114,7 +120,7 @@ def _explanations(reading: Reading, task: CheckTask, most: int) -> Iterator[Like
     for forward in forward_variants(task):
         mistakes = frozenset((text, 0) for text in forward.texts)
         if len(mistakes) <= most:
-            pairs = zip(forward.examples, changed, strict=True)
+            pairs = zip(map(forward.instead, task.examples), changed, strict=True)
             path = _Path([passed(*pair) for pair in pairs], mistakes, 0, {})
             yield from _completed(path, reading, task, most)
 
@@ -134,7 +140,7 @@ def _lower(path: _Path, reading: Reading, task: CheckTask, most: int) -> Iterato
     """Generate the continuations of a path that also explain W and b of the next layer."""
     layer, last = path.states[0].layer, len(task.examples[0].layers)
     W, b = f"W{layer - 1}", f"b{layer - 1}"
-    more = folded(reading.joined, layer, last)
+    more = folded(reading.convention.joined, layer, last)
     ways = {W: inputs(layer, last) + more.get("inputs", [])}
     if task.terms.bias:
         ways[b] = biases(layer) + more.get("biases", [])
@@ -169,7 +175,7 @@ def _deltas(
     layer, last = states[0].layer, len(task.examples[0].layers)
     shapes = [at.activations[layer].shape for at in states]
     above_shapes = [at.activations[min(layer + 1, last)].shape for at in states]
-    more, loss = folded(reading.joined, layer, last), task.terms.loss
+    more, loss = folded(reading.convention.joined, layer, last), task.terms.loss
     every_slope = _made(
         slopes(layer, last, loss) + more.get("slopes", []), states, shapes, path, most
     )
@@ -273,7 +279,7 @@ def _worded(path: _Path, reading: Reading, task: CheckTask) -> Iterator[LikelyMi
     names, last = list(task.ours[0]), len(task.examples[0].layers)
     groups: dict[float, list[str]] = {}
     for name in names:
-        factor = path.matches[name].factor
+        factor = path.matches[name].factor / task.terms.share
         known = next((other for other in groups if _same(factor, other)), factor)
         groups.setdefault(known, []).append(name)
     for common in sorted(filter(None, groups), key=lambda f: f"W{last - 1}" not in groups[f]):

@@ -82,9 +82,7 @@ def test_optimisers_of_torch(optimizer, spelled):
 
 def test_what_torch_has_and_a_setup_has_not():
     parts = [linear(2, 3), part("Dropout"), part("ReLU"), linear(3, 1)]
-    _, notes = read_model(
-        sequential(*parts), T, part("HuberLoss"), torch_optimizer("LBFGS", lr=1)
-    )
+    _, notes = read_model(sequential(*parts), T, part("HuberLoss"), torch_optimizer("LBFGS", lr=1))
     assert notes == (
         "Dropout is left out: it cannot be said as a setup",
         "the optimiser LBFGS cannot be said as a setup",
