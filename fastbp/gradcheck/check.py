@@ -11,24 +11,26 @@ from fastbp.engine.block import check_denormals
 from fastbp.gradcheck.conventions import Convention, call, conventions_of, readings
 from fastbp.gradcheck.limits import argument_errors
 from fastbp.gradcheck.mistakes import CHANGED
-from fastbp.gradcheck.reference import (
+from fastbp.gradcheck.reading import (
     ENDS,
     OWN_ERROR,
     TOLERANCE,
     UNFIT,
     CallFailure,
     CheckTask,
-    Kinds,
-    Loss,
     Reading,
-    Terms,
     equal,
     errors_of,
+    right_arrays,
+)
+from fastbp.gradcheck.reference import (
+    Kinds,
+    Loss,
+    Terms,
     gradient,
     kernel_gradient,
     numeric_difference,
     random_example,
-    right_arrays,
     takes,
     units_text,
 )

@@ -13,20 +13,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastbp.engine.lane_group import by_name
-from fastbp.gradcheck.reference import (
+from fastbp.gradcheck.reading import (
     ENDS,
     OWN_ERROR,
     SHAPES,
-    Arrays,
     CallFailure,
     CheckTask,
-    Example,
     Reading,
-    Real,
     fitted,
     is_changed,
-    takes,
 )
+from fastbp.gradcheck.reference import Arrays, Example, Real, takes
 from fastbp.gradcheck.torch_module import ModuleGradients
 from fastbp.schema.text import first_of, plain, shown
 

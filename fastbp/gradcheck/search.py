@@ -6,11 +6,11 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
+from fastbp.gradcheck.folded_biases import folded
 from fastbp.gradcheck.mistakes import (
     LayerState,
     Variant,
     biases,
-    folded,
     forward_variants,
     inputs,
     passed,
@@ -18,7 +18,8 @@ from fastbp.gradcheck.mistakes import (
     sources,
     ways_back,
 )
-from fastbp.gradcheck.reference import TOLERANCE, CheckTask, Kinds, Reading, Real
+from fastbp.gradcheck.reading import TOLERANCE, CheckTask, Reading
+from fastbp.gradcheck.reference import Kinds, Real
 from fastbp.schema.text import and_
 
 SAME = 1e-3
