@@ -88,6 +88,8 @@ def test_what_torch_has_and_a_setup_has_not():
         "the optimiser LBFGS cannot be said as a setup",
         "the loss HuberLoss cannot be said as a setup",
     )
+    with pytest.raises(SweepError, match="given the activation ELU of another alpha, allowed"):
+        read_model(sequential(linear(2, 3), part("ELU", alpha=0.5), linear(3, 1)), T)
     with pytest.raises(SweepError, match="given Conv2d, allowed: Linear"):
         read_model(sequential(part("Conv2d")), T)
     with pytest.raises(SweepError, match="given no hidden layer"):
@@ -145,7 +147,7 @@ def test_a_keras_model_that_is_compiled():
     own = {"name": "adam", "learning_rate": 0.01, "beta_1": 0.8, "epsilon": 1e-7}
     model = SimpleNamespace(
         to_json=lambda: text,
-        loss="mse",
+        loss=part("MeanSquaredError", name="mean_squared_error", get_config=dict),
         optimizer=part("Adam", get_config=lambda: own),
     )
     keys, _ = read_model(model, T)
