@@ -9,7 +9,7 @@ import numpy as np
 
 from fastbp.engine.block import check_denormals
 from fastbp.gradcheck.conventions import Convention, call, conventions_of, readings
-from fastbp.gradcheck.limits import argument_errors
+from fastbp.gradcheck.limits import check_arguments
 from fastbp.gradcheck.mistakes import CHANGED
 from fastbp.gradcheck.reading import (
     ENDS,
@@ -36,7 +36,6 @@ from fastbp.gradcheck.reference import (
 )
 from fastbp.gradcheck.search import LikelyMistakes, explained
 from fastbp.gradcheck.torch_module import ModuleGradients, is_module
-from fastbp.schema.errors import SweepError
 
 DRAWS = 3
 """Number of random networks, each with random samples, that the function is called with."""
@@ -128,10 +127,8 @@ def check_gradients(
     ----------
     function : callable or torch.nn.Module
         ``function(W, b, x, t)`` gets lists of weight matrices and of biases, and the inputs and
-        targets of a network of sigmoids. It returns the gradients of W and b; or it makes a step,
-        which changes them in place or returns them. docs/check-gradients.md lists what it may be.
-        Of a module the parameters are weights [out, in] and biases in turn, and its gradients are
-        those of ``backward()``; `sizes`, `bias` and `reduction` are not needed.
+        targets of a network of sigmoids. It returns the gradients of W and b, or makes a step, in
+        place or not, as docs/check-gradients.md says. A module needs no `sizes` and no `bias`.
     sizes : sequence of int
         Units of each layer, inputs and outputs included, such as (3, 4, 1).
     loss : "squared" or "cross-entropy"
@@ -157,22 +154,22 @@ def check_gradients(
     SweepError
         If an argument is not allowed. Errors that the function raises are in the result.
     """
-    kinds: Kinds = ()
-    if is_module(function):
-        function = ModuleGradients(function, loss)
-        sizes = function.sizes if sizes is None else sizes
-        bias, reduction, kinds = function.bias, "sum", function.kinds
-    lines = argument_errors(function, sizes, loss, rows, lr, bias, reduction, seed)
-    if lines or sizes is None:
-        raise SweepError(lines)
-    check_denormals()
-    units, rate = tuple(map(int, sizes)), None if lr is None else float(lr)
+    function, sizes, bias, reduction, kinds = _known(function, sizes, loss, bias, reduction)
+    check_arguments(function, sizes, loss, rows, lr, bias, reduction, seed)
+    units, rate, mean = tuple(map(int, sizes)), lr and float(lr), reduction == "mean"
     others, kinds = not kinds, kinds or ("sigmoid",) * (len(units) - 1)
-    mean = reduction == "mean"
     terms = Terms(units, int(rows), bool(bias), loss, rate, mean, seed, kinds, others)
-    result = _with_hint(_checked(function, terms), function, terms)
-    text = "its gradients are those of backward() in a copy of the module"
-    return result._replace(convention=text) if isinstance(function, ModuleGradients) else result
+    return _with_hint(_checked(function, terms), function, terms)
+
+
+def _known(
+    function: Any, sizes: Any, loss: Loss, bias: bool, reduction: Any
+) -> tuple[Any, Any, bool, Any, Kinds]:
+    """These arguments as a torch module says them, and its units; others stay as they are."""
+    if not is_module(function):
+        return function, sizes, bias, reduction, ()
+    module = ModuleGradients(function, loss)
+    return module, module.sizes if sizes is None else sizes, module.bias, "sum", module.kinds
 
 
 def _with_hint(result: GradientCheck, function: Callable[..., Any], terms: Terms) -> GradientCheck:
@@ -208,6 +205,7 @@ def _with_hint(result: GradientCheck, function: Callable[..., Any], terms: Terms
 
 def _checked(function: Callable[..., Any], terms: Terms) -> GradientCheck:
     """Check a function on random networks of these terms."""
+    check_denormals()
     rng = np.random.default_rng(terms.seed)
     examples = [random_example(terms, rng) for _ in range(DRAWS)]
     ours = [kernel_gradient(example, terms) for example in examples]
@@ -349,6 +347,8 @@ def _report(
     ) * (task.terms.rate is None)
     step = f": a step of rate {rate:.4g}{inferred}" * reading.steps
     convention = f"called with {reading.convention}; it {reading.does}{step}"
+    if isinstance(task.function, ModuleGradients):
+        convention = "its gradients are those of backward() in a copy of the module"
     step_rate = rate if reading.steps else None
     units = units_text(task.terms.kinds)
     return GradientCheck(

@@ -9,6 +9,12 @@ from fastbp.gradcheck.mistakes import Variant
 from fastbp.gradcheck.reference import Real, units
 
 
+def _shifted(values: Real, of_one: Any, end: str) -> Real:
+    """Values [row, unit], and at this end that of the 1 in place of one at the other end."""
+    own = np.broadcast_to(of_one, (len(values), 1))
+    return np.hstack([own, values[:, :-1]] if end == "first" else [values[:, 1:], own])
+
+
 def folded(joined: str, layer: int, last: int) -> dict[str, list[Variant]]:
     """List what people write wrongly where each W holds its biases, the weights of an input 1.
 
@@ -27,11 +33,6 @@ def folded(joined: str, layer: int, last: int) -> dict[str, list[Variant]]:
         return {}
     wrong = {"first": "last", "last": "first"}[joined]
 
-    def shifted(values: Real, of_one: Any, end: str) -> Real:
-        """Values [row, unit], and at this end that of the 1 in place of one at the other end."""
-        own = np.broadcast_to(of_one, (len(values), 1))
-        return np.hstack([own, values[:, :-1]] if end == "first" else [values[:, 1:], own])
-
     dropped = (
         "the biases' part of what is carried back to {layers} is dropped at the wrong end: "
         f"the biases are the {joined} weights of each W, and the {wrong} are those of a unit"
@@ -41,18 +42,18 @@ def folded(joined: str, layer: int, last: int) -> dict[str, list[Variant]]:
     )
     back = Variant(
         dropped,
-        lambda at: shifted(
+        lambda at: _shifted(
             at.above @ at.weights, at.above @ at.example.layers[layer][1][:, None], joined
         ),
     )
     slope = Variant(
         dropped,
-        lambda at: shifted(
+        lambda at: _shifted(
             at.slopes[layer], units(at.example.kinds[layer - 1])[1](np.ones(1)), joined
         ),
     )
     weights = Variant(
-        misplaced, lambda at: at.delta.T @ shifted(at.activations[layer - 1], 1.0, wrong)
+        misplaced, lambda at: at.delta.T @ _shifted(at.activations[layer - 1], 1.0, wrong)
     )
     by_input = [
         Variant(
