@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from fastbp.config.model_reader import keys_of_model
 from fastbp.config.setup import Setup
 from fastbp.diagnosis import printout, sentences
 from fastbp.diagnosis.candidates import Change, changed, changes, cures, larger
 from fastbp.diagnosis.effects import effects, headline, score_of
-from fastbp.diagnosis.model_reader import keys_of_model
 from fastbp.diagnosis.recommend import (
     OrderComparison,
     Recommendation,

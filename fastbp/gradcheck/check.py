@@ -1,46 +1,41 @@
 """Compare a user's own backpropagation with fastbp's gradient and with finite differences."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from dataclasses import replace
 from statistics import mode
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from fastbp.engine.block import check_denormals
-from fastbp.engine.lane_group import by_name
-from fastbp.gradcheck.conventions import (
+from fastbp.gradcheck.conventions import Convention, call, conventions_of, readings
+from fastbp.gradcheck.limits import check_arguments
+from fastbp.gradcheck.mistakes import CHANGED
+from fastbp.gradcheck.reading import (
     ENDS,
-    JOINED,
     OWN_ERROR,
-    SEPARATE,
+    TOLERANCE,
     UNFIT,
     CallFailure,
-    Convention,
-    call,
-    readings,
-)
-from fastbp.gradcheck.limits import argument_errors
-from fastbp.gradcheck.mistakes import CHANGED, forward_variants
-from fastbp.gradcheck.reference import (
-    SIGMOIDS,
-    TOLERANCE,
     CheckTask,
-    Kinds,
-    Loss,
     Reading,
-    Terms,
     equal,
     errors_of,
+    right_arrays,
+)
+from fastbp.gradcheck.reference import (
+    Kinds,
+    Loss,
+    Terms,
     gradient,
     kernel_gradient,
     numeric_difference,
     random_example,
-    right_arrays,
     takes,
+    units_text,
 )
 from fastbp.gradcheck.search import LikelyMistakes, explained
-from fastbp.schema.errors import SweepError
+from fastbp.gradcheck.torch_module import ModuleGradients, is_module
 
 DRAWS = 3
 """Number of random networks, each with random samples, that the function is called with."""
@@ -50,10 +45,8 @@ LOST = 0.05
 gradient."""
 
 _LOST_STEPS = CallFailure(
-    0,
-    OWN_ERROR,
     "its steps are so small that rounding its weights loses them; "
-    "needed: a larger rate, or float64 weights",
+    "needed: a larger rate, or float64 weights"
 )
 
 
@@ -73,7 +66,7 @@ class GradientCheck(NamedTuple):
     gradient (∞ for a transposed array). `finite_differences`: the largest difference of fastbp's
     gradient from finite differences, divided likewise. `convention`: how the function was called.
     `rate`: the learning rate of its steps; None if it returns gradients. `tolerance`: an array is
-    right up to this error. `units`: for which units they are right, if these are no sigmoids.
+    right up to this error. `units`: for which units they are checked, if these are no sigmoids.
     """
 
     ok: bool
@@ -90,7 +83,8 @@ class GradientCheck(NamedTuple):
         """The report: the verdict, the error of each array, and how the function was called."""
         if not self.ok and not self.errors:
             return f"Your function cannot be checked: {self.mistake}."
-        wrong = f"wrong, first in {self.first_wrong}. {self.likely[:1].upper()}{self.likely[1:]}"
+        likely = f"{self.likely[:1].upper()}{self.likely[1:]}"
+        wrong = f"wrong, first in {self.first_wrong}{self.units}. {likely}"
         return "\n".join(
             [
                 f"Your gradients are {'right' + self.units if self.ok else wrong}.",
@@ -117,8 +111,8 @@ def _share(difference: float) -> str:
 
 
 def check_gradients(
-    function: Callable[..., Any],
-    sizes: Sequence[int],
+    function: Any,
+    sizes: Sequence[int] | None = None,
     *,
     loss: Loss = "squared",
     rows: int = 1,
@@ -131,10 +125,10 @@ def check_gradients(
 
     Parameters
     ----------
-    function : callable
+    function : callable or torch.nn.Module
         ``function(W, b, x, t)`` gets lists of weight matrices and of biases, and the inputs and
-        targets of a network of sigmoids. It returns the gradients of W and b; or it makes a step,
-        which changes them in place or returns them. docs/check-gradients.md lists what it may be.
+        targets of a network of sigmoids. It returns the gradients of W and b, or makes a step, in
+        place or not, as docs/check-gradients.md says. A module needs no `sizes` and no `bias`.
     sizes : sequence of int
         Units of each layer, inputs and outputs included, such as (3, 4, 1).
     loss : "squared" or "cross-entropy"
@@ -160,74 +154,47 @@ def check_gradients(
     SweepError
         If an argument is not allowed. Errors that the function raises are in the result.
     """
-    if lines := argument_errors(function, sizes, loss, rows, lr, bias, reduction, seed):
-        raise SweepError(lines)
-    check_denormals()
-    checked = partial(_checked, function, terms=Terms(loss, lr, reduction == "mean", seed))
-    network = tuple(map(int, sizes)), int(rows), bool(bias)
-    return _for_its_units(_with_hint(function, checked, *network), checked, *network)
+    function, sizes, bias, reduction, kinds = _known(function, sizes, loss, bias, reduction)
+    check_arguments(function, sizes, loss, rows, lr, bias, reduction, seed)
+    units, rate, mean = tuple(map(int, sizes)), lr and float(lr), reduction == "mean"
+    others, kinds = not kinds, kinds or ("sigmoid",) * (len(units) - 1)
+    terms = Terms(units, int(rows), bool(bias), loss, rate, mean, seed, kinds, others)
+    return _with_hint(_checked(function, terms), function, terms)
 
 
-def _for_its_units(
-    result: GradientCheck,
-    checked: "partial[GradientCheck]",
-    units: tuple[int, ...],
-    rows: int,
-    bias: bool,
-) -> GradientCheck:
-    """The result for the units that a function has, if they are the only mistake."""
-    loss = checked.keywords["terms"].loss
-    for forward in forward_variants(loss, bias, rows):
-        kinds, texts = forward.kinds(loss), ", and ".join(forward.texts)
-        # Means, where means are meant, stand behind the units as another mistake.
-        if kinds and result.mistake.startswith(texts):
-            other = checked(units, rows, bias, kinds=kinds)
-            if other.ok:
-                return other._replace(units=f", for {forward.named}")
-            sums = checked.keywords["terms"]._replace(mean=False)
-            if checked(units, rows, bias, kinds=kinds, terms=sums).ok:
-                return result._replace(mistake="they are sums over rows, not means")
-    return result
+def _known(
+    function: Any, sizes: Any, loss: Loss, bias: bool, reduction: Any
+) -> tuple[Any, Any, bool, Any, Kinds]:
+    """These arguments as a torch module says them, and its units; others stay as they are."""
+    if not is_module(function):
+        return function, sizes, bias, reduction, ()
+    module = ModuleGradients(function, loss)
+    return module, module.sizes if sizes is None else sizes, module.bias, "sum", module.kinds
 
 
-def _with_hint(
-    function: Callable[..., Any],
-    checked: "partial[GradientCheck]",
-    units: tuple[int, ...],
-    rows: int,
-    bias: bool,
-) -> GradientCheck:
-    """Check a function; if the result is unclear, add how it does on other networks."""
-    result = checked(units, rows, bias)
+def _with_hint(result: GradientCheck, function: Callable[..., Any], terms: Terms) -> GradientCheck:
+    """Add to an unclear result how the function does on other networks."""
     if result.errors:
-        unclear = not result.ok and not result.mistake and rows > 1
-        terms = checked.keywords["terms"]
-        if (
-            unclear
-            and terms.mean
-            and checked(units, rows, bias, terms=terms._replace(mean=False)).ok
-        ):
-            return result._replace(mistake="they are sums over rows, not means")
-        if unclear and checked(units, 1, bias).ok:
+        clear = result.ok or result.mistake or terms.rows == 1
+        if not clear and _checked(function, terms._replace(rows=1)).ok:
             mistake = "for one row it is right, for several it does not return their sum"
             return result._replace(mistake=mistake)
         return result
     may_run = not result.mistake.startswith("it raises SystemExit")
-    equal = (max(units),) * len(units)
-    has = "no biases" if bias else "biases in W"
-    others = [
-        (f"it has {has}: check it with bias={not bias}", units, not bias, takes(function, 3)),
+    sizes, bias = (max(terms.sizes),) * len(terms.sizes), not terms.bias
+    has = "biases in W" if bias else "no biases"
+    others: list[tuple[str, dict[str, Any], bool]] = [
+        (f"it has {has}: check it with bias={bias}", {"bias": bias}, takes(function, 3)),
         (
-            f"with sizes {equal} it runs",
-            equal,
-            bias,
-            equal != units and " raises " in result.mistake,
+            f"with sizes {sizes} it runs",
+            {"sizes": sizes},
+            sizes != terms.sizes and " raises " in result.mistake,
         ),
     ]
-    for hint, *network, applies in others:
-        other = checked(network[0], rows, network[1]) if may_run and applies else result
+    for hint, changes, applies in others:
+        other = _checked(function, terms._replace(**changes)) if may_run and applies else result
         # Without biases only a function with biases in W is meant.
-        if other.errors and (network[1] == bias or bias or "of each W" in other.convention):
+        if other.errors and ("sizes" in changes or not bias or "of each W" in other.convention):
             wrong = f"wrong, first in {other.first_wrong}, {other.likely}"
             return result._replace(
                 mistake=f"{result.mistake}; {hint}, and then its gradients are "
@@ -236,60 +203,50 @@ def _with_hint(
     return result
 
 
-def _checked(
-    function: Callable[..., Any],
-    units: tuple[int, ...],
-    rows: int,
-    bias: bool,
-    *,
-    terms: Terms,
-    kinds: Kinds = SIGMOIDS,
-) -> GradientCheck:
-    loss, mean, seed = terms.loss, terms.mean, terms.seed
-    rate = None if terms.rate is None else float(terms.rate)
-    rng = np.random.default_rng(seed)
-    examples = [random_example(units, rows, bias, rng, kinds) for _ in range(DRAWS)]
-    ours = [kernel_gradient(example, loss, bias) for example in examples]
+def _checked(function: Callable[..., Any], terms: Terms) -> GradientCheck:
+    """Check a function on random networks of these terms."""
+    check_denormals()
+    rng = np.random.default_rng(terms.seed)
+    examples = [random_example(terms, rng) for _ in range(DRAWS)]
+    ours = [kernel_gradient(example, terms) for example in examples]
     numeric = max(
-        numeric_difference(example, our, loss, rng)
+        numeric_difference(example, our, terms, rng)
         for example, our in zip(examples, ours, strict=True)
     )
-    if mean:
-        ours = [{name: g / rows for name, g in each.items()} for each in ours]
-    result = _judged(CheckTask(function, examples, ours, loss, bias, rate))
+    result = _judged(CheckTask(function, examples, ours, terms, numeric))
     if isinstance(result, CallFailure):
         return GradientCheck(False, result.name, result.text, {}, numeric, "")
-    return result._replace(finite_differences=numeric)
+    return result
 
 
 def _judged(task: CheckTask) -> GradientCheck | CallFailure:
     """Call the function in every convention, until it is right in one or its mistakes are known."""
     known: list[Reading] = []
     failures: list[CallFailure] = []
-    three = task.bias and takes(task.function, 3) and not takes(task.function, 4)
-    for conventions in [JOINED] if three else [*SEPARATE, JOINED * task.bias]:
+    groups = conventions_of(task)
+    for conventions in groups:
         new: list[Reading] = []
         for convention in conventions:
-            if task.rows > 1 and (convention.samples, convention.biases == "row") == ("row", False):
-                continue  # several samples as rows are those of "flat"
             answers, failure = call(task, convention)
             read = readings(answers, task, convention)
-            if right := _right(read, len(answers), failure, task):
+            if right := _right(read, failure, task):
                 return right
             if failure:
                 if failure.rank == ENDS:
                     return failure
-                if not convention.joined or three or failure.rank == OWN_ERROR:
+                if not convention.joined or len(groups) == 1 or failure.rank == OWN_ERROR:
                     failures.append(failure)
             elif not read:
                 text = "it changes its arguments in some calls and returns something in others"
-                failures.append(CallFailure(0, UNFIT, text))
+                failures.append(CallFailure(text))
             elif not _is_steady(task, convention):
                 return _wrong(read, [], task, _UNSTEADY)
             else:
                 new += [r for r in read if not any(equal(r, other) for other in known + new)]
         if likely := explained(new, task):
-            return _wrong(new, likely, task)
+            terms = task.terms.of(likely[0].kinds)
+            # In a network of its units only its mistakes are wrong.
+            return _checked(task.function, terms) if terms else _wrong(new, likely, task)
         known += new
     fits = [right_arrays(each.fitting, task.ours[each.example]) for each in failures]
     nearest = max((right_arrays(each.arrays[0], task.ours[0]) for each in known), default=0)
@@ -325,7 +282,7 @@ def _is_steady(task: CheckTask, convention: Convention) -> bool:
 
 
 def _right(
-    read: list[Reading], calls: int, failure: CallFailure | None, task: CheckTask
+    read: list[Reading], failure: CallFailure | None, task: CheckTask
 ) -> GradientCheck | CallFailure | None:
     """The result for the first reading whose gradients are right; None if there is none."""
     for i, reading in enumerate(read):
@@ -333,9 +290,8 @@ def _right(
         if max(errors.values()) > TOLERANCE:
             continue
         if failure:
-            return failure._replace(
-                text=f"in call {calls + 1} of {len(task.examples)} {failure.text}"
-            )
+            call_text = f"in call {failure.example + 1} of {len(task.examples)} {failure.text}"
+            return replace(failure, text=call_text)
         if noise > LOST:
             return _LOST_STEPS
         if i and read[0].steps and not reading.steps and explained([read[0]], task):
@@ -345,7 +301,7 @@ def _right(
         if reading.steps and size > 0:
             # At small rates weights that are changed too early make small differences.
             early = [
-                by_name(gradient(example, task.loss, after), task.bias)
+                gradient(example, task.terms, after)
                 for example, after in zip(task.examples, reading.changed, strict=True)
             ]
             if max(errors_of(reading, task._replace(ours=early))[0].values()) < 0.1 * size:
@@ -388,8 +344,21 @@ def _report(
     first = max(names, key=lambda name: (int(name[1:]), name[0] == "W")) if wrong else ""
     inferred = (
         "\nthe rate is inferred: a factor on all gradients would look the same (lr = … checks it)"
-    ) * (task.rate is None)
+    ) * (task.terms.rate is None)
     step = f": a step of rate {rate:.4g}{inferred}" * reading.steps
     convention = f"called with {reading.convention}; it {reading.does}{step}"
+    if isinstance(task.function, ModuleGradients):
+        convention = "its gradients are those of backward() in a copy of the module"
     step_rate = rate if reading.steps else None
-    return GradientCheck(not wrong, first, mistake, errors, 0.0, convention, step_rate, tolerance)
+    units = units_text(task.terms.kinds)
+    return GradientCheck(
+        not wrong,
+        first,
+        mistake,
+        errors,
+        task.numeric,
+        convention,
+        step_rate,
+        tolerance,
+        f", for {units}" * bool(units),
+    )

@@ -6,25 +6,26 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from copy import deepcopy
-from itertools import islice, product
-from types import MappingProxyType
+from dataclasses import replace
+from itertools import chain, islice, product
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastbp.engine.lane_group import by_name
-from fastbp.gradcheck.reference import (
-    Arrays,
+from fastbp.gradcheck.reading import (
+    ENDS,
+    OWN_ERROR,
+    SHAPES,
+    CallFailure,
     CheckTask,
-    Example,
-    NoGradientError,
     Reading,
-    Real,
     fitted,
     is_changed,
-    takes,
 )
-from fastbp.schema.text import plain, shown
+from fastbp.gradcheck.reference import Arrays, Example, Real, takes
+from fastbp.gradcheck.torch_module import ModuleGradients
+from fastbp.schema.text import first_of, plain, shown
 
 _FORMS = {"flat": "flat", "column": "as columns", "row": "as rows"}
 """Layouts of a vector, [n], [n, 1] and [1, n], with their names in the report."""
@@ -110,27 +111,20 @@ JOINED = [
 """Conventions in which each W holds the biases of its layer."""
 
 
-ENDS, OWN_ERROR, UNFIT, SHAPES = range(-1, 3)
-"""Kinds of failed calls, the one that says most first: the function ends the program; it raises an
-error that has nothing to do with shapes; its results are not gradients; it raises an error that
-a call with other shapes may avoid."""
-
-
-class CallFailure(NamedTuple):
-    """Why a call of the user's function failed.
-
-    `example`: the index of the example that it was called with. `rank`: the kind of failure, from
-    `ENDS` to `SHAPES`; the smallest says most. `text`: the reason, in words. `name`: the first
-    array that does not fit, if known. `fitting`: the arrays of the result that fit. `reached`: the
-    numbers of the lines in the traceback, from the function inwards.
-    """
-
-    example: int
-    rank: int
-    text: str
-    name: str = ""
-    fitting: Mapping[str, Real] = MappingProxyType({})
-    reached: Sequence[int] = ()
+def conventions_of(task: CheckTask) -> list[list[Convention]]:
+    """Groups of conventions to call a function in, the likeliest first."""
+    if isinstance(task.function, ModuleGradients):
+        return [SEPARATE[0][:1]]
+    only_joined = task.terms.bias and takes(task.function, 3) and not takes(task.function, 4)
+    # Several samples as rows are those of "flat".
+    return [
+        [
+            each
+            for each in group
+            if task.terms.rows == 1 or each.samples != "row" or each.biases == "row"
+        ]
+        for group in ([JOINED] if only_joined else [*SEPARATE, JOINED * task.terms.bias])
+    ]
 
 
 Answer = dict[str, Arrays]
@@ -143,18 +137,20 @@ IN_PLACE = "in place"
 def call(task: CheckTask, convention: Convention) -> tuple[list[Answer], CallFailure | None]:
     """Call the function for each example; return its answers, and the first failure, if any."""
     answers: list[Answer] = []
-    separate = task.bias and not convention.joined
-    three = not separate and (not task.bias or takes(task.function, 3))
+    separate = task.terms.bias and not convention.joined
+    three = not separate and (not task.terms.bias or takes(task.function, 3))
     for number, example in enumerate(task.examples):
         W = [convention.matrix(*layer) for layer in example.layers]
         b = [_vector(b, convention.biases) for _, b in example.layers] if separate else []
         x, t = convention.sample(example.X, convention.ones), convention.sample(example.T)
         arguments = [W, x, t] if three else [W, b, x, t]
         before = deepcopy(by_name(list(zip(W, b or W, strict=True)), separate))
-        shapes = ", ".join(filter(None, [_shapes(W, "W"), _shapes(b, "b")]))
+        pairs = [("W", W), ("b", b)]
+        shapes = [f"{k}{i} {v.shape}" for k, arrays in pairs for i, v in enumerate(arrays)]
         called_as = (
             f"(called as function(W{'' if three else ', b'}, x, t)"
-            f"{', biases in W,' * bool(convention.joined)} with {shapes}, x {x.shape}, t {t.shape})"
+            f"{', biases in W,' * bool(convention.joined)} with {', '.join(first_of(shapes, 6))}, "
+            f"x {x.shape}, t {t.shape})"
         )
         try:
             # In a convention that is not its own a function may warn of anything.
@@ -164,21 +160,15 @@ def call(task: CheckTask, convention: Convention) -> tuple[list[Answer], CallFai
             return answers, _raised(error, called_as, number)
         try:
             answer = _answer(returned, before, W, b, convention)
-        except NoGradientError as unfit:
-            text = f"{unfit} {called_as}"
-            return answers, CallFailure(number, UNFIT, text, unfit.name, unfit.fitting)
+        except CallFailure as unfit:
+            return answers, replace(unfit, text=f"{unfit.text} {called_as}", example=number)
         except (Exception, SystemExit) as error:  # a foreign object may raise anything when read
             text = f"what it returns cannot be read: {type(error).__name__} {called_as}"
-            return answers, CallFailure(number, UNFIT, text)
+            return answers, CallFailure(text, example=number)
         if convention.joined:
             answer = {way: convention.separated(arrays, example) for way, arrays in answer.items()}
         answers.append(answer)
     return answers, None
-
-
-def _shapes(arrays: Sequence[Real], letter: str) -> str:
-    shapes = [f"{letter}{i} {values.shape}" for i, values in enumerate(arrays[:3])]
-    return ", ".join(shapes + ["…"] * (len(arrays) > 3))
 
 
 def _raised(error: BaseException, called_as: str, example: int) -> CallFailure:
@@ -190,9 +180,9 @@ def _raised(error: BaseException, called_as: str, example: int) -> CallFailure:
     ends = isinstance(error, SystemExit) and not isinstance(error.code, str)
     rank = SHAPES if about_shapes else OWN_ERROR
     return CallFailure(
-        example,
-        ENDS if ends else rank,
         f"it raises {type(error).__name__}{': ' * bool(why)}{why} {called_as}",
+        rank=ENDS if ends else rank,
+        example=example,
         reached=[line for _, line in traceback.walk_tb(error.__traceback__)][1:],
     )
 
@@ -208,7 +198,10 @@ def readings(answers: Sequence[Answer], task: CheckTask, convention: Convention)
     does = {"": "returns gradients", "reversed": "returns gradients, the output layer's first"}
     gradients = [
         Reading(
-            each, dict.fromkeys(task.ours[0], 0.0), does[way.partition(" ")[0]], str(convention)
+            each,
+            dict.fromkeys(task.ours[0], 0.0),
+            does[way.partition(" ")[0]],
+            convention,
         )
         for way, each in read.items()
     ]
@@ -223,13 +216,13 @@ def readings(answers: Sequence[Answer], task: CheckTask, convention: Convention)
         if "alone" not in way
         and all(values.shape == task.ours[0][name].shape for name, values in each[0].items())
     ]
-    return gradients + steps if task.rate is None else steps + gradients
+    return gradients + steps if task.terms.rate is None else steps + gradients
 
 
 def _step(does: str, after: Sequence[Arrays], task: CheckTask, convention: Convention) -> Reading:
     """Turn the weights after each call into the gradients of a step, (before − after) / rate."""
-    before = [by_name(example.layers, task.bias) for example in task.examples]
-    rate = task.rate or 1.0
+    before = [by_name(example.layers, task.terms.bias) for example in task.examples]
+    rate = task.terms.rate or 1.0
     arrays = [
         {name: (w[name] - a[name]) / rate for name in w}
         for a, w in zip(after, before, strict=False)
@@ -241,7 +234,7 @@ def _step(does: str, after: Sequence[Arrays], task: CheckTask, convention: Conve
         digits = float(np.finfo(np.float32 if single else np.float64).eps)
         noise[name] = 2 * digits * max(float(np.abs(v).max()) for v in values) / rate
     changed = [[values for name, values in a.items() if name[0] == "W"] for a in after]
-    return Reading(arrays, noise, does, str(convention), True, task.rate, changed)
+    return Reading(arrays, noise, does, convention, True, task.terms.rate, changed)
 
 
 # The results of one call
@@ -250,7 +243,7 @@ def _step(does: str, after: Sequence[Arrays], task: CheckTask, convention: Conve
 def _answer(
     returned: Any, before: Arrays, W: list[Any], b: list[Any], convention: Convention
 ) -> Answer:
-    """Read what one call changed in place or returned. Raises NoGradientError."""
+    """Read what one call changed in place or returned. Raises CallFailure."""
     bias = "b0" in before
     layers = len(before) // (1 + bias)
     if (len(W), len(b)) == (layers, layers * bias):
@@ -259,20 +252,20 @@ def _answer(
             answer = {IN_PLACE: fitted(after, before, convention.out_in, "")}
             try:
                 return answer | _read(returned, before, convention, "")
-            except NoGradientError:
+            except CallFailure:
                 return answer
     elif returned is None:
-        raise NoGradientError(
+        raise CallFailure(
             f"the lists that it was given have {len(W)} weights and {len(b)} biases afterwards"
         )
     needed = f"needed: the gradients of {', '.join(before)}, or W{' and b' * bias} changed in place"
     if returned is None:
-        raise NoGradientError(f"it returns None and changes neither W nor b in place; {needed}")
+        raise CallFailure(f"it returns None and changes neither W nor b in place; {needed}")
     return _read(returned, before, convention, needed)
 
 
 def _read(returned: Any, before: Arrays, convention: Convention, needed: str) -> Answer:
-    """Read what was returned, in each nesting that fits the shapes. Raises NoGradientError."""
+    """Read what was returned, in each nesting that fits the shapes. Raises CallFailure."""
     if isinstance(returned, Iterator):
         returned = list(islice(returned, len(before) + 1)) or returned
     if isinstance(returned, Mapping):
@@ -280,10 +273,10 @@ def _read(returned: Any, before: Arrays, convention: Convention, needed: str) ->
     elif isinstance(returned, list | tuple) or (isinstance(returned, np.ndarray) and returned.ndim):
         parts = list(returned)
     else:
-        raise NoGradientError(f"it returns {shown(returned)}; {needed}")
+        raise CallFailure(f"it returns {shown(returned)}; {needed}")
     try:
         return _laid_out(parts, returned, before, convention, needed)
-    except NoGradientError:
+    except CallFailure:
         arrays = [
             part
             for part in parts
@@ -312,7 +305,7 @@ def _of_mapping(returned: Mapping[Any, Any], names: Sequence[str], needed: str) 
     wanted = {name: f"{name[0].lower()}{int(name[1:]) + first}" for name in names}
     if missing := [name for name in names if wanted[name] not in keys]:
         held = ", ".join(plain(str(key), 20) for key in list(returned)[:8]) or "nothing"
-        raise NoGradientError(
+        raise CallFailure(
             f"it returns a dictionary of {held}, without {', '.join(missing)}; {needed}",
             missing[-1],
         )
@@ -353,37 +346,35 @@ def _layouts(names: Sequence[str], complete: bool) -> list[Any]:
 def _laid_out(
     parts: list[Any], returned: Any, before: Arrays, convention: Convention, needed: str
 ) -> Answer:
-    """Read the returned parts in each nesting that fits. Raises NoGradientError if none does."""
+    """Read the returned parts in each nesting that fits. Raises CallFailure if none does."""
     names, reasons = list(before), []
     if getattr(returned, "shape", None) == (sum(values.size for values in before.values()),):
         flat = np.split(
             np.asarray(returned), np.cumsum([values.size for values in before.values()])[:-1]
         )
         parts = [v.reshape(w.shape) for v, w in zip(flat, before.values(), strict=True)]
-    mirrored = {name: f"{name[0]}{int(names[-1][1:]) - int(name[1:])}" for name in names}
+    backwards = sorted(names, key=lambda name: -int(name[1:]))
     for complete in (True, False):
         answer: Answer = {}
-        for number, (layout, order) in enumerate(
-            product(_layouts(names, complete), ("", "reversed"))
-        ):
+        both = zip(_layouts(names, complete), _layouts(backwards, complete), strict=True)
+        for number, layout in enumerate(chain.from_iterable(both)):
             if not (values := _matched(layout, parts)):
                 continue
-            if order:
-                values = {mirrored[name]: value for name, value in values.items()}
+            order = "reversed" * (number % 2)
             # An update with an absent array is the same as one with 0.
             arrays = {name: values.get(name, np.zeros(w.shape)) for name, w in before.items()}
             try:
                 answer[f"{order} {number}{'' if complete else ' alone'}"] = fitted(
                     arrays, before, convention.out_in, "the gradient of "
                 )
-            except NoGradientError as reason:
+            except CallFailure as reason:
                 reasons += [reason] * complete
         if answer:
             return answer
     if reasons:
         raise max(reasons, key=lambda reason: len(reason.fitting))
     kind = "an array" if isinstance(returned, np.ndarray) else f"a {type(returned).__name__}"
-    raise NoGradientError(f"it returns {kind} of {len(parts)}; {needed}")
+    raise CallFailure(f"it returns {kind} of {len(parts)}; {needed}")
 
 
 def _matched(layout: Any, value: Any) -> dict[str, Any]:

@@ -4,13 +4,14 @@ from typing import Any
 
 import numpy as np
 
+from fastbp.schema.errors import SweepError
 from fastbp.schema.text import shown
 
 MAX_UNITS, MAX_HIDDEN, MAX_ROWS = 64, 8, 256
 """Largest numbers of units per layer, of hidden layers, and of samples per call."""
 
 
-def argument_errors(
+def check_arguments(
     function: Any,
     sizes: Any,
     loss: Any,
@@ -19,8 +20,8 @@ def argument_errors(
     bias: Any,
     reduction: Any,
     seed: Any,
-) -> list[str]:
-    """The messages about wrong arguments of `check_gradients`."""
+) -> None:
+    """Raise SweepError with every wrong argument of `check_gradients`."""
 
     def integer(n: Any, low: int, high: float) -> bool:
         numeric = isinstance(n, int | np.integer) and not isinstance(n, bool)
@@ -35,7 +36,11 @@ def argument_errors(
     )
     real = isinstance(lr, int | float | np.integer | np.floating) and not isinstance(lr, bool)
     arguments: dict[str, tuple[Any, bool, str]] = {
-        "function": (function, callable(function), "a function to call as function(W, b, x, t)"),
+        "function": (
+            function,
+            callable(function) and not hasattr(function, "to_json"),
+            "a function to call as function(W, b, x, t), or a torch.nn.Module",
+        ),
         "sizes": (
             sizes,
             listed
@@ -51,8 +56,10 @@ def argument_errors(
         "reduction": (reduction, reduction in ("sum", "mean"), "sum, mean"),
         "seed": (seed, integer(seed, 0, np.inf), "an integer from 0"),
     }
-    return [
+    lines = [
         f"{name}: given {shown(value)}, allowed: {allowed}"
         for name, (value, ok, allowed) in arguments.items()
         if not ok
     ]
+    if lines:
+        raise SweepError(lines)

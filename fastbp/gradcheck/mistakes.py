@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import expit as sigmoid
 
-from fastbp.gradcheck.reference import Example, Kinds, Loss, Real, prime
-from fastbp.schema.text import and_
+from fastbp.choices.families import FAMILIES
+from fastbp.gradcheck.reading import CheckTask
+from fastbp.gradcheck.reference import Example, Kinds, Loss, Real, forward, prime
 
 
 class LayerState(NamedTuple):
@@ -59,89 +60,83 @@ class Variant(NamedTuple):
 
 # The forward pass
 
-_UNITS: dict[str, tuple[Callable[[Real], Any], Callable[[Real], Any]]] = {
-    "": (sigmoid, lambda z: prime(sigmoid(z))),
-    "linear: they answer z, not σ(z)": (lambda z: z, np.ones_like),
-    "tanh, not σ": (np.tanh, lambda z: 1 - np.tanh(z) ** 2),
-    "ReLU, not σ": (lambda z: np.maximum(z, 0), lambda z: 1.0 * (z > 0)),
-    # With the loss of a softmax its derivative cancels.
-    "a softmax, not σ": (lambda z: np.exp(z) / np.exp(z).sum(axis=1, keepdims=True), np.ones_like),
-}
-"""The activation and its derivative, both functions of z, of each kind of units. The keys say what
-is wrong with the units; "" is right."""
 
-_LINEAR, _TANH, _RELU, _SOFTMAX = list(_UNITS)[1:]
-
-_UNUSED = (
-    "the biases are",
-    "the bias of the output layer is",
-    "the biases of the hidden layers are",
-)
+_LEAKY = ("leaky-relu:slope=0.1", "leaky-relu:slope=0.2", "leaky-relu:slope=0.3")
+"""Leaky ReLU as people write it besides the default slope."""
 
 
 class ForwardVariant(NamedTuple):
-    """One way to write the forward pass; fields are empty where it is right.
+    """One way to write the forward pass: its mistakes, and the example that it computes right."""
 
-    `hidden`, `output`: the kind of units, as in `_UNITS`. `unused`: the biases that it leaves out.
-    `row`: the only row that it uses, "first" or "last".
-    """
-
-    hidden: str = ""
-    output: str = ""
-    unused: str = ""
-    row: str = ""
-
-    def kinds(self, loss: Loss) -> Kinds | None:
-        """The units, if they are the only mistake and fastbp has them; None otherwise."""
-        names = {"": "sigmoid", _LINEAR: "linear", _TANH: "tanh", _RELU: "relu"}
-        only = (self.hidden or self.output) and not self.unused and not self.row
-        known = only and self.output in (names if loss == "squared" else ("",))
-        return (names[self.hidden], names[self.output]) if known else None
-
-    @property
-    def named(self) -> str:
-        """Its units in words: "tanh hidden units and linear output units"."""
-        kinds = zip(self.kinds("squared") or (), ("hidden units", "output units"), strict=False)
-        return and_([f"{kind} {units}" for kind, units in kinds if kind != "sigmoid"])
-
-    @property
-    def texts(self) -> list[str]:
-        """The mistakes in words, one text each."""
-        two = {"hidden units": self.hidden, "output units": self.output}
-        kinds = {"units": self.hidden} if self.hidden == self.output else two
-        texts = [f"the {units} are {kind}" for units, kind in kinds.items() if kind]
-        texts += [f"{self.unused} missing in the forward pass"] * bool(self.unused)
-        return texts + [f"only the {self.row} row is used"] * bool(self.row)
+    texts: tuple[str, ...]
+    instead: Callable[[Example], Example]
 
 
-def forward_variants(loss: Loss, bias: bool, rows: int) -> list[ForwardVariant]:
+def forward_variants(task: CheckTask) -> list[ForwardVariant]:
     """List the forward passes that the search tries, the right one first."""
-    outputs = ("", _LINEAR, *[_TANH] * (loss == "squared"), _SOFTMAX)
+    right, last = task.terms.kinds, len(task.terms.kinds) - 1
+    hidden = [*FAMILIES["activation"].choices, *_LEAKY] * task.terms.others
+    # One output of a softmax is always 1.
+    outputs = [o for o in FAMILIES["output"].choices if o != "softmax" or task.terms.sizes[-1] > 1]
+    others = [(*[kind] * last, output) for kind, output in product(hidden, outputs)]
+    unused = {
+        "the biases are": range(last + 1),
+        "the bias of the output layer is": range(last, last + 1),
+        "the biases of the hidden layers are": range(last),
+    }
+    rows = {"first": slice(0, 1), "last": slice(-1, None)}
     return [
-        *(ForwardVariant(*kinds) for kinds in product(("", _TANH, _RELU), outputs)),
-        *(ForwardVariant(unused=biases) for biases in _UNUSED * bias),
-        *(ForwardVariant(row=row) for row in ("first", "last") * (rows > 1)),
+        ForwardVariant((), lambda example: example),
+        *(
+            ForwardVariant(_wrong_units(kinds, right), partial(Example._replace, kinds=kinds))
+            for kinds in others
+            if kinds != right
+        ),
+        *[
+            ForwardVariant((f"{biases} missing in the forward pass",), partial(_without, layers))
+            for biases, layers in unused.items()
+        ]
+        * task.terms.bias,
+        *[
+            ForwardVariant((f"only the {row} row is used",), partial(_rows, only))
+            for row, only in rows.items()
+        ]
+        * (task.terms.rows > 1),
     ]
 
 
-def passed(example: Example, forward: ForwardVariant, changed: Sequence[Real]) -> LayerState:
-    """Run the forward pass of a variant; return the state at the output layer.
+def _without(unused: range, example: Example) -> Example:
+    """An example without the biases of these layers."""
+    layers = [(W, b * (k not in unused)) for k, (W, b) in enumerate(example.layers)]
+    return example._replace(layers=layers)
+
+
+def _rows(only: slice, example: Example) -> Example:
+    """An example with these rows alone."""
+    return example._replace(X=example.X[only], T=example.T[only])
+
+
+def _wrong_units(kinds: Kinds, right: Kinds) -> tuple[str, ...]:
+    """Say which units are of another kind: all, the hidden ones or the outputs."""
+    pairs = {"hidden units": (kinds[0], right[0]), "output units": (kinds[-1], right[-1])}
+    if pairs["hidden units"] == pairs["output units"]:
+        pairs = {"units": (kinds[0], right[0])}
+    return tuple(
+        f"the {name} are {kind}, not {wanted}"
+        for name, (kind, wanted) in pairs.items()
+        if kind != wanted
+    )
+
+
+def passed(example: Example, changed: Sequence[Real]) -> LayerState:
+    """Run the forward pass of an example; return the state at the output layer.
 
     `changed`: the weights after the step that the function made, if it made one.
     """
-    if forward.row:
-        only = slice(0, 1) if forward.row == "first" else slice(-1, None)
-        example = Example(example.layers, example.X[only], example.T[only])
-    sums, activations, slopes = [example.X], [example.X], [prime(example.X)]
-    last = len(example.layers)
-    for layer, (W, b) in enumerate(example.layers, 1):
-        activate, derivative = _UNITS[forward.output if layer == last else forward.hidden]
-        used = forward.unused not in (_UNUSED[0], _UNUSED[1 if layer == last else 2])
-        sums.append(activations[-1] @ W.T + b * used)
-        activations.append(activate(sums[-1]))
-        slopes.append(derivative(sums[-1]))
+    sums, activations, slopes = forward(example)
+    error = activations[-1] - example.T
     return LayerState(
-        example, sums, activations, slopes, changed, last, *[activations[-1] - example.T] * 5
+        example, sums, activations, slopes, changed, len(example.layers), *[error] * 5
     )
 
 

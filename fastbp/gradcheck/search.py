@@ -1,10 +1,12 @@
 """Find the usual mistakes that give exactly the gradients that a function returned."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 from typing import NamedTuple, Self
 
 import numpy as np
 
+from fastbp.gradcheck.folded_biases import folded
 from fastbp.gradcheck.mistakes import (
     LayerState,
     Variant,
@@ -16,7 +18,8 @@ from fastbp.gradcheck.mistakes import (
     sources,
     ways_back,
 )
-from fastbp.gradcheck.reference import TOLERANCE, CheckTask, Reading, Real
+from fastbp.gradcheck.reading import TOLERANCE, CheckTask, Reading
+from fastbp.gradcheck.reference import Kinds, Real
 from fastbp.schema.text import and_
 
 SAME = 1e-3
@@ -31,13 +34,14 @@ class LikelyMistakes(NamedTuple):
 
     `rank`: the number of mistakes, how rare they are, and the number of places; the smallest rank
     is the likeliest. `text`: the mistakes in words. `factor`: what most arrays are multiplied by,
-    besides these mistakes.
+    besides these mistakes. `kinds`: the units of the network in which they are made.
     """
 
     reading: Reading
     rank: tuple[int, int, int]
     text: str
     factor: float
+    kinds: Kinds
 
 
 class _Match(NamedTuple):
@@ -91,7 +95,13 @@ def explained(readings: Sequence[Reading], task: CheckTask) -> list[LikelyMistak
     likely: list[LikelyMistakes] = []
     with np.errstate(all="ignore"):
         for most in range(1, MAX_MISTAKES + 1):
-            likely = [each for reading in readings for each in _explanations(reading, task, most)]
+            # Without a text all gradients are right, but for a little more than the tolerance.
+            likely = [
+                each
+                for reading in readings
+                for each in _explanations(reading, task, most)
+                if each.text
+            ]
             if any(each.rank[0] <= most for each in likely):
                 break  # more mistakes would rank behind
     best = min((each.rank for each in likely), default=None)
@@ -108,14 +118,12 @@ def _explanations(reading: Reading, task: CheckTask, most: int) -> Iterator[Like
     ):
         return
     changed = reading.changed or [[]] * len(reading.arrays)
-    for forward in forward_variants(task.loss, task.bias, task.rows):
+    for forward in forward_variants(task):
         mistakes = frozenset((text, 0) for text in forward.texts)
         if len(mistakes) <= most:
-            states = [
-                passed(example, forward, after)
-                for example, after in zip(task.examples, changed, strict=True)
-            ]
-            yield from _completed(_Path(states, mistakes, 0, {}), reading, task, most)
+            pairs = zip(map(forward.instead, task.examples), changed, strict=True)
+            path = _Path([passed(*pair) for pair in pairs], mistakes, 0, {})
+            yield from _completed(path, reading, task, most)
 
 
 def _completed(
@@ -133,23 +141,19 @@ def _lower(path: _Path, reading: Reading, task: CheckTask, most: int) -> Iterato
     """Generate the continuations of a path that also explain W and b of the next layer."""
     layer, last = path.states[0].layer, len(task.examples[0].layers)
     W, b = f"W{layer - 1}", f"b{layer - 1}"
+    more = folded(reading.convention.joined, layer, last)
+    ways = {W: inputs(layer, last) + more.get("inputs", [])}
+    if task.terms.bias:
+        ways[b] = biases(layer) + more.get("biases", [])
     for variants, states in _deltas(path, reading, task, most):
         below = [at._replace(layer=layer - 1, above=at.delta) for at in states]
-        for variant, weights in _matching(inputs(layer, last), reading, W, states):
-            extended = path.plus([*variants, variant])
-            if extended.rank[0] > most:
-                continue
-            paths = [(extended, {W: weights})]
-            if task.bias:
-                paths = [
-                    (extended.plus([each]), {W: weights, b: match})
-                    for each, match in _matching(biases(layer), reading, b, states)
-                ]
-            for longer, matches in paths:
-                # Arrays that are all 0 say nothing about deltas.
-                says = any(match.factor for match in matches.values())
-                if longer.rank[0] <= most and (says or not any(each.text for each in variants)):
-                    yield longer._replace(states=below, matches={**matches, **path.matches})
+        for found in product(*(_matching(each, reading, w, states) for w, each in ways.items())):
+            longer = path.plus([*variants, *(variant for variant, _ in found)])
+            matches = dict(zip(ways, (match for _, match in found), strict=True))
+            # Arrays that are all 0 say nothing about deltas.
+            says = any(match.factor for match in matches.values())
+            if longer.rank[0] <= most and (says or not any(each.text for each in variants)):
+                yield longer._replace(states=below, matches={**matches, **path.matches})
 
 
 def _matching(
@@ -172,9 +176,12 @@ def _deltas(
     layer, last = states[0].layer, len(task.examples[0].layers)
     shapes = [at.activations[layer].shape for at in states]
     above_shapes = [at.activations[min(layer + 1, last)].shape for at in states]
-    every_slope = _made(slopes(layer, last, task.loss), states, shapes, path, most)
-    ways = ways_back(layer, last, reading.steps)
-    for source, above in _made(sources(layer, last, task.loss), states, above_shapes, path, most):
+    more, loss = folded(reading.convention.joined, layer, last), task.terms.loss
+    every_slope = _made(
+        slopes(layer, last, loss) + more.get("slopes", []), states, shapes, path, most
+    )
+    ways = ways_back(layer, last, reading.steps) + more.get("ways_back", [])
+    for source, above in _made(sources(layer, last, loss), states, above_shapes, path, most):
         fed = [at._replace(above=a) for at, a in zip(states, above, strict=True)]
         for way, carried in _made(ways, fed, shapes, path, most, source):
             for slope, factors in every_slope:
@@ -222,11 +229,12 @@ def _made(
 
 
 _TURNS: list[tuple[str, Callable[[Real], Real]]] = [
+    ("", lambda w: w),
     ("transposed", lambda w: w.T),
     ("reshaped, not transposed", lambda w: w.T.reshape(w.shape)),
     ("reshaped, not transposed", lambda w: w.reshape(w.T.shape).T),
 ]
-"""What people do to a matrix that does not fit, in words and as a function."""
+"""What people do to a matrix, first nothing, in words and as a function."""
 
 
 def _match(
@@ -238,24 +246,22 @@ def _match(
     if all(np.abs(values).max() <= noise for values in arrays):
         return _Match(0.0)
     made = [variant.make(at) for at in states]
-    if factor := _factor(arrays, made, noise):
-        return _Match(factor)
     in_order = [[np.sort(np.abs(v), axis=None) for v in each] for each in (arrays, made)]
-    if made[0].ndim < 2 or not _factor(in_order[0], in_order[1], noise):
+    if not _factor(in_order[0], in_order[1], noise):
         return None
-    for how, turn in _TURNS:
+    for how, turn in _TURNS[: 1 if made[0].ndim < 2 else None]:
         turned = [turn(values) for values in made]
-        if factor := _factor(arrays, turned, noise) or _factor(
-            [values.T for values in arrays], turned, noise
-        ):
-            return _Match(factor, how)
+        # A gradient with the shape of the transpose keeps it.
+        for given in (arrays, [values.T for values in arrays])[: 2 if how else 1]:
+            if factor := _factor(given, turned, noise):
+                return _Match(factor, how)
     return None
 
 
 def _factor(arrays: Sequence[Real], made: Sequence[Real], noise: float) -> float:
     """Find the factor for which arrays = factor · made in all examples; 0 if there is none."""
     size = sum(float(np.vdot(w, w)) for w in made)
-    if arrays[0].shape != made[0].shape or not size:
+    if arrays[0].shape != made[0].shape or not 0 < size < np.inf:
         return 0.0
     factor = sum(float(np.vdot(g, w)) for g, w in zip(arrays, made, strict=True)) / size
     limit = TOLERANCE * abs(factor) * max(float(np.abs(w).max()) for w in made) + noise
@@ -274,7 +280,7 @@ def _worded(path: _Path, reading: Reading, task: CheckTask) -> Iterator[LikelyMi
     names, last = list(task.ours[0]), len(task.examples[0].layers)
     groups: dict[float, list[str]] = {}
     for name in names:
-        factor = path.matches[name].factor
+        factor = path.matches[name].factor / task.terms.share
         known = next((other for other in groups if _same(factor, other)), factor)
         groups.setdefault(known, []).append(name)
     for common in sorted(filter(None, groups), key=lambda f: f"W{last - 1}" not in groups[f]):
@@ -295,7 +301,8 @@ def _worded(path: _Path, reading: Reading, task: CheckTask) -> Iterator[LikelyMi
             for factor, group in groups.items()
             if factor != common
         ]
-        yield LikelyMistakes(reading, (len(texts), *path.rank[1:]), ", and ".join(texts), common)
+        rank, kinds = (len(texts), *path.rank[1:]), path.states[0].example.kinds
+        yield LikelyMistakes(reading, rank, ", and ".join(texts), common, kinds)
 
 
 def _mistake_texts(mistakes: frozenset[tuple[str, int]], last: int) -> list[str]:
@@ -334,15 +341,11 @@ def _group_text(factor: float, names: list[str], task: CheckTask, steps: bool) -
     """Say what is wrong with arrays that have another factor than the rest."""
     listed = and_(names)
     if factor == 0:
-        if names == [name for name in task.ours[0] if name[0] == "b"]:
-            return (
-                "the biases are not updated" if steps else "the gradients of the biases are missing"
-            )
-        return (
-            f"{listed} {'are' if len(names) > 1 else 'is'} not updated"
-            if steps
-            else f"{_gradients(names)} missing"
-        )
+        all_biases = names == [name for name in task.ours[0] if name[0] == "b"]
+        missing = _gradients(names) + " missing"
+        if steps:
+            missing = f"{listed} {'are' if len(names) > 1 else 'is'} not updated"
+        return missing.replace(listed, "the biases") if all_biases else missing
     if _same(factor, -1.0):
         return f"the sign of {listed} is wrong"
     sign = "the sign is wrong, and " * (factor < 0)
@@ -351,13 +354,14 @@ def _group_text(factor: float, names: list[str], task: CheckTask, steps: bool) -
 
 def _factor_text(size: float, task: CheckTask, steps: bool, common: bool = False) -> str:
     """Say what a factor on the gradients may come from, such as a mean in place of a sum."""
-    rows, outputs = task.rows, task.examples[0].T.shape[1]
-    counts = {"rows": rows, "outputs": outputs}
-    if min(rows, outputs) > 1:
-        counts["rows and outputs"] = rows * outputs
+    rows, outputs = task.terms.rows, task.examples[0].T.shape[1]
+    both = rows * outputs if min(rows, outputs) > 1 else 1
+    counts = {"rows": rows, "outputs": outputs, "rows and outputs": both}
     means = {f"they are means over {what}, not sums": 1 / n for what, n in counts.items() if n > 1}
+    if task.terms.mean:
+        means = {"they are sums over rows, not means": float(rows)}
     texts = {"they are half of what they should be": 0.5, **means}
-    if task.loss == "squared":
+    if task.terms.loss == "squared":
         half = "the ½ of ½Σ(o − t)² is missing"
         texts[f"{half} (they are twice too large)"] = 2.0
         texts |= {f"{text}, and {half}": 2 * mean for text, mean in means.items()}

@@ -5,13 +5,12 @@ None of these packages is imported. What cannot be said as a setup becomes a not
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from fastbp.choices.families import FAMILIES
-from fastbp.engine.lane_group import Layers
 from fastbp.schema.errors import SweepError
 from fastbp.schema.text import and_, plain
 
@@ -27,6 +26,7 @@ HIDDEN = {
     "softplus": "softplus",
     "exponential": "exponential",
     "softmax": "softmax",
+    "logsoftmax": "softmax",
     "linear": "linear",
     "identity": "linear",
 }
@@ -48,6 +48,7 @@ LOSSES = {
     "mse": "squared",
     "mean_squared_error": "squared",
     "mseloss": "squared",
+    "nllloss": "cross-entropy",
     "bceloss": "cross-entropy",
     "bcewithlogitsloss": "cross-entropy",
     "crossentropyloss": "cross-entropy",
@@ -58,22 +59,25 @@ LOSSES = {
 """Losses by the names that PyTorch and Keras have for them, in small letters."""
 
 
-class Model(NamedTuple):
-    """What a model says.
+TORCH_OPTIMIZERS = {
+    **dict.fromkeys(("Adam", "AdamW"), "adam:beta1={betas[0]},beta2={betas[1]},eps={eps}"),
+    "RMSprop": "rmsprop:alpha={alpha},eps={eps}",
+    "Adagrad": "adagrad:eps={eps}",
+    "Rprop": "rprop:plus={etas[1]},minus={etas[0]},step={lr},"
+    "min={step_sizes[0]},max={step_sizes[1]}",
+}
+"""Optimisers of PyTorch besides SGD as a setup spells them, with PyTorch's names of parameters."""
 
-    Attributes
-    ----------
-    keys : dict
-        Keys of a setup with their values.
-    layers : Layers or None
-        Its weights [out, in] and biases [out], if it has any.
-    notes : tuple of str
-        What was converted, and what cannot be said as a setup.
-    """
 
-    keys: dict[str, Any]
-    layers: Layers | None
-    notes: tuple[str, ...]
+KERAS_OPTIMIZERS = {
+    "adam": "adam:beta1={beta_1},beta2={beta_2},eps={epsilon}",
+    "rmsprop": "rmsprop:alpha={rho},eps={epsilon}",
+    "adagrad": "adagrad:eps={epsilon}",
+}
+"""The same of Keras, by their names in small letters."""
+
+Model = tuple[dict[str, Any], tuple[str, ...]]
+"""Keys of a setup with their values, and notes about what was converted or cannot be said."""
 
 
 def read_model(model: Any, targets: Any, loss: Any = None, optimizer: Any = None) -> Model:
@@ -99,7 +103,7 @@ def read_model(model: Any, targets: Any, loss: Any = None, optimizer: Any = None
         return _of_scikit_learn(model, targets)
     if _is_keras(model):
         return _of_keras(model, targets, loss, optimizer)
-    if hasattr(model, "children"):
+    if type(model).__name__ == "Sequential":
         return _of_torch(model, loss, optimizer)
     rule = "a torch.nn.Sequential, an MLPClassifier or MLPRegressor, or a Sequential of Keras"
     raise SweepError([f"model: given {plain(type(model).__name__)}, allowed: {rule}"])
@@ -118,9 +122,11 @@ def keys_of_model(
         for key in ("loss", "optimizer")
         if key in given and (_is_keras(model) or not isinstance(given[key], str))
     }
-    read = read_model(model, targets, **theirs)
+    keys, notes = read_model(model, targets, **theirs)
+    if keys["output"] == "softmax" and np.ndim(targets) == 1:
+        keys["target_kind"] = "classes"
     own = {key: value for key, value in given.items() if key not in theirs}
-    return read.keys | own, read.notes
+    return keys | own, notes
 
 
 def _is_keras(model: Any) -> bool:
@@ -147,9 +153,14 @@ def _stacked(names: Sequence[tuple[str, str]], sizes: Sequence[int]) -> dict[str
     return {"hidden": list(sizes[1:-1]), "activation": each[:-1], "output": output}
 
 
-def _mean_of_outputs(keys: dict[str, Any], outputs: int, factor: float, notes: list[str]) -> None:
-    """Convert the rate for a loss that is a mean over rows and outputs, times `factor` ÷ ½."""
-    keys["reduction"] = "mean"
+def _add_loss(keys: dict[str, Any], name: str, outputs: int, notes: list[str]) -> None:
+    """Add the loss of this name, and convert the rate: it is a mean over rows and outputs."""
+    if name.lower() not in LOSSES:
+        notes.append(f"the loss {plain(name)} cannot be said as a setup")
+        return
+    keys |= {"loss": LOSSES[name.lower()], "reduction": "mean"}
+    factor = 2 if keys["loss"] == "squared" else 1
+    outputs = 1 if "categorical" in name or name in ("CrossEntropyLoss", "NLLLoss") else outputs
     scale = factor / outputs
     if scale != 1 and keys.get("optimizer", "sgd") == "sgd" and "lr" in keys:
         given = keys["lr"]
@@ -165,67 +176,47 @@ def _mean_of_outputs(keys: dict[str, Any], outputs: int, factor: float, notes: l
 
 def _of_torch(model: Any, loss: Any, optimizer: Any) -> Model:
     notes: list[str] = []
-    layers: Layers = []
+    sizes: list[int] = []
     names: list[tuple[str, str]] = []
     bias = True
     for part in model.children():
         name = type(part).__name__
         if name == "Linear":
-            W = np.asarray(part.weight.detach().cpu().tolist(), np.float64)
+            sizes = [*(sizes or [part.in_features]), part.out_features]
             bias = part.bias is not None
-            b = np.asarray(part.bias.detach().cpu().tolist()) if bias else np.zeros(len(W))
-            layers.append((W, b))
             names.append(("linear", ""))
         elif name.lower() in HIDDEN and names:
             slope = f":slope={part.negative_slope:g}" if name == "LeakyReLU" else ""
-            names[-1] = (name, slope)
+            scales = [key for key in ("alpha", "beta") if getattr(part, key, 1) != 1]
+            names[-1] = (" of another ".join([name, *scales]), slope)
         elif name in ("Flatten", "Dropout"):
             notes.append(f"{name} is left out: it cannot be said as a setup")
         else:
             rule = f"Linear, and after it {and_(['ReLU', 'Tanh', 'Sigmoid'])} and the like"
             raise SweepError([f"model: given {plain(name)}, allowed: {rule}"])
-    if not layers:
-        raise SweepError(["model: given no Linear layer, allowed: two or more"])
-    name = type(loss).__name__.lower()
-    if name in ("bcewithlogitsloss", "crossentropyloss") and names[-1][0] == "linear":
-        names[-1] = ("sigmoid" if name[0] == "b" else "softmax", "")  # the loss contains it
-    sizes = [layers[0][0].shape[1], *(len(W) for W, _ in layers)]
+    name = type(loss).__name__
+    if name in ("BCEWithLogitsLoss", "CrossEntropyLoss") and names[-1:] == [("linear", "")]:
+        names[-1] = ("sigmoid" if name[0] == "B" else "softmax", "")  # the loss contains it
     keys = _stacked(names, sizes) | {"init": "torch", "bias": bias}
     if optimizer is not None:
         keys |= _torch_optimizer(optimizer, notes)
-    if name in LOSSES:
-        keys["loss"] = LOSSES[name]
-        outputs = 1 if name == "crossentropyloss" else sizes[-1]
-        _mean_of_outputs(keys, outputs, 2.0 if name == "mseloss" else 1.0, notes)
-    elif loss is not None:
-        notes.append(f"the loss {plain(type(loss).__name__)} cannot be said as a setup")
-    return Model(keys, layers, tuple(notes))
+    if loss is not None:
+        _add_loss(keys, name, sizes[-1], notes)
+    return keys, tuple(notes)
 
 
 def _torch_optimizer(optimizer: Any, notes: list[str]) -> dict[str, Any]:
     """The keys of an optimiser of PyTorch."""
     name, group = type(optimizer).__name__, optimizer.param_groups[0]
     if name == "SGD":
-        names = ("lr", "momentum", "nesterov", "weight_decay")
-        return {key: group[key] for key in names}
-    keys: dict[str, Any] = {"lr": group["lr"]}
-    if name in ("Adam", "AdamW"):
-        beta1, beta2 = group["betas"]
-        keys["optimizer"] = f"adam:beta1={beta1},beta2={beta2},eps={group['eps']}"
-    elif name == "RMSprop":
-        keys["optimizer"] = f"rmsprop:alpha={group['alpha']},eps={group['eps']}"
-    elif name == "Adagrad":
-        keys["optimizer"] = f"adagrad:eps={group['eps']}"
-    elif name == "Rprop":
-        (minus, plus), (low, high) = group["etas"], group["step_sizes"]
-        step = keys.pop("lr")
-        keys["optimizer"] = f"rprop:plus={plus},minus={minus},step={step},min={low},max={high}"
-    else:
+        return {key: group[key] for key in ("lr", "momentum", "nesterov", "weight_decay")}
+    if name not in TORCH_OPTIMIZERS:
         notes.append(f"the optimiser {plain(name)} cannot be said as a setup")
         return {}
     if group.get("weight_decay"):
         notes.append(f"the weight decay of {name} cannot be said as a setup")
-    return keys
+    spelled = {"optimizer": TORCH_OPTIMIZERS[name].format(**group)}
+    return spelled if name == "Rprop" else {"lr": group["lr"], **spelled}
 
 
 # scikit-learn
@@ -233,13 +224,7 @@ def _torch_optimizer(optimizer: Any, notes: list[str]) -> dict[str, Any]:
 
 def _of_scikit_learn(model: Any, targets: Any) -> Model:
     notes: list[str] = []
-    layers: Layers | None = None
     hidden = np.ravel(model.hidden_layer_sizes).tolist()
-    if hasattr(model, "coefs_"):
-        layers = [
-            (np.array(W, np.float64).T, np.array(b, np.float64))
-            for W, b in zip(model.coefs_, model.intercepts_, strict=True)
-        ]
     logistic, T = model.activation == "logistic", np.asarray(targets)
     several = T.ndim == 1 and len(np.unique(T)) > 2
     keys: dict[str, Any] = {
@@ -268,7 +253,7 @@ def _of_scikit_learn(model: Any, targets: Any) -> Model:
     if model.alpha > 0:
         notes.append(f"its penalty alpha = {model.alpha:g} is left out")
     notes.append("its initial biases are random; here they are 0")
-    return Model(keys, layers, tuple(notes))
+    return keys, tuple(notes)
 
 
 # Keras
@@ -288,38 +273,42 @@ def _of_keras(model: Any, targets: Any, loss: Any, optimizer: Any) -> Model:
         kind, own = part["class_name"], part["config"]
         if kind == "Dense":
             sizes.append(own["units"])
-            names.append((_keras_name(own["activation"]), ""))
+            names.append(_keras_activation(own["activation"]))
             keys = _keras_init(own, notes)
         elif kind == "Activation" and names:
-            names[-1] = (_keras_name(own["activation"]), "")
+            names[-1] = _keras_activation(own["activation"])
         elif kind.lower() in HIDDEN and names:
-            slope = own.get("negative_slope", own.get("alpha", 0.3))
-            names[-1] = (kind, f":slope={slope:g}" if kind == "LeakyReLU" else "")
+            names[-1] = _keras_activation(part)
         elif kind in ("Dropout", "Flatten"):
             notes.append(f"{kind} is left out: it cannot be said as a setup")
         elif kind != "InputLayer":
             raise SweepError([f"model: given a layer {plain(kind)}, allowed: Dense, Activation"])
-    if not names:
-        raise SweepError(["model: given no Dense layer, allowed: two or more"])
-    keys |= _stacked(names, sizes)
     loss = loss or getattr(model, "loss", None)
+    name = str(getattr(loss, "name", loss))
+    if _config(loss).get("from_logits") and names[-1:] == [("linear", "")]:
+        names[-1] = ("sigmoid" if "binary" in name else "softmax", "")  # the loss contains it
+    keys |= _stacked(names, sizes)
     optimizer = optimizer or getattr(model, "optimizer", None)
-    own = optimizer.get_config() if hasattr(optimizer, "get_config") else {"name": optimizer}
-    keys |= _keras_optimizer(own, notes) if optimizer else {}
-    if isinstance(loss, str) and loss in LOSSES:
-        keys["loss"] = LOSSES[loss]
-        outputs = sizes[-1] if "categorical" not in loss else 1
-        _mean_of_outputs(keys, outputs, 2.0 if LOSSES[loss] == "squared" else 1.0, notes)
-    elif loss:
-        notes.append(f"the loss {plain(str(loss))} cannot be said as a setup")
+    keys |= _keras_optimizer(optimizer, notes) if optimizer else {}
+    if loss:
+        _add_loss(keys, name, sizes[-1], notes)
     keys["batch"] = min(32, len(targets))
     notes.append(f"batch = {keys['batch']}: the default of Keras' `fit`")
-    return Model(keys, _keras_layers(model), tuple(notes))
+    return keys, tuple(notes)
 
 
-def _keras_name(activation: Any) -> str:
-    """The name of an activation, which may stand in a table with its parameters."""
-    return str(activation["class_name"] if isinstance(activation, Mapping) else activation)
+def _config(part: Any) -> Mapping[str, Any]:
+    """The config of a loss or an optimiser of Keras; a name has none."""
+    return part.get_config() if hasattr(part, "get_config") else {}
+
+
+def _keras_activation(given: Any) -> tuple[str, str]:
+    """The name of an activation, which may stand in a table, and its parameters."""
+    if not isinstance(given, Mapping):
+        return str(given), ""
+    own, name = given["config"], given["class_name"]
+    slope = own.get("negative_slope", own.get("alpha", 0.3)) if name == "LeakyReLU" else 0
+    return name, f":slope={slope:g}" * (name == "LeakyReLU")
 
 
 def _keras_init(layer: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
@@ -339,32 +328,19 @@ def _keras_init(layer: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
     return keys
 
 
-def _keras_optimizer(own: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
+def _keras_optimizer(optimizer: Any, notes: list[str]) -> dict[str, Any]:
     """The keys of an optimiser of Keras by its config; a name alone has Keras' defaults."""
-    name = str(own["name"]).lower()
+    name = optimizer if isinstance(optimizer, str) else type(optimizer).__name__
+    name, own = name.lower(), _config(optimizer)
     rate = own.get("learning_rate", 0.01 if name == "sgd" else 0.001)
-    keys: dict[str, Any] = {"lr": float(rate)} if isinstance(rate, int | float) else {}
+    # Keras keeps rates as float32.
+    keys = {"lr": float(f"{rate:.6g}")} if isinstance(rate, int | float) else {}
     if name == "sgd":
         momentum = own.get("momentum", 0.0)
         nesterov = bool(own.get("nesterov")) and momentum > 0
         return keys | {"momentum": momentum, "nesterov": nesterov}
-    made: dict[str, Callable[[], str]] = {
-        "adam": lambda: (
-            f"adam:beta1={own.get('beta_1', 0.9)},beta2={own.get('beta_2', 0.999)},"
-            f"eps={own.get('epsilon', 1e-7)}"
-        ),
-        "rmsprop": lambda: f"rmsprop:alpha={own.get('rho', 0.9)},eps={own.get('epsilon', 1e-7)}",
-        "adagrad": lambda: f"adagrad:eps={own.get('epsilon', 1e-7)}",
-    }
-    if name not in made:
+    if name not in KERAS_OPTIMIZERS:
         notes.append(f"the optimiser {plain(name)} cannot be said as a setup")
         return {}
-    return keys | {"optimizer": made[name]()}
-
-
-def _keras_layers(model: Any) -> Layers | None:
-    """The weights of a model that is more than a text; None if it has none."""
-    arrays = [np.asarray(each, np.float64) for each in getattr(model, "get_weights", list)()]
-    if not arrays or len(arrays) % 2 or any(W.ndim != 2 for W in arrays[::2]):
-        return None
-    return [(W.T, b) for W, b in zip(arrays[::2], arrays[1::2], strict=True)]
+    defaults = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "rho": 0.9}
+    return keys | {"optimizer": KERAS_OPTIMIZERS[name].format(**{**defaults, **own})}
