@@ -46,6 +46,36 @@ WORKLOADS = {
 }
 """What every contender runs."""
 
+MOMENTUM = 0.9
+FIRST_STEP, MAX_STEP = 0.001, 0.01
+"""Of `rprop`: with larger steps weights grow without end where there is nothing left to learn."""
+MAX_GROWTH = 1.001
+"""Of the steps of `quickprop`: with the usual 1.75 networks diverge, and roundings become large."""
+
+ACTIVATIONS = ("linear", "tanh", "relu", "leaky-relu", "elu", "selu", "softplus", "exponential")
+CHOICES: Mapping[str, Mapping[str, object]] = {
+    "sigmoid and sgd": {},
+    **{name: {"activation": name} for name in ACTIVATIONS},
+    "momentum": {"momentum": MOMENTUM},
+    "nesterov": {"momentum": MOMENTUM, "nesterov": True},
+    **{name: {"optimizer": name, "lr": 0.01} for name in ("adam", "rmsprop", "adagrad")},
+    "rprop": {"optimizer": f"rprop:step={FIRST_STEP},max={MAX_STEP}", "lr": None},
+    "quickprop": {"optimizer": f"quickprop:mu={MAX_GROWTH}", "lr": 0.0001},
+}
+"""Every activation of hidden units, with `sgd`, and every optimiser, with the sigmoid, by keys of
+the setup."""
+
+BY_CHOICE = {
+    f"{name}, {choice}": Workload(
+        f"{WORKLOADS[name].title}, {choice}", {**WORKLOADS[name].setup, "lr": 0.05, **keys}
+    )
+    for name in ("W1", "W2")
+    for choice, keys in CHOICES.items()
+}
+"""Two of these workloads with every choice, at rates at which no network diverges."""
+
+EVERY = WORKLOADS | BY_CHOICE
+
 EARLY = Workload("3-4-1 online until converged", ONLINE | {"updates": 79_920, "stop": "converged"})
 """Work that ends when it is done, a different time for each network."""
 
