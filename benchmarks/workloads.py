@@ -65,12 +65,16 @@ CHOICES: Mapping[str, Mapping[str, object]] = {
 """Every activation of hidden units, with `sgd`, and every optimiser, with the sigmoid, by keys of
 the setup."""
 
+
+def _with(name: str, choice: str) -> Workload:
+    """A workload with another choice; sgd with a rate of 0.05."""
+    title, setup = WORKLOADS[name]
+    keys = {**setup, "lr": 0.05, **CHOICES[choice]}
+    return Workload(f"{title}, {choice}", {k: v for k, v in keys.items() if v is not None})
+
+
 BY_CHOICE = {
-    f"{name}, {choice}": Workload(
-        f"{WORKLOADS[name].title}, {choice}", {**WORKLOADS[name].setup, "lr": 0.05, **keys}
-    )
-    for name in ("W1", "W2")
-    for choice, keys in CHOICES.items()
+    f"{name}, {choice}": _with(name, choice) for name in ("W1", "W2") for choice in CHOICES
 }
 """Two of these workloads with every choice, at rates at which no network diverges."""
 
