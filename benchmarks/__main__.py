@@ -16,25 +16,29 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import parts, race
+from benchmarks import parts
 from benchmarks.children import HERE, EndedError, Server, clean
 from benchmarks.figures import (
     COMPILING,
+    CONTENDERS,
     CPU,
     FAILS,
+    FAMILIES,
     PRESENTATION,
     Row,
     all_rows,
     contenders,
+    families,
     headline,
     machine_line,
     read_csv,
     replaced,
     write_csv,
 )
-from benchmarks.workloads import DTYPES, KS_SEEDS, WORKLOADS
+from benchmarks.race import race
+from benchmarks.workloads import BY_CHOICE, DTYPES, KS_SEEDS, WORKLOADS
 
-PARTS = ("contenders", "early", "scaling", "command", "sweeps", "store", "memory")
+PARTS = (CONTENDERS, FAMILIES, "early", "scaling", "command", "sweeps", "store", "memory")
 FIGURES = HERE / "benchmarks" / "figures.csv"
 
 
@@ -45,6 +49,8 @@ class Size(NamedTuple):
     """Where none is named."""
     work: Sequence[tuple[str, str]]
     """Workloads, each in a dtype."""
+    choices: Sequence[str]
+    """Workloads with a choice, all in float64."""
     rounds: int
     seconds: float
     """About how long a contender works in a round."""
@@ -64,6 +70,7 @@ class Size(NamedTuple):
 DEFAULT = Size(
     parts=PARTS,
     work=tuple(product(WORKLOADS, DTYPES)),
+    choices=tuple(BY_CHOICE),
     rounds=5,
     seconds=0.35,
     ks_seeds=KS_SEEDS,
@@ -77,8 +84,9 @@ DEFAULT = Size(
     whole_memory=False,
 )
 QUICK = Size(
-    parts=("contenders", "early", "scaling", "command"),
+    parts=(CONTENDERS, FAMILIES, "early", "scaling", "command"),
     work=(("W1", "float64"), ("W1", "float32"), ("W3, H 32", "float64")),
+    choices=("W1, tanh", "W2, adam"),
     rounds=2,
     seconds=0.2,
     ks_seeds=200,
@@ -99,7 +107,8 @@ FULL = DEFAULT._replace(
 def measure(part: str, size: Size, cores: int) -> list[Row]:
     """All rows of a part."""
     measurements = {
-        "contenders": lambda: race.race(size.work, cores, size.rounds, size.seconds, size.ks_seeds),
+        CONTENDERS: lambda: race(size.work, cores, size.rounds, size.seconds, size.ks_seeds),
+        FAMILIES: lambda: parts.families(size.choices, cores, size.rounds, size.seconds),
         "early": lambda: parts.early(size.few_rounds, size.early_seeds),
         "scaling": lambda: parts.scaling(size.few_rounds, size.sizes, size.widths, size.lanes),
         "command": lambda: parts.command(size.few_rounds, size.runs),
@@ -112,10 +121,11 @@ def measure(part: str, size: Size, cores: int) -> list[Row]:
 
 def page(rows: list[Row], machine: dict[str, str]) -> str:
     """All tables."""
-    raced = any(row.part == race.PART for row in rows)
-    others = any(row.part != race.PART for row in rows)
+    measured = {row.part for row in rows}
     units = (PRESENTATION, CPU, COMPILING)
-    tables = [contenders(rows, unit) for unit in units if raced] + [all_rows(rows)] * others
+    tables = [contenders(rows, unit) for unit in units if CONTENDERS in measured]
+    tables += [families(rows)] * (FAMILIES in measured)
+    tables += [all_rows(rows)] * bool(measured - {CONTENDERS, FAMILIES})
     return "\n\n".join([machine_line(machine), *tables])
 
 

@@ -29,6 +29,8 @@ ENTRIES_BY_LABEL = {entry.label: entry for entry in ENTRIES.values()}
 
 PRESENTATION, CPU, COMPILING = "ns/presentation", "CPU ns/presentation", "s more, first call"
 FAILS = "fails the check"
+CONTENDERS, FAMILIES = "contenders", "families"
+"""The parts that have tables of their own."""
 
 
 def row(
@@ -78,7 +80,7 @@ def table(header: Sequence[str], right: Sequence[bool], lines: Iterable[Sequence
 
 
 def all_rows(rows: Iterable[Row]) -> str:
-    """Every row but those of the contenders, which have tables of their own."""
+    """Every row of the parts that have no tables of their own."""
     return table(
         ("measurement", "case", "best", "median", "unit", "rounds"),
         (False, False, True, True, False, True),
@@ -92,7 +94,7 @@ def all_rows(rows: Iterable[Row]) -> str:
                 r.note or str(r.rounds),
             )
             for r in rows
-            if r.unit not in (PRESENTATION, CPU, COMPILING)
+            if r.part not in (CONTENDERS, FAMILIES)
         ),
     )
 
@@ -100,7 +102,11 @@ def all_rows(rows: Iterable[Row]) -> str:
 def headline(rows: Sequence[Row]) -> str:
     """The table of the README: fastbp, C, and the best of all others, for each workload."""
     ours, limit = ENTRIES["engine"].label, ENTRIES["c"].label
-    best = {(r.measurement, r.case): r.best for r in rows if r.unit == PRESENTATION and not r.note}
+    best = {
+        (r.measurement, r.case): r.best
+        for r in rows
+        if r.part == CONTENDERS and r.unit == PRESENTATION and not r.note
+    }
     workloads: dict[str, list[str]] = {}
     for measurement in dict.fromkeys(measurement for measurement, _ in best):
         workloads.setdefault(measurement.rpartition(", ")[0], []).append(measurement)
@@ -134,7 +140,7 @@ def contenders(rows: Sequence[Row], unit: str = PRESENTATION) -> str:
     With the unit `CPU`: CPU time of all threads and processes in place of time by the clock on the
     wall. With `COMPILING`: what the first call took more, of those that compile. Nothing is below.
     """
-    cells = {(r.measurement, r.case): r for r in rows if r.unit == unit}
+    cells = {(r.measurement, r.case): r for r in rows if r.part == CONTENDERS and r.unit == unit}
     measurements = dict.fromkeys(measurement for measurement, _ in cells)
     entries = [
         entry
@@ -160,6 +166,29 @@ def contenders(rows: Sequence[Row], unit: str = PRESENTATION) -> str:
         (unit, *(entry.short for entry in entries)), (False, *(True for _ in entries)), lines
     )
     return "\n\n".join([head, *_reasons(cells.values(), len(measurements))])
+
+
+def families(rows: Sequence[Row]) -> str:
+    """Workloads down, each with one choice; fastbp and the obvious loop across, with how many times
+    fastbp's time the loop's is; below it, who is missing and why."""
+    units, names = (PRESENTATION, CPU), ("engine", "obvious")
+    here = [r for r in rows if r.part == FAMILIES and r.unit in units]
+    cells = {(r.measurement, r.case, r.unit): r for r in here}
+    measurements = list(dict.fromkeys(r.measurement for r in here))
+
+    def line(measurement: str) -> Iterable[str]:
+        yield measurement
+        for unit in units:
+            found = [cells.get((measurement, ENTRIES[name].label, unit)) for name in names]
+            yield from ("fails" if r and r.note else number(r.best if r else nan) for r in found)
+            best = [r.best if r else nan for r in found]
+            yield f"**{number(best[1] / best[0])}**"
+
+    short = [ENTRIES[name].short for name in names]
+    head = ["ns/presentation", *short, "times", *(f"{name}, CPU" for name in short), "times"]
+    right = [False, *(True for _ in head[1:])]
+    made = table(head, right, (tuple(line(measurement)) for measurement in measurements))
+    return "\n\n".join([made, *_reasons(here, len(measurements))])
 
 
 def _is_told(r: Row) -> bool:

@@ -1,5 +1,5 @@
-"""What is measured besides the race: runs that end early, scaling, the whole command, what the
-engine spares, memory."""
+"""What is measured besides the race: choices one by one, runs that end early, scaling, the whole
+command, what the engine spares, memory."""
 
 import json
 import tempfile
@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.children import Server, run
-from benchmarks.figures import Row, ratio, row
-from benchmarks.race import tell
+from benchmarks.figures import FAMILIES, Row, ratio, row
+from benchmarks.race import race, tell
 from benchmarks.workloads import DTYPES, EARLY, wide
 
 WAYS = {
@@ -37,6 +37,12 @@ EXECUTORS, BLOCKS = ("threads", "processes", "dask"), "blocks of half a second o
 CORES, SEEDS, LANES, WIDTHS = (
     f"scaling with {what}" for what in ("cores", "seeds", "lanes", "hidden units")
 )
+
+
+def families(choices: Sequence[str], cores: int, rounds: int, seconds: float) -> Iterator[Row]:
+    """Every activation and every optimiser: fastbp against the obvious loop with the same one."""
+    work = [(name, "float64") for name in choices]
+    return race(work, cores, rounds, seconds, part=FAMILIES, names=("engine", "obvious"))
 
 
 def early(rounds: int, seeds: int) -> Iterator[Row]:

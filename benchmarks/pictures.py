@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
 from benchmarks.contenders import ENTRIES
-from benchmarks.figures import PRESENTATION, Row, number, read_csv
+from benchmarks.figures import CONTENDERS, PRESENTATION, Row, number, read_csv
 from benchmarks.parts import CORES, FIRST, LANES, LATER, SEEDS, WIDTHS
 from benchmarks.workloads import DTYPES
 
@@ -51,7 +51,11 @@ def machine_text(machine: Mapping[str, str]) -> str:
 
 def contenders(rows: Sequence[Row], machine: Mapping[str, str]) -> Figure:
     """A panel a workload, a line a contender, a dot a dtype."""
-    times = {(r.measurement, r.case): r for r in rows if r.unit == PRESENTATION and not r.note}
+    times = {
+        (r.measurement, r.case): r
+        for r in rows
+        if r.part == CONTENDERS and r.unit == PRESENTATION and not r.note
+    }
     work = list(dict.fromkeys(measurement.rpartition(", ")[0] for measurement, _ in times))
     labels = [
         entry.label for entry in ENTRIES.values() if any(case == entry.label for _, case in times)
@@ -268,7 +272,7 @@ def main(source: str, folder: str) -> None:
     """Draw what there are figures for."""
     rows, machine = read_csv(Path(source))
     with mpl.rc_context(STYLE):
-        if any(r.unit == PRESENTATION for r in rows):
+        if any(r.part == CONTENDERS and r.unit == PRESENTATION for r in rows):
             save(contenders(rows, machine), Path(folder, "contenders"))
         if any(r.part == "command" for r in rows) and any(r.part == "scaling" for r in rows):
             save(scaling(rows, machine), Path(folder, "scaling"))

@@ -10,16 +10,25 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from itertools import chain
 from typing import Any
 
 from benchmarks.children import EndedError, Server
 from benchmarks.contenders import ENTRIES
-from benchmarks.figures import COMPILING, CPU, FAILS, PRESENTATION, Row, row, without
-from benchmarks.workloads import LARGEST_DIFFERENCE, WORKLOADS
+from benchmarks.figures import (
+    COMPILING,
+    CONTENDERS,
+    CPU,
+    FAILS,
+    PRESENTATION,
+    Row,
+    row,
+    without,
+)
+from benchmarks.workloads import EVERY, LARGEST_DIFFERENCE
 
-PART = "contenders"
 ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "VECLIB")}
 
 
@@ -67,17 +76,25 @@ class Crew:
 
 
 def race(
-    work: Sequence[tuple[str, str]], cores: int, rounds: int, seconds: float, ks_seeds: int
+    work: Sequence[tuple[str, str]],
+    cores: int,
+    rounds: int,
+    seconds: float,
+    ks_seeds: int = 0,
+    part: str = CONTENDERS,
+    names: Iterable[str] = tuple(ENTRIES),
 ) -> Iterator[Row]:
-    """Run these workloads, each in its dtype."""
+    """Run these workloads, each in its dtype. `names`: those of the contenders."""
     with tempfile.TemporaryDirectory(prefix="fastbp-benchmark-") as folder:
         tell("training what contenders are checked against")
         with Server(
-            "benchmarks.reference", folder, ks_seeds, *(part for one in work for part in one)
+            "benchmarks.reference", folder, ks_seeds, *chain.from_iterable(work)
         ) as reference:
             jobs = reference.ready
         for (name, dtype), job in zip(work, jobs, strict=True):
-            yield from _race(name, dtype, job, cores, rounds, seconds)
+            measurement = f"{EVERY[name].title}, {dtype}"
+            for r in _race(measurement, dtype, job, cores, rounds, seconds, names):
+                yield r._replace(part=part)
 
 
 def not_the_same(difference: float, dtype: str) -> str | None:
@@ -90,9 +107,14 @@ def not_the_same(difference: float, dtype: str) -> str | None:
 
 
 def _race(
-    name: str, dtype: str, job: dict[str, Any], cores: int, rounds: int, seconds: float
+    measurement: str,
+    dtype: str,
+    job: dict[str, Any],
+    cores: int,
+    rounds: int,
+    seconds: float,
+    names: Iterable[str],
 ) -> Iterator[Row]:
-    measurement = f"{WORKLOADS[name].title}, {dtype}"
     here = (
         sorted(os.sched_getaffinity(0))[:cores]
         if hasattr(os, "sched_getaffinity")
@@ -101,18 +123,18 @@ def _race(
     times = defaultdict(list)
     with ExitStack() as stack:
         crews = []
-        for contender in ENTRIES:
+        for contender in names:
             label = ENTRIES[contender].label
             try:
                 crew = Crew(stack, contender, job["path"], here)
                 reason = crew.skipped or not_the_same(crew.check(), dtype)
                 if not reason:
-                    yield row(PART, measurement, label, [crew.prepare(seconds)], COMPILING)
+                    yield row(CONTENDERS, measurement, label, [crew.prepare(seconds)], COMPILING)
             except EndedError as error:
                 reason = f"{FAILS}: ended with code {error.code}"
             if reason:
                 tell(f"{measurement}: {label} is left out, {reason}")
-                yield without(PART, measurement, label, PRESENTATION, reason)
+                yield without(CONTENDERS, measurement, label, PRESENTATION, reason)
                 continue
             crews.append(crew)
         tell(f"{measurement}: {rounds} rounds of {len(crews)} contenders")
@@ -121,7 +143,7 @@ def _race(
                 for unit, value in crew.time(job["batch"]).items():
                     times[crew.label, unit].append(value)
     for (label, unit), values in times.items():
-        yield row(PART, measurement, label, values, unit)
+        yield row(CONTENDERS, measurement, label, values, unit)
 
 
 def tell(line: str) -> None:

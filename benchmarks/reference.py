@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.children import say
 from benchmarks.contenders import job
 from benchmarks.contenders.job import Job, Weights
-from benchmarks.workloads import CHECKED_UPDATES, KS_EPOCHS, LOG_LOSS_RATE, WORKLOADS
+from benchmarks.workloads import CHECKED_UPDATES, EVERY, KS_EPOCHS, LOG_LOSS_RATE, WORKLOADS
 from fastbp import Setup
 from fastbp.engine import lane_group, tasks
 
@@ -60,20 +60,16 @@ def job_of(
 ) -> Job:
     """Train a few networks of a workload for some updates. `seeds`: how many final losses to
     add."""
-    keys: dict[str, Any] = dict(WORKLOADS[name].setup) | {"dtype": dtype}
+    keys: dict[str, Any] = dict(EVERY[name].setup) | {"dtype": dtype}
     setup = Setup(**keys)
     networks = min(CHECKED_NETWORKS, lanes or CHECKED_NETWORKS)
     start, rows, end = trained(Setup(**keys | {"updates": updates}), networks, lanes)
-    log_loss = keys | {"loss": "cross-entropy", "reduction": "mean", "lr": LOG_LOSS_RATE}
-    whole = (
-        max(1, updates // setup.updates_per_epoch) * setup.updates_per_epoch
-    )  # scikit-learn trains whole epochs
-    _, _, log_loss_end = trained(
-        Setup(**log_loss | {"order": "cyclic", "updates": whole}), networks, lanes
-    )
     X, T = (part.astype(dtype) for part in setup.data())
-    epochs = log_loss | {"order": "shuffled", "updates": KS_EPOCHS * setup.updates_per_epoch}
-    losses, losses_start = final_losses(Setup(**epochs), seeds, lanes)
+    of_log_loss = (
+        log_loss(setup, networks, lanes, updates, seeds)
+        if name in WORKLOADS
+        else (end, np.empty(0), start)  # scikit-learn runs no others
+    )
     return Job(
         name,
         dtype,
@@ -81,16 +77,28 @@ def job_of(
         T,
         setup.hidden[0],
         setup.batch_rows,
-        setup.lr,
+        1.0 if setup.lr is None else setup.lr,
         setup.budget,
         setup.resolved_order,
         start,
         rows,
         end,
-        log_loss_end,
-        losses,
-        losses_start,
+        *of_log_loss,
     )
+
+
+def log_loss(
+    setup: Setup, networks: int, lanes: int | None, updates: int, seeds: int
+) -> tuple[Weights, Any, Weights]:
+    """What scikit-learn is checked against: weights after about as many updates, rows as listed,
+    and what `final_losses` returns."""
+    each = setup.updates_per_epoch
+    whole = max(1, updates // each) * each  # scikit-learn trains whole epochs
+    keys = setup.settings() | {"loss": "cross-entropy", "reduction": "mean", "lr": LOG_LOSS_RATE}
+    del keys["order"], keys["updates"]
+    _, _, end = trained(Setup(**keys, order="cyclic", updates=whole), networks, lanes)
+    shuffled = Setup(**keys, order="shuffled", updates=KS_EPOCHS * each)
+    return end, *final_losses(shuffled, seeds, lanes)
 
 
 def final_losses(setup: Setup, seeds: int, lanes: int | None) -> tuple[Any, Weights]:

@@ -46,6 +46,40 @@ WORKLOADS = {
 }
 """What every contender runs."""
 
+MOMENTUM = 0.9
+FIRST_STEP, MAX_STEP = 0.001, 0.01
+"""Of `rprop`: with larger steps weights grow without end where there is nothing left to learn."""
+MAX_GROWTH = 1.001
+"""Of the steps of `quickprop`: with the usual 1.75 networks diverge, and roundings become large."""
+
+ACTIVATIONS = ("linear", "tanh", "relu", "leaky-relu", "elu", "selu", "softplus", "exponential")
+CHOICES: Mapping[str, Mapping[str, object]] = {
+    "sigmoid and sgd": {},
+    **{name: {"activation": name} for name in ACTIVATIONS},
+    "momentum": {"momentum": MOMENTUM},
+    "nesterov": {"momentum": MOMENTUM, "nesterov": True},
+    **{name: {"optimizer": name, "lr": 0.01} for name in ("adam", "rmsprop", "adagrad")},
+    "rprop": {"optimizer": f"rprop:step={FIRST_STEP},max={MAX_STEP}", "lr": None},
+    "quickprop": {"optimizer": f"quickprop:mu={MAX_GROWTH}", "lr": 0.0001},
+}
+"""Every activation of hidden units, with `sgd`, and every optimiser, with the sigmoid, by keys of
+the setup."""
+
+
+def _with(name: str, choice: str) -> Workload:
+    """A workload with another choice; sgd with a rate of 0.05."""
+    title, setup = WORKLOADS[name]
+    keys = {**setup, "lr": 0.05, **CHOICES[choice]}
+    return Workload(f"{title}, {choice}", {k: v for k, v in keys.items() if v is not None})
+
+
+BY_CHOICE = {
+    f"{name}, {choice}": _with(name, choice) for name in ("W1", "W2") for choice in CHOICES
+}
+"""Two of these workloads with every choice, at rates at which no network diverges."""
+
+EVERY = WORKLOADS | BY_CHOICE
+
 EARLY = Workload("3-4-1 online until converged", ONLINE | {"updates": 79_920, "stop": "converged"})
 """Work that ends when it is done, a different time for each network."""
 

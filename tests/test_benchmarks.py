@@ -10,7 +10,7 @@ from lanes import JIT, LANES
 from stores import CHECKOUT
 
 from benchmarks.__main__ import main
-from benchmarks.contenders import ENTRIES, c, expert, job, kernel
+from benchmarks.contenders import ENTRIES, c, choices, expert, job, kernel, obvious
 from benchmarks.figures import (
     COMPILING,
     CPU,
@@ -18,6 +18,7 @@ from benchmarks.figures import (
     PRESENTATION,
     all_rows,
     contenders,
+    families,
     headline,
     ratio,
     read_csv,
@@ -27,7 +28,8 @@ from benchmarks.figures import (
     write_csv,
 )
 from benchmarks.reference import job_of
-from benchmarks.workloads import CHECKED_UPDATES, LARGEST_DIFFERENCE, WORKLOADS
+from benchmarks.workloads import BY_CHOICE, CHECKED_UPDATES, LARGEST_DIFFERENCE, WORKLOADS
+from fastbp.choices.families import FAMILIES
 
 UPDATES = {"W1": 100, "W2": 20, "W3, H 8": 20} if JIT else {"W1": 12, "W2": 2, "W3, H 8": 2}
 
@@ -147,7 +149,26 @@ def test_rows_are_drawn_as_the_order_says(jobs):
 
 def test_every_contender_has_its_file():
     files = {path.stem for path in (CHECKOUT / "benchmarks" / "contenders").glob("[a-z]*.py")}
-    assert files - {"job"} == set(ENTRIES)
+    assert files - {"job", "choices"} == set(ENTRIES)
+
+
+@pytest.mark.no_cover
+@pytest.mark.parametrize("name", ["W1, leaky-relu", "W2, adam"])
+def test_the_obvious_loop_with_another_choice_has_the_weights_of_fastbp(name):
+    work = job_of(name, "float64", LANES, UPDATES[name[:2]])
+    assert obvious.difference(work) <= LARGEST_DIFFERENCE["float64"]
+    assert obvious.difference(work._replace(lr=2 * work.lr)) > LARGEST_DIFFERENCE["float64"]
+    other = work._replace(workload=name[:2])
+    assert obvious.difference(other) > LARGEST_DIFFERENCE["float64"]
+
+
+def test_every_activation_and_every_optimizer_is_measured():
+    measured = [choices.choice_of(work.setup) for work in BY_CHOICE.values()]
+    forms = {"momentum", "nesterov"}  # of sgd
+    assert {each.activation for each in measured} == set(FAMILIES["activation"].choices)
+    assert {each.optimizer for each in measured} == set(FAMILIES["optimizer"].choices) | forms
+    assert set(choices.ACTIVATIONS) == set(FAMILIES["activation"].choices)
+    assert len(measured) == 2 * len({*measured})
 
 
 def test_checks_reach_past_the_first_epoch():
@@ -208,6 +229,35 @@ def test_neither_the_kernel_alone_nor_c_is_a_rival():
     quick = ROWS[0]._replace(best=3.0)
     assert headline([*ROWS, quick._replace(case=ENTRIES["kernel"].label)]) == headline(ROWS)
     assert {name for name, entry in ENTRIES.items() if not entry.rival} == {"engine", "kernel", "c"}
+
+
+def test_choices_stand_beside_the_obvious_loop():
+    ours, loop = (ENTRIES[name].label for name in ("engine", "obvious"))
+    tanh, relu = (f"3-4-1 online, {name}, float64" for name in ("tanh", "relu"))
+    rows = [
+        *ROWS,
+        row("families", tanh, ours, [0.1], COMPILING),
+        row("families", tanh, ours, [4.0, 5.0], PRESENTATION),
+        row("families", tanh, ours, [8.0, 9.0], CPU),
+        row("families", tanh, loop, [30.0, 32.0], PRESENTATION),
+        row("families", tanh, loop, [56.0, 60.0], CPU),
+        row("families", relu, ours, [2.0], PRESENTATION),
+        row("families", relu, ours, [4.0], CPU),
+        without("families", relu, loop, PRESENTATION, f"{FAILS}: 1.0e+00 from fastbp's weights"),
+    ]
+    name = "obvious `@njit`"
+    assert families(rows).splitlines() == [
+        f"| ns/presentation | fastbp | {name} | times | fastbp, CPU | {name}, CPU | times |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        f"| {tanh} | 4.00 | 30.0 | **7.50** | 8.00 | 56.0 | **7.00** |",
+        f"| {relu} | 2.00 | fails | **–** | 4.00 | – | **–** |",
+        "",
+        f"{loop}: {FAILS}: 1.0e+00 from fastbp's weights (3-4-1 online, relu).",
+    ]
+    assert contenders(rows) == contenders(ROWS)
+    assert contenders(rows, COMPILING) == contenders(ROWS, COMPILING)
+    assert headline(rows) == headline(ROWS)
+    assert all_rows(rows) == all_rows(ROWS)
 
 
 def test_the_other_rows_have_a_table():

@@ -4,7 +4,7 @@ fresh store as Parquet."""
 import tempfile
 
 from benchmarks.contenders.job import Contender, Job
-from benchmarks.workloads import WORKLOADS
+from benchmarks.workloads import EVERY
 from fastbp import Setup, Sweep
 from fastbp.engine import plan
 from fastbp.engine.backends import pool
@@ -33,7 +33,7 @@ def difference(job: Job) -> float:
 
 def prepare(job: Job) -> Contender:
     """A block for each core, or several."""
-    keys = dict(WORKLOADS[job.workload].setup) | {"dtype": job.dtype}
+    keys = dict(EVERY[job.workload].setup) | {"dtype": job.dtype}
     setup = Setup(**keys)
     networks = available_cores() * plan.block_seeds(setup)
     return Contender(

@@ -1,8 +1,8 @@
 """Optimisers: each function returns the `Optimizer` that steps each weight.
 
 Arguments of every step: `w`, a weight; `g`, its gradient; `rate`, the learning rate; `momentum`;
-`s` and `t`, what is kept with the weight, 0 at first; `c` and `d`, 1 − βᵏ at step k for each β in
-`decays`. Steps have no branches. They return the new w, s and t.
+`s` and `t`, what is kept with the weight, 0 at first; `c` and `d`, what `scales` makes of 1 − βᵏ at
+step k for each β in `decays`. Steps have no branches. They return the new w, s and t.
 """
 
 from typing import Annotated, Any
@@ -63,10 +63,12 @@ def adam(beta1: _Decay = 0.9, beta2: _Decay = 0.999, eps: _Small = 1e-8) -> Opti
     ) -> tuple[Any, ...]:
         m = fma(g, 1.0 - beta1, s * beta1)
         v = fma(g * g, 1.0 - beta2, t * beta2)
-        root = fma(sqrt(v), like(v, 1.0) / sqrt(d), eps)
-        return w - rate / c * m / root, m, v
+        return w - c * m / fma(sqrt(v), d, eps), m, v
 
-    return Optimizer(step, states=2, decays=(beta1, beta2))
+    def scales(rate: Any, c: Any, d: Any) -> tuple[Any, ...]:
+        return rate / c, like(d, 1.0) / sqrt(d)
+
+    return Optimizer(step, states=2, decays=(beta1, beta2), scales=scales)
 
 
 def rmsprop(alpha: _Decay = 0.99, eps: _Small = 1e-8) -> Optimizer:

@@ -34,6 +34,11 @@ STRIP_BYTES = 300_000
 """With batches, the most memory, in bytes, of a strip (the lanes that one call of a kernel trains)
 that is three cache lines wide. A strip that would need more is one cache line wide."""
 
+ONE_ROW_BYTES = 40_000
+"""With batches of one row, the most memory, in bytes, of a strip that is seven cache lines wide:
+about a first-level cache. Updates of so few numbers are quick beside their calls, which more lanes
+share."""
+
 SAMPLES = 16
 """The most samples of a batch that are processed at once. Together they load a weight and store its
 gradient once."""
@@ -297,7 +302,7 @@ def layout(setup: Setup) -> tuple[Network, int]:
         samples,
         activations=units(setup)[1],
         states=chosen.states if chosen else 0,
-        counts=len(chosen.decays) if chosen else 0,
+        counts=2 * len(chosen.decays) if chosen else 0,
         gradient=setup.batch_rows > samples,
         alternates=chosen is None,
         weighted=setup.class_weight != "none",
@@ -338,10 +343,13 @@ def kernel_key(setup: Setup, lanes: int | None = None) -> KernelKey:
 
 def _strip(net: Network, lanes: int, dtype: np.dtype[Any]) -> int:
     """Choose the lanes of a strip, for batches: a divisor of `lanes` so that it fits the cache."""
-    line = 64 // dtype.itemsize
-    fits = 3 * line * dtype.itemsize * (net.rows + net.work_rows) <= STRIP_BYTES
-    sizes = (3 * line, line, lanes_in_vector(dtype))
-    return next(size for size in sizes[not fits :] if lanes % size == 0)
+    line, memory = 64 // dtype.itemsize, 64 * (net.rows + net.work_rows)
+    sizes = [line, lanes_in_vector(dtype)]
+    if 3 * memory <= STRIP_BYTES:
+        sizes = [3 * line, *sizes]
+    if net.samples == 1 and 7 * memory <= ONE_ROW_BYTES:
+        sizes = [7 * line, *sizes]
+    return next(size for size in sizes if lanes % size == 0)
 
 
 def rates(setup: Setup) -> NDArray[np.float64]:

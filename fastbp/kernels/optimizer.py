@@ -19,6 +19,9 @@ class Optimizer(NamedTuple):
     over a batch and no means."""
     decays: tuple[float, ...] = ()
     """Each β of a running mean of which a step needs 1 − βᵏ: none or two."""
+    scales: Callable[..., tuple[Any, ...]] = lambda rate, c, d: (c, d)
+    """From the learning rate and both 1 − βᵏ to c and d of the step: what divides, and is the same
+    for all parameters, stands here."""
     weight_decay: bool = False
     """Whether weights can decay."""
     has_rate: bool = True
@@ -47,7 +50,7 @@ class Step(NamedTuple):
     gradient: Any
     """Row of the gradient in P, relative to the parameters."""
     counts: Any
-    """Row of 1 − βᵏ in P, one for each decay."""
+    """Row of 1 − βᵏ in P, one for each decay, and of c and d behind them."""
     bias: Any
     """Whether there are biases."""
     mean: Any
@@ -89,8 +92,8 @@ def changer(
         second = place + 2 * step.size * lanes * (states > 1)
         s = load(P, first, rows, down, columns, across)
         t = load(P, second, rows, down, columns, across)
-        c = load(P, step.counts * lanes * (counts > 0) + lane, 1, 0, 1, 0)
-        d = load(P, (step.counts + 1) * lanes * (counts > 0) + lane, 1, 0, 1, 0)
+        c = load(P, (step.counts + 2) * lanes * (counts > 0) + lane, 1, 0, 1, 0)
+        d = load(P, (step.counts + 3) * lanes * (counts > 0) + lane, 1, 0, 1, 0)
         rate, momentum = load(step.rate, lane, 1, 0, 1, 0), fill(P, step.momentum, 1, 1)
         w, s, t = one_step(w, g, rate, momentum, s, t, c, d)
         if states > 0:
@@ -103,7 +106,10 @@ def changer(
 
 
 def counter(lanes: int, vector: int, optimizer: Optimizer) -> Any:
-    """Make what goes from 1 − βᵏ to 1 − βᵏ⁺¹ = β(1 − βᵏ) + (1 − β), for each β of the optimiser."""
+    """Make what goes from 1 − βᵏ to 1 − βᵏ⁺¹ = β(1 − βᵏ) + (1 − β), for each β of the optimiser.
+
+    It also computes c and d of the step from these.
+    """
 
     def count_of(beta: float) -> Any:
         @elementwise
@@ -115,12 +121,18 @@ def counter(lanes: int, vector: int, optimizer: Optimizer) -> Any:
     if not optimizer.decays:
         return inlined(lambda P, step: None)
     first, second = map(count_of, optimizer.decays)
+    scales = elementwise(optimizer.scales, results=2)
 
     @inlined
     def count(P: Any, step: Any) -> None:
         for lane in range(0, lanes, vector):
-            c, d = step.counts * lanes + lane, (step.counts + 1) * lanes + lane
-            store(P, c, 0, 0, first(load(P, c, 1, 0, 1, 0)))
-            store(P, d, 0, 0, second(load(P, d, 1, 0, 1, 0)))
+            place = step.counts * lanes + lane
+            c = first(load(P, place, 1, 0, 1, 0))
+            d = second(load(P, place + lanes, 1, 0, 1, 0))
+            store(P, place, 0, 0, c)
+            store(P, place + lanes, 0, 0, d)
+            c, d = scales(load(step.rate, lane, 1, 0, 1, 0), c, d)
+            store(P, place + 2 * lanes, 0, 0, c)
+            store(P, place + 3 * lanes, 0, 0, d)
 
     return count
