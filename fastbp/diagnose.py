@@ -289,8 +289,8 @@ main = process.Command(
             "--seeds",
             metavar="N",
             type=integer(1, 9_999_999),
-            default=2000,
-            help="seeds to try each change on (default: 2000)",
+            default=1000,
+            help="seeds to try each change on (default: 1000)",
         ),
         option(
             "--seconds",

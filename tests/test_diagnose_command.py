@@ -416,7 +416,7 @@ def test_seconds_hold_for_the_whole_command(here) -> None:
     assert done.returncode in (0, 2)
     if done.returncode == 0:
         assert re.search(
-            r"note: \d+ of 2,000 seeds of each change were trained; all would take more than "
+            r"note: \d+ of 1,000 seeds of each change were trained; all would take more than "
             r"--seconds 3 allows\n",
             done.stderr,
         )

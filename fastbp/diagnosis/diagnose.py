@@ -157,7 +157,7 @@ class Diagnosis(NamedTuple):
 
 def diagnose(
     setup: Setup,
-    seeds: int = 2000,
+    seeds: int = 1000,
     seconds: float = 60.0,
     tick: Callable[[str], None] = lambda phase: None,
     start: int = 0,
@@ -336,7 +336,7 @@ def _compiled(
 # From Python
 
 
-def explain(*data: Any, seeds: int = 2000, seconds: float = 60.0, **setup: Any) -> Diagnosis:
+def explain(*data: Any, seeds: int = 1000, seconds: float = 60.0, **setup: Any) -> Diagnosis:
     """Explain why a network fails on this data, and what fixes it: `explain(X, T, …)`.
 
     Or `explain(model, X, T, …)` for a model of PyTorch, scikit-learn or Keras.

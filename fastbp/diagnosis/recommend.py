@@ -38,8 +38,8 @@ MAX_TOGETHER = 3
 """The most changes that are combined."""
 
 FEW, FEWEST = 504, 168
-"""Seeds of each combination after the pairs of best changes: if some change alone fixes the setup,
-and if none does, so that all pairs are tried."""
+"""Seeds of each combination: if some change alone fixes the setup, and if none does, so that all
+pairs are tried."""
 
 ABOUT = 0.03
 """Convergence rates that differ by less than this count as about equal."""
@@ -48,8 +48,8 @@ CHEAP = 5
 """If all pairs are tried, the cheap ones come first. A pair is cheap if its runs take at most this
 many times as long as those of the setup."""
 
-SCORES_ALIKE = 0.01
-"""Accuracies, or R², that differ by no more than this count as equal."""
+SCORES_ALIKE = 0.015
+"""Accuracies, or R², that differ by no more than this count as equal: two of 150 rows."""
 
 DEAR = 10.1
 """Changes that cost more than this many times as much are recommended only if few others do."""
@@ -135,7 +135,8 @@ def together(experiment: Experiment, table: pd.DataFrame) -> tuple[pd.DataFrame,
     First come pairs of the best changes, and pairs of a best change with one that undoes an unusual
     setting. If no change helps alone, all pairs are tried. While the best result so far is below a
     convergence rate of `GOOD`, each other change is added to the best changes in turn, as long as
-    that improves the result. `table`: the effects of single changes, best first.
+    that improves the result. If a single change that is not `DEAR` is as good as that, nothing is
+    combined: fewer changes are preferred. `table`: the effects of single changes, best first.
 
     Returns
     -------
@@ -152,12 +153,13 @@ def together(experiment: Experiment, table: pd.DataFrame) -> tuple[pd.DataFrame,
             best.append(change)
     causes = {change.cause for change in best}
     undoing = [each for each in single if each.cause in UNDOING and each.cause not in causes]
-    pairs = [*combinations(best, 2), *product(best, undoing)]
-    tried, complete = _tried(experiment, pairs, experiment.runs)
+    enough = table["fixes"] & (table["level"] >= GOOD) & (table["multiply_adds"] <= DEAR)
+    pairs = [] if enough.any() else [*combinations(best, 2), *product(best, undoing)]
+    few = min(experiment.runs, FEW if best else FEWEST)
+    tried, complete = _tried(experiment, pairs, few)
     rows = table[table["cause"] != CONTROL]
     if not len(rows) or _level(rows, tried) >= GOOD:
         return tried, complete
-    few = min(experiment.runs, FEW if best else FEWEST)
     if not best:
         tried, complete = _all_pairs(experiment, single, few)
         if not tried["fixes"].any():
