@@ -34,7 +34,7 @@ from fastbp.gradcheck.reference import (
     takes,
     units_text,
 )
-from fastbp.gradcheck.search import LikelyMistakes, explained
+from fastbp.gradcheck.search import LikelyMistakes, explained, fitting_units
 from fastbp.gradcheck.torch_module import ModuleGradients, is_module
 
 DRAWS = 3
@@ -243,10 +243,12 @@ def _judged(task: CheckTask) -> GradientCheck | CallFailure:
                 return _wrong(read, [], task, _UNSTEADY)
             else:
                 new += [r for r in read if not any(equal(r, other) for other in known + new)]
-        if likely := explained(new, task):
-            terms = task.terms.of(likely[0].kinds)
-            # In a network of its units only its mistakes are wrong.
-            return _checked(task.function, terms) if terms else _wrong(new, likely, task)
+        likely = [] if (terms := fitting_units(new, task)) else explained(new, task)
+        terms = task.terms.of(likely[0].kinds) if likely else terms
+        if terms:  # in a network of its units only its mistakes are wrong
+            return _checked(task.function, terms)
+        if likely:
+            return _wrong(new, likely, task)
         known += new
     fits = [right_arrays(each.fitting, task.ours[each.example]) for each in failures]
     nearest = max((right_arrays(each.arrays[0], task.ours[0]) for each in known), default=0)

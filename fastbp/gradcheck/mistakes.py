@@ -10,7 +10,7 @@ from scipy.special import expit as sigmoid
 
 from fastbp.choices.families import FAMILIES
 from fastbp.gradcheck.reading import CheckTask
-from fastbp.gradcheck.reference import Example, Kinds, Loss, Real, forward, prime
+from fastbp.gradcheck.reference import Example, Kinds, Loss, Real, Terms, forward, prime
 
 
 class LayerState(NamedTuple):
@@ -61,24 +61,38 @@ class Variant(NamedTuple):
 # The forward pass
 
 
+MAX_MISTAKES = 3
+"""Largest number of mistakes in one function that the search combines."""
+
 _LEAKY = ("leaky-relu:slope=0.1", "leaky-relu:slope=0.2", "leaky-relu:slope=0.3")
 """Leaky ReLU as people write it besides the default slope."""
 
 
 class ForwardVariant(NamedTuple):
-    """One way to write the forward pass: its mistakes, and the example that it computes right."""
+    """One way to write the forward pass: its mistakes, and the example that it computes right.
+
+    `most`: how many more mistakes, in the backward pass, the search combines with these.
+    """
 
     texts: tuple[str, ...]
     instead: Callable[[Example], Example]
+    most: int = MAX_MISTAKES
+
+
+def other_units(terms: Terms) -> list[Kinds]:
+    """List the units of all layers that a network may have instead of the right ones."""
+    hidden = [*FAMILIES["activation"].choices, *_LEAKY] * terms.others
+    # One output of a softmax is always 1.
+    outputs = [o for o in FAMILIES["output"].choices if o != "softmax" or terms.sizes[-1] > 1]
+    every = [
+        (*[kind] * (len(terms.kinds) - 1), output) for kind, output in product(hidden, outputs)
+    ]
+    return [kinds for kinds in every if kinds != terms.kinds]
 
 
 def forward_variants(task: CheckTask) -> list[ForwardVariant]:
     """List the forward passes that the search tries, the right one first."""
     right, last = task.terms.kinds, len(task.terms.kinds) - 1
-    hidden = [*FAMILIES["activation"].choices, *_LEAKY] * task.terms.others
-    # One output of a softmax is always 1.
-    outputs = [o for o in FAMILIES["output"].choices if o != "softmax" or task.terms.sizes[-1] > 1]
-    others = [(*[kind] * last, output) for kind, output in product(hidden, outputs)]
     unused = {
         "the biases are": range(last + 1),
         "the bias of the output layer is": range(last, last + 1),
@@ -88,9 +102,8 @@ def forward_variants(task: CheckTask) -> list[ForwardVariant]:
     return [
         ForwardVariant((), lambda example: example),
         *(
-            ForwardVariant(_wrong_units(kinds, right), partial(Example._replace, kinds=kinds))
-            for kinds in others
-            if kinds != right
+            ForwardVariant(_wrong_units(kinds, right), partial(Example._replace, kinds=kinds), 1)
+            for kinds in other_units(task.terms)
         ),
         *[
             ForwardVariant((f"{biases} missing in the forward pass",), partial(_without, layers))

@@ -8,25 +8,24 @@ import numpy as np
 
 from fastbp.gradcheck.folded_biases import folded
 from fastbp.gradcheck.mistakes import (
+    MAX_MISTAKES,
     LayerState,
     Variant,
     biases,
     forward_variants,
     inputs,
+    other_units,
     passed,
     slopes,
     sources,
     ways_back,
 )
-from fastbp.gradcheck.reading import TOLERANCE, CheckTask, Reading
-from fastbp.gradcheck.reference import Kinds, Real
+from fastbp.gradcheck.reading import TOLERANCE, CheckTask, Reading, errors_of
+from fastbp.gradcheck.reference import Kinds, Real, Terms, gradient
 from fastbp.schema.text import and_
 
 SAME = 1e-3
 """Factors that differ by less than this share count as equal."""
-
-MAX_MISTAKES = 3
-"""Largest number of mistakes in one function that the search combines."""
 
 
 class LikelyMistakes(NamedTuple):
@@ -81,6 +80,18 @@ class _Path(NamedTuple):
         )
 
 
+def fitting_units(readings: Sequence[Reading], task: CheckTask) -> Terms | None:
+    """Find the terms with other units for which a reading is right; None if there are none."""
+    for terms in filter(None, map(task.terms.of, other_units(task.terms))):
+        with np.errstate(all="ignore"):
+            examples = [each._replace(kinds=terms.kinds) for each in task.examples]
+            ours = [gradient(each, terms, [W for W, _ in each.layers]) for each in examples]
+            other = task._replace(ours=ours)
+            if any(max(errors_of(each, other)[0].values()) <= TOLERANCE for each in readings):
+                return terms
+    return None
+
+
 def explained(readings: Sequence[Reading], task: CheckTask) -> list[LikelyMistakes]:
     """Find the smallest sets of mistakes that give exactly the gradients of a reading.
 
@@ -120,7 +131,7 @@ def _explanations(reading: Reading, task: CheckTask, most: int) -> Iterator[Like
     changed = reading.changed or [[]] * len(reading.arrays)
     for forward in forward_variants(task):
         mistakes = frozenset((text, 0) for text in forward.texts)
-        if len(mistakes) <= most:
+        if len(mistakes) <= most <= len(mistakes) + forward.most:
             pairs = zip(map(forward.instead, task.examples), changed, strict=True)
             path = _Path([passed(*pair) for pair in pairs], mistakes, 0, {})
             yield from _completed(path, reading, task, most)
@@ -147,7 +158,12 @@ def _lower(path: _Path, reading: Reading, task: CheckTask, most: int) -> Iterato
         ways[b] = biases(layer) + more.get("biases", [])
     for variants, states in _deltas(path, reading, task, most):
         below = [at._replace(layer=layer - 1, above=at.delta) for at in states]
-        for found in product(*(_matching(each, reading, w, states) for w, each in ways.items())):
+        matching: list[list[tuple[Variant, _Match]]] = []
+        for name, each in ways.items():
+            matching.append([*_matching(each, reading, name, states)])
+            if not matching[-1]:
+                break  # then nothing explains the layer
+        for found in product(*matching):
             longer = path.plus([*variants, *(variant for variant, _ in found)])
             matches = dict(zip(ways, (match for _, match in found), strict=True))
             # Arrays that are all 0 say nothing about deltas.
