@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -43,27 +43,23 @@ def notes(setup: Setup) -> list[str]:
     ]
 
 
+Rule = tuple[object, str, str]
+"""Whether the value of a key is wrong, the key, and what is allowed in its place."""
+
+
 def find(setup: Setup, any_range: bool = False) -> Iterator[Mistake]:
     """Find values that are valid alone but not together. A `file:` problem must be loaded.
 
     `any_range`: whether targets may lie outside the range of outputs.
     """
-    for key in ("targets", "target_kind", "scale_targets"):
-        if getattr(setup, key) != KEYS[key].default and not setup.file:
-            yield _refused(setup, key, "only with problem = 'file:PATH'")
-    if setup.test and not setup.test_rows:
-        yield _refused(setup, "test", f"0, as {plain(setup.problem_name)} has only one row")
-    if setup.test_split != "fixed" and not setup.test_rows:
-        yield _refused(setup, "test_split", "fixed, or with held-out rows: test > 0")
-    if setup.class_weight != "none" and not setup.groups:
-        yield _refused(setup, "class_weight", "none, as no target is classes")
+    yield from _broken(setup, _of_data(setup))
     if not any_range:
         yield from _out_of_range(setup)
-    yield from _units(setup)
+    yield from _broken(setup, _of_units(setup))
     yield from _optimizer(setup)
     if setup.batch != "full" and setup.batch > setup.rows:
-        rows = f"{setup.rows:,} rows of {plain(setup.problem_name)}"
-        yield _refused(setup, "batch", f"at most the {rows}, or 'full'")
+        rule = f"at most the {setup.rows:,} rows of {plain(setup.problem_name)}, or 'full'"
+        yield _refused(setup, "batch", rule)
         return
     if setup.parameters > MAX_PARAMETERS:
         count = f"{dashed(setup.sizes)} has {setup.parameters:,}"
@@ -79,8 +75,33 @@ def find(setup: Setup, any_range: bool = False) -> Iterator[Mistake]:
         most = f"{MAX_EPOCHS:,} epochs, {MAX_EPOCHS * each:,} updates"
         yield _refused(setup, "updates", f"at most {most}")
     if setup.warmup >= setup.epochs_budget:
-        budget = f"{setup.epochs_budget:,} epochs"
-        yield _refused(setup, "schedule", f"warmup less than the budget of {budget}")
+        rule = f"warmup less than the budget of {setup.epochs_budget:,} epochs"
+        yield _refused(setup, "schedule", rule)
+
+
+def _broken(setup: Setup, rules: Iterable[Rule]) -> Iterator[Mistake]:
+    return (_refused(setup, key, allowed) for is_wrong, key, allowed in rules if is_wrong)
+
+
+def _of_data(setup: Setup) -> list[Rule]:
+    name, split = plain(setup.problem_name), "fixed, or with held-out rows: test > 0"
+    return [
+        *(
+            (
+                getattr(setup, key) != KEYS[key].default and not setup.file,
+                key,
+                "only with problem = 'file:PATH'",
+            )
+            for key in ("targets", "target_kind", "scale_targets")
+        ),
+        (setup.test and not setup.test_rows, "test", f"0, as {name} has only one row"),
+        (setup.test_split != "fixed" and not setup.test_rows, "test_split", split),
+        (
+            setup.class_weight != "none" and not setup.groups,
+            "class_weight",
+            "none, as no target is classes",
+        ),
+    ]
 
 
 RATE_KEYS = ("lr", "schedule")
@@ -118,23 +139,36 @@ def _optimizer(setup: Setup) -> Iterator[Mistake]:
         yield _refused(setup, "nesterov", "false, or with momentum > 0")
 
 
-def _units(setup: Setup) -> Iterator[Mistake]:
-    """Find activations, outputs and a loss that do not go together."""
-    if len(setup.activations) != len(setup.hidden):
-        layers = f"one, or one for each of the {len(setup.hidden)} hidden layers"
-        yield _refused(setup, "activation", layers)
-    softmax = setup.output == "softmax"
-    if setup.loss == "cross-entropy" and setup.output not in ("sigmoid", "softmax"):
-        rule = f"squared, as output = {shown(setup.output)}; or output = 'sigmoid' or 'softmax'"
-        yield _refused(setup, "loss", rule)
-    if softmax and setup.loss != "cross-entropy":
-        yield _refused(setup, "loss", "cross-entropy, as output = 'softmax'")
-    if softmax and setup.shape[2] == 1:
-        rule = "sigmoid, as there is one output: a softmax over one output is always 1"
-        yield _refused(setup, "output", rule)
-    elif softmax and not np.allclose(setup.data().T.sum(axis=1), 1.0):
-        rule = "sigmoid, as softmax outputs sum to 1 and the targets of a row do not"
-        yield _refused(setup, "output", rule)
+def _of_units(setup: Setup) -> list[Rule]:
+    """What activations, outputs and a loss must be to go together."""
+    softmax, single = setup.output == "softmax", setup.shape[2] == 1
+    return [
+        (
+            len(setup.activations) != len(setup.hidden),
+            "activation",
+            f"one, or one for each of the {len(setup.hidden)} hidden layers",
+        ),
+        (
+            setup.loss == "cross-entropy" and setup.output not in ("sigmoid", "softmax"),
+            "loss",
+            f"squared, as output = {setup.output!r}; or output = 'sigmoid' or 'softmax'",
+        ),
+        (
+            softmax and setup.loss != "cross-entropy",
+            "loss",
+            "cross-entropy, as output = 'softmax'",
+        ),
+        (
+            softmax and single,
+            "output",
+            "sigmoid, as there is one output: a softmax over one output is always 1",
+        ),
+        (
+            softmax and not single and not np.allclose(setup.data().T.sum(axis=1), 1.0),
+            "output",
+            "sigmoid, as softmax outputs sum to 1 and the targets of a row do not",
+        ),
+    ]
 
 
 def _out_of_range(setup: Setup) -> Iterator[Mistake]:
@@ -157,19 +191,19 @@ def _refused(setup: Setup, key: str, rule: str) -> Mistake:
 
 def _wrong_success(setup: Setup) -> Iterator[Mistake]:
     """Find a criterion of success that these targets, or the held-out rows, cannot have."""
-    given = setup.resolved_success
+    given, on_test = setup.resolved_success, setup.success_on == "test"
     name = given.partition(":")[0]
-    if name == "accuracy" and not setup.groups:
-        rule = "r2, loss or rows: no target is a label"
-        yield Mistake("success", refusal(given, rule))
-    if name == "r2" and not setup.quantities:
-        rule = "accuracy, loss or rows: no target is a quantity"
-        yield Mistake("success", refusal(given, rule))
-    if setup.success_on == "test" and not setup.test_rows:
+    rules = (
+        (name == "accuracy" and not setup.groups, "r2, loss or rows: no target is a label"),
+        (name == "r2" and not setup.quantities, "accuracy, loss or rows: no target is a quantity"),
+        (
+            on_test and setup.test_rows and name == "rows",
+            "accuracy, r2 or loss with success_on = 'test'",
+        ),
+    )
+    yield from (Mistake("success", refusal(given, rule)) for is_wrong, rule in rules if is_wrong)
+    if on_test and not setup.test_rows:
         yield _refused(setup, "success_on", "train, or with held-out rows: test > 0")
-    elif setup.success_on == "test" and name == "rows":
-        rule = "accuracy, r2 or loss with success_on = 'test'"
-        yield Mistake("success", refusal(given, rule))
 
 
 def _allowed_axes(setup: Setup) -> str:
