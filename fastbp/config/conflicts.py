@@ -23,20 +23,18 @@ if TYPE_CHECKING:
 
 def notes(setup: Setup) -> list[str]:
     """Warnings about values that are allowed but probably a mistake, one line each."""
-    overlap = (
+    texts = {
         f"tolerance = {setup.tolerance} and collapse = {setup.collapse} overlap: a run that is "
-        "within both counts as converged"
-    )
-    equal = f"init = {shown(setup.init)}: all hidden units of a layer start equal and stay equal"
-    signs = (
+        "within both counts as converged": setup.collapse > 1 - 2 * setup.tolerance,
+        f"init = {shown(setup.init)}: all hidden units of a layer start equal and stay equal": (
+            setup.init.partition(":")[0] in ("zeros", "constant")
+        ),
         "rprop goes by the sign of the gradient, and in small batches that changes from one to the "
-        'next; it is made for batch = "full"'
-    )
-    return [
-        *[overlap] * (setup.collapse > 1 - 2 * setup.tolerance),
-        *[equal] * (setup.init.partition(":")[0] in ("zeros", "constant")),
-        *[signs] * (setup.optimizer.startswith("rprop") and setup.batch_rows < setup.rows),
-    ] + [
+        'next; it is made for batch = "full"': (
+            setup.optimizer.startswith("rprop") and setup.batch_rows < setup.rows
+        ),
+    }
+    return [text for text, applies in texts.items() if applies] + [
         f"{plain(setup.problem_name)}: {shown(name)} is the same in every row: there is nothing "
         "to learn"
         for name in (setup.file.constant if setup.file else ())
@@ -55,8 +53,7 @@ def find(setup: Setup, any_range: bool = False) -> Iterator[Mistake]:
     yield from _broken(setup, _of_data(setup))
     if not any_range:
         yield from _out_of_range(setup)
-    yield from _broken(setup, _of_units(setup))
-    yield from _optimizer(setup)
+    yield from _broken(setup, [*_of_units(setup), *_of_optimizer(setup)])
     if setup.batch != "full" and setup.batch > setup.rows:
         rule = f"at most the {setup.rows:,} rows of {plain(setup.problem_name)}, or 'full'"
         yield _refused(setup, "batch", rule)
@@ -87,12 +84,9 @@ def _of_data(setup: Setup) -> list[Rule]:
     name, split = plain(setup.problem_name), "fixed, or with held-out rows: test > 0"
     return [
         *(
-            (
-                getattr(setup, key) != KEYS[key].default and not setup.file,
-                key,
-                "only with problem = 'file:PATH'",
-            )
+            (True, key, "only with problem = 'file:PATH'")
             for key in ("targets", "target_kind", "scale_targets")
+            if getattr(setup, key) != KEYS[key].default and not setup.file
         ),
         (setup.test and not setup.test_rows, "test", f"0, as {name} has only one row"),
         (setup.test_split != "fixed" and not setup.test_rows, "test_split", split),
@@ -124,19 +118,23 @@ def unused_rate(keys: Mapping[str, Any]) -> Iterator[Mistake]:
                 yield Mistake(key, refusal(keys[key], rule))
 
 
-def _optimizer(setup: Setup) -> Iterator[Mistake]:
-    """Find values of an optimiser, and of keys of `sgd`, that do not go together."""
-    for key in ("momentum", "nesterov", "weight_decay"):
-        if setup.optimizer != "sgd" and getattr(setup, key):
-            rule = f"{shown(KEYS[key].default)}, as optimizer = {shown(setup.optimizer)}"
-            yield _refused(setup, key, rule)
+def _of_optimizer(setup: Setup) -> list[Rule]:
+    """What keys of `sgd`, and the parameters of another optimiser, must be to go together."""
     call = setup.calls["optimizer"]
-    if call.choice.name == "rprop":
-        *_, step, least, most = call.values
-        if not least <= step <= most:
-            yield _refused(setup, "optimizer", "rprop with min ≤ step ≤ max")
-    if setup.optimizer == "sgd" and setup.nesterov and not setup.momentum:
-        yield _refused(setup, "nesterov", "false, or with momentum > 0")
+    *_, step, least, most = call.values if call.choice.name == "rprop" else (0, 0, 0)
+    return [
+        *(
+            (True, key, f"{shown(KEYS[key].default)}, as optimizer = {shown(setup.optimizer)}")
+            for key in ("momentum", "nesterov", "weight_decay")
+            if setup.optimizer != "sgd" and getattr(setup, key)
+        ),
+        (not least <= step <= most, "optimizer", "rprop with min ≤ step ≤ max"),
+        (
+            setup.optimizer == "sgd" and setup.nesterov and not setup.momentum,
+            "nesterov",
+            "false, or with momentum > 0",
+        ),
+    ]
 
 
 def _of_units(setup: Setup) -> list[Rule]:

@@ -65,11 +65,8 @@ _LEAKY = ("leaky-relu:slope=0.1", "leaky-relu:slope=0.2", "leaky-relu:slope=0.3"
 """Leaky ReLU as people write it besides the default slope."""
 
 
-class ForwardVariant(NamedTuple):
-    """One way to write the forward pass: its mistakes, and the example that it computes right."""
-
-    texts: tuple[str, ...]
-    instead: Callable[[Example], Example]
+ForwardVariant = tuple[tuple[str, ...], Callable[[Example], Example]]
+"""One way to write the forward pass: its mistakes, and the example that it computes right."""
 
 
 def forward_variants(task: CheckTask) -> list[ForwardVariant]:
@@ -86,21 +83,18 @@ def forward_variants(task: CheckTask) -> list[ForwardVariant]:
     }
     rows = {"first": slice(0, 1), "last": slice(-1, None)}
     return [
-        ForwardVariant((), lambda example: example),
+        ((), lambda example: example),
         *(
-            ForwardVariant(_wrong_units(kinds, right), partial(Example._replace, kinds=kinds))
+            (_wrong_units(kinds, right), partial(Example._replace, kinds=kinds))
             for kinds in others
             if kinds != right
         ),
         *[
-            ForwardVariant((f"{biases} missing in the forward pass",), partial(_without, layers))
+            ((f"{biases} missing in the forward pass",), partial(_without, layers))
             for biases, layers in unused.items()
         ]
         * task.terms.bias,
-        *[
-            ForwardVariant((f"only the {row} row is used",), partial(_rows, only))
-            for row, only in rows.items()
-        ]
+        *[((f"only the {row} row is used",), partial(_rows, only)) for row, only in rows.items()]
         * (task.terms.rows > 1),
     ]
 
@@ -134,10 +128,8 @@ def passed(example: Example, changed: Sequence[Real]) -> LayerState:
     `changed`: the weights after the step that the function made, if it made one.
     """
     sums, activations, slopes = forward(example)
-    error = activations[-1] - example.T
-    return LayerState(
-        example, sums, activations, slopes, changed, len(example.layers), *[error] * 5
-    )
+    errors = [activations[-1] - example.T] * 5
+    return LayerState(example, sums, activations, slopes, changed, len(example.layers), *errors)
 
 
 # The backward pass

@@ -118,10 +118,10 @@ def _explanations(reading: Reading, task: CheckTask, most: int) -> Iterator[Like
     ):
         return
     changed = reading.changed or [[]] * len(reading.arrays)
-    for forward in forward_variants(task):
-        mistakes = frozenset((text, 0) for text in forward.texts)
+    for texts, instead in forward_variants(task):
+        mistakes = frozenset((text, 0) for text in texts)
         if len(mistakes) <= most:
-            pairs = zip(map(forward.instead, task.examples), changed, strict=True)
+            pairs = zip(map(instead, task.examples), changed, strict=True)
             path = _Path([passed(*pair) for pair in pairs], mistakes, 0, {})
             yield from _completed(path, reading, task, most)
 
@@ -250,10 +250,9 @@ def _match(
     if not _factor(in_order[0], in_order[1], noise):
         return None
     for how, turn in _TURNS[: 1 if made[0].ndim < 2 else None]:
-        turned = [turn(values) for values in made]
         # A gradient with the shape of the transpose keeps it.
         for given in (arrays, [values.T for values in arrays])[: 2 if how else 1]:
-            if factor := _factor(given, turned, noise):
+            if factor := _factor(given, list(map(turn, made)), noise):
                 return _Match(factor, how)
     return None
 
@@ -271,7 +270,6 @@ def _factor(arrays: Sequence[Real], made: Sequence[Real], noise: float) -> float
 
 # Explanations in words
 
-_CLIMBS = ": it climbs"
 _NEGATED = " (the error is o − t, not t − o; a gradient is not the change −lr·g)"
 
 
@@ -291,7 +289,7 @@ def _worded(path: _Path, reading: Reading, task: CheckTask) -> Iterator[LikelyMi
                 _factor_text(abs(common), task, reading.steps, common=True) + rates * reading.steps
             )
         if common < 0:
-            texts.append(f"the sign is wrong{_CLIMBS if reading.steps else _NEGATED}")
+            texts.append(f"the sign is wrong{': it climbs' if reading.steps else _NEGATED}")
         for how in sorted({match.turned for match in path.matches.values()} - {""}):
             texts.append(
                 f"{_gradients([name for name in names if path.matches[name].turned == how])} {how}"

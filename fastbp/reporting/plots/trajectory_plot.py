@@ -211,8 +211,13 @@ def measure_curves(
         values = np.where(values > 0, values, np.nan)
     style: Any = {"linewidth": 1.3, **_marked(shown)}
     for column, (name, curve) in enumerate(zip(names, _CURVES, strict=False)):
-        words = name.replace("test_", "held-out ")
-        ax.plot(shown["updates"], values[:, column], **curve, **style, label=words)
+        ax.plot(
+            shown["updates"],
+            values[:, column],
+            **curve,
+            **style,
+            label=name.replace("test_", "held-out "),
+        )
     if logarithmic:
         ax.set_yscale("log")
         log_ticks(ax.yaxis, (1, 3) if positive.max() < 1000 * positive.min() else (1,))
