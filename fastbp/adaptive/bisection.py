@@ -291,16 +291,12 @@ class BisectionResult(NamedTuple):
         """Describe the result of each setting in a sentence; `summary`: the table of these runs."""
         key, seeds = self.key, self.sweep.seeds.count
         others = [name for name in keys_of(summary) if name not in (key, ALTERNATIVE.get(key))]
+        searches = [
+            (phrases.setting(s.columns(), others), search) for _, s, search in self.searches
+        ]
         return [
-            phrases.half(
-                key,
-                phrases.setting(setup.columns(), others),
-                seeds,
-                search.tried,
-                search.point(),
-                search.start,
-            )
-            for _, setup, search in self.searches
+            phrases.half(key, setting, seeds, search.tried, search.point(), search.start)
+            for setting, search in searches
         ]
 
     def as_json(self) -> dict[str, Any]:
@@ -360,12 +356,9 @@ def _searches(sweep: Sweep, axis: SearchAxis) -> Iterator[SettingSearch]:
             columns = tuple(v for name, v in setup.columns().items() if name not in own_keys)
             if columns not in done:
                 done.add(columns)
+                start = _start(sweep, axis, setup, given)
                 bisection = Bisection(
-                    axis,
-                    sweep.seeds.count,
-                    _start(sweep, axis, setup, given),
-                    given,
-                    partial(_allows, setup, axis.key),
+                    axis, sweep.seeds.count, start, given, partial(_allows, setup, axis.key)
                 )
                 yield SettingSearch(setting, setup, bisection)
 

@@ -180,37 +180,14 @@ def of_runs(
     if not failing.any():
         return []
     end = runs.end[:, failing]
-    n = end.shape[1]
     stuck = inspected is None or inspected.falling.mean() <= 0.5
     lower = {name: each.end[m.LOSS, failing] for name, each in slower.items()} if stuck else {}
-    symptoms = [*_of_loss(setup, end, lower), *_of_partial(runs, failing)]
-    seen = {
-        "saturated": (
-            end[m.SATURATION] > SATURATED,
-            f"had more than {SATURATED:.0%} of the hidden outputs below 0.05 or above 0.95, where "
-            "units learn little",
-        ),
-        "dead units": (
-            end[m.DEAD_UNITS] > DEAD,
-            f"had more than {DEAD:.0%} of the hidden units dead, with the same output for every "
-            "row",
-        ),
-        "lenient": (
-            (end[m.MAX_ERROR] <= USUAL) & (setup.tolerance < USUAL),
-            f"were within {USUAL:g} of every target, the usual tolerance, and fail only because "
-            f"the tolerance is {setup.tolerance:g}",
-        ),
-    }
-    symptoms += [
-        Symptom(name, f"{of(int(those.sum()), n)} {text}")
-        for name, (those, text) in seen.items()
-        if those.sum() > MANY * n
-    ]
     shapes = [*_of_trajectories(inspected)] if inspected else []
     gradient = _of_gradient(setup, end, any(each.name == "stuck" for each in shapes))
     if any(each.name == "tiny steps" for each in gradient):
         shapes = [each for each in shapes if each.name != "stuck"]
-    return [*symptoms, *shapes, *gradient]
+    of_ends = [*_of_loss(setup, end, lower), *_of_partial(runs, failing), *_of_measures(setup, end)]
+    return [*of_ends, *shapes, *gradient]
 
 
 def of(count: int, n: int) -> str:
@@ -267,6 +244,33 @@ def _of_partial(runs: MeasuredRuns, failing: NDArray[np.bool_]) -> Iterator[Symp
         some = f"separated some rows but not all: the median run has {rows} wrong"
         near = "had every row on the right side, but not close enough to its target"
         yield Symptom("partial", f"{of(count, n)} {some if wrong else near}")
+
+
+def _of_measures(setup: Setup, end: Real) -> list[Symptom]:
+    """Count the runs with saturated or dead units, and those that only the tolerance refuses."""
+    n = end.shape[1]
+    seen = {
+        "saturated": (
+            end[m.SATURATION] > SATURATED,
+            f"had more than {SATURATED:.0%} of the hidden outputs below 0.05 or above 0.95, where "
+            "units learn little",
+        ),
+        "dead units": (
+            end[m.DEAD_UNITS] > DEAD,
+            f"had more than {DEAD:.0%} of the hidden units dead, with the same output for every "
+            "row",
+        ),
+        "lenient": (
+            (end[m.MAX_ERROR] <= USUAL) & (setup.tolerance < USUAL),
+            f"were within {USUAL:g} of every target, the usual tolerance, and fail only because "
+            f"the tolerance is {setup.tolerance:g}",
+        ),
+    }
+    return [
+        Symptom(name, f"{of(int(those.sum()), n)} {text}")
+        for name, (those, text) in seen.items()
+        if those.sum() > MANY * n
+    ]
 
 
 def _of_trajectories(inspected: InspectedRuns) -> Iterator[Symptom]:

@@ -40,6 +40,21 @@ def folded(joined: str, layer: int, last: int) -> dict[str, list[Variant]]:
     misplaced = (
         f"in the gradients of {{layers}} the 1 of the biases is the {wrong} input, not the {joined}"
     )
+    back = Variant(
+        dropped,
+        lambda at: _shifted(
+            at.above @ at.weights, at.above @ at.example.layers[layer][1][:, None], joined
+        ),
+    )
+    slope = Variant(
+        dropped,
+        lambda at: _shifted(
+            at.slopes[layer], units(at.example.kinds[layer - 1])[1](np.ones(1)), joined
+        ),
+    )
+    weights = Variant(
+        misplaced, lambda at: at.delta.T @ _shifted(at.activations[layer - 1], 1.0, wrong)
+    )
     by_input = [
         Variant(
             f"{{b_are}} multiplied by the {end} input of the layer, not by the 1",
@@ -48,29 +63,5 @@ def folded(joined: str, layer: int, last: int) -> dict[str, list[Variant]]:
         for end, k in (("first", 0), ("last", -1))
     ]
     own = by_input[joined == "last"]._replace(text=misplaced, rare=1)
-    return {
-        "ways_back": [
-            Variant(
-                dropped,
-                lambda at: _shifted(
-                    at.above @ at.weights, at.above @ at.example.layers[layer][1][:, None], joined
-                ),
-            )
-        ]
-        * (layer < last),
-        "slopes": [
-            Variant(
-                dropped,
-                lambda at: _shifted(
-                    at.slopes[layer], units(at.example.kinds[layer - 1])[1](np.ones(1)), joined
-                ),
-            )
-        ]
-        * (layer < last),
-        "inputs": [
-            Variant(
-                misplaced, lambda at: at.delta.T @ _shifted(at.activations[layer - 1], 1.0, wrong)
-            )
-        ],
-        "biases": [*by_input, own],
-    }
+    below = {"ways_back": [back], "slopes": [slope]} if layer < last else {}
+    return below | {"inputs": [weights], "biases": [*by_input, own]}

@@ -138,9 +138,7 @@ def heatmap(
         raise ValueError(f"several setups have the same {x} and {y}")
     column = outcome.replace("-", "_") + "_share"
     table = summary.pivot(index=y, columns=x, values=column)
-    rows, columns = (
-        sorted(axis, key=lambda value: sort_key([value])) for axis in (table.index, table.columns)
-    )
+    rows, columns = (sorted(axis, key=_by_size) for axis in (table.index, table.columns))
     shares = table.reindex(index=rows, columns=columns).to_numpy(float)
     high, wide = shares.shape
     ax = ax or alone(1.6 + 0.75 * max(wide, 4), 1.6 + 0.5 * max(high, 4), left=1.0)
@@ -156,6 +154,11 @@ def heatmap(
     ax.set_ylabel(y, fontsize=9)
     text = f"Share {outcome} of {runs_in(summary)}{LINE * line}" if title is None else title
     return titled(ax, text, size=10)
+
+
+def _by_size(value: str | float) -> list[list[tuple[int, float, str]]]:
+    """A sort key: numbers by size, then words."""
+    return sort_key([value])
 
 
 def _cells(ax: Axes, shares: NDArray[np.float64], outcome: str) -> QuadMesh:

@@ -211,13 +211,8 @@ def measure_curves(
         values = np.where(values > 0, values, np.nan)
     style: Any = {"linewidth": 1.3, **_marked(shown)}
     for column, (name, curve) in enumerate(zip(names, _CURVES, strict=False)):
-        ax.plot(
-            shown["updates"],
-            values[:, column],
-            **curve,
-            **style,
-            label=name.replace("test_", "held-out "),
-        )
+        words = name.replace("test_", "held-out ")
+        ax.plot(shown["updates"], values[:, column], **curve, **style, label=words)
     if logarithmic:
         ax.set_yscale("log")
         log_ticks(ax.yaxis, (1, 3) if positive.max() < 1000 * positive.min() else (1,))
