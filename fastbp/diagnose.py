@@ -123,18 +123,32 @@ def diagnose(
 
 def _limits(diagnosis: Diagnosis, seeds: int, seconds: float) -> list[str]:
     """Say what there was no time for, or why fewer seeds were enough."""
-    runs, table = diagnosis.runs, diagnosis.table
-    compiling = f"compiling, once for this machine, took {diagnosis.beyond:.0f} s more than the"
-    notes = [f"{compiling} {seconds:g} s allowed"] * (diagnosis.beyond > 0)
-    more = f"more than --seconds {seconds:g} allows"
-    fewer = f"{runs:,} of {plural(seeds, 'seed')} of each change were trained; all would take"
-    notes += [f"{fewer} {more}"] * (diagnosis.short and not diagnosis.impossible)
-    names = and_(first_of(diagnosis.left_out, MAX_LEFT_OUT))
-    notes += [f"left out, as it might take {more}: {names}"] * bool(diagnosis.left_out)
-    narrow = diagnosis.complete and runs < seeds and table["pairs"].gt(0).any() and len(table) > 1
-    return notes + [f"{runs:,} seeds of each change were enough: all intervals are narrow"] * bool(
-        narrow
+    runs, more = diagnosis.runs, f"more than --seconds {seconds:g} allows"
+    notes = (
+        (
+            diagnosis.beyond > 0,
+            f"compiling, once for this machine, took {diagnosis.beyond:.0f} s more than the "
+            f"{seconds:g} s allowed",
+        ),
+        (
+            diagnosis.short and not diagnosis.impossible,
+            f"{runs:,} of {plural(seeds, 'seed')} of each change were trained; all would take "
+            f"{more}",
+        ),
+        (
+            diagnosis.left_out,
+            f"left out, as it might take {more}: "
+            f"{and_(first_of(diagnosis.left_out, MAX_LEFT_OUT))}",
+        ),
+        (
+            diagnosis.complete
+            and runs < seeds
+            and diagnosis.table["pairs"].gt(0).any()
+            and len(diagnosis.table) > 1,
+            f"{runs:,} seeds of each change were enough: all intervals are narrow",
+        ),
     )
+    return [text for applies, text in notes if applies]
 
 
 def _make_writable(folder: Path) -> None:
@@ -222,8 +236,9 @@ def _one(base: dict[str, Any], settings: list[str]) -> fastbp.Sweep:
     SweepError
         If the settings make more than one setup.
     """
-    table = {"seeds": 1, "setup": base}
-    sweep = fastbp.Sweep.from_dict(table, settings=settings, folder=os.getcwd(), any_range=True)
+    sweep = fastbp.Sweep.from_dict(
+        {"seeds": 1, "setup": base}, settings=settings, folder=os.getcwd(), any_range=True
+    )
     if len(sweep.setups) != 1:
         raise SweepError(
             [f"given {len(sweep.setups):,} setups, allowed: one; `fastbp sweep` compares several"]

@@ -179,11 +179,10 @@ def unlike_neighbours(flags: ArrayLike, present: ArrayLike, distances: ArrayLike
     flag, known = np.asarray(flags, bool), np.asarray(present, bool)
     shares = []
     for distance in np.asarray(distances, int).ravel():
-        unlike = pairs = 0
-        for f, k in ((flag, known), (flag.T, known.T)):
-            both = k[distance:] & k[:-distance]
-            pairs += int(np.count_nonzero(both))
-            unlike += int(np.count_nonzero(both & (f[distance:] ^ f[:-distance])))
+        both = [k[distance:] & k[:-distance] for k in (known, known.T)]
+        differ = [f[distance:] ^ f[:-distance] for f in (flag, flag.T)]
+        unlike = sum(map(np.count_nonzero, map(np.logical_and, both, differ)))
+        pairs = sum(map(np.count_nonzero, both))
         shares.append(unlike / pairs if pairs else np.nan)
     return np.array(shares)
 

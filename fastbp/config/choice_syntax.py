@@ -316,8 +316,7 @@ def _checked_key(key: str, value: object, folder: str) -> Any:
     if key == "activation":
         written = value.split(LAYERS) if isinstance(value, str) else value
         layers = as_list(written) or [value]
-        spellings = [read_call(FAMILIES[key], layer).spelling for layer in layers[:MAX_ITEMS]]
-        return joined(spellings)
+        return joined([read_call(FAMILIES[key], each).spelling for each in layers[:MAX_ITEMS]])
     if key == "bias_init" and isinstance(value, str) and value not in ("init", "zeros"):
         with suppress(ValueError):
             value = float(value)  # as the table of runs has it

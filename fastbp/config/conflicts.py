@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -23,24 +23,26 @@ if TYPE_CHECKING:
 
 def notes(setup: Setup) -> list[str]:
     """Warnings about values that are allowed but probably a mistake, one line each."""
-    overlap = (
+    texts = {
         f"tolerance = {setup.tolerance} and collapse = {setup.collapse} overlap: a run that is "
-        "within both counts as converged"
-    )
-    equal = f"init = {shown(setup.init)}: all hidden units of a layer start equal and stay equal"
-    signs = (
+        "within both counts as converged": setup.collapse > 1 - 2 * setup.tolerance,
+        f"init = {shown(setup.init)}: all hidden units of a layer start equal and stay equal": (
+            setup.init.partition(":")[0] in ("zeros", "constant")
+        ),
         "rprop goes by the sign of the gradient, and in small batches that changes from one to the "
-        'next; it is made for batch = "full"'
-    )
-    return [
-        *[overlap] * (setup.collapse > 1 - 2 * setup.tolerance),
-        *[equal] * (setup.init.partition(":")[0] in ("zeros", "constant")),
-        *[signs] * (setup.optimizer.startswith("rprop") and setup.batch_rows < setup.rows),
-    ] + [
+        'next; it is made for batch = "full"': (
+            setup.optimizer.startswith("rprop") and setup.batch_rows < setup.rows
+        ),
+    }
+    return [text for text, applies in texts.items() if applies] + [
         f"{plain(setup.problem_name)}: {shown(name)} is the same in every row: there is nothing "
         "to learn"
         for name in (setup.file.constant if setup.file else ())
     ]
+
+
+Rule = tuple[object, str, str]
+"""Whether the value of a key is wrong, the key, and what is allowed in its place."""
 
 
 def find(setup: Setup, any_range: bool = False) -> Iterator[Mistake]:
@@ -48,22 +50,13 @@ def find(setup: Setup, any_range: bool = False) -> Iterator[Mistake]:
 
     `any_range`: whether targets may lie outside the range of outputs.
     """
-    for key in ("targets", "target_kind", "scale_targets"):
-        if getattr(setup, key) != KEYS[key].default and not setup.file:
-            yield _refused(setup, key, "only with problem = 'file:PATH'")
-    if setup.test and not setup.test_rows:
-        yield _refused(setup, "test", f"0, as {plain(setup.problem_name)} has only one row")
-    if setup.test_split != "fixed" and not setup.test_rows:
-        yield _refused(setup, "test_split", "fixed, or with held-out rows: test > 0")
-    if setup.class_weight != "none" and not setup.groups:
-        yield _refused(setup, "class_weight", "none, as no target is classes")
+    yield from _broken(setup, _of_data(setup))
     if not any_range:
         yield from _out_of_range(setup)
-    yield from _units(setup)
-    yield from _optimizer(setup)
+    yield from _broken(setup, [*_of_units(setup), *_of_optimizer(setup)])
     if setup.batch != "full" and setup.batch > setup.rows:
-        rows = f"{setup.rows:,} rows of {plain(setup.problem_name)}"
-        yield _refused(setup, "batch", f"at most the {rows}, or 'full'")
+        rule = f"at most the {setup.rows:,} rows of {plain(setup.problem_name)}, or 'full'"
+        yield _refused(setup, "batch", rule)
         return
     if setup.parameters > MAX_PARAMETERS:
         count = f"{dashed(setup.sizes)} has {setup.parameters:,}"
@@ -79,8 +72,30 @@ def find(setup: Setup, any_range: bool = False) -> Iterator[Mistake]:
         most = f"{MAX_EPOCHS:,} epochs, {MAX_EPOCHS * each:,} updates"
         yield _refused(setup, "updates", f"at most {most}")
     if setup.warmup >= setup.epochs_budget:
-        budget = f"{setup.epochs_budget:,} epochs"
-        yield _refused(setup, "schedule", f"warmup less than the budget of {budget}")
+        rule = f"warmup less than the budget of {setup.epochs_budget:,} epochs"
+        yield _refused(setup, "schedule", rule)
+
+
+def _broken(setup: Setup, rules: Iterable[Rule]) -> Iterator[Mistake]:
+    return (_refused(setup, key, allowed) for is_wrong, key, allowed in rules if is_wrong)
+
+
+def _of_data(setup: Setup) -> list[Rule]:
+    name, split = plain(setup.problem_name), "fixed, or with held-out rows: test > 0"
+    return [
+        *(
+            (True, key, "only with problem = 'file:PATH'")
+            for key in ("targets", "target_kind", "scale_targets")
+            if getattr(setup, key) != KEYS[key].default and not setup.file
+        ),
+        (setup.test and not setup.test_rows, "test", f"0, as {name} has only one row"),
+        (setup.test_split != "fixed" and not setup.test_rows, "test_split", split),
+        (
+            setup.class_weight != "none" and not setup.groups,
+            "class_weight",
+            "none, as no target is classes",
+        ),
+    ]
 
 
 RATE_KEYS = ("lr", "schedule")
@@ -103,38 +118,55 @@ def unused_rate(keys: Mapping[str, Any]) -> Iterator[Mistake]:
                 yield Mistake(key, refusal(keys[key], rule))
 
 
-def _optimizer(setup: Setup) -> Iterator[Mistake]:
-    """Find values of an optimiser, and of keys of `sgd`, that do not go together."""
-    for key in ("momentum", "nesterov", "weight_decay"):
-        if setup.optimizer != "sgd" and getattr(setup, key):
-            rule = f"{shown(KEYS[key].default)}, as optimizer = {shown(setup.optimizer)}"
-            yield _refused(setup, key, rule)
+def _of_optimizer(setup: Setup) -> list[Rule]:
+    """What keys of `sgd`, and the parameters of another optimiser, must be to go together."""
     call = setup.calls["optimizer"]
-    if call.choice.name == "rprop":
-        *_, step, least, most = call.values
-        if not least <= step <= most:
-            yield _refused(setup, "optimizer", "rprop with min ≤ step ≤ max")
-    if setup.optimizer == "sgd" and setup.nesterov and not setup.momentum:
-        yield _refused(setup, "nesterov", "false, or with momentum > 0")
+    *_, step, least, most = call.values if call.choice.name == "rprop" else (0, 0, 0)
+    return [
+        *(
+            (True, key, f"{shown(KEYS[key].default)}, as optimizer = {shown(setup.optimizer)}")
+            for key in ("momentum", "nesterov", "weight_decay")
+            if setup.optimizer != "sgd" and getattr(setup, key)
+        ),
+        (not least <= step <= most, "optimizer", "rprop with min ≤ step ≤ max"),
+        (
+            setup.optimizer == "sgd" and setup.nesterov and not setup.momentum,
+            "nesterov",
+            "false, or with momentum > 0",
+        ),
+    ]
 
 
-def _units(setup: Setup) -> Iterator[Mistake]:
-    """Find activations, outputs and a loss that do not go together."""
-    if len(setup.activations) != len(setup.hidden):
-        layers = f"one, or one for each of the {len(setup.hidden)} hidden layers"
-        yield _refused(setup, "activation", layers)
-    softmax = setup.output == "softmax"
-    if setup.loss == "cross-entropy" and setup.output not in ("sigmoid", "softmax"):
-        rule = f"squared, as output = {shown(setup.output)}; or output = 'sigmoid' or 'softmax'"
-        yield _refused(setup, "loss", rule)
-    if softmax and setup.loss != "cross-entropy":
-        yield _refused(setup, "loss", "cross-entropy, as output = 'softmax'")
-    if softmax and setup.shape[2] == 1:
-        rule = "sigmoid, as there is one output: a softmax over one output is always 1"
-        yield _refused(setup, "output", rule)
-    elif softmax and not np.allclose(setup.data().T.sum(axis=1), 1.0):
-        rule = "sigmoid, as softmax outputs sum to 1 and the targets of a row do not"
-        yield _refused(setup, "output", rule)
+def _of_units(setup: Setup) -> list[Rule]:
+    """What activations, outputs and a loss must be to go together."""
+    softmax, single = setup.output == "softmax", setup.shape[2] == 1
+    return [
+        (
+            len(setup.activations) != len(setup.hidden),
+            "activation",
+            f"one, or one for each of the {len(setup.hidden)} hidden layers",
+        ),
+        (
+            setup.loss == "cross-entropy" and setup.output not in ("sigmoid", "softmax"),
+            "loss",
+            f"squared, as output = {setup.output!r}; or output = 'sigmoid' or 'softmax'",
+        ),
+        (
+            softmax and setup.loss != "cross-entropy",
+            "loss",
+            "cross-entropy, as output = 'softmax'",
+        ),
+        (
+            softmax and single,
+            "output",
+            "sigmoid, as there is one output: a softmax over one output is always 1",
+        ),
+        (
+            softmax and not single and not np.allclose(setup.data().T.sum(axis=1), 1.0),
+            "output",
+            "sigmoid, as softmax outputs sum to 1 and the targets of a row do not",
+        ),
+    ]
 
 
 def _out_of_range(setup: Setup) -> Iterator[Mistake]:
@@ -157,19 +189,19 @@ def _refused(setup: Setup, key: str, rule: str) -> Mistake:
 
 def _wrong_success(setup: Setup) -> Iterator[Mistake]:
     """Find a criterion of success that these targets, or the held-out rows, cannot have."""
-    given = setup.resolved_success
+    given, on_test = setup.resolved_success, setup.success_on == "test"
     name = given.partition(":")[0]
-    if name == "accuracy" and not setup.groups:
-        rule = "r2, loss or rows: no target is a label"
-        yield Mistake("success", refusal(given, rule))
-    if name == "r2" and not setup.quantities:
-        rule = "accuracy, loss or rows: no target is a quantity"
-        yield Mistake("success", refusal(given, rule))
-    if setup.success_on == "test" and not setup.test_rows:
+    rules = (
+        (name == "accuracy" and not setup.groups, "r2, loss or rows: no target is a label"),
+        (name == "r2" and not setup.quantities, "accuracy, loss or rows: no target is a quantity"),
+        (
+            on_test and setup.test_rows and name == "rows",
+            "accuracy, r2 or loss with success_on = 'test'",
+        ),
+    )
+    yield from (Mistake("success", refusal(given, rule)) for is_wrong, rule in rules if is_wrong)
+    if on_test and not setup.test_rows:
         yield _refused(setup, "success_on", "train, or with held-out rows: test > 0")
-    elif setup.success_on == "test" and name == "rows":
-        rule = "accuracy, r2 or loss with success_on = 'test'"
-        yield Mistake("success", refusal(given, rule))
 
 
 def _allowed_axes(setup: Setup) -> str:

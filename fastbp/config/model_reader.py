@@ -12,7 +12,7 @@ import numpy as np
 
 from fastbp.choices.families import FAMILIES
 from fastbp.schema.errors import SweepError
-from fastbp.schema.text import and_, plain
+from fastbp.schema.text import plain
 
 HIDDEN = {
     "sigmoid": "sigmoid",
@@ -39,6 +39,8 @@ INITS = {
     "HeUniform": "he-uniform",
     "LecunNormal": "lecun-normal",
     "LecunUniform": "lecun-uniform",
+    "RandomNormal": "normal",
+    "RandomUniform": "uniform",
     "Zeros": "zeros",
     "Ones": "constant:1",
 }
@@ -105,8 +107,10 @@ def read_model(model: Any, targets: Any, loss: Any = None, optimizer: Any = None
         return _of_keras(model, targets, loss, optimizer)
     if type(model).__name__ == "Sequential":
         return _of_torch(model, loss, optimizer)
-    rule = "a torch.nn.Sequential, an MLPClassifier or MLPRegressor, or a Sequential of Keras"
-    raise SweepError([f"model: given {plain(type(model).__name__)}, allowed: {rule}"])
+    raise _refused(
+        plain(type(model).__name__),
+        "a torch.nn.Sequential, an MLPClassifier or MLPRegressor, or a Sequential of Keras",
+    )
 
 
 def keys_of_model(
@@ -125,8 +129,11 @@ def keys_of_model(
     keys, notes = read_model(model, targets, **theirs)
     if keys["output"] == "softmax" and np.ndim(targets) == 1:
         keys["target_kind"] = "classes"
-    own = {key: value for key, value in given.items() if key not in theirs}
-    return keys | own, notes
+    return keys | {key: value for key, value in given.items() if key not in theirs}, notes
+
+
+def _refused(given: str, allowed: str) -> SweepError:
+    return SweepError([f"model: given {given}, allowed: {allowed}"])
 
 
 def _is_keras(model: Any) -> bool:
@@ -140,16 +147,13 @@ def _stacked(names: Sequence[tuple[str, str]], sizes: Sequence[int]) -> dict[str
     """
     unknown = [name for name, _ in names if name.lower() not in HIDDEN]
     if unknown:
-        raise SweepError(
-            [f"model: given the activation {unknown[0]}, allowed: {', '.join(HIDDEN)}"]
-        )
+        raise _refused(f"the activation {unknown[0]}", ", ".join(HIDDEN))
     each = [HIDDEN[name.lower()] + parameters for name, parameters in names]
     if not sizes[1:-1]:
-        raise SweepError(["model: given no hidden layer, allowed: one or more"])
+        raise _refused("no hidden layer", "one or more")
     output = each[-1].partition(":")[0]
     if output not in FAMILIES["output"].choices:
-        known = ", ".join(FAMILIES["output"].choices)
-        raise SweepError([f"model: given {output} outputs, allowed: {known}"])
+        raise _refused(f"{output} outputs", ", ".join(FAMILIES["output"].choices))
     return {"hidden": list(sizes[1:-1]), "activation": each[:-1], "output": output}
 
 
@@ -192,8 +196,7 @@ def _of_torch(model: Any, loss: Any, optimizer: Any) -> Model:
         elif name in ("Flatten", "Dropout"):
             notes.append(f"{name} is left out: it cannot be said as a setup")
         else:
-            rule = f"Linear, and after it {and_(['ReLU', 'Tanh', 'Sigmoid'])} and the like"
-            raise SweepError([f"model: given {plain(name)}, allowed: {rule}"])
+            raise _refused(plain(name), "Linear, and after it ReLU, Tanh and Sigmoid and the like")
     name = type(loss).__name__
     if name in ("BCEWithLogitsLoss", "CrossEntropyLoss") and names[-1:] == [("linear", "")]:
         names[-1] = ("sigmoid" if name[0] == "B" else "softmax", "")  # the loss contains it
@@ -224,11 +227,10 @@ def _torch_optimizer(optimizer: Any, notes: list[str]) -> dict[str, Any]:
 
 def _of_scikit_learn(model: Any, targets: Any) -> Model:
     notes: list[str] = []
-    hidden = np.ravel(model.hidden_layer_sizes).tolist()
     logistic, T = model.activation == "logistic", np.asarray(targets)
     several = T.ndim == 1 and len(np.unique(T)) > 2
     keys: dict[str, Any] = {
-        "hidden": hidden,
+        "hidden": np.ravel(model.hidden_layer_sizes).tolist(),
         "activation": HIDDEN[model.activation],
         "init": "glorot-uniform",
         "init_scale": math.sqrt(1 / 3) if logistic else 1.0,
@@ -243,11 +245,10 @@ def _of_scikit_learn(model: Any, targets: Any) -> Model:
     else:
         keys |= {"output": "linear", "loss": "squared", "target_kind": "quantity"}
     if model.solver == "sgd":
-        keys |= {"momentum": model.momentum, "nesterov": bool(model.nesterovs_momentum)}
-        keys["nesterov"] = keys["nesterov"] and keys["momentum"] > 0
+        nesterov = bool(model.nesterovs_momentum) and model.momentum > 0
+        keys |= {"momentum": model.momentum, "nesterov": nesterov}
     elif model.solver == "adam":
-        parameters = f"beta1={model.beta_1},beta2={model.beta_2},eps={model.epsilon}"
-        keys["optimizer"] = f"adam:{parameters}"
+        keys["optimizer"] = f"adam:beta1={model.beta_1},beta2={model.beta_2},eps={model.epsilon}"
     else:
         notes.append(f"the solver {model.solver} cannot be said as a setup: sgd takes its place")
     if model.alpha > 0:
@@ -262,11 +263,10 @@ def _of_scikit_learn(model: Any, targets: Any) -> Model:
 def _of_keras(model: Any, targets: Any, loss: Any, optimizer: Any) -> Model:
     notes: list[str] = []
     try:
-        config = json.loads(model if isinstance(model, str | bytes) else model.to_json())
-        parts = config["config"]
+        parts = json.loads(model if isinstance(model, str | bytes) else model.to_json())["config"]
         parts = parts["layers"] if isinstance(parts, Mapping) else parts
     except (ValueError, KeyError, TypeError):
-        raise SweepError(["model: given a text, allowed: the to_json() of a Sequential"]) from None
+        raise _refused("a text", "the to_json() of a Sequential") from None
     names: list[tuple[str, str]] = []
     sizes, keys = [0], {}
     for part in parts:
@@ -275,14 +275,12 @@ def _of_keras(model: Any, targets: Any, loss: Any, optimizer: Any) -> Model:
             sizes.append(own["units"])
             names.append(_keras_activation(own["activation"]))
             keys = _keras_init(own, notes)
-        elif kind == "Activation" and names:
-            names[-1] = _keras_activation(own["activation"])
-        elif kind.lower() in HIDDEN and names:
-            names[-1] = _keras_activation(part)
+        elif (kind == "Activation" or kind.lower() in HIDDEN) and names:
+            names[-1] = _keras_activation(own["activation"] if kind == "Activation" else part)
         elif kind in ("Dropout", "Flatten"):
             notes.append(f"{kind} is left out: it cannot be said as a setup")
         elif kind != "InputLayer":
-            raise SweepError([f"model: given a layer {plain(kind)}, allowed: Dense, Activation"])
+            raise _refused(f"a layer {plain(kind)}", "Dense, Activation")
     loss = loss or getattr(model, "loss", None)
     name = str(getattr(loss, "name", loss))
     if _config(loss).get("from_logits") and names[-1:] == [("linear", "")]:
@@ -318,9 +316,8 @@ def _keras_init(layer: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
     keys: dict[str, Any] = {"bias": layer.get("use_bias", True), "bias_init": "zeros"}
     if name in INITS:
         keys["init"] = INITS[name]
-    elif name in ("RandomNormal", "RandomUniform"):
-        scale = own.get("stddev", own.get("maxval", 0.05))
-        keys |= {"init": name.removeprefix("Random").lower(), "init_scale": scale}
+        if name.startswith("Random"):
+            keys["init_scale"] = own.get("stddev", own.get("maxval", 0.05))
     elif name == "Constant":
         keys["init"] = f"constant:{own['value']}"
     else:

@@ -141,8 +141,9 @@ class SetupData:
         """
         if self.class_weight == "none":
             return None
-        labels = self.prepared().labels[: self.rows]
-        _, classes, sizes = np.unique(labels, axis=0, return_inverse=True, return_counts=True)
+        _, classes, sizes = np.unique(
+            self.prepared().labels[: self.rows], axis=0, return_inverse=True, return_counts=True
+        )
         return self.rows / (len(sizes) * sizes[classes.ravel()])
 
     def in_table_units(self, outputs: NDArray[Any]) -> NDArray[Any]:

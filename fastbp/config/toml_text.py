@@ -72,8 +72,10 @@ def read_toml(text: str) -> dict[str, Any]:
 
 def _long_integer(text: str) -> str:
     """Say which integer in a text has more than `MAX_DIGITS`, and in which line."""
-    runs = re.finditer(r"[0-9_]+", text)
-    start = next((run.start() for run in runs if len(run[0]) > MAX_DIGITS), len(text))
+    start = next(
+        (run.start() for run in re.finditer(r"[0-9_]+", text) if len(run[0]) > MAX_DIGITS),
+        len(text),
+    )
     key = re.search(r"([\w.-]+)\s*=[^=\n]*$", text[:start][-200:])
     line = text.count("\n", 0, start) + 1
     before = f"{key[1]}: " if key else ""

@@ -144,10 +144,14 @@ ADAM = {"optimizer": "adam", "lr": 0.01, "momentum": 0.0, "nesterov": False, "we
 def _of_units(setup: Setup) -> list[Candidate]:
     """List what undoes a user's own activation, output or optimiser."""
     hidden, output = f"the activation, {setup.activation}", f"the output, {setup.output}"
-    rectified = setup.activation.startswith("relu")
     return [
         (setup.activation != "sigmoid", "sigmoid hidden units", hidden, {"activation": "sigmoid"}),
-        (rectified, "leaky ReLU hidden units", DEAD, {"activation": "leaky-relu"}),
+        (
+            setup.activation.startswith("relu"),
+            "leaky ReLU hidden units",
+            DEAD,
+            {"activation": "leaky-relu"},
+        ),
         (setup.activation == "linear", "tanh hidden units", hidden, {"activation": "tanh"}),
         (setup.output == "relu", "sigmoid outputs", DEAD_OUTPUT, {"output": "sigmoid"}),
         (setup.output == "relu", "linear outputs", DEAD_OUTPUT, {"output": "linear"}),
@@ -160,7 +164,6 @@ def _of_units(setup: Setup) -> list[Candidate]:
 def _of_cures(setup: Setup) -> list[Candidate]:
     """List what people are often advised to change: the activation, the optimiser, the output."""
     (_, size), *others = setup.groups or [(0, 0)]
-    softmax = {"output": "softmax", "loss_function": "cross-entropy"}
     hidden = f"the activation, {setup.activation}"
     plain = setup.optimizer == "sgd" and not setup.weight_decay
     return [
@@ -173,13 +176,12 @@ def _of_cures(setup: Setup) -> list[Candidate]:
             size == setup.shape[2] > 1 and not others and setup.output != "softmax",
             "softmax outputs",
             f"the output, {setup.output}",
-            softmax,
+            {"output": "softmax", "loss_function": "cross-entropy"},
         ),
     ]
 
 
 def _of_data(setup: Setup) -> list[Candidate]:
-    ends = "targets at the ends of the sigmoid"
     # With a smaller tolerance a margin would move the goal.
     margin = not setup.target_margin and setup.tolerance > 0.1
     offset, decay = setup.prime_offset, setup.weight_decay
@@ -208,7 +210,12 @@ def _of_data(setup: Setup) -> list[Candidate]:
         ),
         (setup.schedule != "constant", "a constant rate", FALLING, {"schedule": "constant"}),
         (setup.target_margin > 0, "no target margin", "the target margin", {"target_margin": 0.0}),
-        (margin, "target margin 0.1", ends, {"target_margin": 0.1}),
+        (
+            margin,
+            "target margin 0.1",
+            "targets at the ends of the sigmoid",
+            {"target_margin": 0.1},
+        ),
         (offset > 0, "nothing added to σ′", "what is added to σ′", {"prime_offset": 0.0}),
         (sigmoids and not offset, "0.1 added to σ′", "flat spots of σ′", {"prime_offset": 0.1}),
         (decay > 0, "no weight decay", strong, {"weight_decay": 0.0}),
@@ -232,7 +239,6 @@ def _of_batch(setup: Setup) -> list[Candidate]:
     if setup.eval_every is None:
         keys["eval_every"] = None  # the default depends on the batch
     few = ", or too few presentations" * (batch > setup.batch_rows)
-    updates = {"updates": setup.budget}, {"updates": max(1, presentations // batch)}
     applies = batch != setup.batch_rows
     return [
         # With many rows that is above all more presentations, which other changes try.
@@ -240,9 +246,14 @@ def _of_batch(setup: Setup) -> list[Candidate]:
             applies and batch <= MAX_BATCH,
             f"{name}, as many updates",
             f"the batch{few}",
-            keys | updates[0],
+            keys | {"updates": setup.budget},
         ),
-        (applies, f"{name}, as many samples", "the batch", keys | updates[1]),
+        (
+            applies,
+            f"{name}, as many samples",
+            "the batch",
+            keys | {"updates": max(1, presentations // batch)},
+        ),
     ]
 
 
@@ -292,7 +303,9 @@ def answered() -> tuple[Change, Change]:
 
     They are more updates at half the rate, and another order of samples.
     """
-    more = {"updates": 7992, "epochs": None, "lr": 0.1}
-    return Change("7,992 updates at rate 0.1", UPDATES_FEW, more), Change(
-        "order shuffled", "the order", {"order": "shuffled"}
+    return (
+        Change(
+            "7,992 updates at rate 0.1", UPDATES_FEW, {"updates": 7992, "epochs": None, "lr": 0.1}
+        ),
+        Change("order shuffled", "the order", {"order": "shuffled"}),
     )

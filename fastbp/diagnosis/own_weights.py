@@ -20,7 +20,7 @@ from fastbp.engine.lane_group import LaneGroup, Layers
 from fastbp.engine.tasks import task
 from fastbp.kernels import measures as m
 from fastbp.schema.errors import SweepError
-from fastbp.schema.text import first_line, named, percent, plural
+from fastbp.schema.text import dashed, first_line, named, percent, plural
 from fastbp.store.npz import read_arrays
 
 STAY_EQUAL = "whose hidden units stay equal"
@@ -71,8 +71,9 @@ def fitting(arrays: dict[str, NDArray[Any]], setup: Setup) -> Layers:
         if re.fullmatch(r"[Wb]\d+", name) and int(name[1:]) > last
     ]
     if lines:
-        sizes = "-".join(map(str, setup.sizes))
-        raise SweepError([f"--weights, for a network {sizes}: {line}" for line in lines])
+        raise SweepError(
+            [f"--weights, for a network {dashed(setup.sizes)}: {line}" for line in lines]
+        )
     return layers
 
 
@@ -178,9 +179,12 @@ def place(
         parts = [NO_RUNS]
         with suppress(block.InterruptedBlockError):
             for first in range(0, orders, side_by_side):
-                count = min(side_by_side, orders - first)
                 (rows,) = block.train_at_once(
-                    [setup], start + first, count, stopped=stopped, layers=layers
+                    [setup],
+                    start + first,
+                    min(side_by_side, orders - first),
+                    stopped=stopped,
+                    layers=layers,
                 )
                 parts.append(measured(setup, rows))
         return joined(parts)
@@ -206,8 +210,10 @@ def _size(setup: Setup, layers: Layers) -> float:
     """The size of weights relative to random ones, where it is most unusual; that of zeros is 1."""
     group = LaneGroup(task(setup), np.arange(task(setup).lanes, dtype=np.uint64))
     drawn = zip(*(group.layers(lane) for lane in range(group.task.lanes)), strict=True)
-    pairs = zip(layers, drawn, strict=True)
-    ratios = (np.abs(W).mean() / np.abs([V for V, _ in each]).mean() for (W, _), each in pairs)
+    ratios = (
+        np.abs(W).mean() / np.abs([V for V, _ in each]).mean()
+        for (W, _), each in zip(layers, drawn, strict=True)
+    )
     return max((float(ratio) or 1.0 for ratio in ratios), key=lambda ratio: abs(np.log(ratio)))
 
 
@@ -218,15 +224,15 @@ def sentences(placement: Placement, fixed: MeasuredRuns | None = None) -> list[s
     """
     custom, fresh = placement.custom, placement.fresh
     rates = percent(custom.converged().mean()), percent(fresh.converged().mean())
-    first = (
-        f"from yours, in {plural(custom.runs, 'order')} of samples, {rates[0]} converge; of "
-        f"{plural(fresh.runs, 'fresh seed')}, {rates[1]} do."
-    )
     fewer = f"{placement.updates_percentile:.0f}% converge in fewer updates"
     never = "in most orders yours never converge" if fresh.converged().any() else "none converge"
     ends = f"{placement.loss_percentile:.0f}% of fresh networks end with a smaller loss, and "
     luck = "" if placement.fault else f": {_luck(placement)}"
-    lines = [first, f"{ends}{fewer if placement.converges else never}{luck}."]
+    lines = [
+        f"from yours, in {plural(custom.runs, 'order')} of samples, {rates[0]} converge; of "
+        f"{plural(fresh.runs, 'fresh seed')}, {rates[1]} do.",
+        f"{ends}{fewer if placement.converges else never}{luck}.",
+    ]
     if placement.fault and not placement.symmetric:
         size, n = placement.fault.split()[-1], placement.sized.runs
         times = times_text(max(placement.size, 1 / placement.size))

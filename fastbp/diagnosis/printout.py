@@ -206,9 +206,10 @@ def _custom_code(best: Recommendation) -> str:
         "sum": "sum the gradients of its rows",
         "mean": "average the gradients of its rows",
     }
-    scaled, reduction = best.setup.scale_inputs, best.setup.reduction
-    explained = {"scale_inputs": notes.get(scaled, "")}
-    explained["batch"] = notes[reduction] * (best.setup.batch_rows > 1)
+    explained = {
+        "scale_inputs": notes.get(best.setup.scale_inputs),
+        "batch": notes[best.setup.reduction] * (best.setup.batch_rows > 1),
+    }
     return ", ".join(
         f"{key} = {toml(value)}" + (f" ({explained[key]})" if explained.get(key) else "")
         for key, value in settings(best.changes).items()
@@ -243,12 +244,12 @@ def as_json(diagnosis: Diagnosis, weights: dict[str, Any] | None = None) -> dict
 
 
 def _as_json(best: Recommendation) -> dict[str, Any]:
-    tests = {name: _finite(best.tested.median(name)) for name in ("test_accuracy", "test_r2")}
     return {
         "setting": settings(best.changes),
         "setup": best.setup.identity(),
         "before": _graded(best.before),
-        "fresh": _graded(best.after) | tests,
+        "fresh": _graded(best.after)
+        | {name: _finite(best.tested.median(name)) for name in ("test_accuracy", "test_r2")},
     }
 
 

@@ -316,5 +316,6 @@ def compared_orders(
         return None
     usual, other = (results[trial].converged() for trial in trials)
     bounds = tango(np.sum(other & ~usual), np.sum(usual & ~other), len(usual))
-    counts = len(usual), int(usual.sum()), int(other.sum())
-    return OrderComparison(change, order, *counts, *map(float, bounds))
+    return OrderComparison(
+        change, order, len(usual), int(usual.sum()), int(other.sum()), *map(float, bounds)
+    )

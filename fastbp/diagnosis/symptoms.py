@@ -180,27 +180,14 @@ def of_runs(
     if not failing.any():
         return []
     end = runs.end[:, failing]
-    n = end.shape[1]
     stuck = inspected is None or inspected.falling.mean() <= 0.5
     lower = {name: each.end[m.LOSS, failing] for name, each in slower.items()} if stuck else {}
-    symptoms = [*_of_loss(setup, end, lower), *_of_partial(runs, failing)]
-    saturated = int((end[m.SATURATION] > SATURATED).sum())
-    text = f"{of(saturated, n)} had more than {SATURATED:.0%} of the hidden outputs below 0.05 or "
-    little = Symptom("saturated", f"{text}above 0.95, where units learn little")
-    symptoms += [little] * (saturated > MANY * n)
-    dead = int((end[m.DEAD_UNITS] > DEAD).sum())
-    text = f"{of(dead, n)} had more than {DEAD:.0%} of the hidden units dead, with the same output "
-    flat = Symptom("dead units", f"{text}for every row")
-    symptoms += [flat] * (dead > MANY * n)
-    near = int((end[m.MAX_ERROR] <= USUAL).sum())
-    text = f"{of(near, n)} were within {USUAL:g} of every target, the usual tolerance, and fail "
-    lenient = Symptom("lenient", f"{text}only because the tolerance is {setup.tolerance:g}")
-    symptoms += [lenient] * (setup.tolerance < USUAL and near > MANY * n)
     shapes = [*_of_trajectories(inspected)] if inspected else []
     gradient = _of_gradient(setup, end, any(each.name == "stuck" for each in shapes))
     if any(each.name == "tiny steps" for each in gradient):
         shapes = [each for each in shapes if each.name != "stuck"]
-    return [*symptoms, *shapes, *gradient]
+    of_ends = [*_of_loss(setup, end, lower), *_of_partial(runs, failing), *_of_measures(setup, end)]
+    return [*of_ends, *shapes, *gradient]
 
 
 def of(count: int, n: int) -> str:
@@ -217,8 +204,9 @@ def _of_loss(setup: Setup, end: Real, slower: Mapping[str, Real]) -> Iterator[Sy
     """
     n, loss = end.shape[1], end[m.LOSS]
     if diverged := int(np.isnan(end[m.MAX_ERROR]).sum()):
-        text = f"{of(diverged, n)} diverged: a weight is no longer a finite number"
-        yield Symptom("diverged", text)
+        yield Symptom(
+            "diverged", f"{of(diverged, n)} diverged: a weight is no longer a finite number"
+        )
     constant = constant_loss(setup.training().T, setup.loss)
     answer = f"the best constant answer ({_mean(setup)}loss {constant:.3g})"
     same = (end[m.ONE_SIDED] == 1) | (end[m.SPREAD] < setup.collapse)
@@ -258,6 +246,33 @@ def _of_partial(runs: MeasuredRuns, failing: NDArray[np.bool_]) -> Iterator[Symp
         yield Symptom("partial", f"{of(count, n)} {some if wrong else near}")
 
 
+def _of_measures(setup: Setup, end: Real) -> list[Symptom]:
+    """Count the runs with saturated or dead units, and those that only the tolerance refuses."""
+    n = end.shape[1]
+    seen = {
+        "saturated": (
+            end[m.SATURATION] > SATURATED,
+            f"had more than {SATURATED:.0%} of the hidden outputs below 0.05 or above 0.95, where "
+            "units learn little",
+        ),
+        "dead units": (
+            end[m.DEAD_UNITS] > DEAD,
+            f"had more than {DEAD:.0%} of the hidden units dead, with the same output for every "
+            "row",
+        ),
+        "lenient": (
+            (end[m.MAX_ERROR] <= USUAL) & (setup.tolerance < USUAL),
+            f"were within {USUAL:g} of every target, the usual tolerance, and fail only because "
+            f"the tolerance is {setup.tolerance:g}",
+        ),
+    }
+    return [
+        Symptom(name, f"{of(int(those.sum()), n)} {text}")
+        for name, (those, text) in seen.items()
+        if those.sum() > MANY * n
+    ]
+
+
 def _of_trajectories(inspected: InspectedRuns) -> Iterator[Symptom]:
     """Find out whether hidden units duplicate each other, and whether the loss still falls."""
     n = len(inspected.falling)
@@ -271,11 +286,11 @@ def _of_trajectories(inspected: InspectedRuns) -> Iterator[Symptom]:
         yield Symptom("doubled", text)
     falling = int(inspected.falling.sum())
     if falling > 0.5 * n:
-        when = "the loss was still falling when the budget ended: slow, not stuck"
-        yield Symptom("slow", f"in {of(falling, n)} inspected, {when}")
+        text = "the loss was still falling when the budget ended: slow, not stuck"
+        yield Symptom("slow", f"in {of(falling, n)} inspected, {text}")
     elif falling <= 0.25 * n:
-        text = f"in {of(n - falling, n)} inspected, the loss no longer fell: stuck, not slow"
-        yield Symptom("stuck", text)
+        text = "the loss no longer fell: stuck, not slow"
+        yield Symptom("stuck", f"in {of(n - falling, n)} inspected, {text}")
 
 
 def _of_gradient(setup: Setup, end: Real, stuck: bool) -> list[Symptom]:

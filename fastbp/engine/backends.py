@@ -113,9 +113,8 @@ def _isolated_start() -> Iterator[None]:
     finally:
         sys.modules["__main__"] = main
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-        if before is None:
-            del os.environ[name]
-        else:
+        del os.environ[name]
+        if before is not None:
             os.environ[name] = before
 
 
@@ -257,8 +256,12 @@ def named(text: str) -> tuple[Backend, str]:
         line = f"--executor: given {shown(text)}, allowed: {', '.join(allowed)}"
         raise SweepError([line + nearest(text, BACKENDS)])
     if backend.package and not find_spec(backend.package):
-        line = f"--executor: given {shown(text)}, which needs the package {backend.package}"
-        raise SweepError([f"{line}: pip install 'fastbp[{name}]'"])
+        raise SweepError(
+            [
+                f"--executor: given {shown(text)}, which needs the package {backend.package}: "
+                f"pip install 'fastbp[{name}]'"
+            ]
+        )
     return backend, address
 
 
@@ -284,8 +287,9 @@ def pool(text: str | Executor = "threads", jobs: int | None = None) -> Pool:
     try:
         return backend.pool(jobs or available_cores(), address)
     except (ImportError, RuntimeError, OSError) as error:  # such as a machine without MPI
-        line = f"--executor: given {shown(text)}, which does not start: {error_line(error)}"
-        raise SweepError([line]) from error
+        raise SweepError(
+            [f"--executor: given {shown(text)}, which does not start: {error_line(error)}"]
+        ) from error
 
 
 def package_versions(packages: tuple[str, ...]) -> dict[str, str]:

@@ -30,8 +30,7 @@ def warm_up(key: KernelKey) -> None:
     the same time.
     """
     other = None
-    compiled = is_on_disk(kernels(key).measure)
-    if cache_folder() and not compiled and available_cores() > 1:
+    if cache_folder() and not is_on_disk(kernels(key).measure) and available_cores() > 1:
         with _starting:  # keys that differ in their order only have the same measures
             other = _compiler(key._replace(order="cyclic"))
     try:

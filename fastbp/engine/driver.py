@@ -140,10 +140,13 @@ class _FileWriter:
         rows = pa.concat_tables([parts[start] for start in sorted(parts)])
         rows = rows.unify_dictionaries().combine_chunks()
         if self._store:
-            setup, publish = file.setup, self._store.publish
             self._writing.append(
                 self._executor.submit(
-                    publish, setup.identity(), file.start, rows, problem=setup.prepared().digest
+                    self._store.publish,
+                    file.setup.identity(),
+                    file.start,
+                    rows,
+                    problem=file.setup.prepared().digest,
                 )
             )
             if len(self._writing) > self._threads:  # more would fill the memory with rows
@@ -260,13 +263,16 @@ def _train(
     elsewhere = partial(in_worker, train_block, backends.versions())
     work = here if pool.shares_memory else elsewhere
     failed: list[str] = []
-    blocks = plan.blocks(pool.workers)
-    for part, future in completed(pool, work, blocks, tick, size=lambda each: each.seconds):
+    for part, future in completed(
+        pool, work, plan.blocks(pool.workers), tick, size=lambda each: each.seconds
+    ):
         error = future.exception()
         if isinstance(error, Exception) and not isinstance(error, OtherWorkerError):
             seeds = f"seeds {part.start} to {part.start + part.runs - 1}"
-            why = f"{seeds}: {type(error).__name__}: {error}"
-            failed += [f"setup {setup.identity()}, {why}" for setup in part.setups]
+            failed += [
+                f"setup {setup.identity()}, {seeds}: {type(error).__name__}: {error}"
+                for setup in part.setups
+            ]
         else:
             tables = future.result()
             progress.add(part, tables)

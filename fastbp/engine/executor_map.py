@@ -260,8 +260,12 @@ class _TaskMap(Generic[T]):
         if attempt.alone:
             self.breaks = 0  # this task broke the workers, so others will not
             failed: Future[Any] = Future()
-            times = f"its worker was lost {attempt.losses} times, the last time without other tasks"
-            failed.set_exception(LostError(f"{times}: {why}"))
+            failed.set_exception(
+                LostError(
+                    f"its worker was lost {attempt.losses} times, the last time without other "
+                    f"tasks: {why}"
+                )
+            )
             yield attempt.task, failed
         elif attempt.losses >= TRIES:
             self.suspects.append(attempt)
@@ -273,8 +277,9 @@ class _TaskMap(Generic[T]):
         self.pool.close()
         self.breaks += 1
         if self.breaks > BREAKS:
-            line = f"workers were lost {self.breaks} times in a row: {error_line(error)}"
-            raise LostError(line) from error
+            raise LostError(
+                f"workers were lost {self.breaks} times in a row: {error_line(error)}"
+            ) from error
 
 
 def _error(future: Future[Any]) -> BaseException | None:

@@ -177,10 +177,8 @@ def memory(plan: Plan, pool: Pool, stored: bool, frame: bool) -> list[MemoryTerm
 
 def _frame(groups: Sequence[SimilarSetups], stored: bool) -> MemoryTerm:
     """The memory of all runs in Arrow and in pandas. Runs from a store are sorted in a copy."""
-    total = 0.0
-    for setups, seeds in groups:
-        outputs = kept_outputs(setups[0])
-        total += len(setups) * seeds * (660 + (112 + 8 * outputs if outputs else 0))
+    kept = ((len(setups) * seeds, kept_outputs(setups[0])) for setups, seeds in groups)
+    total = sum(runs * (660 + (112 + 8 * outputs if outputs else 0)) for runs, outputs in kept)
     remedy = "try fewer seeds, or a store and pandas.read_parquet"
     return MemoryTerm(total * (1.7 if stored else 1.0), "the DataFrame", remedy)
 
@@ -256,8 +254,9 @@ def check(plan: Plan, store: Store | None, pool: Pool, frame: bool = False) -> N
     elif disk.files is not None and need.files > disk.files:
         short = f"make {need.files:,} files, and the disk has room for {disk.files:,}"
     if short:
-        remedy = "take fewer seeds, or another disk with -o"
-        raise StoreFullError(f"{store.path}: {need.runs:,} runs {short}: {remedy}")
+        raise StoreFullError(
+            f"{store.path}: {need.runs:,} runs {short}: take fewer seeds, or another disk with -o"
+        )
 
 
 def in_bytes(count: float) -> str:
@@ -324,8 +323,9 @@ def slowness(setup: Setup) -> float | None:
     """
     (fixed, update), lanes = expected(setup), tasks.layout(setup)[1]
     most = int(max(2e-3 / lanes, 4 * fixed) / update)
-    updates = max(1, min(setup.budget, most))
-    short = setup.replaced(epochs=None, updates=updates, schedule="constant")
+    short = setup.replaced(
+        epochs=None, updates=max(1, min(setup.budget, most)), schedule="constant"
+    )
     seconds = lanes * (fixed + short.budget * update)
     if 2 * seconds > 0.7 * MEASURED_SECONDS:
         return None

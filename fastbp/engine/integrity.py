@@ -7,7 +7,8 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from contextlib import suppress
+from itertools import chain, count, islice
 from pathlib import Path
 from statistics import mode
 from typing import NamedTuple
@@ -26,8 +27,6 @@ from fastbp.store import filename, parquet
 from fastbp.store.digest import RowsHash, digest, keys_of
 from fastbp.store.filename import RunFile
 from fastbp.store.store import Store, writing
-
-_WRITTEN_AGAIN = "the same sweep writes it again, if its file has not changed"
 
 
 class StoreFault(NamedTuple):
@@ -148,12 +147,10 @@ def _foreign_files(store: Store) -> list[StoreFault]:
 
 def _wrong_problems(store: Store) -> Iterator[StoreFault]:
     for path in sorted((store.path / "problems").glob("*")):
-        try:
-            right = f"{targets.stored(path).digest}.npz" == path.name
-        except (ValueError, TypeError, AttributeError):
-            right = False
-        if not right:
-            yield StoreFault(path, "its data do not match the digest in its name")
+        with suppress(ValueError, TypeError, AttributeError):
+            if f"{targets.stored(path).digest}.npz" == path.name:
+                continue
+        yield StoreFault(path, "its data do not match the digest in its name")
 
 
 def _read_in_order(
@@ -197,9 +194,8 @@ def _outcomes_follow(rows: pa.Table) -> bool:
     """Whether the outcomes are those that the measures give."""
     keys = {name: rows[name][0].as_py() for name in JUDGING}
     measures = {name: rows[name].cast("float64").to_numpy() for name in DECISIVE}
-    codes = classify(measures, keys)
     stored = pc.index_in(rows["outcome"].cast(pa.string()), pa.array(map(str, OUTCOMES)))
-    return np.array_equal(stored.fill_null(-1).to_numpy(), codes)
+    return np.array_equal(stored.fill_null(-1).to_numpy(), classify(measures, keys))
 
 
 def _check_id(store: Store, file: RunFile, keys: str, version: int) -> Iterator[StoreFault]:
@@ -218,7 +214,8 @@ def _check_id(store: Store, file: RunFile, keys: str, version: int) -> Iterator[
             raise DamagedFileError(file.path, "its keys belong to another setup") from error
         yield StoreFault(
             store.path / "problems",
-            f"it lacks {row['problem']}, on which setup {file.setup} was trained: {_WRITTEN_AGAIN}",
+            f"it lacks {row['problem']}, on which setup {file.setup} was trained: the same sweep "
+            "writes it again, if its file has not changed",
         )
 
 
@@ -265,10 +262,9 @@ def move_aside(store: Store, faults: Iterable[StoreFault]) -> list[tuple[StoreFa
     with writing(quarantine):
         quarantine.mkdir(exist_ok=True)
         for file, fault in by_file.items():
-            target, number = quarantine / file.name, 0
-            while os.path.lexists(target):  # a link that leads nowhere exists too
-                number += 1
-                target = quarantine / f"{file.name}.{number}"
+            names = chain([file.name], (f"{file.name}.{number}" for number in count(1)))
+            # a link that leads nowhere exists too
+            target = next(path for n in names if not os.path.lexists(path := quarantine / n))
             os.rename(file, target)
             moved.append((fault, target))
     return moved

@@ -88,8 +88,9 @@ def _memory_left(folder: Path) -> float:
 
 def _number_after(name: str, file: Path) -> int:
     """The number after a name at the start of a line in a file. Raises ValueError if missing."""
-    lines = file.read_text().splitlines()
-    (number,) = (line.split()[1] for line in lines if line.partition(" ")[0] == name)
+    (number,) = (
+        line.split()[1] for line in file.read_text().splitlines() if line.partition(" ")[0] == name
+    )
     return int(number)
 
 
@@ -109,7 +110,10 @@ def cpu_name() -> str:
 
     name = platform.processor() or platform.machine()
     with suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        models = (line.partition(":")[2] for line in lines if line.startswith("model name"))
+        models = (
+            line.partition(":")[2]
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        )
         name = next(models, name).strip()
     return f"{name} ({binding.get_host_cpu_name()})"

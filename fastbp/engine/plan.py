@@ -253,9 +253,10 @@ def budget_groups(setups: Iterable[Setup]) -> list[list[Setup]]:
 def _key_without_budget(setup: Setup) -> Hashable:
     if setup.stop == "converged" or setup.calls["schedule"].choice.mark("needs_horizon"):
         return setup.identity()
-    columns = setup.columns()
     return setup.digest, *(
-        value for key, value in columns.items() if key not in ("updates", "epochs", "collapse")
+        value
+        for key, value in setup.columns().items()
+        if key not in ("updates", "epochs", "collapse")
     )
 
 

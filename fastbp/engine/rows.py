@@ -121,8 +121,9 @@ def to_arrow(setup: Setup, start: int, rows: Rows) -> pa.Table:
         "outputs": _lists(rows.outputs.astype(np.float32), rows.end[m.FINITE] == 1.0),
         **measured_columns(setup, rows.end, rows.test),
     }
-    outcomes = columns["outcome"].astype(np.int32)
-    columns["outcome"] = pa.DictionaryArray.from_arrays(outcomes, [str(o) for o in OUTCOMES])
+    columns["outcome"] = pa.DictionaryArray.from_arrays(
+        columns["outcome"].astype(np.int32), [str(o) for o in OUTCOMES]
+    )
     arrays = [_array(columns[field.name], field.type, count) for field in schema()]
     return pa.table(arrays, schema=schema())
 
@@ -144,5 +145,6 @@ def _lists(values: NDArray[np.float32], valid: NDArray[np.bool_]) -> pa.Array:
     width = values.shape[1]
     valid = valid & (width > 0)
     offsets = np.concatenate([[0], np.cumsum(np.where(valid, width, 0))]).astype(np.int32)
-    flat = pa.array(values[valid].ravel())
-    return pa.ListArray.from_arrays(pa.array(offsets), flat, mask=pa.array(~valid))
+    return pa.ListArray.from_arrays(
+        pa.array(offsets), pa.array(values[valid].ravel()), mask=pa.array(~valid)
+    )

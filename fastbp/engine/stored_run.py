@@ -194,10 +194,9 @@ def keys(setup: Setup) -> dict[str, Any]:
 def trace(trajectory: Trajectory) -> pa.Table:
     """Make an Arrow table of a trajectory's evaluations, with setup, seed and the store's types."""
     types = {field.name: field.type for field in schema()} | {"epoch": pa.int64()}
-    setup, seed = trajectory.setup.identity(), trajectory.seed
     names = ("setup", "seed", *trajectory.evaluations.columns)
     return pa.Table.from_pandas(
-        trajectory.evaluations.assign(setup=setup, seed=seed),
+        trajectory.evaluations.assign(setup=trajectory.setup.identity(), seed=trajectory.seed),
         pa.schema([(name, types[name]) for name in names]),
         preserve_index=False,
     )

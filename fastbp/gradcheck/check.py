@@ -177,8 +177,9 @@ def _with_hint(result: GradientCheck, function: Callable[..., Any], terms: Terms
     if result.errors:
         clear = result.ok or result.mistake or terms.rows == 1
         if not clear and _checked(function, terms._replace(rows=1)).ok:
-            mistake = "for one row it is right, for several it does not return their sum"
-            return result._replace(mistake=mistake)
+            return result._replace(
+                mistake="for one row it is right, for several it does not return their sum"
+            )
         return result
     may_run = not result.mistake.startswith("it raises SystemExit")
     sizes, bias = (max(terms.sizes),) * len(terms.sizes), not terms.bias
@@ -289,17 +290,17 @@ def _right(
     """The result for the first reading whose gradients are right; None if there is none."""
     for i, reading in enumerate(read):
         errors, noise, rate = errors_of(reading, task)
-        if max(errors.values()) > TOLERANCE:
+        size = max(errors.values())
+        if size > TOLERANCE:
             continue
         if failure:
-            call_text = f"in call {failure.example + 1} of {len(task.examples)} {failure.text}"
-            return replace(failure, text=call_text)
+            place = f"in call {failure.example + 1} of {len(task.examples)}"
+            return replace(failure, text=f"{place} {failure.text}")
         if noise > LOST:
             return _LOST_STEPS
         if i and read[0].steps and not reading.steps and explained([read[0]], task):
             del read[1:]  # the gradients that it returns are right, the step that it makes is not
             return None
-        size = max(errors.values())
         if reading.steps and size > 0:
             # At small rates weights that are changed too early make small differences.
             early = [
@@ -351,8 +352,6 @@ def _report(
     convention = f"called with {reading.convention}; it {reading.does}{step}"
     if isinstance(task.function, ModuleGradients):
         convention = "its gradients are those of backward() in a copy of the module"
-    step_rate = rate if reading.steps else None
-    units = units_text(task.terms.kinds)
     return GradientCheck(
         not wrong,
         first,
@@ -360,7 +359,7 @@ def _report(
         errors,
         task.numeric,
         convention,
-        step_rate,
+        rate if reading.steps else None,
         tolerance,
-        f", for {units}" * bool(units),
+        units_text(task.terms.kinds),
     )

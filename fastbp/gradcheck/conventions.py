@@ -145,8 +145,7 @@ def call(task: CheckTask, convention: Convention) -> tuple[list[Answer], CallFai
         x, t = convention.sample(example.X, convention.ones), convention.sample(example.T)
         arguments = [W, x, t] if three else [W, b, x, t]
         before = deepcopy(by_name(list(zip(W, b or W, strict=True)), separate))
-        pairs = [("W", W), ("b", b)]
-        shapes = [f"{k}{i} {v.shape}" for k, arrays in pairs for i, v in enumerate(arrays)]
+        shapes = [f"{k}{i} {v.shape}" for k, a in {"W": W, "b": b}.items() for i, v in enumerate(a)]
         called_as = (
             f"(called as function(W{'' if three else ', b'}, x, t)"
             f"{', biases in W,' * bool(convention.joined)} with {', '.join(first_of(shapes, 6))}, "

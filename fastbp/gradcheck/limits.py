@@ -24,15 +24,10 @@ def check_arguments(
     """Raise SweepError with every wrong argument of `check_gradients`."""
 
     def integer(n: Any, low: int, high: float) -> bool:
-        numeric = isinstance(n, int | np.integer) and not isinstance(n, bool)
-        return numeric and bool(low <= n <= high)
+        return isinstance(n, int | np.integer) and not isinstance(n, bool) and low <= int(n) <= high
 
     listed = isinstance(sizes, list | tuple | range) or (
         isinstance(sizes, np.ndarray) and sizes.ndim == 1
-    )
-    units = (
-        f"units of inputs, of 1 to {MAX_HIDDEN} hidden layers and of outputs, such as (3, 4, 1), "
-        f"each from 1 to {MAX_UNITS}"
     )
     real = isinstance(lr, int | float | np.integer | np.floating) and not isinstance(lr, bool)
     arguments: dict[str, tuple[Any, bool, str]] = {
@@ -46,7 +41,8 @@ def check_arguments(
             listed
             and 3 <= len(sizes) <= MAX_HIDDEN + 2
             and all(integer(n, 1, MAX_UNITS) for n in sizes),
-            units,
+            f"units of inputs, of 1 to {MAX_HIDDEN} hidden layers and of outputs, such as "
+            f"(3, 4, 1), each from 1 to {MAX_UNITS}",
         ),
         "loss": (loss, loss in ("squared", "cross-entropy"), "squared, cross-entropy"),
         "rows": (rows, integer(rows, 1, MAX_ROWS), f"an integer from 1 to {MAX_ROWS}"),

@@ -145,10 +145,11 @@ def units(kind: str) -> _Units:
 
 
 def units_text(kinds: Kinds) -> str:
-    """Units that are no sigmoids in words: "tanh hidden units and linear output units"."""
+    """Units that are no sigmoids in words: ", for tanh hidden units and linear output units"."""
     pairs = {"hidden units": and_(list(dict.fromkeys(kinds[:-1]))), "output units": kinds[-1]}
     texts = [f"{kind} {where}" for where, kind in pairs.items() if kind != "sigmoid"]
-    return and_(texts) + " with the cross-entropy" * (kinds[-1] == "softmax")
+    loss = " with the cross-entropy" * (kinds[-1] == "softmax")
+    return f", for {and_(texts)}{loss}" * bool(texts)
 
 
 def forward(example: Example) -> tuple[list[Real], list[Real], list[Real]]:
@@ -223,7 +224,7 @@ def kernel_gradient(example: Example, terms: Terms) -> Arrays:
 
 
 def numeric_difference(
-    example: Example, ours: Arrays, terms: Terms, rng: np.random.Generator, step: float = 1e-3
+    example: Example, ours: Arrays, terms: Terms, rng: np.random.Generator
 ) -> float:
     """Compare a gradient with central differences of fourth order.
 
@@ -236,8 +237,8 @@ def numeric_difference(
             at = np.unravel_index(place, values.shape)
             kept, slope = float(values[at]), 0.0
             for offset, weight in ((1, 8), (-1, -8), (2, -1), (-2, 1)):
-                values[at] = kept + offset * step
-                slope += weight * loss_of(example, terms) / (12 * step)
+                values[at] = kept + offset * 1e-3
+                slope += weight * loss_of(example, terms) / (12 * 1e-3)
             values[at] = kept
             worst = max(worst, abs(slope - float(ours[name][at])) / scale_of(ours[name]))
     return worst

@@ -155,8 +155,7 @@ def write_page(report: Report, key: str, write: Write, tick: Tick) -> None:
     sections = []
     for section in SECTIONS:
         tick(f"drawing: {section.title.lower()}")
-        content = section.content(report)
-        if content is not None:
+        if (content := section.content(report)) is not None:
             sections.append(
                 {
                     "anchor": section.anchor,

@@ -195,7 +195,7 @@ def render(template: str, title: str, content: Mapping[str, Any], key: str = "")
         page that is still current need not be made again.
     """
     style = (resources("fastbp.reporting") / "templates" / "page.css").read_text("utf-8")
-    text = (
+    return (
         _environment()
         .get_template(template)
         .render(
@@ -206,5 +206,5 @@ def render(template: str, title: str, content: Mapping[str, Any], key: str = "")
             style=style,
             style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         )
+        .encode("utf-8", "replace")
     )
-    return text.encode("utf-8", "replace")

@@ -143,10 +143,11 @@ class RowsHash:
             )
             self._hash(name, stand_in(name, kind, self._rows))
         for name, (kind, _) in self._columns.items():
-            lacking = name not in rows.column_names
             self._hash(
                 name,
-                stand_in(name, kind, rows.num_rows) if lacking else rows[name].combine_chunks(),
+                rows[name].combine_chunks()
+                if name in rows.column_names
+                else stand_in(name, kind, rows.num_rows),
             )
         self._rows += rows.num_rows
 

@@ -40,8 +40,10 @@ def _sentence(best: pd.DataFrame, key: str) -> str:
     rows: list[Any] = pooled(best, [key]).to_dict("records")
     rows.sort(key=lambda row: row["constant"] / row["runs"])
     each = [f"{percent(row['constant'] / row['runs'])} with {named(row[key])}" for row in rows]
-    most = "from the fewest to the most"
-    return f"Constant answers by {key}, each network at its best rate, {most}: {and_(each)}."
+    return (
+        f"Constant answers by {key}, each network at its best rate, from the fewest to the most: "
+        f"{and_(each)}."
+    )
 
 
 def _content(data: ReportData) -> Content | None:

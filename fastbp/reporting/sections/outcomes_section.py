@@ -122,15 +122,18 @@ def _content(data: ReportData) -> Content:
         ),
         *score_columns(data.summary),
     ]
-    table = setup_table(
-        "Outcomes of each setup",
-        "Share and count of runs by outcome, with Wilson's 95% interval of the convergence rate.",
-        columns,
-        rows,
-        data.summary,
-        baseline,
-    )
-    return {"bars": bars, "summary": table}
+    return {
+        "bars": bars,
+        "summary": setup_table(
+            "Outcomes of each setup",
+            "Share and count of runs by outcome, with Wilson's 95% interval of the convergence "
+            "rate.",
+            columns,
+            rows,
+            data.summary,
+            baseline,
+        ),
+    }
 
 
 SECTION = Section("ended", "How the runs ended", _content, "{{ figure(bars) }}{{ table(summary) }}")
@@ -152,27 +155,29 @@ def _spread(data: ReportData) -> Content | None:
     known = [(t, problem.T) for t in data.panel_counts if (problem := data.problems[t.setup])]
     # The loss of the best constant answer, for each setup that has a panel, by its id.
     losses = {t.setup: constant_loss(T, str(t.keys.get("loss_function"))) for t, T in known}
-    scatter = data.drawing(
-        plots.spread_loss_panels(
-            cells,
-            {setup: data.names[setup] for setup in data.panels["setup"]},
-            {setup: loss for setup, loss in losses.items() if loss},
-            _thresholds(data),
-            f"Where runs end: spread of outputs and loss of {runs_in(data.panels)}",
-        ),
-        "spread-loss",
-        "Spread of outputs against loss",
-        "Panels, one for each setup: loss over spread of outputs, coloured by outcome. "
-        + listed(
-            data.panels,
-            lambda row: (
-                f"{percent(row['constant_share'])} constant, "
-                f"{percent(row['converged_share'])} converged"
+    return {
+        "scatter": data.drawing(
+            plots.spread_loss_panels(
+                cells,
+                {setup: data.names[setup] for setup in data.panels["setup"]},
+                {setup: loss for setup, loss in losses.items() if loss},
+                _thresholds(data),
+                f"Where runs end: spread of outputs and loss of {runs_in(data.panels)}",
             ),
-        ),
-        "Each cell has the colour of its most frequent outcome, the stronger the more runs it has.",
-    )
-    return {"scatter": scatter}
+            "spread-loss",
+            "Spread of outputs against loss",
+            "Panels, one for each setup: loss over spread of outputs, coloured by outcome. "
+            + listed(
+                data.panels,
+                lambda row: (
+                    f"{percent(row['constant_share'])} constant, "
+                    f"{percent(row['converged_share'])} converged"
+                ),
+            ),
+            "Each cell has the colour of its most frequent outcome, the stronger the more runs it "
+            "has.",
+        )
+    }
 
 
 SPREAD = Section(
