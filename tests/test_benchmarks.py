@@ -46,6 +46,27 @@ def jobs():
 # Contenders
 
 
+def assert_right(contender, work):
+    """It computes what fastbp computes, and would not with another rate."""
+    largest = LARGEST_DIFFERENCE["float32" if work.X.dtype == np.float32 else "float64"]
+    assert contender.difference(work) <= largest
+    assert contender.difference(work._replace(lr=2 * work.lr)) > largest
+
+
+def trains(contender, work, updates):
+    """What is made ready for a job of so many updates, once it has trained."""
+    ready = contender.prepare(work._replace(updates=updates))
+    assert ready.updates == updates
+    ready.train(2)
+    return ready
+
+
+def of_c(work):
+    if reason := c.skipped(work):
+        pytest.skip(reason)
+    return work
+
+
 @pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("contender", "name", "dtype"),
@@ -56,19 +77,13 @@ def jobs():
     ],
 )
 def test_a_contender_has_the_weights_of_fastbp_after_the_same_rows(contender, name, dtype, jobs):
-    difference = import_module(f"benchmarks.contenders.{contender}").difference
-    work = jobs[name, dtype]
-    assert difference(work) <= LARGEST_DIFFERENCE[dtype]
-    assert difference(work._replace(lr=2 * work.lr)) > LARGEST_DIFFERENCE[dtype]
+    assert_right(import_module(f"benchmarks.contenders.{contender}"), jobs[name, dtype])
 
 
 @pytest.mark.parametrize("contender", ["textbook", "vectorised"])
 def test_a_contender_trains_what_it_says(contender, jobs):
-    work = jobs["W3, H 8", "float64"]._replace(updates=2)
-    ready = import_module(f"benchmarks.contenders.{contender}").prepare(work)
-    assert ready.networks >= 1
-    assert ready.updates == 2
-    ready.train(2)
+    module = import_module(f"benchmarks.contenders.{contender}")
+    assert trains(module, jobs["W3, H 8", "float64"], 2).networks >= 1
 
 
 @pytest.mark.jit
@@ -78,29 +93,19 @@ def test_a_contender_trains_what_it_says(contender, jobs):
 )
 def test_what_must_be_compiled_has_the_weights_of_fastbp(contender, name, dtype, jobs):
     work = jobs[name, dtype]
-    assert contender.difference(work) <= LARGEST_DIFFERENCE[dtype]
-    assert contender.difference(work._replace(lr=2 * work.lr)) > LARGEST_DIFFERENCE[dtype]
-    ready = contender.prepare(work._replace(updates=16))
-    assert ready.updates == 16
-    ready.train(2)
+    assert_right(contender, work)
+    trains(contender, work, 16)
 
 
 @pytest.mark.parametrize(("name", "dtype"), [*product(UPDATES, ["float64"]), ("W1", "float32")])
 def test_c_has_the_weights_of_fastbp_and_trains_what_it_says(name, dtype, jobs):
-    work = jobs[name, dtype]
-    if reason := c.skipped(work):
-        pytest.skip(reason)
-    assert c.difference(work) <= LARGEST_DIFFERENCE[dtype]
-    assert c.difference(work._replace(lr=2 * work.lr)) > LARGEST_DIFFERENCE[dtype]
-    ready = c.prepare(work._replace(updates=2))
-    assert ready.updates == 2
-    ready.train(2)
+    work = of_c(jobs[name, dtype])
+    assert_right(c, work)
+    trains(c, work, 2)
 
 
 def test_c_draws_the_rows_that_fastbp_draws(jobs):
-    work = jobs["W1", "float64"]
-    if reason := c.skipped(work):
-        pytest.skip(reason)
+    work = of_c(jobs["W1", "float64"])
     _, lanes = c.library(work)
     end = c.trainer(work, c.inside(work.start, lanes), None, work.rows.shape[1])()
     drawn = c.outside(
@@ -156,8 +161,7 @@ def test_every_contender_has_its_file():
 @pytest.mark.parametrize("name", ["W1, leaky-relu", "W2, adam"])
 def test_the_obvious_loop_with_another_choice_has_the_weights_of_fastbp(name):
     work = job_of(name, "float64", LANES, UPDATES[name[:2]])
-    assert obvious.difference(work) <= LARGEST_DIFFERENCE["float64"]
-    assert obvious.difference(work._replace(lr=2 * work.lr)) > LARGEST_DIFFERENCE["float64"]
+    assert_right(obvious, work)
     other = work._replace(workload=name[:2])
     assert obvious.difference(other) > LARGEST_DIFFERENCE["float64"]
 

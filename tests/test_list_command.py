@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pytest
 from commands import in_process, succeeded
 
 from fastbp import __main__
@@ -36,6 +37,6 @@ def test_it_takes_no_arguments(here):
     assert "list" in __main__.COMMANDS
 
 
-def test_a_sweep_is_found_by_its_name_with_or_without_its_folder():
-    for name, file in shipped_sweeps().items():
-        assert sweep_file(name) == sweep_file(file.stem) == file
+@pytest.mark.parametrize(("name", "file"), shipped_sweeps().items())
+def test_a_sweep_is_found_by_its_name_with_or_without_its_folder(name, file):
+    assert sweep_file(name) == sweep_file(file.stem) == file

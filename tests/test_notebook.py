@@ -54,7 +54,7 @@ def test_it_says_again_what_it_says(tmp_path):
     )
 
 
-def test_it_names_no_place():
+@pytest.mark.parametrize("place", ["/home/", "/tmp/", "/root/", str(Path.home())])
+def test_it_names_no_place(place):
     text = NOTEBOOK.read_text()
-    for place in ("/home/", "/tmp/", "/root/", str(Path.home())):
-        assert place not in text
+    assert place not in text

@@ -452,9 +452,9 @@ def test_no_room(swept, tmp_path):
     assert page(tmp_path / "store") == page(swept)
 
 
-def test_bad_usage(here):
-    for arguments in ([], ["a", "b"], ["a", "--collapse"], ["a", "--nothing"]):
-        assert here("report", *arguments).returncode == 2
+@pytest.mark.parametrize("arguments", [[], ["a", "b"], ["a", "--collapse"], ["a", "--nothing"]])
+def test_bad_usage(arguments, here):
+    assert here("report", *arguments).returncode == 2
 
 
 def test_names_are_only_names(here, tmp_path):

@@ -483,7 +483,8 @@ def test_bad_input_is_one_line_a_mistake_and_nothing_is_written(tmp_path, argume
         "no file",
     ],
 )
-def test_a_wrong_data_file_is_a_line_and_nothing_is_written(tmp_path, content, said, here):
+@pytest.mark.parametrize("options", [[], ["--dry-run"]])
+def test_a_wrong_data_file_is_a_line_and_nothing_is_written(tmp_path, content, said, options, here):
     (tmp_path / "mine.toml").write_text(
         'seeds = 3\n[setup]\nproblem = "file:mine.csv"\ntargets = "y"\nupdates = 9\n'
     )
@@ -491,8 +492,7 @@ def test_a_wrong_data_file_is_a_line_and_nothing_is_written(tmp_path, content, s
         (tmp_path / "mine.csv").write_text(content)
     told = f"mine.toml: setup.(problem|targets|scale_targets): given .*, allowed: {said}"
     with unchanged(tmp_path):
-        for options in ([], ["--dry-run"]):
-            refused(here("mine.toml", *options), 2, told)
+        refused(here("mine.toml", *options), 2, told)
 
 
 @pytest.mark.parametrize("arguments", [["--bogus"], ["--seeds"], ["a", "b"]], ids=" ".join)
@@ -530,14 +530,14 @@ def test_a_place_that_is_no_store_is_refused(tmp_path, here, place, code, told):
             refused(here("-o", place, "--dry-run"), code, told)
 
 
-def test_a_store_of_another_version_is_refused_and_stays(tmp_path, here):
+@pytest.mark.parametrize("options", [[], ["--dry-run"]])
+def test_a_store_of_another_version_is_refused_and_stays(tmp_path, here, options):
     made = opened(tmp_path / "store")
     content, digest = parquet.encode(schema().empty_table(), {"fastbp.numerics": "999"})
     (made.runs / f"{'0' * 12}-0-0-{digest[:16]}.parquet").write_bytes(content)
     told = r"store holds runs of numerics version 999, this .* version \d+: .* -o DIR"
     with unchanged(made.path):
-        for options in ([], ["--dry-run"]):
-            refused(here("-o", "store", *options), 3, told)
+        refused(here("-o", "store", *options), 3, told)
 
 
 @pytest.mark.parametrize("options", [[], ["--dry-run"]])
@@ -888,13 +888,14 @@ def test_progress_says_how_fast_and_how_long(monkeypatch, seconds, updates, said
     assert terminal.describe(progress) == f" 25% · 2 of 8 runs · {said}"
 
 
-def test_before_anything_trains_progress_names_the_phase():
-    assert terminal.describe(driver.Progress()) == "planning…"
-    assert (
-        terminal.describe(driver.Progress(phase="compiling"))
-        == "compiling… (once for this machine)"
-    )
-    assert (
-        terminal.describe(driver.Progress(runs=8, total_budget=80, phase="training"))
-        == "  0% · 0 of 8 runs"
-    )
+@pytest.mark.parametrize(
+    ("progress", "said"),
+    [
+        ({}, "planning…"),
+        ({"phase": "compiling"}, "compiling… (once for this machine)"),
+        ({"runs": 8, "total_budget": 80, "phase": "training"}, "  0% · 0 of 8 runs"),
+    ],
+    ids=str,
+)
+def test_before_anything_trains_progress_names_the_phase(progress, said):
+    assert terminal.describe(driver.Progress(**progress)) == said

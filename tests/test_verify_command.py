@@ -224,17 +224,20 @@ def test_a_number_of_runs_is_a_number(here, store, given):
     )
 
 
-def test_what_is_no_store_ends_with_3_and_is_left_alone(here, tmp_path):
+@pytest.mark.parametrize("options", [[], ["--repair"], ["--replay", "3"]])
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        ("nowhere", "nowhere: no such store"),
+        ("file", "file is a file, not a store: .*"),
+        ("empty", "empty holds no runs"),
+        ("thesis", "thesis is a folder with other things in it, not a store: .*"),
+    ],
+)
+def test_what_is_no_store_ends_with_3_and_is_left_alone(here, tmp_path, place, why, options):
     strangers(tmp_path)
     with unchanged(tmp_path):
-        for options in ([], ["--repair"], ["--replay", "3"]):
-            for place, why in (
-                ("nowhere", "nowhere: no such store"),
-                ("file", "file is a file, not a store: .*"),
-                ("empty", "empty holds no runs"),
-                ("thesis", "thesis is a folder with other things in it, not a store: .*"),
-            ):
-                refused(here(place, *options), 3, why)
+        refused(here(place, *options), 3, why)
 
 
 def test_a_store_without_its_empty_folders_can_be_repaired(here, store):

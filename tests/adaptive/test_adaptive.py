@@ -148,24 +148,27 @@ def test_a_peak_between_doublings_is_found(way):
     assert (found.crossings, found.value) == (2, pytest.approx(0.55 * 2**-0.25, rel=0.02))
 
 
-def test_of_several_crossings_the_nearest_to_the_baseline_is_taken():
-    """As of rates: too low ones do not get there, too high ones saturate."""
-    share = lambda value: logistic(value, 0.1, 0.2) * (1 - logistic(value, 3.0, 0.2))  # noqa: E731
-    for start, value, rising in (
+@pytest.mark.parametrize(
+    ("start", "value", "rising"),
+    [
         (0.05, 0.1, True),
         (0.5, 0.1, True),
         (0.6, 3.0, False),
         (10.0, 3.0, False),
-    ):
-        bisection = Bisection(AXES["lr"], 4000, start, given=[0.01, 0.55, 30])
-        found = searched(bisection, share)
-        assert (found.value, found.rising, found.crossings) == (
-            pytest.approx(value, rel=0.02),
-            rising,
-            2,
-        )
-        assert ("fewer above it" in told(bisection)[0]) == (not rising)
-        assert f"; of 2 such values it is the nearest to lr {start:g}" in told(bisection)[0]
+    ],
+)
+def test_of_several_crossings_the_nearest_to_the_baseline_is_taken(start, value, rising):
+    """As of rates: too low ones do not get there, too high ones saturate."""
+    share = lambda value: logistic(value, 0.1, 0.2) * (1 - logistic(value, 3.0, 0.2))  # noqa: E731
+    bisection = Bisection(AXES["lr"], 4000, start, given=[0.01, 0.55, 30])
+    found = searched(bisection, share)
+    assert (found.value, found.rising, found.crossings) == (
+        pytest.approx(value, rel=0.02),
+        rising,
+        2,
+    )
+    assert ("fewer above it" in told(bisection)[0]) == (not rising)
+    assert f"; of 2 such values it is the nearest to lr {start:g}" in told(bisection)[0]
 
 
 def told(bisection: Bisection) -> list[str]:
@@ -192,12 +195,12 @@ def test_between_given_values_nothing_else_is_tried():
     assert searched(hidden, lambda v: logistic(v, 0.3) * (1 - logistic(v, 30.0))).crossings == 2
 
 
-def test_of_whole_numbers_it_is_the_first_at_which_half_do():
-    for start in (100, 1000, 30_000):
-        bisection = Bisection(AXES["epochs"], 10**9, start)  # no noise to speak of
-        found = searched(bisection, lambda value: 0.3 if value < 1234 else 0.7)
-        assert found == HalfwayPoint(1234, 1233, 1234, True, 1)
-        assert all(isinstance(value, int) for value in bisection.converged)
+@pytest.mark.parametrize("start", [100, 1000, 30_000])
+def test_of_whole_numbers_it_is_the_first_at_which_half_do(start):
+    bisection = Bisection(AXES["epochs"], 10**9, start)  # no noise to speak of
+    found = searched(bisection, lambda value: 0.3 if value < 1234 else 0.7)
+    assert found == HalfwayPoint(1234, 1233, 1234, True, 1)
+    assert all(isinstance(value, int) for value in bisection.converged)
 
 
 def test_budgets_are_not_tried_in_vain():

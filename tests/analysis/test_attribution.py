@@ -1,7 +1,7 @@
 """What the tables reckon beyond single changes, against plain pandas on the runs themselves."""
 
 import tracemalloc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import permutations, product
 from pathlib import Path
 from statistics import NormalDist
@@ -222,18 +222,16 @@ def test_where_some_have_more_seeds_only_over_those() -> None:
     assert set(attribution(frames.frame(*star), frames.identity({}))["pairs"]) == {9}, "or none has"
 
 
-def test_without_a_baseline_from_the_first() -> None:
+@pytest.mark.parametrize("baseline", [None, "0" * 12])
+def test_without_a_baseline_from_the_first(baseline: str | None) -> None:
     runs = frames.frame(
         *(
             frames.table(keys, ["partial"])
             for keys in grid({"lr": [0.1, 0.2], "momentum": [0.0, 0.5]})
         )
     )
-    for baseline in (None, "0" * 12):
-        found = attribution(runs, baseline)
-        assert (
-            set(found["from"]) == {summary(runs)["setup"].iloc[0]} == {frames.identity({"lr": 0.1})}
-        )
+    found = attribution(runs, baseline)
+    assert set(found["from"]) == {summary(runs)["setup"].iloc[0]} == {frames.identity({"lr": 0.1})}
 
 
 def test_boxes_that_lack_a_corner_are_left_out() -> None:
@@ -323,10 +321,10 @@ def test_budgets_in_epochs() -> None:
     ]
 
 
-def test_no_runs() -> None:
+@pytest.mark.parametrize("table", [attribution, survival, density, collapsing])
+def test_no_runs(table: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
     nothing = frames.frame(frames.table({}, ["partial"])).iloc[:0]
-    for table in (attribution, survival, density, collapsing):
-        assert table(nothing).empty
+    assert table(nothing).empty
 
 
 def test_medians_and_restarts_are_those_of_the_times(frame: pd.DataFrame) -> None:
@@ -362,10 +360,10 @@ def test_medians_and_restarts_are_those_of_the_times(frame: pd.DataFrame) -> Non
         assert (row["ever_converged"], row["relapsed"]) == (len(times), relapsed.sum())
 
 
-def test_null_without_success() -> None:
+@pytest.mark.parametrize("name", ["updates_median", "restart_at", "restart_cost"])
+def test_null_without_success(name: str) -> None:
     (row,) = summary(frames.frame(frames.table({}, ["partial", "diverged"]))).to_dict("records")
-    for name in ("updates_median", "restart_at", "restart_cost"):
-        assert all(pd.isna(row[name + end]) for end in ("", "_low", "_high"))
+    assert all(pd.isna(row[name + end]) for end in ("", "_low", "_high"))
 
 
 def test_survival_counts_who_is_left(frame: pd.DataFrame) -> None:

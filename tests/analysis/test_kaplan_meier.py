@@ -586,7 +586,7 @@ def test_one_run_says_little() -> None:
     assert part.average.low < 0
 
 
-def test_attribution_refuses_nonsense() -> None:
-    for shape in [(), (4,), (1, 5), (3, 5), (0, 5), (4, 0), (2, 2, 2)]:
-        with pytest.raises(ValueError, match="a row for every subset"):
-            shapley(np.zeros(shape))
+@pytest.mark.parametrize("shape", [(), (4,), (1, 5), (3, 5), (0, 5), (4, 0), (2, 2, 2)])
+def test_attribution_refuses_nonsense(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="a row for every subset"):
+        shapley(np.zeros(shape))

@@ -229,12 +229,12 @@ def test_bounds_are_where_the_ratio_is_what_it_says(
     np.testing.assert_allclose(mirrored, (1 - high, 1 - low), atol=1e-9)
 
 
-def test_it_is_wider_than_what_holds_for_one_number_of_trials() -> None:
-    for width in (0.1, 0.01):
-        n = sequence_trials(0.5, width)
-        low, high = wilson(n / 2, n)
-        assert 0.6 < (high - low) / width < 0.66
-        assert 2.3 < n / (4 * 0.98**2 / width**2) < 2.6
+@pytest.mark.parametrize("width", [0.1, 0.01])
+def test_it_is_wider_than_what_holds_for_one_number_of_trials(width: float) -> None:
+    n = sequence_trials(0.5, width)
+    low, high = wilson(n / 2, n)
+    assert 0.6 < (high - low) / width < 0.66
+    assert 2.3 < n / (4 * 0.98**2 / width**2) < 2.6
 
 
 def test_so_many_trials_are_as_many_as_it_takes() -> None:

@@ -151,12 +151,17 @@ def test_where_shares_must_be_equal(changes: dict[str, object], small: bool, lar
     assert [holds(symmetry, keys, 8) for symmetry in SYMMETRIES] == [small, large]
 
 
-def test_choices_that_keep_symmetry_are_there() -> None:
-    for key, column, names in (
+@pytest.mark.parametrize(
+    ("key", "column", "names"),
+    [
         ("init", "init", ("normal", "uniform", "glorot-normal", "glorot-uniform")),
         ("order", "order", ("random", "shuffled")),
         ("loss", "loss_function", ("squared", "cross-entropy")),
-    ):
-        for name in names:
-            assert name in FAMILIES[key].choices
-            assert holds("pn", PLAIN | {column: name}, 8)
+    ],
+)
+def test_choices_that_keep_symmetry_are_there(
+    key: str, column: str, names: tuple[str, ...]
+) -> None:
+    for name in names:
+        assert name in FAMILIES[key].choices
+        assert holds("pn", PLAIN | {column: name}, 8)

@@ -166,14 +166,17 @@ def test_losses(name, z, t):
         assert abs(got_delta - delta) <= 4 * ULP
 
 
-def test_cross_entropy_does_not_overflow():
-    for z, t, wanted in (
+@pytest.mark.parametrize(
+    ("z", "t", "wanted"),
+    [
         (1e300, 0.0, 1e300),
         (1e300, 1.0, 0.0),
         (-1e300, 1.0, 1e300),
         (-1e300, 0.0, 0.0),
-    ):
-        assert losses.cross_entropy(np.float64(z), np.float64(z > 0), np.float64(t)) == wanted
+    ],
+)
+def test_cross_entropy_does_not_overflow(z, t, wanted):
+    assert losses.cross_entropy(np.float64(z), np.float64(z > 0), np.float64(t)) == wanted
 
 
 @pytest.mark.parametrize("name", FAMILIES["loss"].choices)
@@ -273,13 +276,13 @@ def test_random_is_uniform_and_independent_of_the_draw_before(n):
         assert stats.chisquare(pairs).pvalue > 1e-3
 
 
-def test_random_and_shuffled_of_a_lane_depend_on_its_seed_and_epoch_alone():
-    for name in ("random", "shuffled"):
-        alone = [
-            presented(name, 8, [seed], [epoch])[:, 0].tolist()
-            for seed, epoch in zip(SEEDS, EPOCHS, strict=True)
-        ]
-        assert presented(name, 8, SEEDS, EPOCHS).T.tolist() == alone
+@pytest.mark.parametrize("name", ["random", "shuffled"])
+def test_random_and_shuffled_of_a_lane_depend_on_its_seed_and_epoch_alone(name):
+    alone = [
+        presented(name, 8, [seed], [epoch])[:, 0].tolist()
+        for seed, epoch in zip(SEEDS, EPOCHS, strict=True)
+    ]
+    assert presented(name, 8, SEEDS, EPOCHS).T.tolist() == alone
 
 
 # Schedules
@@ -324,13 +327,13 @@ def test_step_by_half_is_exact():
     assert found.tolist() == [0.3 * 0.5 ** (epoch // 3) for epoch in range(300)]
 
 
-def test_cosine_and_linear_end_at_the_last_epoch_above_zero():
+@pytest.mark.parametrize("schedule", ["cosine", "linear"])
+def test_cosine_and_linear_end_at_the_last_epoch_above_zero(schedule):
     """The horizon is the end of the run, so the rate reaches 0 only where nothing is left to
     train."""
-    for schedule in ("cosine", "linear"):
-        found = rates(Setup(problem="xor", lr=1, schedule=f"{schedule}:warmup=2", epochs=12))
-        assert (np.diff(found[2:]) < 0).all()
-        assert 0 < found[-1] < 0.11
+    found = rates(Setup(problem="xor", lr=1, schedule=f"{schedule}:warmup=2", epochs=12))
+    assert (np.diff(found[2:]) < 0).all()
+    assert 0 < found[-1] < 0.11
 
 
 @pytest.mark.parametrize("name", FAMILIES["schedule"].choices)
@@ -392,9 +395,9 @@ def test_problems_are_those_of_the_oracle(text):
     assert (X.tolist(), T.tolist()) == (wanted_X.tolist(), wanted_T.tolist())
 
 
-def test_xor_is_a_parity_and_a_table():
-    for other in (problems.parity(2), problems.table("0110")):
-        assert all((a == b).all() for a, b in zip(problems.xor(), other, strict=True))
+@pytest.mark.parametrize("other", [problems.parity(2), problems.table("0110")])
+def test_xor_is_a_parity_and_a_table(other):
+    assert all((a == b).all() for a, b in zip(problems.xor(), other, strict=True))
 
 
 @pytest.mark.parametrize("bits", ["", "1", "011", "01x1", "0" * 131_072, "٠١"])
@@ -486,19 +489,19 @@ def test_every_choice_and_family_says_what_it_does():
 # How choices are called
 
 
-def test_own_parameters_reach_their_function():
+@pytest.mark.parametrize("choice", FAMILIES["schedule"].choices.values())
+def test_own_parameters_reach_their_function(choice):
     """Integers and reals lie in two arrays; each choice finds its own."""
     values = {"every": 3, "factor": 0.25, "tau": 2.5}
-    for choice in FAMILIES["schedule"].choices.values():
-        chosen = compiled_choice("schedule", choice.name)
-        call = compiled(chosen)
-        given_values = [values[p.name] for p in choice.parameters]
-        own = parameter_arrays(choice, given_values)
-        assert [part.dtype for part in own] == [np.int64, np.float64]
-        assert all(part.size for part in own)
-        for s in (0, 1, 2, 3, 4):
-            wanted = choice.function(0.5, s, 8, *given_values)
-            assert call(own, (0.5, s, 8)) == chosen(own, (0.5, s, 8)) == wanted
+    chosen = compiled_choice("schedule", choice.name)
+    call = compiled(chosen)
+    given_values = [values[p.name] for p in choice.parameters]
+    own = parameter_arrays(choice, given_values)
+    assert [part.dtype for part in own] == [np.int64, np.float64]
+    assert all(part.size for part in own)
+    for s in (0, 1, 2, 3, 4):
+        wanted = choice.function(0.5, s, 8, *given_values)
+        assert call(own, (0.5, s, 8)) == chosen(own, (0.5, s, 8)) == wanted
 
 
 def test_own_values_keep_the_order_of_each_kind():

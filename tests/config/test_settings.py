@@ -37,16 +37,19 @@ def test_a_list_is_a_grid() -> None:
     assert [(s.lr, s.epochs) for s in sweep.setups] == [(1, 1), (1, 2), (2, 1), (2, 2)]
 
 
-def test_layers_in_a_setting() -> None:
-    plain = HEAD + "updates = 9"
-    for setting, networks in {
+@pytest.mark.parametrize(
+    ("setting", "networks"),
+    {
         "hidden=[5]": [(5,)],
         "hidden=5": [(5,)],
         "hidden=[4, 8]": [(4,), (8,)],
         "hidden=[[8, 8]]": [(8, 8)],
         "hidden=[4, 8, [8, 8]]": [(4,), (8,), (8, 8)],
-    }.items():
-        assert [s.hidden for s in over(setting, text=plain).setups] == networks, setting
+    }.items(),
+)
+def test_layers_in_a_setting(setting: str, networks: list[tuple[int, ...]]) -> None:
+    plain = HEAD + "updates = 9"
+    assert [s.hidden for s in over(setting, text=plain).setups] == networks, setting
 
 
 def test_later_settings_win() -> None:

@@ -657,14 +657,17 @@ def test_explain_takes_the_rows_and_the_budget_of_the_command() -> None:
     )
 
 
-def test_the_setup_in_python_is_the_setup() -> None:
-    for setup in (
+@pytest.mark.parametrize(
+    "setup",
+    [
         FOUNDING,
         Setup(problem="xor", epochs=9, hidden=(3, 2), lr=2.5, batch="full", bias=False),
-    ):
-        assert (
-            eval(printout._python(setup), {"fastbp": fastbp}).identity() == setup.identity()
-        )  # a line of ours
+    ],
+)
+def test_the_setup_in_python_is_the_setup(setup: Setup) -> None:
+    assert (
+        eval(printout._python(setup), {"fastbp": fastbp}).identity() == setup.identity()
+    )  # a line of ours
 
 
 TWO = np.array([[20_000.0, 100], [20_000, 150], [23_000, 100], [23_000, 150]]), XOR[1]

@@ -528,7 +528,9 @@ def test_weights_that_do_not_fit_are_told() -> None:
         own_weights.fitting(good, Setup(problem="xor", updates=9, hidden=(3,), bias=False))
 
 
-def test_shares_below_count_ties_by_half() -> None:
+@pytest.mark.parametrize(
+    ("value", "percent"), [(2.0, 50), (0.5, 0), (3.0, 75), (np.inf, 87.5), (np.nan, 87.5)]
+)
+def test_shares_below_count_ties_by_half(value: float, percent: float) -> None:
     values = np.array([1.0, 2.0, 2.0, np.nan])
-    for value, percent in ((2.0, 50), (0.5, 0), (3.0, 75), (np.inf, 87.5), (np.nan, 87.5)):
-        assert own_weights._percentile(values, np.array([value])) == percent
+    assert own_weights._percentile(values, np.array([value])) == percent

@@ -85,24 +85,24 @@ def test_outcomes_are_as_frequent_as_those_of_the_oracle(keys):
         )
 
 
-def test_outcomes_of_the_same_seeds_are_the_same():
+@pytest.mark.parametrize("keys", CASES)
+def test_outcomes_of_the_same_seeds_are_the_same(keys):
     """Which they need not be to the last bit, but no run here ends within 10⁻⁹ of a limit."""
     count, updates = (60, 999) if JIT else (2, 24)
-    for keys in CASES:
-        setup, recipe = pair(**{**keys, "updates": updates})
-        assert table_of(setup, 7, count).column("outcome").to_pylist() == oracle.outcomes_of_many(
-            recipe, range(7, 7 + count)
-        )
+    setup, recipe = pair(**{**keys, "updates": updates})
+    assert table_of(setup, 7, count).column("outcome").to_pylist() == oracle.outcomes_of_many(
+        recipe, range(7, 7 + count)
+    )
 
 
-def test_many_seeds_at_once_are_what_one_at_a_time_is():
+@pytest.mark.parametrize("seed", [3, 4, 5])
+def test_many_seeds_at_once_are_what_one_at_a_time_is(seed):
     """The oracle against itself."""
     recipe = oracle.Recipe(**{**FOUNDING, "lr": 2, "updates": 99})
-    for seed in (3, 4, 5):
-        *_, (_, network) = oracle.run(recipe, seed)
-        assert oracle.outcomes_of_many(recipe, [seed]) == [
-            oracle.outcome(recipe, oracle.measures(recipe, network))
-        ]
+    *_, (_, network) = oracle.run(recipe, seed)
+    assert oracle.outcomes_of_many(recipe, [seed]) == [
+        oracle.outcome(recipe, oracle.measures(recipe, network))
+    ]
 
 
 # Rows
@@ -241,16 +241,16 @@ def test_a_block_may_have_any_number_of_seeds(count):
     assert len(set(table.column("loss").to_pylist())) == count
 
 
-def test_wide_networks_take_fewer_lanes():
-    for dtype, many, few in (("float64", 168, 56), ("float32", 336, 112)):
-        kind = np.dtype(dtype)
-        assert suggested_lanes(task(Setup(**FOUNDING, dtype=dtype), LANES).network, kind) == many
-        assert (
-            suggested_lanes(
-                task(Setup(**FOUNDING | {"hidden": (999,)}, dtype=dtype), LANES).network, kind
-            )
-            == few
+@pytest.mark.parametrize(("dtype", "many", "few"), [("float64", 168, 56), ("float32", 336, 112)])
+def test_wide_networks_take_fewer_lanes(dtype, many, few):
+    kind = np.dtype(dtype)
+    assert suggested_lanes(task(Setup(**FOUNDING, dtype=dtype), LANES).network, kind) == many
+    assert (
+        suggested_lanes(
+            task(Setup(**FOUNDING | {"hidden": (999,)}, dtype=dtype), LANES).network, kind
         )
+        == few
+    )
 
 
 # Stopping

@@ -153,24 +153,24 @@ def test_there_is_a_disk_here(tmp_path):
 # What a sweep takes
 
 
-def test_runs_updates_and_files_are_those_of_the_plan():
+@pytest.mark.parametrize("seeds", [1, 700, Seeds(start=5000, count=70_000)])
+def test_runs_updates_and_files_are_those_of_the_plan(seeds):
     grid = {"updates": [9, 10_000], "lr": [0.1, 0.2, 0.3], "momentum": [0, 0.5, 0.9]}
-    for seeds in (1, 700, Seeds(start=5000, count=70_000)):
-        some = sweep(seeds, grid)
-        for present in (
-            {},
-            {
-                some.setups[3].identity(): [(0, 100), (5100, 30)],
-                "another": [(0, 9)],
-            },
-        ):
-            planned = [file for setup in some.setups for file in Plan(some, present).files(setup)]
-            found = forecast.storage(Plan(some, present))
-            assert found.runs == sum(p.runs for p in planned)
-            assert forecast.duration(Plan(some, present), 1).updates == sum(
-                b.runs * b.setups[0].budget for b in Plan(some, present).blocks()
-            )
-            assert found.files == len(planned)
+    some = sweep(seeds, grid)
+    for present in (
+        {},
+        {
+            some.setups[3].identity(): [(0, 100), (5100, 30)],
+            "another": [(0, 9)],
+        },
+    ):
+        planned = [file for setup in some.setups for file in Plan(some, present).files(setup)]
+        found = forecast.storage(Plan(some, present))
+        assert found.runs == sum(p.runs for p in planned)
+        assert forecast.duration(Plan(some, present), 1).updates == sum(
+            b.runs * b.setups[0].budget for b in Plan(some, present).blocks()
+        )
+        assert found.files == len(planned)
 
 
 @pytest.mark.jit

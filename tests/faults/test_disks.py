@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from commands import command, in_process, names, refused, started, succeeded, until
+from commands import PATIENCE, command, in_process, names, refused, started, succeeded, until
 from fault_injection import sweep_file
 from stores import rows_of
 
@@ -69,7 +69,7 @@ def meanwhile(
     with started("mine.toml", "-o", store, "-j", "1", cwd=folder) as process:
         until(lambda: names(store), process)
         act()
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=PATIENCE)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
@@ -274,8 +274,10 @@ def test_a_store_of_more_files_than_may_be_open_is_extended(tmp_path, here):
         store.publish(file.name.split("-")[0], seed, rows.slice(seed, 1))
     assert len(names(store.path)) == 71
 
-    def few() -> None:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-
-    succeeded(command(*AGAIN, cwd=tmp_path, preexec_fn=few))
+    done = command(
+        *AGAIN,
+        cwd=tmp_path,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)),
+    )
+    succeeded(done)
     assert rows_of(store.path) == undisturbed(tmp_path)

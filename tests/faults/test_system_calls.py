@@ -163,15 +163,15 @@ def disturb(publish, stores, whole, tmp_path) -> Callable[[str, str, Call], None
     return disturb
 
 
-def test_what_is_told_to_be_published_has_reached_the_disk(calls):
+@pytest.mark.parametrize(("start", "files"), [("new", 3), ("begun", 2)])
+def test_what_is_told_to_be_published_has_reached_the_disk(start, files, calls):
     """The power may fail at any time: first the draft is on the disk, then its name in `runs/`."""
-    for start, files in (("new", 3), ("begun", 2)):
-        steps = [
-            call.name
-            for call in calls[start]
-            if re.match(r"(write|fsync|rename)\(.*(\.parquet|/runs>\))", call.line)
-        ]
-        assert steps == ["write", "fsync", "rename", "fsync"] * files
+    steps = [
+        call.name
+        for call in calls[start]
+        if re.match(r"(write|fsync|rename)\(.*(\.parquet|/runs>\))", call.line)
+    ]
+    assert steps == ["write", "fsync", "rename", "fsync"] * files
 
 
 OTHERS = [(start, fault) for start in STARTS for fault in FAULTS if (start, fault) not in ALWAYS]

@@ -29,6 +29,11 @@ LIES = ("flat", "column", "row")
 EVERY = [Student(*each) for each in product((True, False), LIES, (*RETURNS, *STEPS))]
 
 
+def returning(value: Any) -> Any:
+    """A function that returns this, or what this makes of right gradients."""
+    return lambda W, b, x, t: value(*backprop(W, b, [x], [t])) if callable(value) else value
+
+
 # The founding question
 
 
@@ -469,40 +474,53 @@ def test_each_mistake_is_named_with_several_hidden_layers(wrong: str) -> None:
     assert found.first_wrong in {first, first.replace("1", "2") if first != "W0" else "W1"}
 
 
-def test_a_mistake_in_one_of_several_hidden_layers_is_placed() -> None:
-    found = check(Student().but("no first slope"), (3, 4, 5, 2))
-    assert (found.mistake, found.first_wrong) == ("σ′ is missing at hidden layer 1", "W0")
-
-
-def test_one_mistake_in_many_layers_is_told_once() -> None:
-    both = check(Student().but("hidden squashed", "output squashed"), (3, 4, 2))
-    assert both.mistake.startswith(
-        "σ′ at the output layer and the hidden layer is taken of an already squashed value"
-    )
-    for wrong, name in ("slope of output", "the output"), ("slope of inputs", "the inputs"):
-        deep = check(Student().but(wrong), (4, 4, 4, 4))
-        assert (
-            deep.mistake
-            == f"σ′ of the wrong layer: at the hidden layers the slope of {name} is taken"
-        )
+@pytest.mark.parametrize(
+    ("wrong", "sizes", "first", "mistake"),
+    [
+        (["no first slope"], (3, 4, 5, 2), "W0", "σ′ is missing at hidden layer 1"),
+        (
+            ["hidden squashed", "output squashed"],
+            (3, 4, 2),
+            "W1",
+            "σ′ at the output layer and the hidden layer is taken of an already squashed value: "
+            "of a = σ(z) it is a·(1 − a)",
+        ),
+        *(
+            (
+                [f"slope of {name}"],
+                (4, 4, 4, 4),
+                "W1",
+                f"σ′ of the wrong layer: at the hidden layers the slope of the {name} is taken",
+            )
+            for name in ("output", "inputs")
+        ),
+    ],
+)
+def test_a_mistake_is_placed_and_told_once_for_many_layers(
+    wrong: list[str], sizes: tuple[int, ...], first: str, mistake: str
+) -> None:
+    found = check(Student().but(*wrong), sizes)
+    assert (found.first_wrong, found.mistake) == (first, mistake)
 
 
 @pytest.mark.parametrize(
-    ("part", "missing"),
+    ("part", "missing", "first"),
     [
-        (lambda dW, db: dW[0], "b0, W1 and b1"),
-        (lambda dW, db: [dW[1]], "W0, b0 and b1"),
-        (lambda dW, db: db, "W0 and W1"),
-        (lambda dW, db: (dW[0], db[0]), "W1 and b1"),
-        (lambda dW, db: (dW[1], db[1]), "W0 and b0"),
+        (lambda dW, db: dW[0], "b0, W1 and b1", "W1"),
+        (lambda dW, db: [dW[1]], "W0, b0 and b1", "b1"),
+        (lambda dW, db: db, "W0 and W1", "W1"),
+        (lambda dW, db: (dW[0], db[0]), "W1 and b1", "W1"),
+        (lambda dW, db: (dW[1], db[1]), "W0 and b0", "W0"),
+        (lambda dW, db: dW, "the biases", "b1"),
     ],
 )
 @pytest.mark.parametrize("sizes", [(3, 4, 2), (3, 4, 1), (4, 4, 4)])
 def test_gradients_of_some_arrays_alone_lack_the_others(
-    part: Any, missing: str, sizes: tuple[int, ...]
+    part: Any, missing: str, first: str, sizes: tuple[int, ...]
 ) -> None:
-    found = check(lambda W, b, x, t: part(*backprop(W, b, [x], [t])), sizes)
+    found = check(returning(part), sizes)
     assert found.mistake == f"the gradients of {missing} are missing"
+    assert found.first_wrong == first
 
 
 @pytest.mark.parametrize(
@@ -571,9 +589,7 @@ def test_functions_that_answer_otherwise_when_called_again_are_told() -> None:
 
 @pytest.mark.parametrize(("factor", "sign"), [(0.1, ""), (-0.1, ", and the sign is wrong")])
 def test_a_rate_in_the_gradients_is_told(factor: float, sign: str) -> None:
-    def changes(W, b, x, t):
-        return [[factor * d for d in each] for each in backprop(W, b, [x], [t])]
-
+    changes = returning(lambda dW, db: ([factor * d for d in dW], [factor * d for d in db]))
     rate = "they are 0.1 times what they should be "
     rate += "(gradients have no rate in them: it belongs to the step)"
     assert check(changes, (3, 4, 1)).mistake.startswith(rate + sign)
@@ -680,22 +696,59 @@ def test_square_layers_do_not_confuse(wrong: str, out_in: bool) -> None:
     assert f"W[{'out, in' if out_in else 'in, out'}]" in found.convention
 
 
-def test_what_cannot_be_told_apart_is_told_as_either() -> None:
-    both = check(Student().but("half"), (3, 4, 2))
-    assert (
-        both.mistake
-        == "they are half of what they should be or they are means over outputs, not sums"
-    )
-    rate = check(Student(returns="in place", lr=0.2), (3, 4, 1), lr=0.1)
-    assert (
-        rate.mistake
-        == "the ½ of ½Σ(o − t)² is missing (they are twice too large) or the rate is 0.2, not 0.1"
-    )
-    mean = check(Student().but("mean"), (3, 4, 2), rows=3).mistake
-    assert (
-        "means over rows, not sums or they are means over rows and outputs, not sums, and the ½"
-        in mean
-    )
+@pytest.mark.parametrize(
+    ("student", "sizes", "keys", "mistake"),
+    [
+        pytest.param(
+            Student().but("half"),
+            (3, 4, 2),
+            {},
+            "they are half of what they should be or they are means over outputs, not sums",
+            id="half or mean of outputs",
+        ),
+        pytest.param(
+            Student(returns="in place", lr=0.2),
+            (3, 4, 1),
+            {"lr": 0.1},
+            "the ½ of ½Σ(o − t)² is missing (they are twice too large) or the rate is 0.2, not 0.1",
+            id="half or another rate",
+        ),
+        pytest.param(
+            Student().but("mean"),
+            (3, 4, 2),
+            {"rows": 3},
+            "they are means over rows, not sums or they are means over rows and outputs, not "
+            "sums, and the ½ of ½Σ(o − t)² is missing",
+            id="mean over rows or outputs, too",
+        ),
+        pytest.param(
+            lambda W, b, x, t: ([0 * w for w in W], [0 * v for v in b]),
+            (3, 4, 1),
+            {},
+            "all gradients are 0",
+            id="gradients that are all 0",
+        ),
+        pytest.param(
+            lambda W, b, x, t: (W, b),
+            (3, 4, 1),
+            {"lr": 0.1},
+            "W and b are returned unchanged",
+            id="weights that stay",
+        ),
+        pytest.param(
+            returning(lambda dW, db: ([dW[0], dW[1].T], db)),
+            (3, 4, 1),
+            {},
+            "the gradient of W1 is transposed",
+            id="one row, of which W − dW would make a table",
+        ),
+    ],
+)
+def test_what_is_told_of_all_gradients(
+    student: Any, sizes: tuple[int, ...], keys: dict[str, Any], mistake: str
+) -> None:
+    found = check(student, sizes, **keys)
+    assert (found.mistake, found.first_wrong) == (mistake, "W1")
 
 
 @pytest.mark.parametrize("rate", [1e-2, 1e-3, 1e-5])
@@ -717,11 +770,7 @@ def test_a_step_that_climbs_and_tells_no_rate_is_wrong() -> None:
 
 
 def test_a_mistake_that_nobody_knows_is_not_named() -> None:
-    def odd(W, b, x, t):
-        dW, db = backprop(W, b, [x], [t])
-        return [dW[0] + 0.01, dW[1]], db
-
-    found = check(odd, (3, 4, 1))
+    found = check(returning(lambda dW, db: ([dW[0] + 0.01, dW[1]], db)), (3, 4, 1))
     assert (found.ok, found.first_wrong, found.mistake) == (False, "W0", "")
     assert "No usual mistake gives these values." in str(found)
     assert [name for name, error in found.errors.items() if error > 1e-4] == ["W0"]
@@ -738,7 +787,7 @@ def test_a_mistake_that_nobody_knows_is_not_named() -> None:
     ],
 )
 def test_a_loss_that_comes_with_the_gradients_does_no_harm(pack: Any) -> None:
-    assert check(lambda W, b, x, t: pack(*backprop(W, b, [x], [t])), (3, 4, 1)).ok
+    assert check(returning(pack), (3, 4, 1)).ok
     found = check(lambda W, b, x, t: pack(*backprop(W, b, [x], [t], {"twice"})), (3, 4, 1))
     assert MISTAKES["twice"][0] in found.mistake
 
@@ -749,33 +798,11 @@ class Hostile:
     __array__ = __str__ = raising(RuntimeError())
 
 
-def test_objects_that_raise_when_they_are_read_get_one_line() -> None:
-    for value in (Hostile(), [Hostile()] * 4, {Hostile(): 1}):
-        found = check(returning(value), (3, 4, 1))
-        assert not found.ok
-        assert "\n" not in str(found)
-
-
-def test_gradients_that_are_all_0_and_weights_that_stay_are_told() -> None:
-    zeros = check(lambda W, b, x, t: ([0 * w for w in W], [0 * v for v in b]), (3, 4, 1))
-    assert (zeros.mistake, zeros.first_wrong) == ("all gradients are 0", "W1")
-    assert (
-        check(lambda W, b, x, t: (W, b), (3, 4, 1), lr=0.1).mistake
-        == "W and b are returned unchanged"
-    )
-
-
-def test_gradients_of_weights_alone_lack_those_of_the_biases() -> None:
-    found = check(lambda W, b, x, t: backprop(W, b, [x], [t])[0], (3, 4, 1))
-    assert (found.mistake, found.first_wrong) == ("the gradients of the biases are missing", "b1")
-
-
-def test_a_gradient_of_one_row_is_not_taken_for_its_column() -> None:
-    """W −= lr·dW with them would make a table of 4 × 4."""
-    found = check(
-        lambda W, b, x, t: ([(d := backprop(W, b, [x], [t]))[0][0], d[0][1].T], d[1]), (3, 4, 1)
-    )
-    assert (found.mistake, found.first_wrong) == ("the gradient of W1 is transposed", "W1")
+@pytest.mark.parametrize("value", [Hostile(), [Hostile()] * 4, {Hostile(): 1}], ids=range(3))
+def test_objects_that_raise_when_they_are_read_get_one_line(value: object) -> None:
+    found = check(returning(value), (3, 4, 1))
+    assert not found.ok
+    assert "\n" not in str(found)
 
 
 # Against others' gradients
@@ -820,10 +847,6 @@ def test_finite_differences_would_tell_a_wrong_gradient_of_ours(
 
 
 # Functions that cannot be checked, and functions with habits
-
-
-def returning(value: Any) -> Any:
-    return lambda W, b, x, t: value(*backprop(W, b, [x], [t])) if callable(value) else value
 
 
 @pytest.mark.parametrize(
@@ -1081,12 +1104,12 @@ def test_a_step_counts_before_the_gradients_that_come_with_it() -> None:
     assert check(both, (3, 4, 1)).mistake == "the sign is wrong: it climbs"
 
 
-def test_steps_that_rounding_swallows_are_not_judged() -> None:
+@pytest.mark.parametrize("lr", [None, 1e-8])
+def test_steps_that_rounding_swallows_are_not_judged(lr: float | None) -> None:
     tiny = Student(dtype=np.float32, returns="new weights", lr=1e-8)
-    for lr in (None, 1e-8):
-        assert check(tiny, (3, 4, 1), lr=lr).mistake.startswith(
-            "its steps are so small that rounding its weights loses them; needed: "
-        )
+    assert check(tiny, (3, 4, 1), lr=lr).mistake.startswith(
+        "its steps are so small that rounding its weights loses them; needed: "
+    )
 
 
 # Arguments that are none
@@ -1136,17 +1159,24 @@ def test_all_that_is_refused_is_told_at_once() -> None:
         "bias",
         "seed",
     ]
-    for wrong in (
-        {"lr": True},
-        {"lr": -1},
-        {"lr": "fast"},
-        {"lr": 10**400},
-        {"rows": 2.0},
-        {"rows": 257},
-        {"seed": "a"},
-    ):
-        with pytest.raises(fastbp.SweepError, match=f"^{next(iter(wrong))}: given "):
-            check(Student(), (3, 4, 1), **wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("lr", True),
+        ("lr", -1),
+        ("lr", "fast"),
+        pytest.param("lr", 10**400, id="lr-huge"),
+        ("rows", 2.0),
+        ("rows", 257),
+        ("seed", "a"),
+    ],
+    ids=str,
+)
+def test_values_that_are_none_are_refused(name: str, value: Any) -> None:
+    with pytest.raises(fastbp.SweepError, match=f"^{name}: given "):
+        check(Student(), (3, 4, 1), **{name: value})
 
 
 def test_numpys_numbers_are_numbers() -> None:
@@ -1200,13 +1230,16 @@ def network(hidden: str, output: str, reduction: str = "sum", carried: float = 1
 
 
 @pytest.mark.usefixtures("textbook")
-def test_output_units_are_named_with_the_cross_entropy_too() -> None:
-    for output, text in (
+@pytest.mark.parametrize(
+    ("output", "text"),
+    [
         ("softmax", "right, for softmax output units with the cross-entropy."),
         ("linear", "wrong, first in W1. Likely: the output units are linear, not sigmoid"),
-    ):
-        found = check(network("sigmoid", output), (3, 4, 3), rows=2, loss="cross-entropy")
-        assert str(found).startswith(f"Your gradients are {text}")
+    ],
+)
+def test_output_units_are_named_with_the_cross_entropy_too(output: str, text: str) -> None:
+    found = check(network("sigmoid", output), (3, 4, 3), rows=2, loss="cross-entropy")
+    assert str(found).startswith(f"Your gradients are {text}")
 
 
 @pytest.mark.usefixtures("textbook")

@@ -20,6 +20,23 @@ def prime(a):
     return a * (1 - a)
 
 
+def _chosen(wrong, forms, right):
+    """The first of the forms whose name is among the mistakes, or what is right."""
+    return next((forms[word] for word in forms if word in wrong), right)
+
+
+AFTERWARDS: dict[str, Callable[[list[Any], list[Any], int], Any]] = {
+    "no db": lambda dW, db, rows: (dW, [0 * d for d in db]),
+    "no last db": lambda dW, db, rows: (dW, [*db[:-1], 0 * db[-1]]),
+    "hidden sign": lambda dW, db, rows: ([-dW[0], *dW[1:]], [-db[0], *db[1:]]),
+    "mean of db": lambda dW, db, rows: (dW, [d / rows for d in db]),
+    "reshaped": lambda dW, db, rows: ([d.T.reshape(d.shape) for d in dW], db),
+    "turned": lambda dW, db, rows: ([d.T.copy() for d in dW], db),
+    "one turned": lambda dW, db, rows: ([dW[0].T.copy(), *dW[1:]], db),
+}
+"""Mistakes that are made with the gradients of all layers, summed over rows."""
+
+
 def backprop(W, b, X, T, wrong=frozenset(), loss="squared", lr=0.1, dtype=np.float64):
     """[dW of each layer], [db of each layer], summed over samples; W[out, in], X and T lists of
     vectors."""
@@ -32,43 +49,27 @@ def backprop(W, b, X, T, wrong=frozenset(), loss="squared", lr=0.1, dtype=np.flo
         for k in range(L):
             forgotten = "no biases" in wrong or ("no output bias" in wrong and k == L - 1)
             z.append(W[k] @ a[-1] + (0 if forgotten else b[k]))
-            forms = (
-                {"linear output": lambda z: z}
-                if k == L - 1
-                else {"ReLU": lambda z: np.maximum(z, 0)}
-            )
-            forms["tanh"] = np.tanh
-            a.append(
-                next((form(z[-1]) for word, form in forms.items() if word in wrong), sigma(z[-1]))
-            )
+            a.append(sigma(z[-1]))
         samples.append((z, a, t.astype(dtype)))
     deltas = []
     for z, a, t in samples:
         o = a[-1]
-        error = o - t
-        if "no error" in wrong:
-            error = np.ones_like(o)
-        if "error squared" in wrong:
-            error = error**2 / 2
-        if "error size" in wrong:
-            error = np.abs(error)
-        if "error summed" in wrong:
-            error = np.full_like(o, error.sum())
-        if "no target" in wrong:
-            error = o
-        slope = {
+        errors = {
+            "no error": np.ones_like(o),
+            "error squared": (o - t) ** 2 / 2,
+            "error size": np.abs(o - t),
+            "error summed": np.full_like(o, (o - t).sum()),
+            "no target": o,
+        }
+        slopes = {
             "output squashed": prime(sigma(o)),
             "output sums": prime(z[-1]),
             "no output slope": 1.0,
-            "linear output": 1.0,
             "output tanh slope": 1 - o**2,
-            "tanh": 1 - o**2,
             "output slope below mean": prime(a[-2]).mean(),
         }
-        own = next(
-            (slope[word] for word in slope if word in wrong), prime(o) if loss == "squared" else 1.0
-        )
-        deltas.append(error * (prime(o) if "needless slope" in wrong else own))
+        slope = _chosen(wrong, slopes, prime(o) if loss == "squared" else 1.0)
+        deltas.append(_chosen(wrong, errors, o - t) * slope)
     for word, factor in {
         "twice": 2,
         "half": 0.5,
@@ -87,15 +88,13 @@ def backprop(W, b, X, T, wrong=frozenset(), loss="squared", lr=0.1, dtype=np.flo
         if "no inputs" in wrong:
             inputs = [np.ones_like(values) for values in inputs]
         dW[k] = sum(np.outer(d, values) for d, values in zip(deltas, inputs, strict=True))
-        db[k] = sum(deltas)
-        if "ones as db" in wrong:
-            db[k] = np.full_like(db[k], len(X))
-        if "inputs as db" in wrong:
-            db[k] = np.full_like(db[k], sum(values.sum() for values in inputs))
-        if "inputs in db" in wrong:
-            db[k] = dW[k].sum(axis=1)
-        if "biases in db" in wrong:
-            db[k] = db[k] * b[k]
+        sums = {
+            "ones as db": np.full(len(b[k]), len(X), dtype),
+            "inputs as db": np.full(len(b[k]), sum(values.sum() for values in inputs), dtype),
+            "inputs in db": dW[k].sum(axis=1),
+            "biases in db": sum(deltas) * b[k],
+        }
+        db[k] = _chosen(wrong, sums, sum(deltas))
         if k == 0:
             break
         through = W[k] - lr * dW[k] if "changed" in wrong else W[k]
@@ -106,10 +105,8 @@ def backprop(W, b, X, T, wrong=frozenset(), loss="squared", lr=0.1, dtype=np.flo
             back = (
                 carried.sum() * np.ones_like(a[k]) if "no weights" in wrong else through.T @ carried
             )
-            other = {
-                "tanh": 1 - a[k] ** 2,
+            slopes = {
                 "hidden tanh slope": 1 - a[k] ** 2,
-                "ReLU": 1.0 * (z[k - 1] > 0),
                 "hidden ReLU slope": 1.0 * (z[k - 1] > 0),
                 "slope squared": prime(a[k]) ** 2,
                 "slope is a": a[k],
@@ -118,37 +115,18 @@ def backprop(W, b, X, T, wrong=frozenset(), loss="squared", lr=0.1, dtype=np.flo
                 "slope above mean": prime(a[k + 1]).mean(),
                 "slope of inputs": prime(a[0]),
                 "slope of output": prime(a[-1]),
+                "no hidden slope": 1.0,
+                "no first slope": 1.0 if k == 1 else prime(a[k]),
+                "hidden squashed": prime(sigma(a[k])),
+                "hidden sums": prime(z[k - 1]),
+                "slope above": prime(a[k + 1]),
+                "slope below": prime(a[k - 1]),
             }
-            if word := next((word for word in other if word in wrong), ""):
-                slope = other[word]
-            elif "no hidden slope" in wrong or ("no first slope" in wrong and k == 1):
-                slope = 1.0
-            elif "hidden squashed" in wrong:
-                slope = prime(sigma(a[k]))
-            elif "hidden sums" in wrong:
-                slope = prime(z[k - 1])
-            elif "slope above" in wrong:
-                slope = prime(a[k + 1])
-            elif "slope below" in wrong:
-                slope = prime(a[k - 1])
-            else:
-                slope = prime(a[k])
-            new.append(back * slope)
+            new.append(back * _chosen(wrong, slopes, prime(a[k])))
         deltas = new
-    if "no db" in wrong:
-        db = [0 * d for d in db]
-    if "no last db" in wrong:
-        db[-1] = 0 * db[-1]
-    if "hidden sign" in wrong:
-        dW[0], db[0] = -dW[0], -db[0]
-    if "mean of db" in wrong:
-        db = [d / len(X) for d in db]
-    if "reshaped" in wrong:
-        dW = [d.T.reshape(d.shape) for d in dW]
-    if "turned" in wrong:
-        dW = [d.T.copy() for d in dW]
-    if "one turned" in wrong:
-        dW[0] = dW[0].T.copy()
+    for word, change in AFTERWARDS.items():
+        if word in wrong:
+            dW, db = change(dW, db, len(X))
     return dW, db
 
 
@@ -200,43 +178,28 @@ class Student:
         return replace(self, wrong=frozenset(wrong), **changes)
 
     def __call__(self, W, *rest):
-        b, x, t = rest if self.bias else (None, *rest)
+        b, x, t = rest if self.bias else ([], *rest)
         square = [w if self.out_in else w.T for w in W]
-        if b is None:
-            vectors = [np.zeros(len(w)) for w in square]
-        else:
-            for v in b:
-                self._vector(v, v.size)
-            vectors = [v.ravel() for v in b]
+        for v in b:
+            self._vector(v, v.size)
+        vectors = [v.ravel() for v in b] or [np.zeros(len(w)) for w in square]
         X, T = self._samples(x, square[0].shape[1]), self._samples(t, len(square[-1]))
         for w, before in zip(square[1:], square, strict=False):
             if w.shape[1] != len(before):
                 raise ValueError("matmul: shapes do not fit")
         dW, db = backprop(square, vectors, X, T, self.wrong, self.loss, self.lr, self.dtype)
         dW = [d if self.out_in else d.T for d in dW]
-        db = [self._lying(d) for d in db]
+        db = [self._lying(d) for d in db] if self.bias else []
         if self.returns == "in place":
-            for values, change in zip(
-                [*W, *(b or [])], [*dW, *(db if self.bias else [])], strict=True
-            ):
+            for values, change in zip([*W, *b], [*dW, *db], strict=True):
                 values[...] = values - self.lr * change
             return None
         if self.returns == "in place, slices":
-            for i in range(len(W)):
-                W[i] = W[i] - self.lr * dW[i]
-                if self.bias:
-                    b[i] = b[i] - self.lr * db[i]
-            return W, b
+            W[:] = [w - self.lr * d for w, d in zip(W, dW, strict=True)]
+            b[:] = [v - self.lr * d for v, d in zip(b, db, strict=True)]
+            return W, b or None
         if self.returns == "new weights":
-            dW = [
-                w.astype(self.dtype) - np.array(self.lr, self.dtype) * d
-                for w, d in zip(W, dW, strict=True)
-            ]
-            if self.bias:
-                db = [
-                    v.astype(self.dtype) - np.array(self.lr, self.dtype) * d
-                    for v, d in zip(b, db, strict=True)
-                ]
+            dW, db = self._stepped(W, dW), self._stepped(b, db)
         if not self.bias:
             return dW
         return RETURNS.get(self.returns, RETURNS["dW, db"])(dW, db)
@@ -247,6 +210,10 @@ class Student:
 
     def _lying(self, v):
         return {"flat": v, "column": v.reshape(-1, 1), "row": v.reshape(1, -1)}[self.lie]
+
+    def _stepped(self, values, changes):
+        lr = np.array(self.lr, self.dtype)
+        return [v.astype(self.dtype) - lr * d for v, d in zip(values, changes, strict=True)]
 
     def _vector(self, v, n):
         if v.shape != {"flat": (n,), "column": (n, 1), "row": (1, n)}[self.lie]:

@@ -95,21 +95,21 @@ def test_scores_are_those_of_scikit_learn(keys):
         assert np.isnan(columns["r2" if setup.groups else "accuracy"]).all()
 
 
-def test_a_row_counts_by_its_weight():
+@pytest.mark.parametrize("batch", ["full", 23])
+def test_a_row_counts_by_its_weight(batch):
     """One update over all rows, held against the gradient of the weighted loss."""
     T = (X[:, 0] > 0.8).astype(int)
     keys = {"hidden": [2], "lr": 0.3, "updates": 1, "class_weight": "balanced"}
-    for batch in ("full", 23):
-        setup = Setup.from_arrays(X, T, batch=batch, order="shuffled", **keys)
-        run = retrain(setup, 0)
-        (W, b), (V, c) = run.initial
-        hidden = 1 / (1 + np.exp(-(X @ W.T + b)))
-        output = 1 / (1 + np.exp(-(hidden @ V.T + c)))[:, 0]
-        weights = len(T) / (2 * np.bincount(T))[T]
-        delta = weights * (output - T) * output * (1 - output)
-        np.testing.assert_allclose(run.final[1][0], V - 0.3 * delta @ hidden, rtol=1e-12)
-        below = delta[:, None] * V * hidden * (1 - hidden)
-        np.testing.assert_allclose(run.final[0][0], W - 0.3 * below.T @ X, rtol=1e-12)
+    setup = Setup.from_arrays(X, T, batch=batch, order="shuffled", **keys)
+    run = retrain(setup, 0)
+    (W, b), (V, c) = run.initial
+    hidden = 1 / (1 + np.exp(-(X @ W.T + b)))
+    output = 1 / (1 + np.exp(-(hidden @ V.T + c)))[:, 0]
+    weights = len(T) / (2 * np.bincount(T))[T]
+    delta = weights * (output - T) * output * (1 - output)
+    np.testing.assert_allclose(run.final[1][0], V - 0.3 * delta @ hidden, rtol=1e-12)
+    below = delta[:, None] * V * hidden * (1 - hidden)
+    np.testing.assert_allclose(run.final[0][0], W - 0.3 * below.T @ X, rtol=1e-12)
 
 
 def test_one_answer_to_every_row_is_no_success():

@@ -80,17 +80,22 @@ def test_measures_of_random_networks(keys, loss, scale):
     assert_measured(group(setup), recipe)
 
 
-def test_the_gradient_that_is_measured_has_neither_offset_nor_decay_nor_the_divisor_of_a_batch():
-    plain = {"problem": "encoder:3", "hidden": (3,), "updates": 1}
-    wanted = group(Setup(**plain)).measure()
-    for more in (
+@pytest.mark.parametrize(
+    "more",
+    [
         {"prime_offset": 0.1},
         {"weight_decay": 0.5},
         {"batch": 2, "reduction": "mean"},
         {"momentum": 0.9},
-    ):
-        found = group(Setup(**plain, **more)).measure()
-        assert all(a.tobytes() == b.tobytes() for a, b in zip(found, wanted, strict=True)), more
+    ],
+)
+def test_the_measured_gradient_has_neither_offset_nor_decay_nor_the_divisor_of_a_batch(
+    more,
+):
+    plain = {"problem": "encoder:3", "hidden": (3,), "updates": 1}
+    wanted = group(Setup(**plain)).measure()
+    found = group(Setup(**plain, **more)).measure()
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(found, wanted, strict=True)), more
 
 
 def test_without_gradient_all_else_is_the_same():
@@ -101,14 +106,14 @@ def test_without_gradient_all_else_is_the_same():
     assert without[others].tobytes() == with_it[others].tobytes()
 
 
-def test_measures_change_no_state():
-    for dtype in ("float64", "float32"):
-        runs = group(Setup(problem="encoder:3", batch=2, momentum=0.5, epochs=4, dtype=dtype))
-        runs.advance(2)
-        before = [part.tobytes() for part in runs.state]
-        one, other = runs.measure(), runs.measure()
-        assert before == [part.tobytes() for part in runs.state]
-        assert all(a.tobytes() == b.tobytes() for a, b in zip(one, other, strict=True))
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_measures_change_no_state(dtype):
+    runs = group(Setup(problem="encoder:3", batch=2, momentum=0.5, epochs=4, dtype=dtype))
+    runs.advance(2)
+    before = [part.tobytes() for part in runs.state]
+    one, other = runs.measure(), runs.measure()
+    assert before == [part.tobytes() for part in runs.state]
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(one, other, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -290,22 +295,22 @@ def test_one_weight_that_is_not_finite_is_enough_and_concerns_its_lane_alone(val
     assert runs.measure()[0].tobytes() == clean.tobytes()
 
 
+@pytest.mark.parametrize("tolerance", [0.4, 0.2, 0.01])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_a_look_finds_what_the_measures_say(dtype):
+def test_a_look_finds_what_the_measures_say(tolerance, dtype):
     """With a rate so small that nothing changes: within the tolerance, and every weight finite."""
-    for tolerance in (0.4, 0.2, 0.01):
-        setup = Setup(
-            problem="xor", hidden=(2,), lr=1e-300, updates=1, tolerance=tolerance, dtype=dtype
-        )
-        for networks in STATES.values():
-            runs = group(setup)
-            with np.errstate(all="ignore"):
-                for lane, network in enumerate(networks):
-                    runs.set_layers(lane=lane, layers=network)
-                runs.advance(1)
-                found = words(setup, runs)
-            for lane in range(len(networks)):
-                assert (runs.state.converged_at[lane] == 1) == (found[lane] == "converged")
+    setup = Setup(
+        problem="xor", hidden=(2,), lr=1e-300, updates=1, tolerance=tolerance, dtype=dtype
+    )
+    for networks in STATES.values():
+        runs = group(setup)
+        with np.errstate(all="ignore"):
+            for lane, network in enumerate(networks):
+                runs.set_layers(lane=lane, layers=network)
+            runs.advance(1)
+            found = words(setup, runs)
+        for lane in range(len(networks)):
+            assert (runs.state.converged_at[lane] == 1) == (found[lane] == "converged")
 
 
 def test_right_answers_from_infinite_weights_are_not_converged():

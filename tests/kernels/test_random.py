@@ -212,16 +212,16 @@ def five_errors(samples, wanted):
     return abs(samples.mean() - wanted) <= 5 * samples.std() / np.sqrt(samples.size)
 
 
-def test_moments_of_uniform(drawn):
+@pytest.mark.parametrize("power", [1, 2, 3, 4])
+def test_moments_of_uniform(power, drawn):
     u, _ = drawn
-    for power in (1, 2, 3, 4):
-        assert five_errors(u**power, 1 / (power + 1)), power
+    assert five_errors(u**power, 1 / (power + 1)), power
 
 
-def test_moments_of_normal(drawn):
+@pytest.mark.parametrize(("power", "wanted"), [(1, 0), (2, 1), (3, 0), (4, 3), (6, 15)])
+def test_moments_of_normal(power, wanted, drawn):
     _, z = drawn
-    for power, wanted in ((1, 0), (2, 1), (3, 0), (4, 3), (6, 15)):
-        assert five_errors(z**power, wanted), power
+    assert five_errors(z**power, wanted), power
 
 
 def test_kolmogorov_smirnov(drawn):

@@ -128,9 +128,9 @@ def test_in_step_with_one_option(key, value):
     assert_in_step(resolved({key: value}))
 
 
-def test_options_name_every_choice():
-    for key in ("init", "loss", "order", "schedule"):
-        assert {text.partition(":")[0] for text in OPTIONS[key]} == FAMILIES[key].choices.keys()
+@pytest.mark.parametrize("key", ["init", "loss", "order", "schedule"])
+def test_options_name_every_choice(key):
+    assert {text.partition(":")[0] for text in OPTIONS[key]} == FAMILIES[key].choices.keys()
 
 
 @cache
@@ -164,15 +164,15 @@ def test_in_step_with_any_two_options(part):
         assert_in_step(resolved(options), epochs=5)
 
 
+@pytest.mark.parametrize("other", few(range(1, 10), 4))
 @pytest.mark.no_cover
 @pytest.mark.parametrize("width", few(range(1, 10), 4))
-def test_in_step_for_all_remainders_of_tiles(width):
+def test_in_step_for_all_remainders_of_tiles(other, width):
     """Layers of 1 to 9 units after layers of 1 to 9, which are four at a time and what is left;
     online and in batches."""
-    for other in few(range(1, 10), 4):
-        keys = {"problem": "xor", "hidden": (width, other), "lr": 0.5, "epochs": 2}
-        assert_in_step(keys)
-        assert_in_step({**keys, "batch": 3, "momentum": 0.5})
+    keys = {"problem": "xor", "hidden": (width, other), "lr": 0.5, "epochs": 2}
+    assert_in_step(keys)
+    assert_in_step({**keys, "batch": 3, "momentum": 0.5})
 
 
 @pytest.mark.parametrize("inputs", range(1, 10))
@@ -183,19 +183,19 @@ def test_in_step_for_numbers_of_inputs(inputs):
     assert_in_step({**keys, "batch": min(7, 2**inputs)})
 
 
+@pytest.mark.parametrize("hidden", few([(1,), (4,), (6,), (3, 4)], 2))
 @pytest.mark.parametrize("outputs", [2, 3, 4, 5, 9])
 @pytest.mark.parametrize("loss", FAMILIES["loss"].choices)
-def test_in_step_for_numbers_of_outputs(outputs, loss):
-    for hidden in few([(1,), (4,), (6,), (3, 4)], 2):
-        assert_in_step(
-            {
-                "problem": f"encoder:{outputs}",
-                "hidden": hidden,
-                "loss": loss,
-                "lr": 0.5,
-                "epochs": 2,
-            }
-        )
+def test_in_step_for_numbers_of_outputs(hidden, outputs, loss):
+    assert_in_step(
+        {
+            "problem": f"encoder:{outputs}",
+            "hidden": hidden,
+            "loss": loss,
+            "lr": 0.5,
+            "epochs": 2,
+        }
+    )
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -205,10 +205,10 @@ def test_in_step_on_real_inputs_and_targets(batch):
     assert_in_step({**PLAIN, "batch": batch}, data=data)
 
 
-def test_in_step_from_large_weights():
+@pytest.mark.parametrize("loss", FAMILIES["loss"].choices)
+def test_in_step_from_large_weights(loss):
     """Where units saturate, σ′ vanishes and products underflow."""
-    for loss in FAMILIES["loss"].choices:
-        assert_in_step({**PLAIN, "init_scale": 1000, "loss": loss})
+    assert_in_step({**PLAIN, "init_scale": 1000, "loss": loss})
 
 
 @pytest.mark.parametrize("order", OPTIONS["order"])
@@ -236,28 +236,26 @@ def test_whole_run(order, lr):
 # --- float32
 
 
+@pytest.mark.parametrize("schedule", few(SCHEDULES, 5))
 @pytest.mark.parametrize(
     "options",
     [{}, {"loss": "cross-entropy"}, {"batch": 3, "momentum": 0.9}, {"hidden": (5, 4)}],
     ids=str,
 )
-def test_float32_is_near_the_float64_oracle(options):
+def test_float32_is_near_the_float64_oracle(schedule, options):
     """An epoch is 8 updates of a few dozen roundings of 6·10⁻⁸ each, most of them times lr."""
-    for schedule in few(SCHEDULES, 5):
-        assert_in_step(
-            {**PLAIN, **options, "schedule": schedule, "dtype": "float32"}, relative=1e-6
-        )
+    assert_in_step({**PLAIN, **options, "schedule": schedule, "dtype": "float32"}, relative=1e-6)
 
 
-def test_float32_starts_are_the_float64_ones_rounded_once():
-    for init in OPTIONS["init"]:
-        double, single = (
-            group(Setup(**PLAIN, init=init, dtype=dtype)) for dtype in ("float64", "float32")
-        )
-        singles, doubles = (each.by_lane(each.state.block) for each in (single, double))
-        assert singles.dtype == np.float32
-        count = double.task.network.parameters
-        assert (singles[:count] == doubles[:count].astype(np.float32)).all()
+@pytest.mark.parametrize("init", OPTIONS["init"])
+def test_float32_starts_are_the_float64_ones_rounded_once(init):
+    double, single = (
+        group(Setup(**PLAIN, init=init, dtype=dtype)) for dtype in ("float64", "float32")
+    )
+    singles, doubles = (each.by_lane(each.state.block) for each in (single, double))
+    assert singles.dtype == np.float32
+    count = double.task.network.parameters
+    assert (singles[:count] == doubles[:count].astype(np.float32)).all()
 
 
 # --- Gradients
@@ -613,15 +611,13 @@ def test_a_problem_of_one_row_is_evaluated_after_its_update(batch, order):
         assert ((runs.measure()[0][m.MAX_ERROR] <= 0.1) == (runs.state.converged_at >= 0)).all()
 
 
-def test_no_look_before_the_first_update():
+@pytest.mark.parametrize(("updates", "first"), [(1, 1), (2, 2), (8, 2)])
+def test_no_look_before_the_first_update(updates, first):
     """A network that is converged at birth is found so after the first epoch, or at the end of a
     budget within it."""
-    for updates, first in ((1, 1), (2, 2), (8, 2)):
-        runs = group(
-            Setup(problem="table:01", hidden=(1,), lr=1e-300, updates=updates, eval_every=1)
-        )
-        runs.set_layers([(np.array([[20.0]]), np.array([-10.0]))] * 2)
-        runs.advance(0)
-        assert (runs.state.converged_at == -1).all()
-        runs.advance(10**6)
-        assert (runs.state.converged_at == first).all()
+    runs = group(Setup(problem="table:01", hidden=(1,), lr=1e-300, updates=updates, eval_every=1))
+    runs.set_layers([(np.array([[20.0]]), np.array([-10.0]))] * 2)
+    runs.advance(0)
+    assert (runs.state.converged_at == -1).all()
+    runs.advance(10**6)
+    assert (runs.state.converged_at == first).all()

@@ -628,16 +628,18 @@ def test_paths_are_seen_from_the_sweep_file(here: Path) -> None:
     assert by_hand.problem == f"file:{here.resolve()}/data/d.csv"
 
 
-def test_odd_names(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "name", ["a,b=c;d: e.CSV", "x=y.csv", "./path=x.csv", "ü 'q'.csv", "~/home.csv"]
+)
+def test_odd_names(name: str, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(here))
-    for name in ("a,b=c;d: e.CSV", "x=y.csv", "./path=x.csv", "ü 'q'.csv", "~/home.csv"):
-        path = Path(name).expanduser()
-        path.write_text("x,y\n1,0\n2,1\n")
-        setup = Setup(problem=f"file:{name}", targets="y", updates=9)
-        assert setup.problem_name == f"file:{path.name}"
-        sweep = Sweep(seeds=1, setup={"problem": f"file:{name}", "targets": "y", "updates": 9})
-        assert sweep.setups == (setup,)
-        assert Sweep.from_text(sweep.to_toml()) == sweep
+    path = Path(name).expanduser()
+    path.write_text("x,y\n1,0\n2,1\n")
+    setup = Setup(problem=f"file:{name}", targets="y", updates=9)
+    assert setup.problem_name == f"file:{path.name}"
+    sweep = Sweep(seeds=1, setup={"problem": f"file:{name}", "targets": "y", "updates": 9})
+    assert sweep.setups == (setup,)
+    assert Sweep.from_text(sweep.to_toml()) == sweep
 
 
 def test_the_resolved_sweep_leads_to_the_data(here: Path) -> None:

@@ -119,14 +119,12 @@ def test_png_shows_every_colour(tmp_path: Path) -> None:
     assert np.isclose(pixels[0], 1).all()
 
 
-def test_a_colour_for_each_outcome() -> None:
+@pytest.mark.parametrize("outcome", OUTCOMES)
+def test_a_colour_for_each_outcome(outcome: Outcome) -> None:
     assert set(STACKED) == set(OUTCOMES)
-    for outcome in OUTCOMES:  # black on it: WCAG contrast of at least 4.5
-        colour = outcome.colour
-        linear = [
-            c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)
-        ]
-        assert (np.dot([0.2126, 0.7152, 0.0722], linear) + 0.05) / 0.05 > 5
+    colour = outcome.colour
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    assert (np.dot([0.2126, 0.7152, 0.0722], linear) + 0.05) / 0.05 > 5
 
 
 @pytest.mark.parametrize("setups", [1, 8, 40])

@@ -359,15 +359,18 @@ def test_what_was_written_is_read(tmp_path):
     assert (content, told) == (path.read_bytes(), said)
 
 
-def test_some_columns_are_read_in_the_order_that_is_asked_for(tmp_path):
-    path = write(tmp_path, runs(XOR, 7, 30))
-    for columns in (
+@pytest.mark.parametrize(
+    "columns",
+    [
         ["seed"],
         ["outcome", "setup", "lr"],
         ["outputs", "converged_at"],
         [kind.name for kind in COLUMNS],
-    ):
-        assert parquet.read(path, columns)[0].equals(runs(XOR, 7, 30).select(columns))
+    ],
+)
+def test_some_columns_are_read_in_the_order_that_is_asked_for(columns, tmp_path):
+    path = write(tmp_path, runs(XOR, 7, 30))
+    assert parquet.read(path, columns)[0].equals(runs(XOR, 7, 30).select(columns))
 
 
 def test_rows_of_another_name_are_found_as_far_as_the_columns_that_are_read_tell(tmp_path):
