@@ -95,9 +95,9 @@ def log_loss(
     each = setup.updates_per_epoch
     whole = max(1, updates // each) * each  # scikit-learn trains whole epochs
     keys = setup.settings() | {"loss": "cross-entropy", "reduction": "mean", "lr": LOG_LOSS_RATE}
-    del keys["order"], keys["updates"]
-    _, _, end = trained(Setup(**keys, order="cyclic", updates=whole), networks, lanes)
-    shuffled = Setup(**keys, order="shuffled", updates=KS_EPOCHS * each)
+    listed = keys | {"order": "cyclic", "updates": whole}
+    shuffled = Setup(**keys | {"order": "shuffled", "updates": KS_EPOCHS * each})
+    _, _, end = trained(Setup(**listed), networks, lanes)
     return end, *final_losses(shuffled, seeds, lanes)
 
 
