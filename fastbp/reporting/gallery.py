@@ -197,8 +197,9 @@ def effort_of(*stores: Path) -> Effort:
 def best_figure(figures: Sequence[str], setups: int, values: Mapping[str, int]) -> str | None:
     """Choose the figure of a page that stands in the gallery, by the stem of its file.
 
-    The first of these that the page has is chosen: an atlas, a basin, a map over two keys with many
-    values, a curve over one key; then survival curves for few setups, and bars for many.
+    The first of these that the page has is chosen: an atlas, networks by what they are made of, a
+    basin, a map over two keys with many values, a curve over one key; then survival curves for few
+    setups, and bars for many.
     """
     many = {key for key, count in values.items() if count >= MANY}
     many |= {"width", "depth"} if "hidden" in many else set()
@@ -206,6 +207,7 @@ def best_figure(figures: Sequence[str], setups: int, values: Mapping[str, int]) 
     last = ["survival", "outcomes"] if setups < MANY else ["outcomes", "survival"]
     wanted = [
         "atlas",
+        "cures",
         *(name for name in reversed(figures) if name.startswith("basin")),
         *(name for name in figures if name in maps),
         *(name for name in figures if name.startswith("response-")),

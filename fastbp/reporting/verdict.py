@@ -32,7 +32,12 @@ from fastbp.reporting.phrases import (
     share_interval,
 )
 from fastbp.reporting.report_data import Content, ReportData
-from fastbp.reporting.sections import atlas_section, planes_section, published_section
+from fastbp.reporting.sections import (
+    atlas_section,
+    cures_section,
+    planes_section,
+    published_section,
+)
 from fastbp.reporting.sections.maps_section import map_paragraphs
 from fastbp.schema.outcomes import OUTCOMES, Outcome
 from fastbp.schema.text import percent, plural
@@ -216,7 +221,8 @@ def paragraphs(data: ReportData) -> list[str]:
         more = more if others_of(data.functions) else []
         lines = [*atlas_section.sentences(data.functions, data.classes), *more]
     else:
-        lines = [*published, *lines]
+        cures = [] if data.baseline else cures_section.sentences(data)
+        lines = [*published, *cures, *lines]
     planes = planes_section.sentences(data)
     # The other lines are about random seeds; if all setups are planes, they do not apply.
     return [*lines * (not planes or len(data.plane_counts) < len(data.summary)), *planes]

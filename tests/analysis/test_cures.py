@@ -1,11 +1,14 @@
 """Networks at their best rate, and over all rates."""
 
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 import sample_frames as frames
 
 import fastbp
 from fastbp.analysis.cures import at_best_rate, cure_keys, over_rates, pooled
+from fastbp.reporting.sections.cures_section import sentences
 
 C, P, K = "converged", "partial", "collapsed"
 
@@ -47,6 +50,15 @@ def test_the_share_of_constant_answers_over_rates() -> None:
     ends = over_rates(summary(), ["activation"]).set_index("activation")
     assert ends.loc["relu"].tolist() == [0.5, 0.75]
     assert ends.loc["tanh"].tolist() == [0.0, 0.25]
+
+
+def test_the_answer_goes_from_the_fewest_constant_answers_to_the_most() -> None:
+    by_activation, by_init = sentences(SimpleNamespace(summary=summary()))  # type: ignore[arg-type]
+    assert by_activation == (
+        "Constant answers by activation, each network at its best rate, from the fewest to the "
+        "most: 0% with tanh and 50.0% with relu."
+    )
+    assert by_init.endswith("25.0% with normal and 25.0% with torch.")
 
 
 @pytest.mark.parametrize(

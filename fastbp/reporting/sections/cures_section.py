@@ -46,13 +46,21 @@ def _sentence(best: pd.DataFrame, key: str) -> str:
     )
 
 
+def sentences(data: ReportData) -> list[str]:
+    """Say which networks give constant answers, by each key that they are made of, if several vary.
+
+    Where no setup is the baseline, this is the answer to the question of the sweep.
+    """
+    return [_sentence(at_best_rate(data.summary), key) for key in cure_keys(data.summary)]
+
+
 def _content(data: ReportData) -> Content | None:
     keys = cure_keys(data.summary)
     if not keys:
         return None
     best, varied = at_best_rate(data.summary), keys_of(data.summary)
     by = ["problem"] * ("problem" in varied) + keys
-    rows, sentences = pooled(best, by), [_sentence(best, key) for key in keys]
+    rows, lines = pooled(best, by), sentences(data)
     apart = data.summary.groupby(by[:1])[varied].nunique().max() > 1
     others = and_([key for key in varied if apart[key] and key not in (*by, "lr")]) or "seed"
     title = f"How networks end at their best rate: {runs_in(best)}"
@@ -60,12 +68,13 @@ def _content(data: ReportData) -> Content | None:
         plots.cures(rows, keys[0], keys[1], title),
         "cures",
         "Which networks collapse",
-        f"Stacked bars of how runs end, by {and_(by)}. {' '.join(sentences)}",
+        f"Stacked bars of how runs end, by {and_(by)}. {' '.join(lines)}",
         "Each network counts at the rate at which most of its seeds converge. Runs of the same "
         f"{and_(by)} are added up, whatever their {others}.",
     )
     table = _table(rows, over_rates(data.summary, by), by, others)
-    return {"sentences": sentences, "cures": figure, "kinds": table}
+    # Without a baseline they stand above.
+    return {"sentences": lines if data.baseline else [], "cures": figure, "kinds": table}
 
 
 SECTION = Section(
