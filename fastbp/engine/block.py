@@ -195,10 +195,10 @@ def _record(
 
 
 class _RefilledBlock:
-    """A block whose runs end once they have converged or diverged; each lane then takes the next.
+    """A block whose runs end once they have converged or diverged.
 
-    If the last epoch is incomplete, runs leave their lanes before it, and a second group trains
-    that epoch.
+    Each lane then takes the next seed. If the last epoch is incomplete, runs leave their lanes
+    before it, and a second group trains that epoch.
     """
 
     def __init__(self, group: LaneGroup, start: int, rows: Rows, pace: Pace) -> None:

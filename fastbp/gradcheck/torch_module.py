@@ -16,7 +16,7 @@ from fastbp.gradcheck.reference import Kinds, Loss, Real
 from fastbp.schema.errors import SweepError
 
 _CLOSE = 1e-3
-"""Outputs whose sum differs from 1 by less than this are those of a softmax."""
+"""Where the outputs of every row add up to 1, within this, they are those of a softmax."""
 
 
 def is_module(function: Any) -> bool:

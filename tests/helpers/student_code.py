@@ -21,7 +21,7 @@ def prime(a):
 
 
 def _chosen(wrong, forms, right):
-    """The first of the forms whose name is among the mistakes, or what is right."""
+    """The form of the first mistake in `forms` that this student makes, or the right form."""
     return next((forms[word] for word in forms if word in wrong), right)
 
 

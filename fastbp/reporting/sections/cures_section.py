@@ -51,7 +51,9 @@ def sentences(data: ReportData) -> list[str]:
 
     Where no setup is the baseline, this is the answer to the question of the sweep.
     """
-    return [_sentence(at_best_rate(data.summary), key) for key in cure_keys(data.summary)]
+    keys = cure_keys(data.summary)
+    best = at_best_rate(data.summary) if keys else data.summary
+    return [_sentence(best, key) for key in keys]
 
 
 def _content(data: ReportData) -> Content | None:
@@ -72,9 +74,11 @@ def _content(data: ReportData) -> Content | None:
         "Each network counts at the rate at which most of its seeds converge. Runs of the same "
         f"{and_(by)} are added up, whatever their {others}.",
     )
-    table = _table(rows, over_rates(data.summary, by), by, others)
-    # Without a baseline they stand above.
-    return {"sentences": lines if data.baseline else [], "cures": figure, "kinds": table}
+    return {
+        "sentences": lines if data.baseline else [],  # without a baseline they stand above
+        "cures": figure,
+        "kinds": _table(rows, over_rates(data.summary, by), by, others),
+    }
 
 
 SECTION = Section(
