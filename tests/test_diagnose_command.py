@@ -411,9 +411,8 @@ def test_arguments_that_are_none(here) -> None:
 def test_seconds_hold_for_the_whole_command(here) -> None:
     here("--seeds", 1)  # everything is loaded
     began = time.process_time()
-    done = here("parity:10", "--hidden", 24, "--epochs", 60, "--seconds", 3, "-o", "out")
-    # Training has 3 s and the page its own; on cores that others share, both take more of them.
-    assert time.process_time() - began < 6 * machine.available_cores()
+    done = here("parity:10", "--hidden", 24, "--epochs", 60, "--seconds", 3)
+    assert time.process_time() - began < 4 * machine.available_cores()
     assert done.returncode in (0, 2)
     if done.returncode == 0:
         assert re.search(
