@@ -129,8 +129,7 @@ class HalfwayPoint(NamedTuple):
 class Bisection:
     """Searches for the value of a key at which half of the seeds converge.
 
-    Train the values that are `wanted`, write into `converged` how many seeds converge, and repeat
-    until no value is wanted.
+    Train the values `wanted`, write into `converged` how many seeds converge, until none is wanted.
 
     Parameters
     ----------
@@ -140,17 +139,16 @@ class Bisection:
     start : float
         The value with which the search starts.
     given : sequence of float
-        Values between which to search. If there are fewer than two, the start is doubled and halved
-        until one half lies between two values.
+        Values to search between; with fewer than two, the start is doubled and halved.
     allowed : callable
         Whether a value may be tried.
 
     Notes
     -----
     The interval inverts the test that the share at a value is one half (E. L. Lehmann and J. P.
-    Romano (2005), Testing Statistical Hypotheses, section 3.5): it has the values whose Wilson 95%
-    interval contains one half, and extends to the next values tried. So its confidence is that of
-    Wilson's interval for any curve. It covers all crossings that are too close to be separated.
+    Romano (2005), Testing Statistical Hypotheses, section 3.5): from its ends on, Wilson's 95%
+    interval excludes one half, for any curve; crossings too close to be separated lie in one. There
+    is one only if values lie on either side by intervals that hold at once (Bonferroni).
     """
 
     def __init__(
@@ -167,9 +165,9 @@ class Bisection:
         self._allowed = allowed
         self._exploration = self._explore()
 
-    def side(self, value: float) -> int:
+    def side(self, value: float, level: float = 0.95) -> int:
         """Return 1 if more than half converge at a value, −1 if fewer, 0 if that is uncertain."""
-        low, high = wilson(self.converged[value], self.seeds)
+        low, high = wilson(self.converged[value], self.seeds, level)
         return int(low > 0.5) - int(high < 0.5)
 
     def wanted(self) -> list[float]:
@@ -204,6 +202,8 @@ class Bisection:
     def _spans(self) -> list[tuple[float, ...]]:
         """List the ranges that certainly cross one half, the nearest to the start first."""
         values = sorted(self.converged)
+        if not {-1, 1} <= {self.side(value, 1 - 0.05 / len(values)) for value in values}:
+            return []  # of many values near one half some lie on either side by chance
         sides = {i: side for i, value in enumerate(values) if (side := self.side(value))}
         spans = [tuple(values[i : j + 1]) for i, j in pairwise(sides) if sides[i] != sides[j]]
         start, distance = self.start, self.axis.distance

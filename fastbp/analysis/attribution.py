@@ -4,14 +4,15 @@ The convergence rate is the share of runs that end converged.
 """
 
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from fastbp.analysis.contrasts import independent_keys
+from fastbp.analysis.contrasts import GOALS, independent_keys
 from fastbp.analysis.counts import Runs, SetupCounts, common_flags, count_runs
-from fastbp.analysis.statistics.paired import shapley
+from fastbp.analysis.statistics.paired import Contribution, PointsInterval, interaction, shapley
 from fastbp.analysis.summary import LEVEL
 
 MAX_BOXES = 400
@@ -62,7 +63,8 @@ def attribution(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
         percentage points. The part of this key is `alone_points` if it is changed first,
         `last_points` if it is changed last, and `average_points` on average over all orders of
         making the changes (Shapley), each with 95% bounds `…_low` and `…_high`: Tango's, of the
-        average those of Agresti & Min.
+        average those of Agresti & Min. The average is null where it would hide that a change does
+        one thing alone and the opposite last: see `interactions`.
 
     Raises
     ------
@@ -70,9 +72,59 @@ def attribution(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
         As `count_runs` does.
     """
     counted = count_runs(runs)
-    keys = [key for key in independent_keys(counted) if key != "stop"]
+    keys = [key for key in independent_keys(counted) if key not in GOALS]
     rows = [row for box in _boxes(counted, keys, baseline) for row in _rows(*box)]
     return pd.DataFrame(rows, columns=[*_TYPES], dtype=object).astype(_TYPES)
+
+
+_INTERACTIONS: dict[str, Any] = {
+    **dict.fromkeys(("from", "to", "key", "other"), object),
+    "pairs": np.int64,
+} | {f"points{end}": np.float64 for end in _ENDS}
+
+
+def interactions(runs: Runs, parts: pd.DataFrame) -> pd.DataFrame:
+    """Compute how much more a change does if another one is made as well.
+
+    Parameters
+    ----------
+    runs : DataFrame, path or list of SetupCounts
+        A table of runs, the path of a store, or the result of `count_runs`.
+    parts : DataFrame
+        The result of `attribution` for the same runs.
+
+    Returns
+    -------
+    DataFrame
+        One row for every two changes on the way from `from` to `to`, where some of the averages of
+        `parts` are null, with the columns: `from`, `to`; `key` and `other`, the changed keys;
+        `pairs`, the number of common seeds; `points`, the effect of `key` in percentage points if
+        `other` is changed as well, minus its effect if it is not, both from `from`, with 95% bounds
+        `points_low` and `points_high`.
+
+    Raises
+    ------
+    FileNotFoundError, DamagedFileError, ValueError
+        As `count_runs` does.
+    """
+    counted = count_runs(runs)
+    by_id = {one.setup: one for one in counted}
+    by_values = {tuple(one.written.items()): one for one in counted}
+    rows = []
+    for start, end in (
+        parts[parts["average_points"].isna()][["from", "to"]].drop_duplicates().to_numpy()
+    ):
+        here, there = by_id[start].written, by_id[end].written
+        changed = parts.loc[parts["to"] == end, "key"]
+        for key, other in combinations(changed, 2):
+            corners = [
+                by_values[tuple({**here, **{name: there[name] for name in names}}.items())]
+                for names in ((), (key,), (other,), (key, other))
+            ]
+            flags = common_flags(corners)
+            values = [100 * value for value in interaction(flags, LEVEL)]
+            rows.append((start, end, key, other, flags.shape[1], *values))
+    return pd.DataFrame(rows, columns=[*_INTERACTIONS], dtype=object).astype(_INTERACTIONS)
 
 
 def _rows(changed: list[str], corners: list[SetupCounts]) -> list[dict[str, Any]]:
@@ -96,8 +148,15 @@ def _rows(changed: list[str], corners: list[SetupCounts]) -> list[dict[str, Any]
             for name, interval in part._asdict().items()
             for bound, value in zip(_ENDS, interval, strict=True)
         }
-        for key, part in zip(changed, shapley(flags, LEVEL), strict=True)
+        for key, part in zip(changed, map(_unless_opposed, shapley(flags, LEVEL)), strict=True)
     ]
+
+
+def _unless_opposed(part: Contribution) -> Contribution:
+    """Drop the average of a change that does the opposite alone of what it does last."""
+    alone, last = part.alone, part.last
+    opposed = alone.low > 0 > last.high or alone.high < 0 < last.low
+    return part._replace(average=PointsInterval(*[np.nan] * 3)) if opposed else part
 
 
 def _boxes(counted: Sequence[SetupCounts], keys: Sequence[str], baseline: str | None) -> list[Box]:
@@ -105,7 +164,7 @@ def _boxes(counted: Sequence[SetupCounts], keys: Sequence[str], baseline: str | 
     if not counted:
         return []
     start = next((one for one in counted if one.setup == baseline), counted[0])
-    alike = [one for one in counted if one.keys.get("stop") == start.keys.get("stop")]
+    alike = [one for one in counted if all(one.keys[each] == start.keys[each] for each in GOALS)]
     as_many = [one for one in alike if one.runs >= start.runs]
     boxes = _complete_boxes(start, as_many, keys) or _complete_boxes(start, alike, keys)
     most = max((len(changed) for changed, _ in boxes), default=0)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from fastbp.analysis.statistics.proportions import crossings
-from fastbp.analysis.summary import keys_of, settings_of
+from fastbp.analysis.summary import keys_of, settings_of, simultaneous_bounds
 
 MIN_CURVE = 6
 """A curve needs at least this many values of its key while the other keys are fixed."""
@@ -112,25 +112,26 @@ def critical(summary: pd.DataFrame, x: str, y: str, name: str = "converged") -> 
     x, y : str
         Names of the two keys.
     name : str
-        The outcome, as in the summary's columns `{name}_share`, `{name}_low` and `{name}_high`.
+        The outcome, as in the summary's columns `{name}` and `{name}_share`.
 
     Returns
     -------
     DataFrame
         One row per crossing, which is a place where the share passes one half between two values of
-        `x` whose 95% intervals lie on opposite sides of one half. The columns `{x}_low` and
-        `{x}_high` have these two values. `{y}` has the value of y, and `{x}` the crossing,
-        interpolated linearly (on a log scale if the values of x are positive and span a factor of
-        ten). If they are integers, it is rounded to the integer on the side of larger shares.
-        `rising`: whether the share is above one half to the right of the crossing.
+        `x` whose intervals (95% for the whole summary at once) lie on opposite sides of one half.
+        The columns `{x}_low` and `{x}_high` have these two values. `{y}` has the value of y, and
+        `{x}` the crossing, interpolated linearly (on a log scale if the values of x are positive
+        and span a factor of ten). If they are integers, it is rounded to the integer on the side of
+        larger shares. `rising`: whether the share is above one half to the right of the crossing.
     """
+    low, high = simultaneous_bounds(summary, name)
     places = []
-    for value, rows in summary.groupby(y):
+    for value, rows in summary.assign(low=low, high=high).groupby(y):
         line = rows.iloc[rows[x].astype(float).argsort(kind="stable")]
         values = line[x].to_numpy(float)
         log = bool(values[0] > 0 and values[-1] >= 10 * values[0])
         scale = np.log(values) if log else values
-        for each in crossings(line[f"{name}_share"], line[f"{name}_low"], line[f"{name}_high"]):
+        for each in crossings(line[f"{name}_share"], line["low"], line["high"]):
             at = each.at
             if pd.api.types.is_integer_dtype(line[x]):  # there is nothing between whole numbers
                 at = np.ceil(at) if each.rising else np.floor(at)

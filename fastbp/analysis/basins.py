@@ -187,10 +187,11 @@ def unlike_neighbours(flags: ArrayLike, present: ArrayLike, distances: ArrayLike
     return np.array(shares)
 
 
-def boundary_dimension(distances: ArrayLike, shares: ArrayLike) -> float:
-    """Fractal dimension of the boundary between two kinds of points in a plane.
+def boundary_dimensions(distances: ArrayLike, shares: ArrayLike) -> NDArray[np.float64]:
+    """Fractal dimension of the boundary between two kinds of points, at each pair of distances.
 
-    It is 1 for a smooth line, and 2 for a boundary that fills the plane.
+    It is 1 for a smooth line, and 2 for a boundary that fills the plane. Unless it is the same at
+    all distances, the boundary has no dimension.
 
     Parameters
     ----------
@@ -201,17 +202,16 @@ def boundary_dimension(distances: ArrayLike, shares: ArrayLike) -> float:
 
     Returns
     -------
-    float
-        NaN for fewer than two shares, or if one is 0.
+    float64 array, [distance − 1]
+        Between each distance and the next; empty if a share is 0.
 
     Notes
     -----
     The share of pairs of different kinds grows with their distance ε as ε^α; the dimension is
-    2 − α, with α the slope of a line of least squares through the logarithms. S. W. McDonald, C.
-    Grebogi, E. Ott & J. A. Yorke (1985), Fractal basin boundaries, Physica D 17:125-153,
-    doi:10.1016/0167-2789(85)90001-6.
+    2 − α, with α the slope of the logarithms. S. W. McDonald, C. Grebogi, E. Ott & J. A. Yorke
+    (1985), Fractal basin boundaries, Physica D 17:125-153, doi:10.1016/0167-2789(85)90001-6.
     """
     step, share = np.asarray(distances, float), np.asarray(shares, float)
-    if len(step) < 2 or not np.all(share > 0):
-        return float("nan")
-    return 2.0 - float(np.polyfit(np.log(step), np.log(share), 1)[0])
+    if not np.all(share > 0):
+        return np.zeros(0)
+    return np.asarray(2.0 - np.diff(np.log(share)) / np.diff(np.log(step)))

@@ -1,5 +1,6 @@
 """Comparisons of setups that differ in a single key, over the same seeds."""
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Any
@@ -18,7 +19,7 @@ from fastbp.analysis.counts import (
     varying,
 )
 from fastbp.analysis.statistics.paired import holm, mcnemar, tango
-from fastbp.analysis.summary import LEVEL, key_columns
+from fastbp.analysis.summary import ALPHA, LEVEL, key_columns
 
 _FOLLOWS = {"eval_every": "batch", "batch": "problem"}
 """Keys that may take their value from another one: `batch = "full"` is stored as the number of rows
@@ -27,6 +28,9 @@ of the problem, and sets the default of `eval_every`."""
 _LEARNT = ("problem", "targets", "scale_inputs", "target_margin")
 """Keys that change what a network must learn."""
 
+GOALS = ("stop", "success", "success_on")
+"""Keys that change which runs count as converged, and not how networks learn."""
+
 _ALL_PAIRS = 4
 """If a key has up to this many values, every two of them are compared."""
 
@@ -34,11 +38,11 @@ _ALL_PAIRS = 4
 def contrasts(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
     """Compare setups that differ in exactly one key, over the seeds that both ran.
 
-    The key is any except `stop`; budgets are compared as the sweep file gives them, in epochs or
-    updates. If it has up to four values among setups that are otherwise alike, every two are
+    The key is any but `GOALS`; budgets are compared as the sweep file gives them, in epochs or
+    updates. If the key has up to four values among setups that are otherwise alike, every two are
     compared. If it has more, each is compared with the baseline, and neighbouring numbers with each
-    other. A change goes from the baseline's value to another, or else from the smaller value to
-    the larger; words are sorted as in `count_runs`.
+    other. A change goes from the baseline's value to another, or else from the smaller value to the
+    larger; words are sorted as in `count_runs`.
 
     Parameters
     ----------
@@ -55,7 +59,7 @@ def contrasts(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
         the changed key; left out if only one varies); `pairs`, the number of common seeds; `fixed`
         and `broken`, seeds that converge only after and only before the change; `difference`,
         (fixed − broken) / pairs, with Tango's 95% bounds `difference_low` and `difference_high`;
-        `p` of McNemar's exact test, and `p_holm`, `p` adjusted by Holm's method over all rows.
+        `p` of McNemar's exact test; `p_holm`, Holm's over the baseline's changes and the others.
 
     Raises
     ------
@@ -79,8 +83,22 @@ def contrasts(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
         columns |= key_columns(starts, keys)
     n, fixed, broken, _ = np.array([row[3] for row in compared], np.int64).reshape(-1, 4).T
     results = {"pairs": n, "fixed": fixed, "broken": broken} | paired_effects(n, fixed, broken)
-    results["p_holm"] = holm(results["p"])
+    results["p_holm"] = _holm(results["p"], compared, baseline)
     return pd.DataFrame(columns | {name: pd.Series(each) for name, each in results.items()})
+
+
+def _holm(
+    p: NDArray[np.float64], compared: Sequence[Sequence[Any]], baseline: str | None
+) -> NDArray[np.float64]:
+    """Adjust the p values of the changes of the baseline, and those of all others.
+
+    So a further key of the grid does not weaken the question that was asked.
+    """
+    adjusted = np.empty(p.size)
+    direct = np.array([baseline in (a.setup, b.setup) for _, a, b, _ in compared], bool)
+    for family in (direct, ~direct):
+        adjusted[family] = holm(p[family])
+    return adjusted
 
 
 def paired_effects(
@@ -109,6 +127,18 @@ def paired_effects(
     }
 
 
+def least_effect(contrasts: pd.DataFrame) -> float:
+    """The smallest difference that a table of contrasts could have shown, as a share of the seeds.
+
+    So large is the difference if as few seeds as `p_holm` needs converge only after the change, and
+    none only before. It is above 1 if the table can show nothing, and NaN if it is empty.
+    """
+    if contrasts.empty:
+        return np.nan
+    fixed = math.floor(1 + math.log2(len(contrasts) / ALPHA)) + 1  # p is 2^(1 − fixed)
+    return fixed / float(contrasts["pairs"].max())
+
+
 def independent_keys(counted: Sequence[SetupCounts]) -> list[str]:
     """Names of the keys that vary on their own.
 
@@ -131,7 +161,7 @@ def _changes(
     """Yield (key, setup before, setup after) of every comparison, in the order of the rows."""
     start = next((one.written for one in counted if one.setup == baseline), {})
     for key in keys:
-        if key == "stop":
+        if key in GOALS:
             continue
         pairs: list[tuple[SetupCounts, SetupCounts]] = []
         others = [other for other in keys if other != key]

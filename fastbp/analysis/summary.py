@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from fastbp.analysis.counts import Runs, SetupCounts, Value, count_runs, varying
 from fastbp.analysis.histograms import THRESHOLDS, Histograms, pooled
-from fastbp.analysis.statistics.kaplan_meier import Survival, kaplan_meier, restart
-from fastbp.analysis.statistics.proportions import wilson
+from fastbp.analysis.statistics.kaplan_meier import Restart, Survival, kaplan_meier, restart
+from fastbp.analysis.statistics.proportions import normal_quantile, wilson
 from fastbp.schema.columns import SCORES
 from fastbp.schema.outcomes import CONSTANT, OUTCOMES
 
@@ -22,6 +22,9 @@ ALPHA = 0.05
 
 SHARES: tuple[str, ...] = (*(outcome.column for outcome in OUTCOMES), "constant")
 """Names of the counts in a summary: all outcomes and `constant` (collapsed or one-class)."""
+
+RESTART_SUCCESSES = 100
+"""The best time to restart is estimated from at least this many runs that converged."""
 
 Columns = dict[str, "pd.Series[Any]"]
 
@@ -48,8 +51,8 @@ def summary(runs: Runs) -> pd.DataFrame:
           censored at the budget; null if fewer than half do), with bounds `…_low` and `…_high`;
         - `restart_at`, the updates after which to give up runs for new seeds, so that a success
           costs the fewest expected updates, and `restart_cost`, these expected updates, with
-          bootstrap 95% bounds `…_low` and `…_high` (null without a success; ∞ for a cost without
-          upper bound);
+          bootstrap 95% bounds `…_low` and `…_high` (null with fewer than 100 successes; ∞ for a
+          cost without upper bound);
         - `ever_converged`, runs that converged at some evaluation, and `relapsed`, those among them
           that did not end converged;
         - where success is not that every row is right: the means of `SCORES` that runs have.
@@ -67,7 +70,7 @@ def summary(runs: Runs) -> pd.DataFrame:
         low, high = wilson(count, total, LEVEL)
         shares = {"": count, "_share": count / total, "_low": low, "_high": high}
         columns |= {f"{name}{end}": pd.Series(values) for end, values in shares.items()}
-    restarts = [restart(one.times, one.events, one.runs, LEVEL) for one in counted]
+    restarts = list(map(_restart, counted))
     columns |= _bounded("updates_median", [_survival(one).median() for one in counted], "Int64")
     columns |= _bounded("restart_at", [each[:3] for each in restarts], "Int64")
     columns |= _bounded("restart_cost", [each[3:] for each in restarts], "float64")
@@ -76,6 +79,12 @@ def summary(runs: Runs) -> pd.DataFrame:
     for name in (name for name in SCORES if any(name in one.scores for one in counted)):
         columns[name] = pd.Series([one.scores.get(name, np.nan) for one in counted])
     return pd.DataFrame(columns)
+
+
+def _restart(one: SetupCounts) -> Restart:
+    """The best time to restart; NaN with few successes, of which the bounds cover too seldom."""
+    enough = one.events.sum() >= RESTART_SUCCESSES
+    return restart(one.times, one.events * enough, one.runs, LEVEL)
 
 
 def _counts(counted: Sequence[SetupCounts | None]) -> dict[str, NDArray[np.int64]]:
@@ -294,6 +303,49 @@ def _column(values: list[Value]) -> "pd.Series[Any]":
     if None in values and types:
         dtype = _NULLABLE[types.pop()]
     return pd.Series(values, dtype=dtype)
+
+
+def simultaneous_bounds(
+    summary: pd.DataFrame, name: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Bounds of the share of an outcome in each setup that hold in all setups at once.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        Its columns `runs` and `name` are read.
+    name : str
+        One of `SHARES`.
+
+    Returns
+    -------
+    low, high : float64 arrays, [setup]
+        All shares lie within their bounds with a probability of about 95% or more.
+
+    Notes
+    -----
+    Wilson's intervals, each at the level 1 − 0.05 / setups. C. E. Bonferroni (1936), Pubblicazioni
+    del R. Istituto superiore di scienze economiche e commerciali di Firenze 8:3-62.
+    """
+    return wilson(summary[name], summary["runs"], 1 - (1 - LEVEL) / max(1, len(summary)))
+
+
+def simultaneous_medians(summary: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Bounds of `updates_median` in each setup that hold in all setups at once, nearly.
+
+    Returns
+    -------
+    low, high : float64 arrays, [setup]
+        The intervals of the summary, wider by the ratio of the normal quantiles of both levels, as
+        in `simultaneous_bounds`; NaN where a summary has none.
+    """
+    middle, low, high = (
+        summary[f"updates_median{end}"].to_numpy(float, na_value=np.nan)
+        for end in ("", "_low", "_high")
+    )
+    level = 1 - (1 - LEVEL) / max(1, len(summary))
+    wider = normal_quantile(level) / normal_quantile(LEVEL)
+    return middle - wider * (middle - low), middle + wider * (high - middle)
 
 
 def settings_of(summary: pd.DataFrame, keys: list[str]) -> list[pd.DataFrame]:

@@ -122,9 +122,10 @@ def _now(diagnosis: Diagnosis) -> Iterator[str]:
         (own, "your weights are not all that is wrong"),
         (out_of_reach(diagnosis.setup), "it is the rows, not your seed"),
         (
-            converged == n,
+            converged == n and low >= COMMON,
             "this setup works here: where yours fails, your code or your settings differ",
         ),
+        (converged == n, f"up to {percent(1 - low)} may still fail, so try more --seeds"),
         (low >= SOUND, "where yours does not converge, it is your code or a rare seed"),
         (low >= COMMON, "it is your seed"),
         (high < RARE, "it is not your seed"),
@@ -211,7 +212,8 @@ def _nothing_fixes(diagnosis: Diagnosis) -> str:
 def _others(diagnosis: Diagnosis) -> Iterator[Line]:
     """Say which other changes help, and which make no difference."""
     if diagnosis.converged == 1:
-        yield "Also", f"nothing {'else ' * bool(diagnosis.own_fault)}needs fixing."
+        needs = "needs" if _is_sound(diagnosis) else "was seen to need"
+        yield "Also", f"nothing {'else ' * bool(diagnosis.own_fault)}{needs} fixing."
         return
     fixing = _fixing(diagnosis)
     good = [row for row in fixing if row["difference"] > fixing[0]["difference"] / 2]

@@ -3,15 +3,20 @@
 A row of a comparison is a row of `contrasts`: two setups that differ in one key.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
+from fastbp.analysis.contrasts import GOALS
 from fastbp.analysis.counts import grouped
 from fastbp.reporting.phrases import (
     Record,
     apart,
+    as_best,
+    as_soon,
     by_change,
     change_of,
     count_of,
@@ -22,7 +27,6 @@ from fastbp.reporting.phrases import (
     named,
     plain,
     setting,
-    share_interval,
     span_of,
     unchanged_keys,
 )
@@ -72,22 +76,37 @@ def best_change(changes: Changes) -> str:
         names = list(map(change_of, changes.direct))
         tried = and_(names) if len(names) <= 2 * MAX_CHANGES else f"{len(names)} changes"
         fewer = "" if any(map(has_effect, changes.direct)) else ", or fewer"
+        most = max(changes.direct, key=lambda row: float(row["difference_high"]))
+        gain = f"{points(most['difference_high'])} points ({change_of(most)})"
+        unseen = f" A gain of up to {gain} may be unseen." * (most["difference_high"] > 0)
         return (
             f"No single change of the baseline makes measurably more runs converge{fewer}: {tried}."
+            f"{unseen}"
         )
     best = helpful[0]
     end = changes.end_of(best)
     assert end is not None
     before, after = (percent(row["converged_share"]) for row in (changes.start, end))
+    same_seeds = changes.start["runs"] == end["runs"] == best["pairs"]
+    rates = f" from {before} to {after}" * same_seeds
     was, becomes = (percent(row["constant_share"]) for row in (changes.start, end))
     verb = "falls" if end["constant_share"] < changes.start["constant_share"] else "rises"
     constant = f"stays at {was}" if was == becomes else f"{verb} from {was} to {becomes}"
     return (
         f"{_headline(best, end, len(helpful) > 1)}: going from {named(best['from'])} to "
-        f"{named(best['to'])} raises the convergence rate from {before} to {after} "
-        f"({_difference(best, changes.start, end)}); the share of runs that give the same answer "
-        f"to every input {constant}."
+        f"{named(best['to'])} raises the convergence rate{rates} "
+        f"({_difference(best, changes.start, end)}){_as_good(best, helpful)}; the share of runs "
+        f"that give the same answer to every input {constant}."
     )
+
+
+def _as_good(best: Record, helpful: Sequence[Record]) -> str:
+    """Name the changes that may help as much as the one that is seen to help most."""
+    ties = [row for row in helpful[1:] if row["difference_high"] >= best["difference_low"]]
+    names = [change_of(row) for row in ties[:MAX_CHANGES]]
+    more = len(ties) - len(names)
+    names += [f"{more} more"] * (more > 0)
+    return f", and {and_(names)} may raise it as much" * bool(names)
 
 
 def _headline(row: Record, end: Record, several: bool) -> str:
@@ -214,41 +233,58 @@ def all_changes(attribution: pd.DataFrame, changes: Changes) -> list[str]:
     if end is None or rows[0]["from"] not in by_id:
         return []
     where = setting(end, [key for key in changes.keys if key in {row["key"] for row in rows}])
-    parts = sorted(rows, key=lambda row: -abs(row["average_points"]))
-    each = and_([f"{row['key']} {points(row['average_points'] / 100)}" for row in parts])
+    parts = sorted(rows, key=lambda row: -abs(np.nan_to_num(row["average_points"])))
+    each = and_(
+        [
+            f"{row['key']} {points(row['average_points'] / 100)}"
+            for row in parts
+            if not math.isnan(row["average_points"])
+        ]
+    )
+    opposed = [
+        f"{row['key']} {points(row['alone_points'] / 100)} alone but "
+        f"{points(row['last_points'] / 100)} after the others"
+        for row in parts
+        if math.isnan(row["average_points"])
+    ]
+    split = f" Averaged over all orders of making the changes, they contribute {each}." * bool(each)
+    depends = f" What a change does depends on the others: {and_(opposed)}." * bool(opposed)
     number = {2: "Both", 3: "All three", 4: "All four"}.get(len(rows), f"All {len(rows)}")
     effect = f"make {count_of(end, 'converged')} runs converge"
     if end["runs"] == 1:
         effect = f"{'make' if end['converged'] else 'do not make'} its one run converge"
     total, seeds = points(rows[0]["total_points"] / 100), plural(int(rows[0]["pairs"]), "seed")
     return [
-        f"{number} changes together ({where}) {effect}, {total} points on {seeds}. Averaged over "
-        f"all orders of making the changes, they contribute {each}."
+        f"{number} changes together ({where}) {effect}, {total} points on {seeds}."
+        f"{depends or split}"
     ]
 
 
 def best_of_all(changes: Changes) -> list[str]:
     """Say which setup converges most often; empty if it is at most one change from the baseline."""
-    best = max(changes.setups, key=lambda row: row["converged_share"])
-    ties = [row for row in changes.setups if row["converged_share"] == best["converged_share"]]
+    goals = [goal for goal in GOALS if goal in changes.keys]
+    alike = [row for row in changes.setups if all(row[g] == changes.start[g] for g in goals)]
+    best = max(alike, key=lambda row: row["converged_share"])
+    ties = [row for row in alike if row["converged_share"] == best["converged_share"]]
     near = {
         changes.start["setup"],
         *(end["setup"] for end in map(changes.end_of, changes.direct) if end),
     }
     if any(row["setup"] in near for row in ties):
         return []
-    setups = plain(len(changes.setups))
+    setups = f"{plain(len(alike))} setups" + f" with {setting(best, goals)}" * bool(goals)
     timed = [row for row in ties if not pd.isna(row["updates_median"])]
     if len(ties) > 1 and len(timed) == len(ties) and best["converged"] == best["runs"]:
         first = min(timed, key=lambda row: int(row["updates_median"]))
         updates = plural(int(first["updates_median"]), "update")
         return [
-            f"In {plain(len(ties))} of all {setups} setups all runs converge, soonest with "
-            f"{name_of(first, changes.keys)}: half after {updates}."
+            f"In {plain(len(ties))} of all {setups} all runs converge, soonest with "
+            f"{name_of(first, changes.keys)}: half after {updates}"
+            f"{as_soon(pd.DataFrame(ties), first)}."
         ]
     return [
-        f"Of all {setups} setups, runs converge most often with {name_of(best, changes.keys)}: "
-        f"{count_of(best, 'converged')}{share_interval(best)}.{half_time(best)}"
+        f"Of all {setups}, runs converge most often with {name_of(best, changes.keys)}: "
+        f"{count_of(best, 'converged')}{as_best(pd.DataFrame(alike), best)}.{half_time(best)}"
     ]
 
 

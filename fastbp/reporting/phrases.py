@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fastbp.analysis.counts import grouped
 from fastbp.analysis.statistics.proportions import wilson
-from fastbp.analysis.summary import ALPHA, keys_of
+from fastbp.analysis.summary import ALPHA, keys_of, simultaneous_bounds, simultaneous_medians
 from fastbp.schema.text import aligned, percent, plural, points, shortened
 
 Record = Mapping[Any, Any]
@@ -73,13 +73,16 @@ def extreme(summary: pd.DataFrame, name: str, least: bool = False) -> dict[Any, 
 def fastest_and_slowest(summary: pd.DataFrame) -> tuple[dict[Any, Any] | None, ...]:
     """Find the rows with the smallest and the largest `updates_median`.
 
-    Both are None if fewer than two different medians are known.
+    Both are None unless their intervals lie apart, which allow for the choice of the extremes.
     """
     timed = summary[summary["updates_median"].notna()]
-    medians = timed["updates_median"].astype(int)
-    if medians.nunique() < 2:
+    if timed.empty:
         return None, None
-    return tuple(timed.iloc[int(at)].to_dict() for at in (medians.argmin(), medians.argmax()))
+    medians, (low, high) = timed["updates_median"].astype(int), simultaneous_medians(timed)
+    first, last = int(medians.argmin()), int(medians.argmax())
+    if not high[first] < low[last]:
+        return None, None
+    return timed.iloc[first].to_dict(), timed.iloc[last].to_dict()
 
 
 def setting(row: "Record | pd.Series[Any]", keys: Sequence[Any]) -> str:
@@ -136,6 +139,34 @@ def count_of(row: Record, name: str) -> str:
 def share_interval(row: Record, name: str = "converged") -> str:
     """Write the 95% interval of the share of an outcome for a sentence, in brackets."""
     return f" (95% interval {percent(row[f'{name}_low'])} to {percent(row[f'{name}_high'])})"
+
+
+def rivals(summary: pd.DataFrame, row: Record, name: str = "converged") -> int:
+    """Count the other setups whose share may be as large, by intervals that hold at once."""
+    low, high = simultaneous_bounds(summary, name)
+    return int((high >= low[(summary["setup"] == row["setup"]).to_numpy()].min()).sum()) - 1
+
+
+def as_best(summary: pd.DataFrame, row: Record, name: str = "converged") -> str:
+    """Write the interval of the largest share of a summary, and how many others may be as large.
+
+    The interval allows for the choice of the largest: those of all setups hold at once.
+    """
+    (low, high), others = simultaneous_bounds(summary, name), rivals(summary, row, name)
+    at = int((summary["setup"] == row["setup"]).to_numpy().argmax())
+    as_many = f"; {plural(others, 'other setup')} may do so as often" * (others > 0)
+    return (
+        f" (95% interval for the best of {plain(len(summary))}: {percent(low[at])} to "
+        f"{percent(high[at])}{as_many})"
+    )
+
+
+def as_soon(summary: pd.DataFrame, row: Record) -> str:
+    """Say how many other setups may have converged as soon as one; empty if none may."""
+    low, high = simultaneous_medians(summary)
+    at = int((summary["setup"] == row["setup"]).to_numpy().argmax())
+    others = int((~(low > high[at])).sum()) - 1
+    return f" ({plural(others, 'other setup')} may be as soon)" * (others > 0)
 
 
 def half_time(row: Record) -> str:

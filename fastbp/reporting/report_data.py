@@ -105,6 +105,7 @@ class ReportData:
         # nothing.
         has_start = self.baseline is not None or not self.is_atlas
         self.attribution = attribution.attribution(self.counted if has_start else (), self.baseline)
+        self.interactions = attribution.interactions(self.counted, self.attribution)
         self.constant_at_start = summary.constant_at_start(self.counted)
         figures = published_figures(self.sweep)
         wanted = {setup for one in figures for setup in one.setups}
@@ -126,6 +127,8 @@ class ReportData:
                 atlas.equality(self.counted),
             )
             self.tables |= {"atlas": self.functions, "classes": self.classes}
+        if len(self.interactions):
+            self.tables["interactions"] = self.interactions
         if len(self.published):
             self.tables["published"] = self.published
 

@@ -8,7 +8,8 @@ import pandas as pd
 
 from fastbp.analysis.atlas import others_of
 from fastbp.analysis.axes import with_width_and_depth
-from fastbp.analysis.summary import keys_of
+from fastbp.analysis.contrasts import GOALS
+from fastbp.analysis.summary import keys_of, settings_of, simultaneous_bounds
 from fastbp.reporting.change_sentences import (
     Changes,
     all_changes,
@@ -20,6 +21,7 @@ from fastbp.reporting.change_sentences import (
 )
 from fastbp.reporting.phrases import (
     Record,
+    as_best,
     count_of,
     extreme,
     fastest_and_slowest,
@@ -29,6 +31,7 @@ from fastbp.reporting.phrases import (
     named,
     plain,
     row_of,
+    setting,
     share_interval,
 )
 from fastbp.reporting.report_data import Content, ReportData
@@ -83,7 +86,11 @@ def verdict(
     of_baseline = [_baseline(start, keys)] if start else []
     if not summary["converged"].any():
         return [_most_and_least(summary, "constant"), *of_baseline]
-    most_and_least = _most_and_least(summary, "converged")
+    goals = [goal for goal in GOALS if goal in keys]
+    most_and_least = " ".join(
+        f"With {setting(rows.iloc[0], goals)}: " * bool(goals) + _most_and_least(rows, "converged")
+        for rows in settings_of(summary, goals)
+    )
     # On the fine grid of a map, each single change has little effect.
     if lines := map_paragraphs(with_width_and_depth(summary), constant_at_start):
         return [lines[0], most_and_least, *lines[1:], *of_baseline]
@@ -130,7 +137,11 @@ def _one_setup(row: Record) -> str:
 def _all_alike(summary: pd.DataFrame, outcome: Outcome) -> str:
     """The answer if all runs end alike."""
     runs, setups = plain(summary["runs"].sum()), plain(len(summary))
-    text = f"All {runs} runs {outcome.verb}, in each of {setups} setups."
+    low, _ = simultaneous_bounds(summary, outcome.column)
+    text = (
+        f"All {runs} runs {outcome.verb}, in each of {setups} setups; of more runs of a setup up "
+        f"to {percent(1 - low.min())} may end otherwise (at 95% confidence)."
+    )
     fast, slow = fastest_and_slowest(summary)
     if outcome is not Outcome.CONVERGED or fast is None or slow is None:
         return text
@@ -177,7 +188,7 @@ def _most_and_least(summary: pd.DataFrame, name: str) -> str:
         return f"{before}In each of {number} setups {percent(share)} of the runs {several}."
     most, least = (f"with {name_of(row, keys)}: {count_of(row, name)}" for row in (best, worst))
     return (
-        f"{before}Runs {several} most often {most}{share_interval(best, name)}; least often "
+        f"{before}Runs {several} most often {most}{as_best(summary, best, name)}; least often "
         f"{least}."
     )
 

@@ -112,8 +112,8 @@ def points(difference: float) -> str:
     if math.isnan(difference):
         return "–"
     value = 100 * difference
-    digits = 2 if 0 < abs(value) < 0.1 else 1
-    text = f"{abs(value):.{digits}f}"
+    small = 0 < abs(value) < 0.1
+    text = f"{abs(value):.{min(4, -math.floor(math.log10(abs(value)))) if small else 1}f}"
     return text if float(text) == 0 else ("+" if value > 0 else "−") + text
 
 

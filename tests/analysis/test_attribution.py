@@ -12,13 +12,14 @@ import pyarrow as pa
 import pytest
 import sample_frames as frames
 
-from fastbp.analysis.attribution import attribution
+from fastbp.analysis.attribution import attribution, interactions
 from fastbp.analysis.contrasts import contrasts
 from fastbp.analysis.counts import count_runs
 from fastbp.analysis.histograms import EXAMPLES, THRESHOLDS
 from fastbp.analysis.statistics.kaplan_meier import kaplan_meier, restart
 from fastbp.analysis.statistics.paired import tango
 from fastbp.analysis.summary import collapsing, density, summary, survival
+from fastbp.reporting.verdict import verdict
 from fastbp.schema.columns import SETUP_COLUMNS, schema
 from fastbp.schema.outcomes import MEASURED, OUTCOMES, classify
 
@@ -145,16 +146,64 @@ def test_is_the_average_over_all_orders(changes: int) -> None:
     assert set(found["from"]) == {frames.identity(start)}
     assert set(found["to"]) == {frames.identity(to)}
     expected = literal(runs, start, to).set_index("key").loc[found["key"]].reset_index()
+    low, high = (expected[[f"alone_points{end}", f"last_points{end}"]] for end in ("_low", "_high"))
+    opposed = (low.max(axis=1) > 0) & (high.min(axis=1) < 0)
+    averages = [f"average_points{end}" for end in ("", "_low", "_high")]
+    expected.loc[opposed, averages] = np.nan
     pd.testing.assert_frame_equal(
         found[expected.columns], expected, check_dtype=False, rtol=1e-9, atol=1e-9
     )
     assert found["from_value"].tolist() == [start[key] for key in found["key"]]
     assert found["to_value"].tolist() == [to[key] for key in found["key"]]
     table = summary(runs).set_index("setup")["converged_share"]
-    assert found["average_points"].sum() == pytest.approx(found["total_points"].iloc[0])
+    if not opposed.any():
+        assert found["average_points"].sum() == pytest.approx(found["total_points"].iloc[0])
     assert found["total_points"].iloc[0] == pytest.approx(
         100 * (table[frames.identity(to)] - table[frames.identity(start)])
     )
+
+
+def test_where_changes_are_opposed_differences_of_differences_take_the_place_of_averages() -> None:
+    """Momentum helps at the lower rate and does harm at the higher one."""
+    shares = {(0.2, 0.0): 10, (0.2, 0.9): 80, (0.1, 0.0): 60, (0.1, 0.9): 5}
+    rng = np.random.default_rng(3)
+    tables, won = [], []
+    for (lr, momentum), count in shares.items():
+        order = rng.permutation(100)
+        tables.append(
+            frames.table(
+                {"lr": lr, "momentum": momentum},
+                ["converged" if place < count else "partial" for place in order],
+            )
+        )
+        won.append(order < count)
+    runs = frames.frame(*tables)
+    parts = attribution(runs, frames.identity({}))
+    assert parts["average_points"].isna().all()
+    (row,) = interactions(runs, parts).to_dict("records")
+    neither, momentum_, lr_, both = (each.astype(float) for each in won)
+    each = both - lr_ - momentum_ + neither
+    assert row["points"] == pytest.approx(100 * each.mean()) == -125
+    assert {row["key"], row["other"]} == {"lr", "momentum"}
+    assert row["pairs"] == 100
+    spread = NormalDist().inv_cdf(0.975) * each.std() / 10
+    assert row["points_low"] == pytest.approx(100 * (each.mean() - spread), abs=4)
+    assert row["points_high"] == pytest.approx(100 * (each.mean() + spread), abs=4)
+    counted = count_runs(runs)
+    told = verdict(
+        summary(counted), contrasts(counted, frames.identity({})), parts, parts["from"][0]
+    )
+    assert (
+        " What a change does depends on the others: lr +50.0 alone but −75.0 after the "
+        "others and momentum +70.0 alone but −55.0 after the others." in " ".join(told)
+    )
+    alike = frames.frame(
+        *(
+            frames.table({"lr": lr, "momentum": m}, ["converged"] * n + ["partial"] * (100 - n))
+            for (lr, m), n in {**shares, (0.1, 0.9): 99}.items()
+        )
+    )
+    assert interactions(alike, attribution(alike, frames.identity({}))).empty
 
 
 def test_only_seeds_that_all_corners_ran() -> None:

@@ -566,12 +566,12 @@ def test_contributions_cover_rare_changes(share: float, runs: int) -> None:
     """One change fixes this share of the runs, another half of them."""
     rng = np.random.default_rng(1)
     covered = np.zeros(3)
-    for counts in rng.multinomial(runs, np.outer([1 - share, share], [0.5, 0.5]).ravel(), 1_000):
+    for counts in rng.multinomial(runs, np.outer([1 - share, share], [0.5, 0.5]).ravel(), 300):
         one, other = np.repeat([[0, 0], [0, 1], [1, 0], [1, 1]], counts, axis=0).T
         part, _ = shapley([np.zeros(runs), one, other, one | other])
         truth = share, share / 2, 0.75 * share
         covered += [each.low <= true <= each.high for each, true in zip(part, truth, strict=True)]
-    assert covered.min() >= 920
+    assert covered.min() >= 0.9 * 300
 
 
 @pytest.mark.parametrize("kind", [bool, np.uint8, np.int8, np.float32])

@@ -73,14 +73,14 @@ def test_a_map_is_described_by_its_lines() -> None:
     constant_at_start = pd.Series(np.where(whole["init_scale"] < 1, 1.0, 0.25))
     first, second = map_paragraphs(whole, constant_at_start)
     assert "with init_scale 0.03, from lr 0.359 [0.1, 1] up to lr 27.8 [10, 100]" in first
-    assert "with init_scale 10, at no lr (0%)." in first
+    assert "with init_scale 10, at no lr (0%) (95% intervals hold in the whole map" in first
     assert first.startswith("At least half of the runs converge in 10 of 42 setups: with ")
-    assert ". They do so soonest with " in first
+    assert ". Half had converged soonest with " in first
     assert second.startswith(
         "At least half of the runs give the same answer to every input in 6 of 42 setups: with "
     )
     assert "with init_scale 10, up to lr " in second
-    assert "In 6 of these, at least half of the runs have collapsed to a constant." in second
+    assert "At least half have collapsed to a constant in 6 of 42 setups." in second
     assert second.endswith(
         "as constant: 100% with init_scale 0.03, 100% with init_scale 0.3 and 25.0% with "
         "init_scale 10."

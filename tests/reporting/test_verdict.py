@@ -15,8 +15,8 @@ from hypothesis import given, settings, strategies as st
 from fastbp.analysis.attribution import attribution
 from fastbp.analysis.contrasts import contrasts
 from fastbp.analysis.counts import count_runs
-from fastbp.analysis.summary import ALPHA, keys_of, summary
-from fastbp.reporting.phrases import plain, setting
+from fastbp.analysis.summary import ALPHA, SHARES, keys_of, simultaneous_bounds, summary
+from fastbp.reporting.phrases import as_best, plain, setting
 from fastbp.reporting.verdict import verdict
 from fastbp.schema.outcomes import OUTCOMES
 from fastbp.schema.text import percent, points
@@ -29,7 +29,7 @@ Setups = Sequence[tuple[dict[str, object], list[str]]]
 HEADLINE = (
     r"(?:More|Fewer|A larger|A smaller|Changing) (\S+) (?:fix(?:es)? it(?: best)?|helps?(?: "
     r"most)?): "
-    r"going from (.+?) to (.+?) raises the convergence rate from "
+    r"going from (.+?) to (.+?) raises the convergence rate"
 )
 """The key and the values of the change that the answer names."""
 
@@ -59,6 +59,9 @@ class Answer:
             if c.endswith(("_share", "_low", "_high")) and "updates" not in c
         ]
         known = {percent(v) for c in shares if "restart" not in c for v in self.summary[c]}
+        for name in SHARES:  # of the best of all, and of what more runs may do
+            low, high = simultaneous_bounds(self.summary, name)
+            known |= {percent(v) for v in (*low, *high, *(1 - low))}
         averaged = (
             r"Averaged over .*? ranges from (\S+) with (\S+) (.+?) to (\S+) with (\S+) (.+?)\.(?: "
             r"|$)"
@@ -71,7 +74,7 @@ class Answer:
             pooled = sums["converged"] / sums["runs"]
             assert (key, pooled[least], pooled[most]) == (again, pooled.min(), pooled.max())
             assert (low, high) == (percent(pooled.min()), percent(pooled.max()))
-        assert set(re.findall(r"[<>]?[\d.]+%(?! interval)", rest)) <= known
+        assert set(re.findall(r"[<>]?[\d.]+%(?! interval| confidence)", rest)) <= known
         steps = [
             v
             for c in ("difference", "difference_low", "difference_high")
@@ -195,11 +198,10 @@ def test_the_answer_comes_first(founding: pd.DataFrame) -> None:
     best = it.row(order="shuffled", lr=0.2, updates=7992)
     assert it.lines[3] == (
         "Of all 8 setups, runs converge most often with order shuffled, lr 0.2, updates 7,992: "
-        f"{percent(best['converged_share'])} of 2,000 (95% interval "
-        f"{percent(best['converged_low'])} to "
-        f"{percent(best['converged_high'])}). Half had converged after "
-        f"{plain(best['updates_median'])} updates."
+        f"{percent(best['converged_share'])} of 2,000{as_best(it.summary, best)}. Half had "
+        f"converged after {plain(best['updates_median'])} updates."
     )
+    assert "; 1 other setup may do so as often)" in it.lines[3]
     assert len(it.lines) == 4
 
 
@@ -252,7 +254,7 @@ def test_a_difference_that_is_not_shown_is_no_effect() -> None:
     assert (
         it.lines[0]
         == "No single change of the baseline makes measurably more runs converge, or fewer: lr "
-        "0.2 → 0.4."
+        "0.2 → 0.4. A gain of up to +29.7 points (lr 0.2 → 0.4) may be unseen."
     )
     assert (
         it.lines[1]
@@ -310,7 +312,7 @@ def test_no_effect_of_many() -> None:
     assert (
         it.lines[0]
         == "No single change of the baseline makes measurably more runs converge, or fewer: 8 "
-        "changes."
+        "changes. A gain of up to +84.2 points (lr 0.2 → 6.2) may be unseen."
     )
 
 
@@ -336,6 +338,7 @@ def test_the_best_of_all_is_named_only_if_it_is_far() -> None:
     )
     assert far.lines[-1].startswith(
         "Of all 4 setups, runs converge most often with lr 0.4, momentum 0.9: all 30 (95% interval "
+        "for the best of 4: 82.8% to 100%). "
     )
     assert far.lines[-2].startswith(
         "Both changes together (lr 0.4, momentum 0.9) make all 30 runs converge, +100.0 points "
@@ -358,7 +361,7 @@ def test_of_several_best_the_one_that_is_soonest() -> None:
     assert (
         it.lines[-1]
         == "In 2 of all 6 setups all runs converge, soonest with lr 0.4, momentum 0.9: half "
-        "after 160 updates."
+        "after 160 updates (1 other setup may be as soon)."
     )
 
 
@@ -680,7 +683,7 @@ def test_but_the_share_that_is_constant_differs() -> None:
     first = (
         "No run converges in any of 2 setups. Runs give the same answer to every input most "
         "often with lr 0.1: 80.0% of 30 "
-        "(95% interval 62.7% to 90.5%); least often with lr 0.2: none of 30."
+        "(95% interval for the best of 2: 59.9% to 91.4%); least often with lr 0.2: none of 30."
     )
     assert answer(*setups).lines == [
         first,
@@ -721,25 +724,26 @@ def test_and_the_shares_that_are_constant_are_alike(one, other, said: str) -> No
 @pytest.mark.parametrize("baseline", [None, BASE])
 def test_every_run(outcome: str, says: str, baseline: str | None) -> None:
     it = answer(*(({"lr": lr}, [outcome] * 600) for lr in (0.1, 0.2)), baseline=baseline)
-    assert it.lines == [f"All 1,200 runs {says}, in each of 2 setups."]
+    assert it.lines == [
+        f"All 1,200 runs {says}, in each of 2 setups; of more runs of a setup up to 0.8% may end "
+        "otherwise (at 95% confidence)."
+    ]
 
 
 @pytest.mark.parametrize("ever", [True, False])
 def test_then_what_differs_is_how_long_it_takes(ever: bool) -> None:
-    """Runs that no look found converged have no median."""
+    """Runs that no look found converged have no median, and few runs do not tell medians apart."""
     runs = [
-        frames.table({"lr": lr}, [C] * 9, ever=[ever or lr < 0.3] * 9) for lr in (0.1, 0.2, 0.4)
+        frames.table({"lr": lr}, [C] * 30, ever=[ever or lr < 0.3] * 30) for lr in (0.1, 0.2, 0.4)
     ]
     frame = frames.frame(*runs)
-    frame.loc[frame["lr"] == 0.1, "converged_at"] = 720
-    assert (
-        Answer(frame)
-        .lines[0]
-        .endswith(
-            " Only their speed differs: half had converged after 80 updates with lr 0.2, and "
-            "after 720 with lr 0.1."
-        )
-    )
+    frame["converged_at"] += frame["seed"] % 30
+    slower = frame["lr"] == 0.1
+    frame.loc[slower, "converged_at"] += 40
+    said = " Only their speed differs: half had converged after 94 updates with lr 0.2, and after "
+    assert Answer(frame).lines[0].endswith(f"{said}134 with lr 0.1.")
+    frame.loc[slower, "converged_at"] -= 36
+    assert "speed" not in Answer(frame).text
 
 
 def test_no_runs() -> None:
@@ -781,8 +785,8 @@ def test_one_seed() -> None:
     )
     assert it.lines == [
         "No single change of the baseline makes measurably more runs converge, or fewer: lr "
-        "0.2 → 0.1 and "
-        "momentum 0 → 0.9.",
+        "0.2 → 0.1 and momentum 0 → 0.9. A gain of up to +100.0 points (lr 0.2 → 0.1) may be "
+        "unseen.",
         "At the baseline (lr 0.2, momentum 0), its one run does not converge, and it gives the "
         "same answer to every input.",
         "Both changes together (lr 0.1, momentum 0.9) make its one run converge, +100.0 points "
@@ -791,8 +795,8 @@ def test_one_seed() -> None:
         "momentum 0.0.",
     ]
     assert answer(({}, [K]), ({"lr": 0.1}, [C]), baseline=None).lines[0] == (
-        "Runs converge most often with lr 0.1: 1 of 1 (95% interval 20.7% to 100%); least "
-        "often with lr 0.2: 0 of 1."
+        "Runs converge most often with lr 0.1: 1 of 1 (95% interval for the best of 2: 16.6% "
+        "to 100%; 1 other setup may do so as often); least often with lr 0.2: 0 of 1."
     )
 
 
@@ -815,10 +819,8 @@ def test_some_seeds_in_common() -> None:
         Answer(runs)
         .lines[0]
         .startswith(
-            "A smaller lr fixes it: going from 0.2 to 0.1 raises the convergence rate from 0% "
-            "to "
-            "50.0% (+100.0 points, 95% interval +67.8 to +100.0, over the 20 seeds that both "
-            "ran"
+            "A smaller lr fixes it: going from 0.2 to 0.1 raises the convergence rate (+100.0 "
+            "points, 95% interval +67.8 to +100.0, over the 20 seeds that both ran"
         )
     )
 

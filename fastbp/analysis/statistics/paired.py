@@ -257,6 +257,27 @@ def _difference(before: Real, after: Real, level: float) -> PointsInterval:
     return PointsInterval(float(moved.mean()), float(low), float(high))
 
 
+def interaction(corners: ArrayLike, level: float = 0.95) -> PointsInterval:
+    """How much more a change does if another one is made as well.
+
+    Parameters
+    ----------
+    corners : array_like of 0 and 1, [4, run]
+        Whether each run succeeds with neither change, the first, the second, and both.
+    level : float
+        Two-sided confidence level.
+
+    Notes
+    -----
+    The mean over runs of the difference of the two differences, from −2 to 2, with the interval of
+    Agresti & Min as if half of it were a difference of −1, 0 or 1.
+    """
+    neither, one, other, both = np.asarray(corners, float)
+    return PointsInterval(
+        *(2 * x for x in _mean_difference((both - other - one + neither) / 2, level))
+    )
+
+
 class Contribution(NamedTuple):
     """How much one of several changes moves a proportion.
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
+from fastbp.analysis.contrasts import least_effect
 from fastbp.analysis.summary import ALPHA, keys_of
 from fastbp.reporting.html import HtmlTable, TableColumn
 from fastbp.reporting.html_tables import MAX_ROWS, column, difference, html_table, text_table
@@ -20,7 +21,7 @@ from fastbp.reporting.phrases import (
     span_of,
 )
 from fastbp.reporting.report_data import Content, ReportData, Section
-from fastbp.schema.text import p_value, points
+from fastbp.schema.text import p_value, plural, points
 
 NOTHING = "No two setups differ in exactly one key and share seeds: there is nothing to compare."
 
@@ -205,8 +206,41 @@ def attribution_table(data: ReportData) -> HtmlTable | None:
 
 def _part(row: Record, name: str) -> str:
     """Write points with their interval, which is left out if all seeds agree."""
-    value, low, high = (row[f"{name}_points{end}"] / 100 for end in ("", "_low", "_high"))
+    name = f"{name}_points".lstrip("_")
+    value, low, high = (row[f"{name}{end}"] / 100 for end in ("", "_low", "_high"))
     return f"{points(value)}" + f" [{points(low)}, {points(high)}]" * bool(low < high)
+
+
+def interactions_table(data: ReportData) -> HtmlTable | None:
+    """Make the page's table of `interactions`; None if it is empty."""
+    if data.interactions.empty:
+        return None
+    settings = {
+        row["setup"]: setting(row, keys_of(data.summary)) for _, row in data.summary.iterrows()
+    }
+    strongest = data.interactions.sort_values("points", key=abs, ascending=False, kind="stable")
+    return html_table(
+        "How changes depend on each other",
+        "How many points more a change adds to the convergence rate if the other one is made too.",
+        [
+            TableColumn("change", lambda row: row["key"], True),
+            TableColumn("with the change of", lambda row: row["other"], True),
+            TableColumn("on the way to", lambda row: settings[row["to"]], True),
+            column("pairs", "seeds"),
+            TableColumn("points more [95%]", lambda row: _part(row, "")),
+        ],
+        strongest[:MAX_ROWS].to_dict("records"),
+        "interactions.csv",
+    )
+
+
+def least_text(contrasts: pd.DataFrame) -> str:
+    """Say which effects a table of contrasts could have shown."""
+    least, seeds = least_effect(contrasts), int(contrasts["pairs"].max() if len(contrasts) else 0)
+    most = f"{plural(len(contrasts), 'change')} and {plural(seeds, 'seed')}"
+    if least > 1:
+        return f"With {most} no effect could be shown, however large."
+    return f"With {most} no effect below {points(least).lstrip('+')} points could be shown."
 
 
 def _content(data: ReportData) -> Content:
@@ -219,7 +253,9 @@ def _content(data: ReportData) -> Content:
         "contrasts": contrasts_table(data),
         "no_contrasts": nothing,
         "attribution": attribution_table(data),
+        "interactions": interactions_table(data),
         "alpha": ALPHA,
+        "least": least_text(data.contrasts),
     }
 
 
@@ -230,13 +266,17 @@ SECTION = Section(
     """\
 {% if contrasts %}<p>Each row compares two setups that differ in one key, on the same seeds. The
 change fixes runs that fail without it and converge with it; it breaks runs that converge without it
-and fail with it. An effect has p &lt; {{ alpha }} after Holm's adjustment over the whole table;
-intervals are pointwise 95% (Tango's score interval for paired shares).</p>
+and fail with it. An effect has p &lt; {{ alpha }} after Holm's adjustment, over the changes of
+the baseline and over all others; intervals are pointwise 95% (Tango's score interval for paired
+shares). {{ least }}</p>
 {{ table(contrasts) }}{% else %}<p>{{ no_contrasts }}</p>{% endif %}
 {% if attribution %}<h3>Several changes at once</h3>
 <p>How much each change contributes to the convergence rate, in percentage points: if it is made
 first (alone), if it is made last, and on average over all orders of making the changes (Shapley's
 value). Intervals are 95%, over seeds (Tango's; of the average Agresti and Min's).</p>
 {{ table(attribution) }}{% endif %}
+{% if interactions %}<p>Where a change does the opposite alone of what it does last, an average says
+nothing; the second table has the differences of differences (95%, Agresti and Min).</p>
+{{ table(interactions) }}{% endif %}
 """,
 )

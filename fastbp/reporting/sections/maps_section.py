@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
+from numpy.typing import NDArray
 
 from fastbp.analysis.axes import (
     critical,
@@ -15,10 +16,20 @@ from fastbp.analysis.axes import (
     the_map,
     with_width_and_depth,
 )
-from fastbp.analysis.summary import keys_of
+from fastbp.analysis.summary import keys_of, simultaneous_bounds
 from fastbp.reporting import plots
 from fastbp.reporting.html import HtmlFigure
-from fastbp.reporting.phrases import apart, evenly, extreme, named, plain, row_of, runs_in, setting
+from fastbp.reporting.phrases import (
+    apart,
+    as_soon,
+    evenly,
+    extreme,
+    named,
+    plain,
+    row_of,
+    runs_in,
+    setting,
+)
 from fastbp.reporting.report_data import Content, ReportData, Section, settings_of
 from fastbp.schema.text import and_, percent, plural
 
@@ -49,20 +60,16 @@ def map_paragraphs(
     shown = sorted(
         {*[values[i] for i in evenly(len(values), 3)], extreme(summary, "converged")[y]}, key=float
     )
-    good, many, collapsed = (
-        summary[f"{name}_share"] >= 0.5 for name in ("converged", "constant", "collapsed")
+    converged, constant = (
+        _count(summary, name)
+        + f": {_where(summary, keys, shown, name)}"
+        * bool((simultaneous_bounds(summary, name)[0] >= 0.5).any())
+        for name in ("converged", "constant")
     )
-    setups = plural(len(summary), "setup")
-    first = (
-        f"At least half of the runs converge in {plain(good.sum())} of {setups}: "
-        f"{_where(summary, keys, shown, 'converged')}.{_soonest(summary[good], keys)}"
-    )
-    where = f": {_where(summary, keys, shown, 'constant')}" if many.any() else ""
-    second = (
-        "At least half of the runs give the same answer to every input in "
-        f"{plain(many.sum())} of {setups}{where}. In {plain(collapsed.sum())} of these, at least "
-        "half of the runs have collapsed to a constant."
-    )
+    first = f"At least half of the runs converge in {converged}.{_soonest(summary, keys)}"
+    second = f"At least half of the runs give the same answer to every input in {constant}."
+    if ":" in constant:
+        second += f" At least half have collapsed to a constant in {_count(summary, 'collapsed')}."
     if constant_at_start is not None:
         means = constant_at_start.groupby(summary[y]).mean()
         shares = [f"{percent(means[value])} with {y} {named(value)}" for value in shown]
@@ -72,40 +79,54 @@ def map_paragraphs(
     return [first, second]
 
 
+def _count(summary: pd.DataFrame, name: str) -> str:
+    """Say in how many setups at least half of the runs have an outcome, as far as that is sure."""
+    low, high = simultaneous_bounds(summary, name)
+    sure, more = int((low >= 0.5).sum()), int(((low < 0.5) & (high >= 0.5)).sum())
+    perhaps = f" for certain, and perhaps in {plain(more)} more" * (more > 0)
+    return f"{plain(sure)} of {plural(len(summary), 'setup')}{perhaps}"
+
+
 def _soonest(summary: pd.DataFrame, keys: tuple[str, str]) -> str:
     """Say in which setup half of the runs converge soonest; empty if they do so in none."""
     timed = summary[summary["updates_median"].notna()]
     if timed.empty:
         return ""
-    row = timed.iloc[int(timed["updates_median"].astype(int).argmin())]
+    row = timed.iloc[int(timed["updates_median"].astype(int).argmin())].to_dict()
     return (
-        f" They do so soonest with {setting(row, keys)}: half had converged after "
-        f"{plural(int(row['updates_median']), 'update')}."
+        f" Half had converged soonest with {setting(row, keys)}, after "
+        f"{plural(int(row['updates_median']), 'update')}{as_soon(timed, row)}."
     )
 
 
 def _where(summary: pd.DataFrame, keys: tuple[str, str], values: Sequence[Any], name: str) -> str:
     """Say for some values of the key y at which x half of the runs have the outcome `name`."""
     x, y = keys
-    lines = critical(summary, x, y, name)
+    lines, (low, high) = critical(summary, x, y, name), simultaneous_bounds(summary, name)
     texts = []
     for value in values:
-        shares = summary.loc[summary[y] == value, f"{name}_share"]
+        here = (summary[y] == value).to_numpy()
         ends = [
             f"{'from' if line['rising'] else 'up to'} {x} {line[x]:.3g} "
             f"[{line[f'{x}_low']:.3g}, {line[f'{x}_high']:.3g}]"
             for line in lines[lines[y] == value].to_dict("records")
         ]
-        texts.append(f"with {y} {named(value)}, {' '.join(ends) or _side(shares, x)}")
-    return "; ".join(texts)
+        side = _side(summary[f"{name}_share"][here], low[here] >= 0.5, high[here] < 0.5, x)
+        texts.append(f"with {y} {named(value)}, {' '.join(ends) or side}")
+    exact = " (95% intervals hold in the whole map at once)" * bool(len(lines))
+    return f"{'; '.join(texts)}{exact}"
 
 
-def _side(shares: "pd.Series[Any]", x: str) -> str:
+def _side(shares: "pd.Series[Any]", above: NDArray[Any], below: NDArray[Any], x: str) -> str:
     """Say on which side of one half the shares are, if they surely pass it at no x."""
-    many = int((shares >= 0.5).sum())
-    where = {0: "no", len(shares): "every"}.get(many, "some")
+    sure, number = int(above.sum()), len(shares)
+    more = number - sure - int(below.sum())
+    where = [f"at {sure} of {number} values of {x}"] * (sure > 0)
+    where += [f"perhaps at {more} of {number} values of {x}"] * (more > 0)
+    if not more:
+        where = [f"at {'every' if sure else 'no'} {x}"]
     ends = dict.fromkeys(percent(share) for share in (shares.min(), shares.max()))
-    return f"at {where} {x} ({' to '.join(ends)})"
+    return f"{and_(where)} ({' to '.join(ends)})"
 
 
 # Curves over one key

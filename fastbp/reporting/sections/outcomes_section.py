@@ -7,7 +7,7 @@ from fastbp.analysis.summary import collapsing, density, keys_of
 from fastbp.reporting import plots
 from fastbp.reporting.html import TableColumn
 from fastbp.reporting.html_tables import column, listed, setting_columns, setup_table, text_table
-from fastbp.reporting.phrases import Record, extreme, interval, plain, runs_in
+from fastbp.reporting.phrases import Record, extreme, interval, plain, rivals, runs_in
 from fastbp.reporting.report_data import Content, ReportData, Section
 from fastbp.schema.columns import SCORES
 from fastbp.schema.outcomes import STACKED
@@ -39,18 +39,17 @@ def result_table(summary: pd.DataFrame, baseline: str | None = None) -> list[str
         A line with the titles, and a line for each setup. The columns are the keys that vary (and
         the setup's id, if they do not distinguish the rows), the number of runs if it varies, the
         share converged with its 95% interval, the share constant, the share diverged if any run
-        is, and marks for the baseline and the best setup.
+        is, and marks for the baseline and the best setup (`highest` if others may be as good).
     """
     if summary.empty:
         return ["No runs."]
     keys = keys_of(summary)
     named_by = keys if keys and not summary[keys].duplicated().any() else [*keys, "setup"]
     one_count = len(summary) > 1 and summary["runs"].nunique() == 1
+    highest = extreme(summary, "converged")
+    mark = "highest" if rivals(summary, highest) else "best"
     is_tie = summary["converged_share"].nunique() == 1
-    marks = {
-        "baseline": baseline,
-        "best": None if is_tie else extreme(summary, "converged")["setup"],
-    }
+    marks = {"baseline": baseline, mark: None if is_tie else highest["setup"]}
     ends = ["constant", "diverged"] if summary["diverged"].any() else ["constant"]
     columns = [
         *setting_columns(named_by, summary),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastbp.analysis.basins import boundary_dimension, parameter
+from fastbp.analysis.basins import boundary_dimensions, parameter
 from fastbp.reporting import plots
 from fastbp.reporting.html import HtmlFigure
 from fastbp.reporting.report_data import STEPS, Content, ReportData, Section, StartPlane
@@ -14,18 +14,32 @@ PIXELS = 500, 200
 several. PNG files show every run."""
 
 
+ONE_DIMENSION = 0.1
+"""A boundary has a dimension if that of all pairs of distances agrees within this much."""
+
+
 def sentences(data: ReportData) -> list[str]:
     """Say how often neighbouring starting points end differently; the list is empty if none do."""
-    dimensions = [(boundary_dimension(STEPS, each.unlike), each) for each in data.planes]
-    known = [(value, each) for value, each in dimensions if np.isfinite(value)]
+    known = [
+        (each, values)
+        for each in data.planes
+        if len(values := boundary_dimensions(STEPS, each.unlike))
+    ]
     if not known:
         return []
-    near = _range([(each.unlike[0], percent(each.unlike[0]), each.name) for _, each in known])
-    dimension = _range([(value, f"{value:.2f}", each.name) for value, each in known])
+    near = _range([(each.unlike[0], percent(each.unlike[0]), each.name) for each, _ in known])
+    law = all(np.ptp(values) <= ONE_DIMENSION for _, values in known)
+    centres = [(float(values.mean()), f"{values.mean():.2f}", each.name) for each, values in known]
+    ends = [end for _, values in known for end in (values.min(), values.max())]
+    dimension = (
+        f"a dimension of {_range(centres)}; a smooth line has 1"
+        if law
+        else f"no single dimension: from one distance to the next, up to {STEPS[-1]} steps, it "
+        f"goes from {min(ends):.2f} to {max(ends):.2f} (a smooth line has 1, a filled plane 2)"
+    )
     lines = [
         f"Of starts next to each other in the plane of two weights, {near} end differently: one "
-        "converges and the other does not. The boundary between the two has a dimension of "
-        f"{dimension}; a smooth line has 1."
+        f"converges and the other does not. The boundary between the two has {dimension}."
     ]
     if len(data.plane_counts) == len(data.summary):
         rates = [
