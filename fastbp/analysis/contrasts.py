@@ -15,11 +15,12 @@ from fastbp.analysis.counts import (
     common_flags,
     count_runs,
     grouped,
-    sort_key,
     varying,
 )
 from fastbp.analysis.statistics.paired import holm, mcnemar, tango
+from fastbp.analysis.statistics.simultaneous import max_t
 from fastbp.analysis.summary import ALPHA, LEVEL, key_columns
+from fastbp.schema.text import sort_key
 
 _FOLLOWS = {"eval_every": "batch", "batch": "problem"}
 """Keys that may take their value from another one: `batch = "full"` is stored as the number of rows
@@ -31,8 +32,15 @@ _LEARNT = ("problem", "targets", "scale_inputs", "target_margin")
 GOALS = ("stop", "success", "success_on")
 """Keys that change which runs count as converged, and not how networks learn."""
 
+MOST_AT_ONCE, MOST_FLAGS = 300, 10**7
+"""The most comparisons whose dependence is computed, and the most runs from which it is."""
+
 _ALL_PAIRS = 4
 """If a key has up to this many values, every two of them are compared."""
+
+
+Compared = tuple[str, SetupCounts, SetupCounts, tuple[int, int, int, int]]
+"""The key that changes, the setups before and after, and their counts from `pair`."""
 
 
 def contrasts(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
@@ -59,7 +67,9 @@ def contrasts(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
         the changed key; left out if only one varies); `pairs`, the number of common seeds; `fixed`
         and `broken`, seeds that converge only after and only before the change; `difference`,
         (fixed − broken) / pairs, with Tango's 95% bounds `difference_low` and `difference_high`;
-        `p` of McNemar's exact test; `p_holm`, Holm's over the baseline's changes and the others.
+        `p` of McNemar's exact test; `p_holm`, Holm's over the baseline's changes and the others;
+        of the same families `p_simultaneous` and `difference_simultaneous_low` and `…_high`, which
+        hold at once; `constant_difference` with bounds and `constant_p`, of constant answers.
 
     Raises
     ------
@@ -68,11 +78,8 @@ def contrasts(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
     """
     counted = count_runs(runs)
     keys = independent_keys(counted)
-    compared = [
-        (key, before, after, counts)
-        for key, before, after in _changes(counted, keys, baseline)
-        if (counts := pair(before, after))[0]
-    ]
+    changes = _changes(counted, keys, baseline)
+    compared = [(*each, counts) for each in changes if (counts := pair(each[1], each[2]))[0]]
     columns = {
         "key": pd.Series([key for key, *_ in compared], dtype=object),
         "from": pd.Series([before.keys[key] for key, before, *_ in compared], dtype=object),
@@ -81,24 +88,54 @@ def contrasts(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
     if len(keys) > 1:
         starts = [start._replace(keys=start.keys | {key: None}) for key, start, *_ in compared]
         columns |= key_columns(starts, keys)
+    return pd.DataFrame(columns | _effects(compared, baseline))
+
+
+def _effects(compared: Sequence[Compared], baseline: str | None) -> dict[str, "pd.Series[Any]"]:
+    """Make the columns of `contrasts` from `pairs` on."""
     n, fixed, broken, _ = np.array([row[3] for row in compared], np.int64).reshape(-1, 4).T
     results = {"pairs": n, "fixed": fixed, "broken": broken} | paired_effects(n, fixed, broken)
-    results["p_holm"] = _holm(results["p"], compared, baseline)
-    return pd.DataFrame(columns | {name: pd.Series(each) for name, each in results.items()})
+    results |= _adjusted(compared, results, baseline)
+    more = [pair(before, after, "constant") for _, before, after, _ in compared]
+    of_constant = paired_effects(*np.array(more, np.int64).reshape(-1, 4)[:, :3].T)
+    results |= {f"constant_{name}": values for name, values in of_constant.items()}
+    return {name: pd.Series(values) for name, values in results.items()}
 
 
-def _holm(
-    p: NDArray[np.float64], compared: Sequence[Sequence[Any]], baseline: str | None
-) -> NDArray[np.float64]:
-    """Adjust the p values of the changes of the baseline, and those of all others.
+def _adjusted(
+    compared: Sequence[Compared], results: dict[str, NDArray[Any]], baseline: str | None
+) -> dict[str, NDArray[np.float64]]:
+    """Adjust p values and intervals for the changes of the baseline, and for all others.
 
     So a further key of the grid does not weaken the question that was asked.
     """
-    adjusted = np.empty(p.size)
+    names = ["p_holm", "p_simultaneous"]
+    names += [f"difference_simultaneous_{end}" for end in ("low", "high")]
+    adjusted = {name: np.empty(len(compared)) for name in names}
     direct = np.array([baseline in (a.setup, b.setup) for _, a, b, _ in compared], bool)
-    for family in (direct, ~direct):
-        adjusted[family] = holm(p[family])
+    for family in (np.flatnonzero(direct).tolist(), np.flatnonzero(~direct).tolist()):
+        p, fixed, broken, n = (results[name][family] for name in ("p", "fixed", "broken", "pairs"))
+        level, p_at_once = _at_once([compared[i] for i in family], p)
+        values = (holm(p), p_at_once, *tango(fixed, broken, n, level))
+        for name, each in zip(names, values, strict=True):
+            adjusted[name][family] = each
     return adjusted
+
+
+def _at_once(
+    family: Sequence[Compared], p: NDArray[np.float64]
+) -> tuple[float, NDArray[np.float64]]:
+    """The level and p values of `max_t`; Bonferroni's for many comparisons or no common seeds."""
+    level = 1 - (1 - LEVEL) / max(1, len(family))
+    setups = {each.setup: each for row in family for each in row[1:3]}
+    if not 1 < len(family) <= MOST_AT_ONCE:
+        return level, np.minimum(1, p * len(family))
+    flags = common_flags([*setups.values()], most=MOST_FLAGS // len(setups))
+    if not flags.shape[1]:
+        return level, np.minimum(1, p * len(family))
+    of = dict(zip(setups, flags.astype(np.int8), strict=True))
+    at_once = max_t([of[after.setup] - of[before.setup] for _, before, after, _ in family], LEVEL)
+    return min(level, at_once[0]), at_once[1]
 
 
 def paired_effects(
@@ -184,8 +221,12 @@ def _changes(
             yield key, before, after
 
 
-def pair(before: SetupCounts, after: SetupCounts) -> tuple[int, int, int, int]:
+def pair(
+    before: SetupCounts, after: SetupCounts, name: str = "converged"
+) -> tuple[int, int, int, int]:
     """Count the seeds that two setups both ran, and those that converge in only one of them.
+
+    `name` "constant": those that end constant in only one of them.
 
     Returns
     -------
@@ -196,6 +237,6 @@ def pair(before: SetupCounts, after: SetupCounts) -> tuple[int, int, int, int]:
     converged : int
         Number of these seeds that converge in `before`.
     """
-    p, q = common_flags([before, after])
+    p, q = common_flags([before, after], name)
     fixed, broken, converged = (np.count_nonzero(x) for x in (~p & q, p & ~q, p))
     return p.size, int(fixed), int(broken), int(converged)

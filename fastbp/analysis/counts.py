@@ -3,7 +3,6 @@
 A setup is one value for every hyperparameter. A run is one network of a setup, from one seed.
 """
 
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -17,7 +16,8 @@ from fastbp.analysis.histograms import PICTURED, HistogramBuilder, Histograms, I
 from fastbp.schema.columns import SCORES, SETUP_COLUMNS
 from fastbp.schema.errors import RunsError
 from fastbp.schema.keys import COLUMN_DEFAULTS
-from fastbp.schema.outcomes import DECISIVE, MEASURED, OUTCOMES, Outcome, classify
+from fastbp.schema.outcomes import CONSTANT, DECISIVE, MEASURED, OUTCOMES, Outcome, classify
+from fastbp.schema.text import sort_key
 from fastbp.store import filename, parquet
 from fastbp.store.load import frame as frame_of
 
@@ -26,6 +26,7 @@ Flags = NDArray[np.bool_]
 
 _NEEDED = ("setup", "seed", "outcome", "converged_at")
 _CONVERGED = OUTCOMES.index(Outcome.CONVERGED)
+_CONSTANT = [OUTCOMES.index(outcome) for outcome in CONSTANT]
 _KEYS = tuple(column.name for column in SETUP_COLUMNS)
 _TYPES: dict[str, type] = {"word": str, "integer": int, "real": float, "flag": bool}
 
@@ -51,6 +52,8 @@ class SetupCounts(NamedTuple):
         number of seeds.
     converged : uint8 array
         One bit per seed, ascending, packed by `numpy.packbits`: whether its run ended converged.
+    constant : uint8 array
+        The same of runs that ended constant.
     histograms : Histograms or None
         Histograms of loss and spread, if `count_runs` was asked for pictures.
     problem : str
@@ -68,6 +71,7 @@ class SetupCounts(NamedTuple):
     starts: Integers
     lengths: Integers
     converged: NDArray[np.uint8]
+    constant: NDArray[np.uint8]
     histograms: Histograms | None = None
     problem: str = ""
     scores: Mapping[str, float] = MappingProxyType({})
@@ -97,9 +101,9 @@ class SetupCounts(NamedTuple):
         shifts: Integers = self.starts - (np.cumsum(self.lengths) - self.lengths)
         return np.arange(self.runs) + np.repeat(shifts, self.lengths)
 
-    def flags(self) -> Flags:
-        """Whether the run of each seed ended converged, bool [run]."""
-        return np.unpackbits(self.converged, count=self.runs).view(np.bool_)
+    def flags(self, name: str = "converged") -> Flags:
+        """Whether the run of each seed ended `converged`, or `constant`, bool [run]."""
+        return np.unpackbits(getattr(self, name), count=self.runs).view(np.bool_)
 
 
 _Key = TypeVar("_Key")
@@ -190,42 +194,27 @@ def varying(counted: Sequence[SetupCounts]) -> list[str]:
     return [name for name in names if len({one.written[name] for one in counted}) > 1]
 
 
-def sort_key(values: Iterable[Value]) -> list[list[tuple[int, float, str]]]:
-    """Make a key that sorts rows by the values of setup keys.
+def common_flags(
+    counted: Sequence[SetupCounts], name: str = "converged", most: int = 2**63 - 1
+) -> Flags:
+    """Whether each run ended `converged`, or `constant`, over the seeds that all setups ran.
 
-    Null comes first, then numbers by size, then words. Numbers within words count as numbers:
-    `parity:3` comes before `parity:10`.
+    The result is bool [setup, seed]; of a range of seeds only the first `most` are taken.
     """
-    return [_natural(value) for value in values]
-
-
-def _natural(value: Value) -> list[tuple[int, float, str]]:
-    if value is None:
-        return []
-    if not isinstance(value, str):
-        return [(0, float(value), "")]
-    return [
-        (1, 0.0, part) if i % 2 == 0 else (0, float(part), "")
-        for i, part in enumerate(re.split(r"(\d+)", value))
-    ]
-
-
-def common_flags(counted: Sequence[SetupCounts]) -> Flags:
-    """Whether each run ended converged, bool [setup, seed], over the seeds that all setups ran."""
     if all(one.starts.size == 1 for one in counted):  # the usual case needs no search for seeds
         firsts = [int(one.starts[0]) for one in counted]
         start = max(firsts)
-        stop = max(start, min(int(one.starts[0]) + one.runs for one in counted))
+        stop = max(start, min(int(one.starts[0]) + min(one.runs, most) for one in counted))
         return np.stack(
             [
-                one.flags()[start - first : stop - first]
+                one.flags(name)[start - first : stop - first]
                 for first, one in zip(firsts, counted, strict=True)
             ]
         )
     seeds = counted[0].seeds()
     for other in counted[1:]:
         seeds = np.intersect1d(seeds, other.seeds(), assume_unique=True)
-    return np.stack([one.flags()[np.searchsorted(one.seeds(), seeds)] for one in counted])
+    return np.stack([one.flags(name)[np.searchsorted(one.seeds(), seeds)] for one in counted])
 
 
 def ends(rows: pd.DataFrame) -> tuple[Integers, NDArray[np.int8], NDArray[np.float64]]:
@@ -305,6 +294,7 @@ def _counted(setup: str, parts: _Parts, collapse: float | None) -> SetupCounts:
         starts=starts[new],
         lengths=np.add.reduceat(lengths, np.flatnonzero(new)),
         converged=np.packbits(np.concatenate([part.flags() for part in counts])),
+        constant=np.packbits(np.concatenate([part.flags("constant") for part in counts])),
         histograms=builder.histograms() if pictured else None,
         problem=next((part.problem for part in counts if part.problem), ""),
         scores={name: float(total / known) for name, (total, known) in sums.items() if known},
@@ -332,6 +322,7 @@ def _count_part(
         starts=seeds[first],
         lengths=np.diff(np.append(first, seeds.size)),
         converged=np.packbits(ended),
+        constant=np.packbits(np.isin(codes, _CONSTANT)),
     )
 
 

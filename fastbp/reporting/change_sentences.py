@@ -177,6 +177,9 @@ def _with_constant(changes: Changes, rows: Sequence[Record]) -> list[str]:
     for row in rows:
         does = "do" if texts else "then give the same answer to every input"
         end = changes.end_of(row)
+        low, high = row["constant_difference_low"], row["constant_difference_high"]
+        sure = f", 95% interval of the difference {points(low)} to {points(high)}"
+        does += sure * bool(low > 0 or high < 0)
         texts.append(
             change_of(row) + (f" ({percent(end['constant_share'])} {does})" if end else "")
         )

@@ -141,10 +141,14 @@ def share_interval(row: Record, name: str = "converged") -> str:
     return f" (95% interval {percent(row[f'{name}_low'])} to {percent(row[f'{name}_high'])})"
 
 
-def rivals(summary: pd.DataFrame, row: Record, name: str = "converged") -> int:
-    """Count the other setups whose share may be as large, by intervals that hold at once."""
+def rivals(summary: pd.DataFrame, row: Record, name: str = "converged", least: bool = False) -> int:
+    """Count the other setups whose share may be as large as the largest, or as small.
+
+    They are those whose intervals, which hold at once, reach that of the row.
+    """
     low, high = simultaneous_bounds(summary, name)
-    return int((high >= low[(summary["setup"] == row["setup"]).to_numpy()].min()).sum()) - 1
+    at = int((summary["setup"] == row["setup"]).to_numpy().argmax())
+    return int(((low <= high[at]) if least else (high >= low[at])).sum()) - 1
 
 
 def as_best(summary: pd.DataFrame, row: Record, name: str = "converged") -> str:

@@ -3,6 +3,7 @@
 import difflib
 import math
 import numbers
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from os import PathLike, fspath
@@ -157,4 +158,24 @@ def aligned(rows: Sequence[Sequence[str]], left: Sequence[int]) -> list[str]:
     return [
         "  ".join(side(cell, w) for side, cell, w in zip(sides, row, widths, strict=True)).rstrip()
         for row in rows
+    ]
+
+
+def sort_key(values: Iterable[Any]) -> list[list[tuple[int, float, str]]]:
+    """Make a key that sorts rows by the values of setup keys.
+
+    Null comes first, then numbers by size, then words. Numbers within words count as numbers:
+    `parity:3` comes before `parity:10`.
+    """
+    return [_natural(value) for value in values]
+
+
+def _natural(value: Any) -> list[tuple[int, float, str]]:
+    if value is None:
+        return []
+    if not isinstance(value, str):
+        return [(0, float(value), "")]
+    return [
+        (1, 0.0, part) if i % 2 == 0 else (0, float(part), "")
+        for i, part in enumerate(re.split(r"(\d+)", value))
     ]

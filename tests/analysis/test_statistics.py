@@ -16,6 +16,7 @@ from fastbp.analysis.statistics.proportions import (
     sequence_trials,
     wilson,
 )
+from fastbp.analysis.statistics.simultaneous import FLIPS, max_t
 
 COUNTS = st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 """Any count and total."""
@@ -547,3 +548,46 @@ def test_trials_are_worth_what_their_spread_says() -> None:
         rng.random((n, k)) < 0.5**0.5, same, alone
     )  # any two agree in half of the seeds, by chance else
     assert effective_trials(on_both(half), n) == pytest.approx(n * k / (1 + (k - 1) / 2), rel=0.05)
+
+
+def dependent(rng: np.random.Generator, comparisons: int, runs: int, share: float) -> np.ndarray:
+    """Results after changes that do nothing, minus those before, which all comparisons share."""
+    base = rng.random(runs)
+    before = base < 0.5
+    redrawn = rng.random((comparisons, runs)) < share
+    after = np.where(redrawn, rng.random((comparisons, runs)), base) < 0.5
+    return after.astype(np.int8) - before
+
+
+def test_one_comparison_at_once_is_mcnemars() -> None:
+    rng = np.random.default_rng(2)
+    for runs in (20, 200):
+        (d,) = dependent(rng, 1, runs, 0.6)
+        level, p = max_t([d])
+        fixed, broken = int((d > 0).sum()), int((d < 0).sum())
+        assert p[0] == pytest.approx(mcnemar(fixed, broken), abs=4 * 0.5 / FLIPS**0.5)
+        assert level == pytest.approx(0.95, abs=0.015)
+
+
+def test_equal_comparisons_need_no_adjustment_and_others_less_than_bonferronis() -> None:
+    rng = np.random.default_rng(3)
+    d = dependent(rng, 8, 400, 0.5)
+    one, eight, same = (max_t(each)[0] for each in (d[:1], d, d[[0] * 8]))
+    assert same == one
+    assert one < eight < 1 - 0.05 / 8
+    assert max_t(np.zeros((3, 9))) == (pytest.approx(0.95), pytest.approx([1, 1, 1]))
+
+
+def test_normal_draws_agree_with_flipped_signs(monkeypatch: pytest.MonkeyPatch) -> None:
+    d = dependent(np.random.default_rng(4), 6, 3000, 0.3)
+    level, p = max_t(d)
+    monkeypatch.setattr("fastbp.analysis.statistics.simultaneous._MOST_FLIPPED", 0)
+    normal = max_t(d)
+    assert normal[0] == pytest.approx(level, abs=2e-3)
+    np.testing.assert_allclose(normal[1], p, atol=0.03)
+
+
+def test_at_most_one_family_in_twenty_raises_a_false_alarm() -> None:
+    rng = np.random.default_rng(5)
+    alarms = sum(max_t(dependent(rng, 5, 40, 0.4))[1].min() < 0.05 for _ in range(200))
+    assert stats.binom.sf(alarms - 1, 200, 0.05) > 1e-3

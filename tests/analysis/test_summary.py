@@ -209,6 +209,8 @@ def test_is_what_pandas_merges(founding: list[pa.Table], store: Path) -> None:
         assert row["difference"] == pytest.approx(both.won_y.mean() - both.won_x.mean())
         assert (row["difference_low"], row["difference_high"]) == tango(fixed, broken, len(both))
         assert row["p"] == mcnemar(fixed, broken)
+        assert row["difference_simultaneous_low"] <= row["difference_low"]
+        assert row["difference_simultaneous_high"] >= row["difference_high"]
     start = dict(zip(("order", "lr", "updates"), ("random", 0.2, 999), strict=True))
     direct = np.array(
         [
@@ -238,6 +240,13 @@ def test_columns(store: Path) -> None:
         "difference_high",
         "p",
         "p_holm",
+        "p_simultaneous",
+        "difference_simultaneous_low",
+        "difference_simultaneous_high",
+        "constant_difference",
+        "constant_difference_low",
+        "constant_difference_high",
+        "constant_p",
     ]
     for key in ("order", "lr", "updates"):
         assert table.loc[table["key"] == key, key].isna().all()

@@ -77,8 +77,8 @@ class Answer:
         assert set(re.findall(r"[<>]?[\d.]+%(?! interval| confidence)", rest)) <= known
         steps = [
             v
-            for c in ("difference", "difference_low", "difference_high")
-            for v in self.contrasts[c]
+            for c in ("", "_low", "_high")
+            for v in (*self.contrasts[f"difference{c}"], *self.contrasts[f"constant_difference{c}"])
         ]
         steps += [v / 100 for c in ("total_points", "average_points") for v in self.attribution[c]]
         signed = {points(v) for v in steps}
@@ -436,7 +436,8 @@ def test_the_share_that_is_constant_then() -> None:
     assert (first["constant"], second["constant"]) == (25, 3)
     assert it.lines[1].endswith(
         f"These changes alone make no measurable difference: lr 0.2 → 0.1 ({percent(25 / 40)} "
-        "then give the same answer to every input) and lr "
+        "then give the same answer to every input, 95% interval of the difference +47.0 to +75.8) "
+        "and lr "
         f"0.2 → 0.8 ({percent(3 / 40)} do)."
     )
 

@@ -11,7 +11,6 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from fastbp.analysis.counts import sort_key
 from fastbp.analysis.summary import keys_of, settings_of
 from fastbp.reporting.phrases import evenly, plain, runs_in, setting
 from fastbp.reporting.plots.style import (
@@ -31,7 +30,7 @@ from fastbp.reporting.plots.style import (
     wrapped,
 )
 from fastbp.schema.outcomes import Outcome
-from fastbp.schema.text import percent, plural, shortened
+from fastbp.schema.text import percent, plural, shortened, sort_key
 
 MAX_CURVES = 8
 """Largest number of curves. Each belongs to a combination of values of the other keys; if there are

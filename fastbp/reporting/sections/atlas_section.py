@@ -23,6 +23,7 @@ from fastbp.reporting.phrases import (
     fastest_and_slowest,
     interval,
     plain,
+    rivals,
     setting,
 )
 from fastbp.reporting.report_data import Content, ReportData, Section, settings_of
@@ -204,6 +205,12 @@ def _with(row: Record, keys: Sequence[str]) -> str:
     return f" with {setting(row, keys)}" if keys else ""
 
 
+def _others(table: pd.DataFrame, row: Record, name: str, least: bool = False) -> str:
+    """Say of how many others the share may be as extreme; empty if of none."""
+    others = rivals(table, row, name, least)
+    return f" (of {plain(others)} more perhaps as {'few' if least else 'many'})" * (others > 0)
+
+
 def _learnt(table: pd.DataFrame) -> str:
     """Say how many functions are learnt, which one is the hardest, and how fast they are."""
     keys = others_of(table)
@@ -223,7 +230,7 @@ def _learnt(table: pd.DataFrame) -> str:
         text += (
             f" The hardest is {_called(hardest)}: {'at most ' * bool(keys)}"
             f"{percent(hardest['converged_share'])} of {plain(hardest['runs'])} runs converge"
-            f"{_with(hardest, keys)}."
+            f"{_with(hardest, keys)}{_others(best, hardest, 'converged', least=True)}."
         )
     return text + _speed(table, keys)
 
@@ -249,6 +256,7 @@ def _collapsed(table: pd.DataFrame) -> str:
     text = (
         f"Runs give the same answer to every input most often for {_called(constant)}: "
         f"{percent(constant['constant_share'])}{_with(constant, keys)}"
+        f"{_others(table, constant, 'constant')}"
     )
     if not most["collapsed"]:
         return f"{text}."
