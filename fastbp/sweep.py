@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SINGLE = {
     "sweep": "FILE or NAME", "settings": "--set", "shard": "--shard",
     "until_width": "--until-width", "bisect": "--bisect", "no_report": "--no-report",
+    "detect": "--detect",
 }  # fmt: skip
 """Options that `--all` refuses: the fields of `Options`, with their names in messages."""
 
@@ -44,7 +45,7 @@ def _shard(text: str) -> tuple[int, int] | None:
 
 
 def _sweep_one(options: Options, began: float) -> int:
-    from fastbp.cli.dry_run import dry_run
+    from fastbp.cli.dry_run import detection, dry_run
     from fastbp.cli.job import perform, read_job, with_max_seeds
     from fastbp.engine import forecast
 
@@ -62,6 +63,8 @@ def _sweep_one(options: Options, began: float) -> int:
         sweep = with_max_seeds(job, pool, options)
         sweep = sweep.within(*job.shard) if job.shard else sweep
         estimate = dry_run(sweep, job.store, pool)
+        if options.detect:
+            estimate = estimate._replace(detect=detection(sweep, job.store, options.detect))
         print_data(json.dumps(estimate.as_json()) if options.json else estimate.text())
     forecast.check(job.plan(), job.store, pool)
     if options.dry_run:
@@ -83,7 +86,8 @@ def _conflicts(options: Options) -> list[str]:
         (adapts and options.shard, "--shard", f"{adaptive}, which needs all seeds"),
         (options.bisect and options.dry_run, "--dry-run", "--bisect, whose runs depend on results"),
     )
-    return [
+    lone = ["--detect: given without --dry-run, allowed: only with it"]
+    return lone * bool(options.detect and not options.dry_run) + [
         f"{option}: given together with {other}, allowed: only one of the two"
         for wrong, option, other in conflicts
         if wrong
@@ -325,6 +329,12 @@ main = process.Command(
             "--dry-run",
             action="store_true",
             help="estimate time, disk and memory; write and train nothing",
+        ),
+        option(
+            "--detect",
+            metavar="POINTS",
+            type=number("a number of points above 0 and up to 100", lambda p: 0 < p <= 100),
+            help="with --dry-run, also say how many seeds show a difference of this many points",
         ),
         option(
             "--no-report",

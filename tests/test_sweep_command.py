@@ -591,6 +591,23 @@ def test_a_dry_run_says_what_it_would_take_and_writes_nothing(tmp_path, here):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_how_many_seeds_show_a_difference(here):
+    """Of runs that are there, with the share of seeds that a change moves against its effect."""
+    detect = ("--dry-run", "--detect", 3.5)
+    said = (
+        "detect   3.5 points, in 80% of cases, by 3 changes of the baseline:\n         "
+        "4,271 seeds a setup if runs of one seed were independent\n"
+    )
+    assert here(*detect).stdout.endswith(said)
+    here("--seeds", 500, "--no-report")
+    told = json.loads(here(*detect, "--json").stdout)["detect"]
+    assert (told["points"], told["changes"], told["unpaired"]) == (3.5, 3, 4271)
+    assert 0 < told["reversed"] < 0.02
+    assert told["seeds"] < 800
+    assert f"\n         {told['seeds']:,} seeds a setup if at most " in here(*detect).stdout
+    refused(here("--detect", 3), 2, "--detect: given without --dry-run, allowed: only with it")
+
+
 def test_a_dry_run_in_json(tmp_path, here):
     told = json.loads(here("--dry-run", "--json", "-j", "2", "--set", "stop=converged").stdout)
     assert set(told) == {

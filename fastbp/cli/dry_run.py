@@ -4,13 +4,66 @@ import json
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from fastbp.analysis.contrasts import contrasts
+from fastbp.analysis.counts import count_runs
+from fastbp.analysis.statistics.paired import seeds_to_show
+from fastbp.analysis.summary import LEVEL
 from fastbp.cli.terminal import duration, print_data
 from fastbp.config.sweep import Sweep
 from fastbp.engine import forecast, machine
 from fastbp.engine.executor_map import Pool
 from fastbp.engine.plan import Plan
-from fastbp.schema.text import plural
+from fastbp.schema.text import percent, plural
 from fastbp.store.store import Store
+
+
+class Detection(NamedTuple):
+    """The seeds that show a difference of the convergence rate in 80% of cases.
+
+    `points`: the difference. `changes`: of the baseline, for whose number p values are adjusted.
+    `reversed`: the largest share of seeds that a change of the stored runs moves against its
+    effect; None without runs. `seeds`: the seeds that each setup needs if that share stays;
+    `unpaired`: if runs of one seed were independent, at a rate of one half.
+    """
+
+    points: float
+    changes: int
+    reversed: float | None
+    seeds: int | None
+    unpaired: int
+
+    def text(self) -> str:
+        """The seeds as lines for a terminal."""
+        paired = ""
+        if self.seeds and self.reversed is not None:
+            against = f"{percent(self.reversed)} of them change against the effect, as so far"
+            paired = f"{plural(self.seeds, 'seed')} a setup if at most {against};\n         "
+        return (
+            f"detect   {self.points:g} points, in 80% of cases, by "
+            f"{plural(self.changes, 'change')} of the baseline:\n         "
+            f"{paired}{plural(self.unpaired, 'seed')} a setup if runs of one seed were independent"
+        )
+
+
+def detection(sweep: Sweep, store: Store, points: float) -> Detection:
+    """Compute how many seeds a sweep needs to show a difference of this many points."""
+    start = sweep.baseline or sweep.setups[0]
+    own = start.settings()
+    differ = [
+        {key for key in own.keys() | each.keys() if own.get(key) != each.get(key)}
+        for each in (setup.settings() for setup in sweep.setups)
+    ]
+    changes = max(1, sum(len(keys) == 1 for keys in differ))
+    difference, level = points / 100, 1 - (1 - LEVEL) / changes
+    ids = {setup.identity() for setup in sweep.setups}
+    runs = count_runs(store.path, ids) if (store.path / "runs").is_dir() else []
+    rows = contrasts(runs, start.identity())
+    least = rows[["fixed", "broken"]].min(axis=1) / rows["pairs"]
+    against = float(least.max()) if len(rows) else None
+    seeds = None
+    if against is not None:
+        seeds = seeds_to_show(difference, difference + 2 * against, level)
+    return Detection(points, changes, against, seeds, seeds_to_show(difference, 0.5, level))
 
 
 class DryRun(NamedTuple):
@@ -18,6 +71,7 @@ class DryRun(NamedTuple):
 
     `jobs`: the number of workers. `storage`, `time`: disk and time that the missing runs need.
     `memory`: bytes that training needs. `is_new`: whether the store has none of the sweep's runs.
+    `detect`: what `--detect` asks; None without it.
     """
 
     sweep: Sweep
@@ -27,6 +81,7 @@ class DryRun(NamedTuple):
     time: forecast.TimeEstimate
     memory: float
     is_new: bool
+    detect: Detection | None = None
 
     def as_json(self) -> dict[str, object]:
         """The estimates as a dictionary, as `--json` prints them."""
@@ -48,7 +103,7 @@ class DryRun(NamedTuple):
                 "free": disk and disk.bytes,
             },
             "memory": {"bytes": round(self.memory), "free": machine.memory()},
-        }
+        } | ({"detect": self.detect._asdict()} if self.detect else {})
 
     def text(self) -> str:
         """The estimates as lines for a terminal."""
@@ -69,6 +124,7 @@ class DryRun(NamedTuple):
                 + (f", {forecast.in_bytes(disk.bytes)} are free" if disk else ""),
                 f"memory   {forecast.in_bytes(self.memory)}"
                 + (f", {forecast.in_bytes(free)} are free" if free else ""),
+                *([self.detect.text()] if self.detect else []),
             ]
         )
 

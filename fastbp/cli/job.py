@@ -55,6 +55,7 @@ class Options:
     until_width: float | None
     bisect: bisection.SearchAxis | None
     dry_run: bool
+    detect: float | None
     no_report: bool
     quiet: bool
     json: bool

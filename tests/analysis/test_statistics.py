@@ -8,7 +8,14 @@ from scipy import optimize, special, stats
 
 from fastbp.analysis.contrasts import contrasts
 from fastbp.analysis.counts import count_runs
-from fastbp.analysis.statistics.paired import cochran, effective_trials, holm, mcnemar, tango
+from fastbp.analysis.statistics.paired import (
+    cochran,
+    effective_trials,
+    holm,
+    mcnemar,
+    seeds_to_show,
+    tango,
+)
 from fastbp.analysis.statistics.proportions import (
     confidence_sequence,
     newcombe,
@@ -591,3 +598,15 @@ def test_at_most_one_family_in_twenty_raises_a_false_alarm() -> None:
     rng = np.random.default_rng(5)
     alarms = sum(max_t(dependent(rng, 5, 40, 0.4))[1].min() < 0.05 for _ in range(200))
     assert stats.binom.sf(alarms - 1, 200, 0.05) > 1e-3
+
+
+@pytest.mark.parametrize(("difference", "changed"), [(0.035, 0.05), (0.1, 0.5), (0.3, 0.3)])
+def test_so_many_seeds_show_a_difference_in_four_of_five_cases(
+    difference: float, changed: float
+) -> None:
+    runs = seeds_to_show(difference, changed)
+    shares = [(changed + difference) / 2, (changed - difference) / 2, 1 - changed]
+    fixed, broken, _ = np.random.default_rng(6).multinomial(runs, shares, 4_000).T
+    assert np.mean(mcnemar(fixed, broken) < 0.05) == pytest.approx(0.8, abs=0.06)  # exact: fewer
+    assert seeds_to_show(difference, changed, 0.99) > runs
+    assert seeds_to_show(difference, 0) == seeds_to_show(difference, difference)

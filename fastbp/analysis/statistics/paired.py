@@ -1,5 +1,6 @@
 """Intervals and tests for comparisons over the same seeds: pure functions, each with its source."""
 
+import math
 from math import comb
 from typing import NamedTuple
 
@@ -102,6 +103,30 @@ def mcnemar(fixed: ArrayLike, broken: ArrayLike) -> Real:
     # P(X <= k of n) is the incomplete beta function at (n − k, k + 1), and n − k is `more`.
     tail: Real = np.where(more > 0, betainc(np.maximum(more, 1.0), fewer + 1, 0.5), 1.0)
     return np.where(tail < 0.5, 2 * tail, 1.0)
+
+
+def seeds_to_show(
+    difference: float, changed: float, level: float = 0.95, power: float = 0.8
+) -> int:
+    """Number of pairs with which McNemar's test shows a difference of paired proportions.
+
+    Parameters
+    ----------
+    difference : float
+        The difference to show, above 0 and at most 1.
+    changed : float
+        Share of the pairs that change, in either direction; at least the difference.
+    level, power : float
+        One minus the significance level, and the probability that the difference is shown.
+
+    Notes
+    -----
+    R. J. Connor (1987), Biometrics 43:207-211, doi:10.2307/2531961.
+    """
+    z, w = normal_quantile(level), normal_quantile(2 * power - 1)
+    changed = min(1.0, max(changed, difference))
+    reach = z * math.sqrt(changed) + w * math.sqrt(changed - difference**2)
+    return math.ceil((reach / difference) ** 2)
 
 
 def holm(p: ArrayLike) -> Real:
