@@ -16,7 +16,7 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import parts
+from benchmarks import coverage, parts
 from benchmarks.children import HERE, EndedError, Server, clean
 from benchmarks.figures import (
     COMPILING,
@@ -39,6 +39,7 @@ from benchmarks.race import race
 from benchmarks.workloads import BY_CHOICE, DTYPES, KS_SEEDS, WORKLOADS
 
 PARTS = (CONTENDERS, FAMILIES, "early", "scaling", "command", "sweeps", "store", "memory")
+COVERAGE = "coverage"
 FIGURES = HERE / "benchmarks" / "figures.csv"
 
 
@@ -154,7 +155,8 @@ def parser() -> argparse.ArgumentParser:
         "parts",
         nargs="*",
         metavar="PART",
-        help=f"what to measure: {', '.join(PARTS)} (default: all)",
+        help=f"what to measure: {', '.join(PARTS)} (default: all); {COVERAGE}, which times "
+        "nothing, says how often the intervals of tables cover what they are to cover",
     )
     size = parser.add_mutually_exclusive_group()
     size.add_argument(
@@ -184,6 +186,13 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and return the exit code: 1 where a contender does not compute the same."""
     options = parser().parse_args(arguments)
+    if options.parts == [COVERAGE]:
+        text = coverage.table(coverage.all_rows())
+        print(text)
+        if options.write:
+            page = HERE / "docs" / "statistics.md"
+            page.write_text(replaced(page.read_text("utf-8"), COVERAGE, text), encoding="utf-8")
+        return 0
     if unknown := set(options.parts) - set(PARTS):
         parser().error(f"no part {', '.join(sorted(unknown))}: there are {', '.join(PARTS)}")
     if options.write and options.parts:

@@ -148,7 +148,8 @@ lr = [0.1, 0.2]
 `python -m fastbp.sweep mine.toml` trains `mine.toml` into `results/mine/`; with `--dry-run` it
 only prints the time and space that takes, and with `--detect 3.5` also how many seeds show a
 difference of 3.5 points (Connor 1987). In Python, write `fastbp.Sweep.from_toml("mine.toml")` or
-`fastbp.Sweep(seeds=…, setup={{…}}, grid={{…}})`, and `fastbp.Setup(problem="xor", …)` for one setup.
+`fastbp.Sweep(seeds=…, setup={{…}}, grid={{…}})`, and `fastbp.Setup(problem="xor", …)` for one
+setup.
 
 {top}
 

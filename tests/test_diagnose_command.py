@@ -343,7 +343,7 @@ def test_a_thousand_columns(here, tmp_path) -> None:
     assert (
         "note: no budget was given, so each run has 149 epochs (change it with --epochs or "
         "--updates)"
-    ) in succeeded(here("own.csv", "--targets", "t", "--seeds", 60, "--seconds", 8)).stderr
+    ) in succeeded(here("own.csv", "--targets", "t", "--seeds", 60, "--seconds", 30)).stderr
     assert time.process_time() - began < 60  # the first time something is compiled
 
 
@@ -412,7 +412,8 @@ def test_seconds_hold_for_the_whole_command(here) -> None:
     here("--seeds", 1)  # everything is loaded
     began = time.process_time()
     done = here("parity:10", "--hidden", 24, "--epochs", 60, "--seconds", 3)
-    assert time.process_time() - began < 4 * machine.available_cores()
+    # On cores that others share, time counts for more; without a limit it takes many minutes.
+    assert time.process_time() - began < 10 * machine.available_cores()
     assert done.returncode in (0, 2)
     if done.returncode == 0:
         assert re.search(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fastbp.analysis.counts import Runs, SetupCounts, Value, count_runs, varying
 from fastbp.analysis.histograms import THRESHOLDS, Histograms, pooled
 from fastbp.analysis.statistics.kaplan_meier import Restart, Survival, kaplan_meier, restart
-from fastbp.analysis.statistics.proportions import normal_quantile, wilson
+from fastbp.analysis.statistics.proportions import modified_wilson, normal_quantile
 from fastbp.schema.columns import SCORES
 from fastbp.schema.outcomes import CONSTANT, OUTCOMES
 
@@ -45,7 +45,7 @@ def summary(runs: Runs) -> pd.DataFrame:
         - the keys that vary (if some sweeps give budgets in epochs and others in updates, all rows
           show `updates`); `setup`, its id; `runs`, their number;
         - for each X of diverged, converged, collapsed, one_class, partial and constant (collapsed
-          or one-class): the count `X`, the share `X_share` (0…1) and its Wilson 95% bounds `X_low`
+          or one-class): the count `X`, the share `X_share` (0…1) and its 95% bounds `X_low`
           and `X_high`;
         - `updates_median`, the updates after which half of the runs had converged (Kaplan-Meier,
           censored at the budget; null if fewer than half do), with bounds `…_low` and `…_high`;
@@ -67,7 +67,7 @@ def summary(runs: Runs) -> pd.DataFrame:
     total = np.array([one.runs for one in counted], np.int64)
     columns["runs"] = pd.Series(total)
     for name, count in _counts(counted).items():
-        low, high = wilson(count, total, LEVEL)
+        low, high = modified_wilson(count, total, LEVEL)
         shares = {"": count, "_share": count / total, "_low": low, "_high": high}
         columns |= {f"{name}{end}": pd.Series(values) for end, values in shares.items()}
     restarts = list(map(_restart, counted))
@@ -327,7 +327,8 @@ def simultaneous_bounds(
     Wilson's intervals, each at the level 1 − 0.05 / setups. C. E. Bonferroni (1936), Pubblicazioni
     del R. Istituto superiore di scienze economiche e commerciali di Firenze 8:3-62.
     """
-    return wilson(summary[name], summary["runs"], 1 - (1 - LEVEL) / max(1, len(summary)))
+    level = 1 - (1 - LEVEL) / max(1, len(summary))
+    return modified_wilson(summary[name], summary["runs"], level)
 
 
 def simultaneous_medians(summary: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -122,7 +122,8 @@ def errors_of(
     if reading.rate is None:
         last = list(task.ours[0])[-1 - task.terms.bias]
         fit = sum(float((a[last] * o[last]).sum()) for a, o in pairs)
-        rate = abs(factor or fit / sum(float((o[last] ** 2).sum()) for _, o in pairs)) or 1.0
+        square = sum(float((o[last] ** 2).sum()) for _, o in pairs)
+        rate = abs(factor or fit / (square or 1.0)) or 1.0
     errors, largest = {}, 0.0
     for name, noise in reading.noise.items():
         # Not the scale of each draw: in one the gradients may happen to cancel.

@@ -665,7 +665,8 @@ def test_two_mistakes_at_once_are_both_named(pair: tuple[str, str]) -> None:
     st.lists(st.integers(2, 4), min_size=3, max_size=4),
     st.integers(0, 999),
 )
-@settings(max_examples=40)
+@example("biases in db", Student(out_in=True, lie="flat", returns="dW, db"), [4, 2, 2, 2], 293)
+@settings(max_examples=25)
 def test_a_wrong_function_is_never_right_and_its_mistake_is_named(
     wrong: str, student: Student, sizes: list[int], seed: int
 ) -> None:

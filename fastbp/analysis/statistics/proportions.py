@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betaincinv, gammaln, xlog1py, xlogy
+from scipy.special import betaincinv, chdtri, gammaln, xlog1py, xlogy
 
 Real = NDArray[np.float64]
 
@@ -74,6 +74,44 @@ def wilson(count: ArrayLike, total: ArrayLike, level: float = 0.95) -> tuple[Rea
     low = np.where(x == 0, 0.0, middle - reach)
     high = np.where(x == n, 1.0, middle + reach)
     return np.where(n > 0, low, np.nan), np.where(n > 0, high, np.nan)
+
+
+def modified_wilson(count: ArrayLike, total: ArrayLike, level: float = 0.95) -> tuple[Real, Real]:
+    """Wilson's interval, whose bounds are moved outwards for one to three successes or failures.
+
+    There Wilson's own lower bound is too high: its 95% interval covers a rare share in 84% of cases
+    only, and this one in 91% or more.
+
+    Parameters
+    ----------
+    count, total, level
+        As for `wilson`.
+
+    Returns
+    -------
+    low, high : float64 arrays, same shape
+        As from `wilson`.
+
+    Raises
+    ------
+    ValueError
+        Unless 0 <= count <= total and 0 < level < 1.
+
+    Notes
+    -----
+    For x successes of n, with x from 1 to 3 (to 2 if n <= 50) and at most n/2, the lower bound is
+    λ/n, where P(X <= x − 1) = level for a Poisson X with mean λ; failures likewise. L. D. Brown, T.
+    T. Cai and A. DasGupta (2001), Statistical Science 16:101-133, section 4.1.1.
+    """
+    x, n = _checked(count, total)
+    low, high = wilson(x, n, level)
+    few = np.minimum(np.where(n > 50, 3, 2), n / 2)
+    for number in (1.0, 2.0, 3.0):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            bound = chdtri(2 * number, level) / 2 / n
+        low = np.where((x == number) & (x <= few), bound, low)
+        high = np.where((n - x == number) & (n - x <= few), 1 - bound, high)
+    return low, high
 
 
 def clopper_pearson(count: ArrayLike, total: ArrayLike, level: float = 0.95) -> tuple[Real, Real]:

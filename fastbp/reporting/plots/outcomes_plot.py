@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from fastbp.analysis.statistics.proportions import wilson
+from fastbp.analysis.statistics.proportions import modified_wilson
 from fastbp.reporting.phrases import labels, plain, runs_in
 from fastbp.reporting.plots.style import (
     INK,
@@ -189,7 +189,7 @@ def _shares(ax: Axes, table: pd.DataFrame, side: str, name: str) -> None:
     count = np.where(paired, table[f"paired_{side}"], table[f"converged_{side}"])
     total = np.where(paired, table["pairs"], table[f"runs_{side}"])
     some = np.flatnonzero(total > 0)
-    low, high = (100 * bound for bound in wilson(count[some], total[some]))
+    low, high = (100 * bound for bound in modified_wilson(count[some], total[some]))
     y, colour = some + (-0.13 if side == "a" else 0.13), Outcome.CONVERGED.colour
     ax.hlines(y, low, high, color=colour, linewidth=1.1)
     ax.scatter(
