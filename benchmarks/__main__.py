@@ -190,6 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         text = coverage.table(coverage.all_rows())
         print(text)
         if options.write:
+            coverage.picture(HERE / "docs" / "coverage.svg")
             page = HERE / "docs" / "statistics.md"
             page.write_text(replaced(page.read_text("utf-8"), COVERAGE, text), encoding="utf-8")
         return 0

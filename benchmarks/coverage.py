@@ -5,15 +5,24 @@ everybody gets the same table.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import product
+from pathlib import Path
 from typing import NamedTuple
 
+import matplotlib
 import numpy as np
-from numpy.typing import NDArray
+from matplotlib.figure import Figure
 from scipy import stats
 
 from fastbp.analysis.statistics.kaplan_meier import kaplan_meier, restart
 from fastbp.analysis.statistics.paired import interaction, shapley, tango
-from fastbp.analysis.statistics.proportions import modified_wilson, newcombe, wilson
+from fastbp.analysis.statistics.proportions import (
+    Real,
+    clopper_pearson,
+    modified_wilson,
+    newcombe,
+    wilson,
+)
 from fastbp.analysis.statistics.simultaneous import max_t
 
 LEVEL = 0.95
@@ -29,18 +38,48 @@ class Coverage(NamedTuple):
     draws: int = 0
 
 
-def share(bounds: Callable[..., tuple[NDArray[np.float64], ...]], p: float, runs: int) -> float:
-    """The exact coverage of an interval of a share."""
+INTERVALS = {
+    "Wilson": wilson,
+    "modified Wilson": modified_wilson,
+    "Clopper and Pearson": clopper_pearson,
+}
+
+
+def of_shares(bounds: Callable[..., tuple[Real, Real]], runs: int, shares: Real) -> Real:
+    """The exact coverage of an interval at each of these shares."""
     counts = np.arange(runs + 1)
     low, high = bounds(counts, runs, LEVEL)
-    return float(stats.binom.pmf(counts, runs, p)[(low <= p) & (p <= high)].sum())
+    p = shares[:, None]
+    return np.asarray((stats.binom.pmf(counts, runs, p) * ((low <= p) & (p <= high))).sum(axis=1))
 
 
 def shares() -> Iterator[Coverage]:
-    """Shares of outcomes, rare and common ones, and where the interval covers least."""
-    for p, runs in ((0.5, 30), (0.9, 1_000), (0.001, 1_000), (0.00017, 1_000), (0.00155, 1_000)):
-        for name, bounds in (("Wilson", wilson), ("modified Wilson", modified_wilson)):
-            yield Coverage("share", name, f"{p:g}, {runs:,} runs", share(bounds, p, runs))
+    """Shares of outcomes: where an interval covers least, and on average."""
+    for runs, (name, bounds) in product((10, 100, 1_000), INTERVALS.items()):
+        covered = of_shares(bounds, runs, np.geomspace(1e-2 / runs, 0.5, 1_000))
+        situation = f"any share up to ½, {runs:,} runs: the least"
+        yield Coverage("share", name, situation, float(covered.min()))
+        situation = "the average over shares spread evenly on a log scale"
+        yield Coverage("share", name, situation, float(covered.mean()))
+
+
+def picture(path: Path, runs: int = 1_000) -> None:
+    """Draw the coverage of intervals over the share."""
+    p = np.geomspace(1e-2 / runs, 0.5, 2_000)
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    ax = figure.subplots()
+    for (name, bounds), colour in zip(
+        INTERVALS.items(), ("#D55E00", "#0072B2", "#999999"), strict=True
+    ):
+        ax.semilogx(p, of_shares(bounds, runs, p), color=colour, linewidth=1, label=name)
+    ax.axhline(LEVEL, color="black", linewidth=0.8, linestyle="dashed")
+    title = (
+        f"Wilson's interval seldom covers rare shares: how often 95% intervals cover, {runs:,} runs"
+    )
+    ax.set(xlabel="true share", ylabel="coverage", ylim=(0.82, 1.005), title=title)
+    ax.legend(loc="lower right", frameon=False)
+    with matplotlib.rc_context({"svg.hashsalt": "coverage", "svg.fonttype": "none"}):
+        figure.savefig(path, metadata={"Date": None})
 
 
 def differences(draws: int = 20_000) -> Iterator[Coverage]:
