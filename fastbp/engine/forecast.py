@@ -37,7 +37,7 @@ START_SECONDS = 2.0
 STORE_SECONDS = 4e-6
 """Seconds to write one run into its file and to count it in the tables."""
 
-COMPILE_SECONDS = 4.0
+COMPILE_SECONDS = 8.0
 """Seconds to compile a kernel, once on each machine."""
 
 MEASURED_SECONDS = 1.0
