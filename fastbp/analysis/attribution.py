@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from fastbp.analysis.contrasts import GOALS, independent_keys
-from fastbp.analysis.counts import Runs, SetupCounts, common_flags, count_runs
+from fastbp.analysis.counts import Runs, SetupCounts, Value, common_flags, count_runs
 from fastbp.analysis.statistics.paired import Contribution, PointsInterval, interaction, shapley
 from fastbp.analysis.summary import LEVEL
 
@@ -108,17 +108,17 @@ def interactions(runs: Runs, parts: pd.DataFrame) -> pd.DataFrame:
         As `count_runs` does.
     """
     counted = count_runs(runs)
-    by_id = {one.setup: one for one in counted}
-    by_values = {tuple(one.written.items()): one for one in counted}
-    rows = []
+    keys = [key for key in independent_keys(counted) if key not in GOALS]
+    by_id, rows = {one.setup: one for one in counted}, []
+    by_values = {(_goals(one), *map(one.written.get, keys)): one for one in counted}
     for start, end in (
         parts[parts["average_points"].isna()][["from", "to"]].drop_duplicates().to_numpy()
     ):
-        here, there = by_id[start].written, by_id[end].written
+        here, there, goals = by_id[start].written, by_id[end].written, _goals(by_id[start])
         changed = parts.loc[parts["to"] == end, "key"]
         for key, other in combinations(changed, 2):
             corners = [
-                by_values[tuple({**here, **{name: there[name] for name in names}}.items())]
+                by_values[goals, *((there if name in names else here)[name] for name in keys)]
                 for names in ((), (key,), (other,), (key, other))
             ]
             flags = common_flags(corners)
@@ -152,6 +152,10 @@ def _rows(changed: list[str], corners: list[SetupCounts]) -> list[dict[str, Any]
     ]
 
 
+def _goals(one: SetupCounts) -> tuple[Value, ...]:
+    return tuple(map(one.keys.get, GOALS))
+
+
 def _unless_opposed(part: Contribution) -> Contribution:
     """Drop the average of a change that does the opposite alone of what it does last."""
     alone, last = part.alone, part.last
@@ -164,7 +168,7 @@ def _boxes(counted: Sequence[SetupCounts], keys: Sequence[str], baseline: str | 
     if not counted:
         return []
     start = next((one for one in counted if one.setup == baseline), counted[0])
-    alike = [one for one in counted if all(one.keys[each] == start.keys[each] for each in GOALS)]
+    alike = [one for one in counted if _goals(one) == _goals(start)]
     as_many = [one for one in alike if one.runs >= start.runs]
     boxes = _complete_boxes(start, as_many, keys) or _complete_boxes(start, alike, keys)
     most = max((len(changed) for changed, _ in boxes), default=0)

@@ -185,7 +185,8 @@ def _most_and_least(summary: pd.DataFrame, name: str) -> str:
         return f"{none}, and {f'all {several}' if share else f'none {one}'}."
     before = f"{none}. " * bool(none)
     if share == worst[f"{name}_share"]:
-        return f"{before}In each of {number} setups {percent(share)} of the runs {several}."
+        each = f"In each of {plural(len(summary), 'setup')} {percent(share)}"
+        return f"{before}{each} of the runs {several}."
     most, least = (f"with {name_of(row, keys)}: {count_of(row, name)}" for row in (best, worst))
     return (
         f"{before}Runs {several} most often {most}{as_best(summary, best, name)}; least often "

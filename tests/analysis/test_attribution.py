@@ -189,6 +189,12 @@ def test_where_changes_are_opposed_differences_of_differences_take_the_place_of_
     spread = NormalDist().inv_cdf(0.975) * each.std() / 10
     assert row["points_low"] == pytest.approx(100 * (each.mean() - spread), abs=4)
     assert row["points_high"] == pytest.approx(100 * (each.mean() + spread), abs=4)
+    other = runs["lr"] == 0.1
+    followed = runs.assign(
+        lr=0.2, batch=np.where(other, 4, 1), eval_every=np.where(other, 2, 8)
+    )  # evaluations that follow from the batch are no change of their own
+    again = interactions(followed, attribution(followed, frames.identity({})))
+    assert again["points"].tolist() == [row["points"]]
     counted = count_runs(runs)
     told = verdict(
         summary(counted), contrasts(counted, frames.identity({})), parts, parts["from"][0]

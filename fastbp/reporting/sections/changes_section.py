@@ -234,13 +234,22 @@ def interactions_table(data: ReportData) -> HtmlTable | None:
     )
 
 
-def least_text(contrasts: pd.DataFrame) -> str:
-    """Say which effects a table of contrasts could have shown."""
-    least, seeds = least_effect(contrasts), int(contrasts["pairs"].max() if len(contrasts) else 0)
-    most = f"{plural(len(contrasts), 'change')} and {plural(seeds, 'seed')}"
-    if least > 1:
-        return f"With {most} no effect could be shown, however large."
-    return f"With {most} no effect below {points(least).lstrip('+')} points could be shown."
+def least_text(data: ReportData) -> str:
+    """Say which effects the table of contrasts could have shown: of the baseline, if there is one.
+
+    The changes of the baseline are the smaller family, and so smaller effects could be shown.
+    """
+    start = row_of(data.summary, data.baseline)
+    direct = [
+        start is not None and is_end(row, "from", start)
+        for row in data.contrasts.to_dict("records")
+    ]
+    family = data.contrasts[direct] if any(direct) else data.contrasts
+    least, seeds = least_effect(family), int(family["pairs"].max() if len(family) else 0)
+    most = f"{plural(len(family), 'change')}{' of the baseline' * any(direct)}"
+    below = "" if least > 1 else f" below {points(least).lstrip('+')} points"
+    however = ", however large" * (least > 1)
+    return f"With {most} and {plural(seeds, 'seed')} no effect{below} could be shown{however}."
 
 
 def _content(data: ReportData) -> Content:
@@ -255,7 +264,7 @@ def _content(data: ReportData) -> Content:
         "attribution": attribution_table(data),
         "interactions": interactions_table(data),
         "alpha": ALPHA,
-        "least": least_text(data.contrasts),
+        "least": least_text(data),
     }
 
 
