@@ -1,5 +1,6 @@
 """Evaluations: which runs have converged or diverged."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ def _best_unit(best: Any, o: Any, k: Any, chosen: Any) -> Any:
     return choose(o > best, k, chosen)
 
 
+@cache
 def evaluator(lanes: int, vector: int, units: Units, success: str) -> Any:
     """Make the evaluation of a strip.
 
@@ -94,6 +96,7 @@ def evaluator(lanes: int, vector: int, units: Units, success: str) -> Any:
     return evaluate
 
 
+@cache
 def row_forward(lanes: int, units: Units, with_nets: bool) -> Any:
     """Make the forward pass of a row in one vector of lanes, as the first sample.
 
@@ -165,6 +168,7 @@ def label_of(A: Any, network: Any, targets: Any, label: Any, sample: Any, place:
     return chosen
 
 
+@cache
 def all_rows_right(lanes: int, forward: Any) -> Any:
     """Make the judge of "rows": every output of every row is within its bounds.
 
@@ -193,6 +197,7 @@ def all_rows_right(lanes: int, forward: Any) -> Any:
     return judge_vector
 
 
+@cache
 def good_enough(lanes: int, vector: int, success: str, forward: Any) -> Any:
     """Make the judge of the other criteria, by numbers that it adds up over the rows.
 

@@ -10,6 +10,7 @@ the inputs.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -191,6 +192,7 @@ def _if_without(low: Any, bits: Any, mask: Any, high: Any) -> Any:
     return choose((bits & mask) == 0, low, high)
 
 
+@cache
 def presenter(lanes: int, dtype: DTypeLike) -> Any:
     """Make the function that copies rows of a problem into inputs and targets, for a dtype."""
     vector, word = lanes_in_vector(dtype), np.dtype(f"u{np.dtype(dtype).itemsize}").type

@@ -5,6 +5,9 @@ propagation", Parallel Distributed Processing 1 (1986), chapter 8, with weights 
 unit k, biases b_k and activations a. Here δ = ∂E/∂net; theirs has the opposite sign. Every sum is
 taken in the order of its index, so no bit depends on tiles, lanes or processors.
 
+Passes are made once in a process, so that kernels for the same units, or for the same optimiser,
+share their parts: Numba spends most of its time on them, before LLVM optimises a kernel as a whole.
+
 Arguments of every pass:
 
 P
@@ -25,6 +28,7 @@ part
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -74,6 +78,7 @@ def covering(make: Callable[[int, int], Any], tile: Size) -> Any:
     return everywhere
 
 
+@cache
 def weighted_sums(lanes: int, rows: int, columns: int) -> Any:
     """Make net_ks = b_k + Σ_i w_ki a_is, i ascending (equation 7 with a bias), as one tile."""
 
@@ -91,6 +96,7 @@ def weighted_sums(lanes: int, rows: int, columns: int) -> Any:
     return net
 
 
+@cache
 def feedforward(lanes: int, vector: int, units: Units | None = None, tile: Size = TILE) -> Any:
     """Make a_ks = f(net_ks) for all units and samples (equations 8 and 15).
 
@@ -120,6 +126,7 @@ def feedforward(lanes: int, vector: int, units: Units | None = None, tile: Size 
     return covering(make, tile)
 
 
+@cache
 def propagation(lanes: int, vector: int, units: Units, tile: Size) -> Any:
     """Make the forward pass: the activations of so many samples."""
     activate, finish = feedforward(lanes, vector, units, tile), units.finish
@@ -179,6 +186,7 @@ def output_deltas(
     call(deltas, (A, D, offset, a, d, t, network.weights * size, size, layer.units))
 
 
+@cache
 def hidden_deltas(lanes: int, vector: int, units: Units, tile: Size = TILE) -> Any:
     """Make δ_js = (f′_js + offset)·Σ_k w_kj δ_ks, k ascending (equation 14), of the layer below."""
     f_prime = units.prime
@@ -209,6 +217,7 @@ def hidden_deltas(lanes: int, vector: int, units: Units, tile: Size = TILE) -> A
     return covering(make, tile)
 
 
+@cache
 def descend(lanes: int, vector: int, optimizer: Optimizer | None, tile: Size = TILE) -> Any:
     """Make the gradient Σ_s δ_ks a_is of w_ki, s ascending, and the step by it (equation 11).
 

@@ -7,6 +7,7 @@ pending step of the last sample. So each weight is loaded and stored once per sa
 the speed of small layers, memory that of large ones. The last sample has activations of its own, B.
 """
 
+from functools import cache
 from typing import Any
 
 from fastbp.kernels.jit import inlined, shared
@@ -19,6 +20,7 @@ from fastbp.kernels.units import Units
 from fastbp.kernels.vector_ir import like
 
 
+@cache
 def fused_step(lanes: int, vector: int, units: Units | None = None) -> Any:
     """Make the step of the last sample and the forward pass of the next, for one layer.
 

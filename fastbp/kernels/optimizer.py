@@ -1,6 +1,7 @@
 """The step of a tile of parameters by its gradient."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 from fastbp.kernels.jit import inlined
@@ -57,6 +58,7 @@ class Step(NamedTuple):
     """Whether to divide the gradient by the rows of the batch."""
 
 
+@cache
 def changer(
     lanes: int, rows: int, columns: int, optimizer: Optimizer | None, is_bias: bool = False
 ) -> Any:
@@ -105,6 +107,7 @@ def changer(
     return change
 
 
+@cache
 def counter(lanes: int, vector: int, optimizer: Optimizer) -> Any:
     """Make what goes from 1 − βᵏ to 1 − βᵏ⁺¹ = β(1 − βᵏ) + (1 − β), for each β of the optimiser.
 

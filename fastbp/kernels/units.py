@@ -1,6 +1,7 @@
 """What the units of a network compute from their input, on tiles."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 from fastbp.kernels.jit import inlined
@@ -24,6 +25,7 @@ class Units(NamedTuple):
     that depend on each other."""
 
 
+@cache
 def units_of(pairs: Sequence[Pair], softmax: bool, lanes: int) -> Units:
     """Make the units of a network.
 
