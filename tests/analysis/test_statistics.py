@@ -18,6 +18,7 @@ from fastbp.analysis.statistics.paired import (
 )
 from fastbp.analysis.statistics.proportions import (
     confidence_sequence,
+    modified_wilson,
     newcombe,
     sequence_prior,
     sequence_trials,
@@ -610,3 +611,16 @@ def test_so_many_seeds_show_a_difference_in_four_of_five_cases(
     assert np.mean(mcnemar(fixed, broken) < 0.05) == pytest.approx(0.8, abs=0.06)  # exact: fewer
     assert seeds_to_show(difference, changed, 0.99) > runs
     assert seeds_to_show(difference, 0) == seeds_to_show(difference, difference)
+
+
+@pytest.mark.parametrize("runs", [5, 10, 50, 51, 1_000])
+def test_the_modified_interval_covers_rare_shares(runs: int) -> None:
+    counts, shares = np.arange(runs + 1), np.geomspace(1e-3 / runs, 0.5, 2_000)[:, None]
+    low, high = modified_wilson(counts, runs)
+    pmf = stats.binom.pmf(counts, runs, shares)
+    assert (pmf * ((low <= shares) & (shares <= high))).sum(axis=1).min() > 0.915
+    many = np.minimum(counts, runs - counts) > 3
+    for bound, plain in zip((low, high), wilson(counts, runs), strict=True):
+        assert bound[many].tolist() == plain[many].tolist()
+    np.testing.assert_allclose(1 - high[::-1], low, atol=1e-12)
+    assert low[1] == pytest.approx(-np.log(0.95) / runs)

@@ -11,7 +11,7 @@ import sample_frames as frames
 from fastbp.analysis.contrasts import contrasts
 from fastbp.analysis.counts import count_runs
 from fastbp.analysis.statistics.paired import holm, mcnemar, tango
-from fastbp.analysis.statistics.proportions import wilson
+from fastbp.analysis.statistics.proportions import modified_wilson
 from fastbp.analysis.summary import summary
 from fastbp.reporting.phrases import plain
 from fastbp.reporting.sections.changes_section import effect_lines
@@ -152,7 +152,7 @@ def test_is_what_pandas_counts(founding: list[pa.Table]) -> None:
         expected = counts[outcome].reindex(table.index)
         assert table[name].tolist() == expected.tolist()
         assert table[f"{name}_share"].tolist() == (expected / 2000).tolist()
-        low, high = wilson(expected, 2000)
+        low, high = modified_wilson(expected, 2000)
         assert table[f"{name}_low"].tolist() == low.tolist()
         assert table[f"{name}_high"].tolist() == high.tolist()
     assert table["diverged"].tolist() == [0] * 8
