@@ -191,8 +191,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(text)
         if options.write:
             coverage.picture(HERE / "docs" / "coverage.svg")
-            page = HERE / "docs" / "statistics.md"
-            page.write_text(replaced(page.read_text("utf-8"), COVERAGE, text), encoding="utf-8")
+            document = HERE / "docs" / "statistics.md"
+            renewed = replaced(document.read_text("utf-8"), COVERAGE, text)
+            document.write_text(renewed, encoding="utf-8")
         return 0
     if unknown := set(options.parts) - set(PARTS):
         parser().error(f"no part {', '.join(sorted(unknown))}: there are {', '.join(PARTS)}")
