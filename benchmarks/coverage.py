@@ -117,8 +117,8 @@ def parts(draws: int = 1_000) -> Iterator[Coverage]:
 
 
 def times(draws: int = 1_000) -> Iterator[Coverage]:
-    """Medians, and costs of restarts, of runs of which some never converge: others take Gamma
-    distributed times, few of them very short."""
+    """Medians and costs of restarts. A fifth of the runs never converge; the times of the others
+    are Gamma distributed, few of them very short."""
     budget, success, law = 4_000, 0.8, stats.gamma(4, scale=250)
     # The time after which half of all runs have converged, and the least cost over all times.
     median, at = np.ceil(law.ppf(0.5 / success)), np.arange(1, budget + 1)

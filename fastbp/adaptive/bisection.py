@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from fastbp.adaptive.until_width import Train, count_outcomes
-from fastbp.analysis.statistics.proportions import wilson
+from fastbp.analysis.statistics.proportions import bonferroni, wilson
 from fastbp.analysis.summary import keys_of
 from fastbp.config.setup import Setup
 from fastbp.config.sweep import Sweep
@@ -202,7 +202,7 @@ class Bisection:
     def _spans(self) -> list[tuple[float, ...]]:
         """List the ranges that certainly cross one half, the nearest to the start first."""
         values = sorted(self.converged)
-        if not {-1, 1} <= {self.side(value, 1 - 0.05 / len(values)) for value in values}:
+        if not {-1, 1} <= {self.side(value, bonferroni(0.95, len(values))) for value in values}:
             return []  # of many values near one half some lie on either side by chance
         sides = {i: side for i, value in enumerate(values) if (side := self.side(value))}
         spans = [tuple(values[i : j + 1]) for i, j in pairwise(sides) if sides[i] != sides[j]]

@@ -72,7 +72,7 @@ def attribution(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
         As `count_runs` does.
     """
     counted = count_runs(runs)
-    keys = [key for key in independent_keys(counted) if key not in GOALS]
+    keys = _changeable(counted)
     rows = [row for box in _boxes(counted, keys, baseline) for row in _rows(*box)]
     return pd.DataFrame(rows, columns=[*_TYPES], dtype=object).astype(_TYPES)
 
@@ -107,13 +107,12 @@ def interactions(runs: Runs, parts: pd.DataFrame) -> pd.DataFrame:
     FileNotFoundError, DamagedFileError, ValueError
         As `count_runs` does.
     """
-    counted = count_runs(runs)
-    keys = [key for key in independent_keys(counted) if key not in GOALS]
+    ways = parts[parts["average_points"].isna()][["from", "to"]].drop_duplicates().to_numpy()
+    counted = count_runs(runs) if len(ways) else []
+    keys = _changeable(counted)
     by_id, rows = {one.setup: one for one in counted}, []
     by_values = {(_goals(one), *map(one.written.get, keys)): one for one in counted}
-    for start, end in (
-        parts[parts["average_points"].isna()][["from", "to"]].drop_duplicates().to_numpy()
-    ):
+    for start, end in ways:
         here, there, goals = by_id[start].written, by_id[end].written, _goals(by_id[start])
         changed = parts.loc[parts["to"] == end, "key"]
         for key, other in combinations(changed, 2):
@@ -150,6 +149,11 @@ def _rows(changed: list[str], corners: list[SetupCounts]) -> list[dict[str, Any]
         }
         for key, part in zip(changed, map(_unless_opposed, shapley(flags, LEVEL)), strict=True)
     ]
+
+
+def _changeable(counted: Sequence[SetupCounts]) -> list[str]:
+    """The keys whose changes can have an effect on how networks learn."""
+    return [key for key in independent_keys(counted) if key not in GOALS]
 
 
 def _goals(one: SetupCounts) -> tuple[Value, ...]:

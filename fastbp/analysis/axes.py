@@ -118,7 +118,7 @@ def critical(summary: pd.DataFrame, x: str, y: str, name: str = "converged") -> 
     -------
     DataFrame
         One row per crossing, which is a place where the share passes one half between two values of
-        `x` whose intervals (95% for the whole summary at once) lie on opposite sides of one half.
+        `x` whose intervals lie on opposite sides of one half; those of all setups hold at once.
         The columns `{x}_low` and `{x}_high` have these two values. `{y}` has the value of y, and
         `{x}` the crossing, interpolated linearly (on a log scale if the values of x are positive
         and span a factor of ten). If they are integers, it is rounded to the integer on the side of

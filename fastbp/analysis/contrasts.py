@@ -18,6 +18,7 @@ from fastbp.analysis.counts import (
     varying,
 )
 from fastbp.analysis.statistics.paired import holm, mcnemar, tango
+from fastbp.analysis.statistics.proportions import bonferroni
 from fastbp.analysis.statistics.simultaneous import max_t
 from fastbp.analysis.summary import ALPHA, LEVEL, key_columns
 from fastbp.schema.text import sort_key
@@ -33,7 +34,8 @@ GOALS = ("stop", "success", "success_on")
 """Keys that change which runs count as converged, and not how networks learn."""
 
 MOST_AT_ONCE, MOST_FLAGS = 300, 10**7
-"""The most comparisons whose dependence is computed, and the most runs from which it is."""
+"""How comparisons depend on each other is computed for at most so many of them, and from at most so
+many runs."""
 
 _ALL_PAIRS = 4
 """If a key has up to this many values, every two of them are compared."""
@@ -109,8 +111,12 @@ def _adjusted(
 
     So a further key of the grid does not weaken the question that was asked.
     """
-    names = ["p_holm", "p_simultaneous"]
-    names += [f"difference_simultaneous_{end}" for end in ("low", "high")]
+    names = (
+        "p_holm",
+        "p_simultaneous",
+        "difference_simultaneous_low",
+        "difference_simultaneous_high",
+    )
     adjusted = {name: np.empty(len(compared)) for name in names}
     direct = np.array([baseline in (a.setup, b.setup) for _, a, b, _ in compared], bool)
     for family in (np.flatnonzero(direct).tolist(), np.flatnonzero(~direct).tolist()):
@@ -126,7 +132,7 @@ def _at_once(
     family: Sequence[Compared], p: NDArray[np.float64]
 ) -> tuple[float, NDArray[np.float64]]:
     """The level and p values of `max_t`; Bonferroni's for many comparisons or no common seeds."""
-    level = 1 - (1 - LEVEL) / max(1, len(family))
+    level = bonferroni(LEVEL, len(family))
     setups = {each.setup: each for row in family for each in row[1:3]}
     if not 1 < len(family) <= MOST_AT_ONCE:
         return level, np.minimum(1, p * len(family))

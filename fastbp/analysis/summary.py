@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fastbp.analysis.counts import Runs, SetupCounts, Value, count_runs, varying
 from fastbp.analysis.histograms import THRESHOLDS, Histograms, pooled
 from fastbp.analysis.statistics.kaplan_meier import Restart, Survival, kaplan_meier, restart
-from fastbp.analysis.statistics.proportions import modified_wilson, normal_quantile
+from fastbp.analysis.statistics.proportions import bonferroni, modified_wilson, normal_quantile
 from fastbp.schema.columns import SCORES
 from fastbp.schema.outcomes import CONSTANT, OUTCOMES
 
@@ -82,7 +82,7 @@ def summary(runs: Runs) -> pd.DataFrame:
 
 
 def _restart(one: SetupCounts) -> Restart:
-    """The best time to restart; NaN with few successes, of which the bounds cover too seldom."""
+    """The best time to restart; NaN with few successes: its bounds would cover it too seldom."""
     enough = one.events.sum() >= RESTART_SUCCESSES
     return restart(one.times, one.events * enough, one.runs, LEVEL)
 
@@ -324,11 +324,9 @@ def simultaneous_bounds(
 
     Notes
     -----
-    Wilson's intervals, each at the level 1 − 0.05 / setups. C. E. Bonferroni (1936), Pubblicazioni
-    del R. Istituto superiore di scienze economiche e commerciali di Firenze 8:3-62.
+    The intervals of the summary, at the level of `bonferroni`.
     """
-    level = 1 - (1 - LEVEL) / max(1, len(summary))
-    return modified_wilson(summary[name], summary["runs"], level)
+    return modified_wilson(summary[name], summary["runs"], bonferroni(LEVEL, len(summary)))
 
 
 def simultaneous_medians(summary: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -344,8 +342,7 @@ def simultaneous_medians(summary: pd.DataFrame) -> tuple[NDArray[np.float64], ND
         summary[f"updates_median{end}"].to_numpy(float, na_value=np.nan)
         for end in ("", "_low", "_high")
     )
-    level = 1 - (1 - LEVEL) / max(1, len(summary))
-    wider = normal_quantile(level) / normal_quantile(LEVEL)
+    wider = normal_quantile(bonferroni(LEVEL, len(summary))) / normal_quantile(LEVEL)
     return middle - wider * (middle - low), middle + wider * (high - middle)
 
 

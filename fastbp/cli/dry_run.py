@@ -7,6 +7,7 @@ from typing import NamedTuple
 from fastbp.analysis.contrasts import contrasts
 from fastbp.analysis.counts import count_runs
 from fastbp.analysis.statistics.paired import seeds_to_show
+from fastbp.analysis.statistics.proportions import bonferroni
 from fastbp.analysis.summary import LEVEL
 from fastbp.cli.terminal import duration, print_data
 from fastbp.config.sweep import Sweep
@@ -20,7 +21,8 @@ from fastbp.store.store import Store
 class Detection(NamedTuple):
     """The seeds that show a difference of the convergence rate in 80% of cases.
 
-    `points`: the difference. `changes`: of the baseline, for whose number p values are adjusted.
+    `points`: the difference. `changes`: the number of changes of the baseline, for which p values
+    are adjusted.
     `reversed`: the largest share of seeds that a change of the stored runs moves against its
     effect; None without runs. `seeds`: the seeds that each setup needs if that share stays;
     `unpaired`: if runs of one seed were independent, at a rate of one half.
@@ -54,15 +56,13 @@ def detection(sweep: Sweep, store: Store, points: float) -> Detection:
         for each in (setup.settings() for setup in sweep.setups)
     ]
     changes = max(1, sum(len(keys) == 1 for keys in differ))
-    difference, level = points / 100, 1 - (1 - LEVEL) / changes
+    difference, level = points / 100, bonferroni(LEVEL, changes)
     ids = {setup.identity() for setup in sweep.setups}
     runs = count_runs(store.path, ids) if (store.path / "runs").is_dir() else []
     rows = contrasts(runs, start.identity())
     least = rows[["fixed", "broken"]].min(axis=1) / rows["pairs"]
     against = float(least.max()) if len(rows) else None
-    seeds = None
-    if against is not None:
-        seeds = seeds_to_show(difference, difference + 2 * against, level)
+    seeds = None if against is None else seeds_to_show(difference, difference + 2 * against, level)
     return Detection(points, changes, against, seeds, seeds_to_show(difference, 0.5, level))
 
 

@@ -141,13 +141,17 @@ def share_interval(row: Record, name: str = "converged") -> str:
     return f" (95% interval {percent(row[f'{name}_low'])} to {percent(row[f'{name}_high'])})"
 
 
-def rivals(summary: pd.DataFrame, row: Record, name: str = "converged", least: bool = False) -> int:
-    """Count the other setups whose share may be as large as the largest, or as small.
+def _place(summary: pd.DataFrame, row: Record) -> int:
+    """The position of a setup in a summary."""
+    return int((summary["setup"] == row["setup"]).to_numpy().argmax())
 
-    They are those whose intervals, which hold at once, reach that of the row.
+
+def rivals(summary: pd.DataFrame, row: Record, name: str = "converged", least: bool = False) -> int:
+    """Count the other setups that may have a share as large as this largest one, or as small.
+
+    Their intervals reach that of the row; the intervals of all setups hold at once.
     """
-    low, high = simultaneous_bounds(summary, name)
-    at = int((summary["setup"] == row["setup"]).to_numpy().argmax())
+    (low, high), at = simultaneous_bounds(summary, name), _place(summary, row)
     return int(((low <= high[at]) if least else (high >= low[at])).sum()) - 1
 
 
@@ -157,7 +161,7 @@ def as_best(summary: pd.DataFrame, row: Record, name: str = "converged") -> str:
     The interval allows for the choice of the largest: those of all setups hold at once.
     """
     (low, high), others = simultaneous_bounds(summary, name), rivals(summary, row, name)
-    at = int((summary["setup"] == row["setup"]).to_numpy().argmax())
+    at = _place(summary, row)
     as_many = f"; {plural(others, 'other setup')} may do so as often" * (others > 0)
     return (
         f" (95% interval for the best of {plain(len(summary))}: {percent(low[at])} to "
@@ -167,8 +171,7 @@ def as_best(summary: pd.DataFrame, row: Record, name: str = "converged") -> str:
 
 def as_soon(summary: pd.DataFrame, row: Record) -> str:
     """Say how many other setups may have converged as soon as one; empty if none may."""
-    low, high = simultaneous_medians(summary)
-    at = int((summary["setup"] == row["setup"]).to_numpy().argmax())
+    (low, high), at = simultaneous_medians(summary), _place(summary, row)
     others = int((~(low > high[at])).sum()) - 1
     return f" ({plural(others, 'other setup')} may be as soon)" * (others > 0)
 
@@ -211,6 +214,11 @@ def is_end(row: Record, end: str, setup: Record) -> bool:
     """
     alike = all(plain(row[key]) == plain(setup[key]) for key in unchanged_keys(row, setup))
     return alike and plain(row[end]) == plain(setup[row["key"]])
+
+
+def starts_at(row: Record, setup: Record | None) -> bool:
+    """Whether a comparison starts at a setup; never without one."""
+    return setup is not None and is_end(row, "from", setup)
 
 
 def unchanged_keys(row: Record, keys: Iterable[str]) -> list[str]:

@@ -26,13 +26,13 @@ from fastbp.reporting.phrases import (
     extreme,
     fastest_and_slowest,
     half_time,
-    is_end,
     name_of,
     named,
     plain,
     row_of,
     setting,
     share_interval,
+    starts_at,
 )
 from fastbp.reporting.report_data import Content, ReportData
 from fastbp.reporting.sections import (
@@ -95,7 +95,7 @@ def verdict(
     if lines := map_paragraphs(with_width_and_depth(summary), constant_at_start):
         return [lines[0], most_and_least, *lines[1:], *of_baseline]
     rows = contrasts.to_dict("records")
-    direct = [row for row in rows if start is not None and is_end(row, "from", start)]
+    direct = [row for row in rows if starts_at(row, start)]
     if start is None or not direct:
         return [most_and_least, *_widest_average(summary, keys), strongest_changes(rows)]
     changes = Changes(start, direct, rows, summary.to_dict("records"), keys)
@@ -185,8 +185,10 @@ def _most_and_least(summary: pd.DataFrame, name: str) -> str:
         return f"{none}, and {f'all {several}' if share else f'none {one}'}."
     before = f"{none}. " * bool(none)
     if share == worst[f"{name}_share"]:
-        each = f"In each of {plural(len(summary), 'setup')} {percent(share)}"
-        return f"{before}{each} of the runs {several}."
+        return (
+            f"{before}In each of {plural(len(summary), 'setup')} {percent(share)} of the runs "
+            f"{several}."
+        )
     most, least = (f"with {name_of(row, keys)}: {count_of(row, name)}" for row in (best, worst))
     return (
         f"{before}Runs {several} most often {most}{as_best(summary, best, name)}; least often "

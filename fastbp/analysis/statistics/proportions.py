@@ -32,6 +32,15 @@ def normal_quantile(level: float) -> float:
     return NormalDist().inv_cdf((1 + level) / 2)
 
 
+def bonferroni(level: float, intervals: int) -> float:
+    """The level at which so many intervals must be taken to hold at once with at least `level`.
+
+    C. E. Bonferroni (1936), Pubblicazioni del R. Istituto superiore di scienze economiche e
+    commerciali di Firenze 8:3-62.
+    """
+    return 1 - (1 - level) / max(1, intervals)
+
+
 def _checked(count: ArrayLike, total: ArrayLike) -> tuple[Real, Real]:
     """Check counts and totals, and return them as float64 arrays of their common shape."""
     x, n = np.broadcast_arrays(np.asarray(count, float), np.asarray(total, float))
@@ -77,7 +86,7 @@ def wilson(count: ArrayLike, total: ArrayLike, level: float = 0.95) -> tuple[Rea
 
 
 def modified_wilson(count: ArrayLike, total: ArrayLike, level: float = 0.95) -> tuple[Real, Real]:
-    """Wilson's interval, whose bounds are moved outwards for one to three successes or failures.
+    """Wilson's interval, wider where there are only one to three successes or failures.
 
     There Wilson's own lower bound is too high: its 95% interval covers a rare share in 84% of cases
     only, and this one in 91% or more.

@@ -13,12 +13,12 @@ from fastbp.reporting.phrases import (
     by_change,
     change_of,
     has_effect,
-    is_end,
     named,
     plain,
     row_of,
     setting,
     span_of,
+    starts_at,
 )
 from fastbp.reporting.report_data import Content, ReportData, Section
 from fastbp.schema.text import p_value, plural, points
@@ -65,11 +65,11 @@ def effect_lines(
         return [NOTHING]
     rows, unit = contrasts.to_dict("records"), "(points of the convergence rate, paired by seed)"
     start = row_of(summary, baseline)
-    direct = [row for row in rows if start is not None and is_end(row, "from", start)]
+    direct = [row for row in rows if starts_at(row, start)]
     if start is None or not direct:
         return ["Each change alone:", unit, *_effects(rows)]
     changes = {change_of(row) for row in direct}
-    others = [row for row in rows if change_of(row) in changes and not is_end(row, "from", start)]
+    others = [row for row in rows if change_of(row) in changes and not starts_at(row, start)]
     more = ["The same changes from other settings:", *_ranges(by_change(others))]
     return [
         f"Each change alone, from {setting(start, keys_of(summary))}:",
@@ -132,7 +132,7 @@ def contrasts_table(data: ReportData) -> HtmlTable | None:
     keys = [key for key in keys_of(data.summary) if key in data.contrasts.columns]
 
     def is_of_baseline(row: Record) -> bool:
-        return start is not None and is_end(row, "from", start)
+        return starts_at(row, start)
 
     rows = data.contrasts.to_dict("records")
     if len(rows) > MAX_ROWS:
@@ -240,10 +240,7 @@ def least_text(data: ReportData) -> str:
     The changes of the baseline are the smaller family, and so smaller effects could be shown.
     """
     start = row_of(data.summary, data.baseline)
-    direct = [
-        start is not None and is_end(row, "from", start)
-        for row in data.contrasts.to_dict("records")
-    ]
+    direct = [starts_at(row, start) for row in data.contrasts.to_dict("records")]
     family = data.contrasts[direct] if any(direct) else data.contrasts
     least, seeds = least_effect(family), int(family["pairs"].max() if len(family) else 0)
     most = f"{plural(len(family), 'change')}{' of the baseline' * any(direct)}"
