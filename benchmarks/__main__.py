@@ -40,7 +40,8 @@ from benchmarks.workloads import BY_CHOICE, DTYPES, KS_SEEDS, WORKLOADS
 
 PARTS = (CONTENDERS, FAMILIES, "early", "scaling", "command", "sweeps", "store", "memory")
 COVERAGE = "coverage"
-FIGURES = HERE / "benchmarks" / "figures.csv"
+PAGE = HERE / "benchmarks" / "README.md"
+FIGURES, FIGURES_OF_FAMILIES = PAGE.with_name("figures.csv"), PAGE.with_name("families.csv")
 
 
 class Size(NamedTuple):
@@ -131,7 +132,17 @@ def page(rows: list[Row], machine: dict[str, str]) -> str:
 
 
 def write_pages(rows: list[Row], machine: dict[str, str]) -> None:
-    """Figures, pictures, and the tables between the markers of the two pages."""
+    """Figures, pictures, and the tables between the markers of the two pages.
+
+    The table of families compares rows with each other only, so it may come from a run of its own.
+    """
+    apart = [row for row in rows if row.part == FAMILIES]
+    rows = [row for row in rows if row.part != FAMILIES]
+    if apart:
+        write_csv(FIGURES_OF_FAMILIES, apart, machine)
+        write(PAGE, FAMILIES, page(apart, machine))
+    if not rows:
+        return
     write_csv(FIGURES, rows, machine)
     subprocess.run(
         [sys.executable, "-m", "benchmarks.pictures", FIGURES, FIGURES.parent],
@@ -139,11 +150,13 @@ def write_pages(rows: list[Row], machine: dict[str, str]) -> None:
         env=clean(),
         check=True,
     )
-    for path, name, tables in (
-        (HERE / "README.md", "headline", headline(rows)),
-        (HERE / "benchmarks" / "README.md", "figures", page(rows, machine)),
-    ):
-        path.write_text(replaced(path.read_text(encoding="utf-8"), name, tables), encoding="utf-8")
+    write(HERE / "README.md", "headline", headline(rows))
+    write(PAGE, "figures", page(rows, machine))
+
+
+def write(path: Path, name: str, content: str) -> None:
+    """Replace what stands between the markers of this name on a page."""
+    path.write_text(replaced(path.read_text(encoding="utf-8"), name, content), encoding="utf-8")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -178,7 +191,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--write",
         action="store_true",
-        help="write figures, pictures and tables into this checkout's pages",
+        help="write figures, pictures and tables into this checkout's pages: of all parts, or of "
+        f"{FAMILIES} alone",
     )
     return parser
 
@@ -191,14 +205,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(text)
         if options.write:
             coverage.picture(HERE / "docs" / "coverage.svg")
-            document = HERE / "docs" / "statistics.md"
-            renewed = replaced(document.read_text("utf-8"), COVERAGE, text)
-            document.write_text(renewed, encoding="utf-8")
+            write(HERE / "docs" / "statistics.md", COVERAGE, text)
         return 0
     if unknown := set(options.parts) - set(PARTS):
         parser().error(f"no part {', '.join(sorted(unknown))}: there are {', '.join(PARTS)}")
-    if options.write and options.parts:
-        parser().error("--write takes all parts, so that figures side by side come from one run")
+    if options.write and options.parts not in ([], [FAMILIES]):
+        parser().error(
+            f"--write takes all parts, or {FAMILIES} alone: figures side by side come from one run"
+        )
     if options.read:
         rows, machine = read_csv(options.read)
     else:

@@ -6,8 +6,8 @@ compiled. The last mode keeps on one processor what goes by their number.
 
 Two modes run side by side, since most tests keep one core busy. A process beside them compiles the
 kernels that the compiled modes need (`tests/helpers/compile_cache.py`). The output of a mode is
-printed in one piece when it has ended. `--coverage` also measures which lines are run: with the JIT
-off, by all tests. Other arguments go to pytest.
+printed in one piece when it has ended. `--coverage`, which needs pip install '.[coverage]', also
+measures which lines are run: with the JIT off, by all tests. Other arguments go to pytest.
 """
 
 import os
@@ -145,14 +145,17 @@ def main() -> int:
     """Run all modes and return 1 if any failed."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--coverage"]
     chosen = modes("--coverage" in sys.argv)
-    compiler = subprocess.Popen(
-        [sys.executable, Path(__file__).with_name("helpers") / "compile_cache.py"]
-    )
-    try:
-        with ThreadPoolExecutor(SIDES) as sides:
+    with tempfile.TemporaryDirectory() as bytecode, ThreadPoolExecutor(SIDES) as sides:
+        # Hundreds of processes import fastbp from here: only the first one parses its sources.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = bytecode
+        compiler = subprocess.Popen(
+            [sys.executable, Path(__file__).with_name("helpers") / "compile_cache.py"]
+        )
+        try:
             codes = list(sides.map(lambda mode: run(mode, compiler, arguments), chosen))
-    finally:
-        compiler.kill()
+        finally:
+            compiler.kill()
     failed = [mode.name for mode, code in zip(chosen, codes, strict=True) if code]
     if failed:
         print(f"failed: {', '.join(failed)}")

@@ -5,6 +5,7 @@ Counting lines triples the time of kernels with the JIT off. Tests that pass the
 and again, with other numbers, are marked `no_cover` for that: others pass these lines as well.
 """
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,8 @@ here, command = in_process(main), in_process(any_command)
 
 
 def pytest_configure(config):
+    # Numba makes millions of objects that stay alive, and searching them takes a tenth of the time.
+    gc.set_threshold(100_000)
     config.addinivalue_line(
         "markers", "jit: of compiled code; skipped where NUMBA_DISABLE_JIT is set"
     )

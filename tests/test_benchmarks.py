@@ -309,7 +309,12 @@ def test_mistakes_end_with_2(arguments, capsys):
 
 
 @pytest.mark.parametrize(
-    ("page", "name"), [("README.md", "headline"), ("benchmarks/README.md", "figures")]
+    ("page", "name"),
+    [
+        ("README.md", "headline"),
+        ("benchmarks/README.md", "figures"),
+        ("benchmarks/README.md", "families"),
+    ],
 )
 def test_pages_have_room_for_figures(page, name):
     text = (CHECKOUT / page).read_text(encoding="utf-8")

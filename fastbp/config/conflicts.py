@@ -29,6 +29,9 @@ def notes(setup: Setup) -> list[str]:
         f"init = {shown(setup.init)}: all hidden units of a layer start equal and stay equal": (
             setup.init.partition(":")[0] in ("zeros", "constant")
         ),
+        f"init_scale = {shown(setup.init_scale)} changes nothing, as init = 'zeros'": (
+            setup.init == "zeros" and setup.init_scale != KEYS["init_scale"].default
+        ),
         "rprop goes by the sign of the gradient, and in small batches that changes from one to the "
         'next; it is made for batch = "full"': (
             setup.optimizer.startswith("rprop") and setup.batch_rows < setup.rows

@@ -91,14 +91,31 @@ class _PartLowering(Lowering):  # type: ignore[misc, valid-type]
         return True
 
 
+_UNUSED_STEPS = {
+    "with_lifting",
+    "inline_closure_likes",
+    "make_function_op_code_to_jit_function",
+    "inline_inlinables",
+    "inline_overloads",
+    "find_literally",
+    "literal_unroll",
+    "LiteralPropagation",
+    "nopython_rewrites",
+}
+"""Steps for what no part has: closures, `with` blocks, functions that Numba inlines itself, loops
+over tuples of several types, and expressions of whole arrays. They take a tenth of the time."""
+
+
 class PartCompiler(Compiler):  # type: ignore[misc, valid-type]
     """Numba's compiler with `_PartLowering` as its last step."""
 
     def define_pipelines(self) -> list[Any]:
-        """Make Numba's usual pipeline, with another last step."""
+        """Make Numba's usual pipeline without steps that parts do not need."""
         steps = compiler.DefaultPassBuilder.define_nopython_pipeline(self.state)
         steps.passes = [
-            (_PartLowering if step is Lowering else step, text) for step, text in steps.passes
+            (_PartLowering if step is Lowering else step, text)
+            for step, text in steps.passes
+            if step._name not in _UNUSED_STEPS
         ]
         steps.finalize()
         return [steps]

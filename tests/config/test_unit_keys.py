@@ -122,6 +122,8 @@ def test_notes_about_what_is_allowed_but_unwise() -> None:
     assert equal == (
         "init = 'constant:0.5': all hidden units of a layer start equal and stay equal"
     )
+    _, scaled = conflicts.notes(Setup(**PLAIN, init="zeros", init_scale=2.0))
+    assert scaled == "init_scale = 2.0 changes nothing, as init = 'zeros'"
     (signs,) = conflicts.notes(Setup(**PLAIN, optimizer="rprop", batch=2))
     assert signs.startswith("rprop goes by the sign of the gradient, and in small batches")
     assert conflicts.notes(Setup(**PLAIN, optimizer="rprop", batch="full")) == []
