@@ -14,8 +14,20 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy import stats
 
-from fastbp.analysis.statistics.kaplan_meier import kaplan_meier, restart
-from fastbp.analysis.statistics.paired import interaction, shapley, tango
+from fastbp.analysis.statistics.kaplan_meier import (
+    kaplan_meier,
+    mean_time_difference,
+    median_difference,
+    restart,
+)
+from fastbp.analysis.statistics.paired import (
+    interaction,
+    mean_difference,
+    odds_ratio,
+    shapley,
+    tango,
+)
+from fastbp.analysis.statistics.power import pairing_worth
 from fastbp.analysis.statistics.proportions import (
     Real,
     clopper_pearson,
@@ -99,6 +111,27 @@ def differences(draws: int = 20_000) -> Iterator[Coverage]:
         yield Coverage("difference of stores", "Newcombe", situation, float(covered), draws)
 
 
+def changed_seeds(draws: int = 2_000) -> Iterator[Coverage]:
+    """Odds ratios, and what pairing is worth, from runs that depend on their seed."""
+    for before, fixed, broken, runs in ((0.5, 0.2, 0.1, 100), (0.8, 0.04, 0.01, 1_000)):
+        rng, covered = np.random.default_rng(6), np.zeros(2)
+        after = before + fixed - broken
+        apart = before * (1 - before) + after * (1 - after)
+        truths = fixed / broken, apart / (fixed + broken - (after - before) ** 2)
+        shares = [fixed, broken, before - broken, 1 - before - fixed]
+        for b, c, both, _ in rng.multinomial(runs, shares, draws):
+            _, *odds = odds_ratio(b, c, LEVEL)
+            _, *worth = pairing_worth(runs, b, c, both + c, LEVEL)
+            covered += [
+                not t < low and not t > high
+                for t, (low, high) in zip(truths, (odds, worth), strict=True)
+            ]
+        situation = f"{before:.0%} converge, {fixed:.0%} fixed, {broken:.0%} broken, {runs:,} seeds"
+        names = ("odds ratio", "Clopper and Pearson"), ("pairing's worth", "delta method")
+        for name, count in zip(names, covered, strict=True):
+            yield Coverage(*name, situation, float(count / draws), draws)
+
+
 def parts(draws: int = 1_000) -> Iterator[Coverage]:
     """What one of two changes contributes on average, and how they depend on each other."""
     for p, runs in ((1e-4, 10_000), (0.01, 1_000), (0.3, 30)):
@@ -144,6 +177,60 @@ def times(draws: int = 1_000) -> Iterator[Coverage]:
             yield Coverage("restart cost", "bootstrap", situation, covered[1], int(covered[2]))
 
 
+def changed_times(draws: int = 1_000) -> Iterator[Coverage]:
+    """Differences of updates over the same seeds. After the change more runs converge, a fifth
+    sooner; seven of ten seeds keep their luck, and runs are evaluated every 80 updates."""
+    until, step = 4_000, 80
+    setups = [(0.8, stats.gamma(4, scale=250)), (0.85, stats.gamma(4, scale=200))]
+    done = [success * law.cdf(np.arange(0, until, step)) for success, law in setups]
+    mean = step * float((done[0] - done[1]).sum())
+    median = step * float(np.subtract(*(np.argmax(each >= 0.5) for each in done[::-1])))
+    for runs in (10, 30, 300, 3_000):
+        rng, covered = np.random.default_rng(7), np.zeros(3)
+        for _ in range(draws):
+            luck = rng.random(runs)
+            again = np.where(rng.random(runs) < 0.3, rng.random(runs), luck)
+            times = [
+                step * np.ceil(law.ppf(np.minimum(u / success, 1)) / step)  # ∞ above `success`
+                for u, (success, law) in zip((luck, again), setups, strict=True)
+            ]
+            _, low, high = mean_time_difference(*times, until, LEVEL)
+            covered[0] += low <= mean <= high
+            value, low, high = median_difference(*times, until, LEVEL)
+            known = not np.isnan(value)
+            covered[1:] += [known and not low > median and not high < median, known]
+        situation = f"80% and 85% converge, {runs:,} seeds"
+        for name, method, share in (
+            ("difference of mean updates", "Agresti and Min", covered[0] / draws),
+            ("difference of median updates", "Zou and Donner", covered[1] / covered[2]),
+        ):
+            yield Coverage(name, method, situation, float(share), draws)
+
+
+def rare_failures(draws: int = 1_000) -> Iterator[Coverage]:
+    """Differences of mean updates where failures are too rare to be seen in each sample."""
+    until = 4_000
+    mean = -20 + until / 1_000
+    for runs in (100, 1_000):
+        rng = np.random.default_rng(8)
+        moved = rng.normal(-20, 40, (draws, runs)) + until * (rng.random((draws, runs)) < 1e-3)
+        situation = f"all converge soon, one in 1,000 never after the change, {runs:,} seeds"
+        for method, bounds in (
+            ("Student's t", [_student(each) for each in moved]),
+            ("Agresti and Min", [mean_difference(each, LEVEL, until)[1:] for each in moved]),
+        ):
+            low, high = np.transpose(bounds)
+            share = np.mean((low <= mean) & (mean <= high))
+            yield Coverage("difference of mean updates", method, situation, float(share), draws)
+
+
+def _student(values: Real) -> tuple[float, float]:
+    """The usual interval of a mean."""
+    error = float(stats.sem(values))
+    low, high = stats.t.interval(LEVEL, values.size - 1, values.mean(), error)
+    return float(low), float(high)
+
+
 def families(draws: int = 400) -> Iterator[Coverage]:
     """All intervals of a table at once: five changes of one baseline."""
     for p, effects, runs in ((0.5, (0, 0, 0, 0, 0), 100), (0.3, (0, 0.05, 0.1, 0.3, 0.5), 400)):
@@ -161,6 +248,33 @@ def families(draws: int = 400) -> Iterator[Coverage]:
             yield Coverage("five differences", f"Tango, {name}", situation, count / draws, draws)
 
 
+def improvements(draws: int = 400) -> Iterator[Coverage]:
+    """How probably a setting is better over problems that share seeds, and half of the luck."""
+    cases = ((4, 30, 0.2, 0.5), (32, 100, 0.2, 0.5), (4, 1_000, 0.0, 1e-4))
+    for problems, seeds, worse, better in cases:
+        rng, bootstrap = np.random.default_rng(6), np.random.default_rng(7)
+        covered, truth = np.zeros(3), better - worse
+        for _ in range(draws):
+            is_shared = rng.random((problems, seeds)) < 0.5
+            luck = np.where(is_shared, rng.random(seeds), rng.random((problems, seeds)))
+            moved = (luck >= 1 - better).astype(int) - (luck < worse)
+            score, values = moved.sum(axis=0), np.arange(-problems, problems + 1)
+            of_seeds = np.bincount(score + problems, minlength=values.size) / seeds
+            means = [bootstrap.multinomial(seeds, of_seeds, 1_000) @ values / seeds / problems]
+            each = [[(row == value).mean() for value in (-1, 0, 1)] for row in moved]
+            drawn = (bootstrap.multinomial(seeds, row, 1_000) @ [-1, 0, 1] for row in each)
+            means.append(np.sum([*drawn], axis=0) / seeds / problems)
+            _, low, high = mean_difference(score.astype(float), LEVEL, problems)
+            bounds = [np.quantile(one, [0.025, 0.975]) for one in means]
+            bounds.append(np.array([low, high]) / problems)
+            covered += [one <= truth <= other for one, other in bounds]
+        chances = f"better in {better:.2%} and worse in {worse:.2%}"
+        situation = f"{problems} problems, {chances} of runs, {seeds:,} seeds"
+        names = ("bootstrap of seeds", "bootstrap of each problem", "Agresti and Min")
+        for name, count in zip(names, covered, strict=True):
+            yield Coverage("improvement", name, situation, float(count / draws), draws)
+
+
 def table(rows: Sequence[Coverage]) -> str:
     """The rows in Markdown."""
     lines = ["| quantity | interval | situation | covers | simulated |", "|---|---|---|---:|---:|"]
@@ -173,4 +287,14 @@ def table(rows: Sequence[Coverage]) -> str:
 
 def all_rows() -> list[Coverage]:
     """All rows of the table."""
-    return [*shares(), *differences(), *parts(), *times(), *families()]
+    return [
+        *shares(),
+        *differences(),
+        *changed_seeds(),
+        *parts(),
+        *times(),
+        *changed_times(),
+        *rare_failures(),
+        *families(),
+        *improvements(),
+    ]

@@ -1,6 +1,5 @@
 """`python -m fastbp.compare A B`: find the setups whose convergence rates differ in two stores."""
 
-import sys
 from pathlib import Path
 
 from fastbp.cli import process
@@ -8,7 +7,7 @@ from fastbp.cli.arguments import folder, lazily, option
 from fastbp.cli.terminal import print_answer, print_note
 
 
-def compare(a: Path, b: Path, folder: Path | None) -> int:
+def compare(a: Path, b: Path, folder: Path | None) -> None:
     """Compare two stores and print what differs."""
     compared = process.in_thread(
         lambda phase: lazily("reporting.sections.comparison_section:compare", a, b, folder, phase)
@@ -16,7 +15,6 @@ def compare(a: Path, b: Path, folder: Path | None) -> int:
     print_answer(compared.verdict, compared.lines())
     if compared.written:
         print_note(f"written: {', '.join(map(str, compared.written))}")
-    return process.COMPLETE
 
 
 main = process.Command(
@@ -40,6 +38,4 @@ main = process.Command(
     ],
     place="folder",
 )
-
-if __name__ == "__main__":
-    sys.exit(main())
+main.run_if_main(__name__)

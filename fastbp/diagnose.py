@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import re
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -59,11 +58,10 @@ def diagnose(
     folder: Path | None,
     as_json: bool,
     **keys: Any,
-) -> int:
+) -> None:
     """Diagnose a setup and print what is wrong and what fixes it."""
     began = time.perf_counter()
-    import fastbp.diagnosis.diagnose as diagnosing
-    from fastbp.diagnosis import candidates, own_weights, printout
+    from fastbp.diagnosis import candidates, diagnose as diagnosing, own_weights, printout
 
     notes: list[DataNote] = []
     settings = _settings(settings, keys)
@@ -82,7 +80,7 @@ def diagnose(
         now = time.perf_counter()
         left = seconds - (PAGE_SECONDS if folder else 0) - (now - began)
         share = TRIALS_SHARE if layers else 1.0
-        advice = candidates.answered() if data is None else ()
+        advice = candidates.ANSWERED if data is None else ()
         diagnosis = diagnosing.diagnose(
             setup, seeds, max(share * left, 0.1), phase, advice=advice, began=now
         )._replace(notes=tuple(notes))
@@ -100,8 +98,7 @@ def diagnose(
             diagnosis = diagnosis._replace(own_fault=placed.fault if placed else alike)
         if folder:
             phase("drawing")
-            written, commands = printout.write_files(diagnosis, about, sweep, folder)
-            return diagnosis, placed, about, written, commands
+            return diagnosis, placed, about, *printout.write_files(diagnosis, about, sweep, folder)
         setups = "both setups" if diagnosis.recommended else "the setup"
         page = f"-o DIR writes this as a page, and a sweep file of {setups}"
         return diagnosis, placed, about, [], [*printout.commands(diagnosis), page]
@@ -118,7 +115,6 @@ def diagnose(
         print_data("\n".join(printout.screen(diagnosis, about, commands)))
     if written:
         print_note(f"written: {', '.join(map(str, written))}")
-    return process.COMPLETE
 
 
 def _limits(diagnosis: Diagnosis, seeds: int, seconds: float) -> list[str]:
@@ -331,6 +327,4 @@ main = process.Command(
     ],
     place="folder",
 )
-
-if __name__ == "__main__":
-    sys.exit(main())
+main.run_if_main(__name__)

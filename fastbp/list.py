@@ -1,6 +1,5 @@
 """`python -m fastbp.list`: the sweeps that ship with fastbp."""
 
-import sys
 import textwrap
 
 import fastbp
@@ -9,14 +8,13 @@ from fastbp.cli.arguments import shipped_sweeps
 from fastbp.cli.terminal import WIDTH, print_data
 
 
-def list_sweeps() -> int:
+def list_sweeps() -> None:
     """Print the name, size and question of each sweep that ships with fastbp."""
     for name, file in sorted(shipped_sweeps().items()):
         sweep = fastbp.Sweep.from_toml(file)
         size = f"{len(sweep.setups):,} × {sweep.seeds.count:,} runs"
         print_data(f"{name:<{WIDTH - 1 - len(size)}} {size}")
         print_data(textwrap.indent(textwrap.fill(sweep.title, WIDTH - 4), "    "))
-    return process.COMPLETE
 
 
 main = process.Command(
@@ -26,6 +24,4 @@ main = process.Command(
     "setups and seeds it has, and the question it answers.",
     "Exit: 0 complete, 2 bad usage.",
 )
-
-if __name__ == "__main__":
-    sys.exit(main())
+main.run_if_main(__name__)

@@ -1,6 +1,5 @@
 """`python -m fastbp.merge INTO FROM…`: merge stores, for example the shards of a sweep."""
 
-import sys
 from pathlib import Path
 
 from fastbp.cli import process
@@ -10,20 +9,17 @@ from fastbp.schema.errors import StoreError
 from fastbp.schema.text import plural
 
 
-def merge(into: Path, sources: list[Path]) -> int:
+def merge(into: Path, sources: list[Path]) -> None:
     """Copy runs into a store and print how many there are."""
     from fastbp.engine import merge as merge_module
     from fastbp.store.store import Store
 
     target, stores = Store(into), [Store(source) for source in sources]
     for store in stores:
-        store.check_usable(any_version=True)
-        if not any(store.files()):
-            raise StoreError(f"{store.path} holds no runs")  # before anything is made
+        store.check_usable(any_version=True, with_runs=True)  # before anything is made
     is_new = not into.exists()
-    target.open(any_version=True)
     try:
-        with target.locked():
+        with target.locked(any_version=True):
             merged = process.in_thread(lambda phase: merge_module.merge(target, stores, phase))
     except StoreError:
         if is_new:
@@ -34,7 +30,6 @@ def merge(into: Path, sources: list[Path]) -> int:
         f"{merged.there:,} were there already"
     )
     print_note(f"to make its tables and train what is missing: {process.resweep(into)}")
-    return process.COMPLETE
 
 
 main = process.Command(
@@ -60,6 +55,4 @@ main = process.Command(
     ],
     place="into",
 )
-
-if __name__ == "__main__":
-    sys.exit(main())
+main.run_if_main(__name__)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,31 +39,20 @@ def replay(
     if check:
         print_data("\n".join(differences) or f"the same, bit for bit: {len(run.row or ())} columns")
     if trajectory:
-        _show(
-            trajectory,
-            run.identity,
-            store / "replays" / f"{run.identity}-{run.seed}.parquet",
-            check,
-            export,
-            figure,
-        )
+        _show(trajectory, store / "replays", check, export, figure)
     return process.BAD_STORE if differences else process.COMPLETE
 
 
 def _show(
-    trajectory: Trajectory,
-    identity: str,
-    trace: Path,
-    check: bool,
-    export: Path | None,
-    figure: Path | None,
+    trajectory: Trajectory, folder: Path, check: bool, export: Path | None, figure: Path | None
 ) -> None:
     """Print a trajectory, and write its evaluations, pictures and weights."""
     from fastbp.engine import stored_run
     from fastbp.reporting import phrases, plots
 
-    evaluations = trajectory.evaluations
+    evaluations, identity = trajectory.evaluations, trajectory.setup.identity()
     last = evaluations.iloc[-1]
+    trace = folder / f"{identity}-{trajectory.seed}.parquet"
     title = (
         f"setup {identity}, seed {trajectory.seed}: {last['outcome']} after "
         f"{plural(int(last['updates']), 'update')}"
@@ -156,6 +144,4 @@ main = process.Command(
     ],
     place="store",
 )
-
-if __name__ == "__main__":
-    sys.exit(main())
+main.run_if_main(__name__)

@@ -1,6 +1,5 @@
 """`python -m fastbp.report STORE`: make the tables, pictures and page of a store again."""
 
-import sys
 from pathlib import Path
 
 from fastbp.cli import process
@@ -8,7 +7,7 @@ from fastbp.cli.arguments import STORE, lazily, number, option
 from fastbp.cli.terminal import print_answer, print_note, print_notes
 
 
-def report(store: Path, collapse: float | None, all_runs: bool) -> int:
+def report(store: Path, collapse: float | None, all_runs: bool) -> None:
     """Write the report of a store and print what it says."""
     made = process.in_thread(
         lambda phase: lazily(
@@ -21,7 +20,6 @@ def report(store: Path, collapse: float | None, all_runs: bool) -> int:
         f"written: {store / 'report.html'}, and {len(made.written) - 1} more files in the same "
         "folder"
     )
-    return process.COMPLETE
 
 
 main = process.Command(
@@ -50,6 +48,4 @@ main = process.Command(
     ],
     place="store",
 )
-
-if __name__ == "__main__":
-    sys.exit(main())
+main.run_if_main(__name__)

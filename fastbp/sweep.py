@@ -6,8 +6,8 @@ import json
 import os
 import re
 import shlex
-import sys
 import time
+from argparse import Namespace
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -20,14 +20,14 @@ from fastbp.schema.errors import SweepError
 from fastbp.schema.text import plural
 
 if TYPE_CHECKING:
-    from fastbp.cli.job import Done, Job, Options
+    from fastbp.cli.job import Done, Job
 
 SINGLE = {
     "sweep": "FILE or NAME", "settings": "--set", "shard": "--shard",
     "until_width": "--until-width", "bisect": "--bisect", "no_report": "--no-report",
     "detect": "--detect",
 }  # fmt: skip
-"""Options that `--all` refuses: the fields of `Options`, with their names in messages."""
+"""Options that `--all` refuses, with their names in messages."""
 
 
 def _executor(text: str) -> str:
@@ -44,9 +44,9 @@ def _shard(text: str) -> tuple[int, int] | None:
 # One sweep
 
 
-def _sweep_one(options: Options, began: float) -> int:
-    from fastbp.cli.dry_run import detection, dry_run
-    from fastbp.cli.job import perform, read_job, with_max_seeds
+def _sweep_one(options: Namespace, began: float) -> int:
+    from fastbp.cli.dry_run import dry_run
+    from fastbp.cli.job import perform, pool_of, read_job, with_max_seeds
     from fastbp.engine import forecast
 
     mistakes = [*options.mistakes, *_conflicts(options)]
@@ -58,18 +58,15 @@ def _sweep_one(options: Options, began: float) -> int:
         raise SweepError(mistakes)
     print_notes(job.sweep.notes)
     job.store.check_usable()
-    pool = options.pool()
+    pool = pool_of(options)
     if options.dry_run:
         sweep = with_max_seeds(job, pool, options)
         sweep = sweep.within(*job.shard) if job.shard else sweep
-        estimate = dry_run(sweep, job.store, pool)
-        if options.detect:
-            estimate = estimate._replace(detect=detection(sweep, job.store, options.detect))
+        estimate = dry_run(sweep, job.store, pool, options.detect)
         print_data(json.dumps(estimate.as_json()) if options.json else estimate.text())
     forecast.check(job.plan(), job.store, pool)
     if options.dry_run:
         return process.COMPLETE
-    job.store.open()
     with job.store.locked():
         process.interruption.kept_in = str(job.store.path)
         done = perform(job, options, pool, began)
@@ -77,7 +74,7 @@ def _sweep_one(options: Options, began: float) -> int:
     return done.code
 
 
-def _conflicts(options: Options) -> list[str]:
+def _conflicts(options: Namespace) -> list[str]:
     """Return a line for each option that is not allowed with --until-width or --bisect."""
     adapts = options.until_width or options.bisect
     adaptive = "--until-width" if options.until_width else "--bisect"
@@ -97,7 +94,7 @@ def _conflicts(options: Options) -> list[str]:
 # What it prints
 
 
-def _print_result(job: Job, done: Done, options: Options) -> None:
+def _print_result(job: Job, done: Done, options: Namespace) -> None:
     report, adapted = done.report, done.adapted
     answer = adapted.lines(report.summary) if adapted and not done.trained.failed else []
     if options.json:
@@ -119,13 +116,13 @@ def _print_result(job: Job, done: Done, options: Options) -> None:
 # All sweeps of a folder
 
 
-def _sweep_all(options: Options, source: Path, began: float) -> int:
+def _sweep_all(options: Namespace, began: float) -> int:
     from fastbp.cli.dry_run import dry_run, print_dry_runs
-    from fastbp.cli.job import read_folder
+    from fastbp.cli.job import pool_of, read_folder
     from fastbp.engine import forecast
 
     results = options.folder or Path("results")
-    jobs, mistakes = read_folder(source, results, options.seeds)
+    jobs, mistakes = read_folder(options.all, results, options.seeds)
     only_single = [
         f"{spelling}: given together with --all, allowed: only with a single sweep"
         for name, spelling in SINGLE.items()
@@ -133,7 +130,7 @@ def _sweep_all(options: Options, source: Path, began: float) -> int:
     ]
     if mistakes := [*options.mistakes, *only_single, *mistakes]:
         raise SweepError(mistakes)
-    pool = options.pool()
+    pool = pool_of(options)
     for job in jobs:
         print_notes(f"{job.name}: {note}" for note in job.sweep.notes)
         try:
@@ -148,12 +145,10 @@ def _sweep_all(options: Options, source: Path, began: float) -> int:
         )
         return process.COMPLETE
     process.interruption.kept_in = str(results)
-    return _perform_all(jobs, options, source, results, began)
+    return _perform_all(jobs, options, results, began)
 
 
-def _perform_all(
-    jobs: Sequence[Job], options: Options, source: Path, results: Path, began: float
-) -> int:
+def _perform_all(jobs: Sequence[Job], options: Namespace, results: Path, began: float) -> int:
     """Train one sweep after the other and write the gallery. Returns the worst exit code."""
     entries: list[dict[str, object]] = []
     codes = [process.COMPLETE]
@@ -162,7 +157,7 @@ def _perform_all(
         codes.append(process.exit_code(train, job.store.path))
         if codes[-1] == process.NOT_WRITABLE:
             break  # the next could not be written either
-    file = _write_gallery(jobs, options, source, results)
+    file = _write_gallery(jobs, options, results)
     seconds = time.perf_counter() - began
     if options.json:
         print_data(
@@ -180,15 +175,14 @@ def _perform_all(
     return max(codes)
 
 
-def _perform(job: Job, options: Options, label: str, entries: list[dict[str, object]]) -> int:
+def _perform(job: Job, options: Namespace, label: str, entries: list[dict[str, object]]) -> int:
     """Train a sweep of a folder. Print its question and answer, or add what `--json` prints."""
-    from fastbp.cli.job import perform
+    from fastbp.cli.job import perform, pool_of
     from fastbp.reporting import gallery
 
     began = time.perf_counter()
-    job.store.open()
     with job.store.locked():
-        done = perform(job, options, options.pool(), began, f"{label}: ")
+        done = perform(job, options, pool_of(options), began, f"{label}: ")
     if options.json:
         entries.append(done.as_json(job.store))
         return done.code
@@ -202,7 +196,7 @@ def _perform(job: Job, options: Options, label: str, entries: list[dict[str, obj
     return done.code
 
 
-def _write_gallery(jobs: Sequence[Job], options: Options, source: Path, results: Path) -> Path:
+def _write_gallery(jobs: Sequence[Job], options: Namespace, results: Path) -> Path:
     """Write the gallery of all stores, with the commands that make them again."""
     from fastbp.reporting import gallery
     from fastbp.store.store import write_if_changed
@@ -231,17 +225,14 @@ def _write_gallery(jobs: Sequence[Job], options: Options, source: Path, results:
         job.name: command([relative(job.file)], place / job.name, default / job.file.stem)
         for job in jobs
     }
-    whole = command(["--all", relative(source)], place, default)
+    whole = command(["--all", relative(options.all)], place, default)
     return write_if_changed(results / gallery.FILE, gallery.text(results, commands, whole))
 
 
 def sweep(**given: Any) -> int:
-    """Run `fastbp sweep`: train one sweep, or all of a folder. `given`: the fields of `Options`."""
-    began = time.perf_counter()
-    from fastbp.cli.job import Options
-
-    options = Options(**given)
-    return _sweep_all(options, options.all, began) if options.all else _sweep_one(options, began)
+    """Run `fastbp sweep`: train one sweep, or all of a folder. `given`: the options below."""
+    began, options = time.perf_counter(), Namespace(**given)
+    return _sweep_all(options, began) if options.all else _sweep_one(options, began)
 
 
 main = process.Command(
@@ -349,6 +340,4 @@ main = process.Command(
     place="folder",
     takes_mistakes=True,
 )
-
-if __name__ == "__main__":
-    sys.exit(main())
+main.run_if_main(__name__)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
@@ -29,10 +28,9 @@ def verify(store: Path, repair: bool, replay: int) -> int:
     checked = Store(store)
     if not store.exists():
         raise StoreError(f"{store}: no such store")
-    checked.check_usable(any_version=True)  # before the lock, which deletes old drafts
-    if not any(checked.files()):
-        raise StoreError(f"{store} holds no runs")
-    with checked.locked() if repair else nullcontext():
+    # before the lock, which deletes old drafts
+    checked.check_usable(any_version=True, with_runs=True)
+    with checked.locked(any_version=True) if repair else nullcontext():
         report, lines = _check(checked, replay)
         if report.findings and repair:
             return _repair(checked, report, replay)
@@ -97,7 +95,7 @@ def _print_faults(lines: Iterable[str]) -> None:
 
 
 def _sound(store: Path, report: IntegrityReport) -> str:
-    setups, files = plural(report.setups, "setup"), plural(report.files, "file")
+    setups, files = plural(len(report.keys), "setup"), plural(report.files, "file")
     return f"{store}: {report.runs:,} runs of {setups} in {files}, all sound"
 
 
@@ -128,6 +126,4 @@ main = process.Command(
     ],
     place="store",
 )
-
-if __name__ == "__main__":
-    sys.exit(main())
+main.run_if_main(__name__)

@@ -30,6 +30,8 @@ KEYS = (
     "epochs"
 )
 
+WIDTHS = "a number from 0.0001 and below 1, such as 0.01"
+
 SWEEP = """
 title = "Is it the rate?"
 seeds = 300
@@ -301,14 +303,14 @@ def test_where_there_is_no_such_value_it_says_so(file, here):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (
-            ["--until-width", "2"],
-            [r"--until-width: given '2', allowed: a number from 0.0001 and below 1, such as 0.01"],
+        *(
+            ([f"--until-width={text}"], [rf"--until-width: given '{text}', allowed: {WIDTHS}"])
+            for text in ("0", "1", "2", "-0.1", "nan", "inf", "", "narrow", "1e-9")
         ),
-        (["--until-width", ""], [r"--until-width: given '', .*"]),
         (["--bisect", "order"], [rf"--bisect: given 'order', allowed: {KEYS}"]),
         (["--bisect", "collapse"], [r"--bisect: given 'collapse', .*"]),
-        (["--bisect", "epoch"], [r"--bisect: given 'epoch', .*; did you mean 'epochs'\?"]),
+        (["--bisect", "epoch"], [rf"--bisect: given 'epoch', .*{KEYS}; did you mean 'epochs'\?"]),
+        (["--bisect", "lrr"], [rf"--bisect: given 'lrr', .*{KEYS}; did you mean 'lr'\?"]),
         (
             ["--bisect", "lr", "--until-width", "0.1"],
             [r"--bisect: given together with --until-width, allowed: only one of the two"],
@@ -354,15 +356,3 @@ def test_blocks_that_fail_end_it_with_what_there_is(file, here, monkeypatch):
         assert "failed: setup " in done.stderr
         assert "converge" in answer_of(done.stdout)[0], "the answer of the table"
         assert tables_of(done.stdout)[-1][0].startswith(("One setup", "Each change", "No two"))
-
-
-@pytest.mark.jit
-def test_damage_is_told_with_its_file(file, tmp_path, here):
-    here(file, "-o", "store", "--until-width", "0.05", "--no-report")
-    path = max((tmp_path / "store" / "runs").iterdir())
-    path.write_bytes(path.read_bytes()[:-20])
-    refused(
-        here(file, "-o", "store", "--until-width", "0.05", "--no-report", "--quiet"),
-        3,
-        rf"store/runs/{path.name} is damaged .*",
-    )

@@ -7,6 +7,9 @@ import re
 import signal
 import sys
 import time
+from contextlib import redirect_stdout
+from functools import cache
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +30,10 @@ from commands import (
     until_it_computes,
 )
 
-from fastbp import __main__
 from fastbp.config.setup import Setup
 from fastbp.config.sweep import Sweep
 from fastbp.diagnose import main
-from fastbp.diagnosis.candidates import answered
+from fastbp.diagnosis.candidates import ANSWERED
 from fastbp.engine import machine
 from fastbp.engine.lane_group import by_name
 from fastbp.engine.retrain import retrain
@@ -136,12 +138,19 @@ def test_json_has_what_was_left_out(here, tmp_path) -> None:
     assert note["text"] == "missing values in row 5: 1 of 5 rows are left out"
 
 
+@cache
+def of_xor() -> str:
+    """What is said of the problem by its name."""
+    with redirect_stdout(StringIO()) as said:
+        assert main(["xor", *QUICK]) == 0
+    return but_for_python(said.getvalue())
+
+
 @pytest.mark.jit
 @pytest.mark.parametrize("data", ["xor", "parity:2", "table:0110"])
 def test_problems_by_their_names(here, data: str, tmp_path) -> None:
     (tmp_path / "xor").write_text("a file of that name is in nobody's way")
-    done = succeeded(here(data, *QUICK))
-    assert but_for_python(done.stdout) == but_for_python(here("table:0110", *QUICK).stdout)
+    assert but_for_python(succeeded(here(data, *QUICK)).stdout) == of_xor()
     refused(
         here(data, "--targets", "t"),
         2,
@@ -149,21 +158,30 @@ def test_problems_by_their_names(here, data: str, tmp_path) -> None:
     )
 
 
+NO_NAMES = (
+    "note: own.csv has numbers in its first line, not names: its columns are called c1 … c3\n"
+)
+LABELS = "note: labels no/yes became 0/1\n"
+
+
 @pytest.mark.jit
 @pytest.mark.parametrize(
-    "text",
+    ("text", "target", "notes"),
     [
-        XOR,
-        XOR.replace("0\n", "no\n").replace("1\n", "yes\n"),
-        XOR.replace("\n", "\r\n"),
-        "\ufeff" + XOR,
+        (XOR, "t", ""),
+        (XOR.replace("0\n", "no\n").replace("1\n", "yes\n"), "t", LABELS),
+        (XOR.replace("\n", "\r\n"), "t", ""),
+        ("\ufeff" + XOR, "t", ""),
+        (XOR.partition("\n")[2], "c3", NO_NAMES),
+        ("0,0,no\n0,1,yes\n1,0,yes\n1,1,no\n", "c3", NO_NAMES + LABELS),
+        ("2019,2020,t\n0,0,0\n0,1,1\n1,0,1\n1,1,0\n", "t", ""),
     ],
+    ids=["plain", "words", "Windows", "byte order mark", "no names", "no names, words", "years"],
 )
-def test_tables(here, text: str, tmp_path) -> None:
+def test_tables(here, text: str, target: str, notes: str, tmp_path) -> None:
     (tmp_path / "own.csv").write_text(text, newline="")
-    said = "note: labels no/yes became 0/1\n" * ("yes" in text)
-    done = succeeded(here("own.csv", "--targets", "t", *QUICK), stderr=said)
-    assert but_for_python(done.stdout) == but_for_python(here("xor", *QUICK).stdout)
+    done = succeeded(here("own.csv", "--targets", target, *QUICK), stderr=notes)
+    assert but_for_python(done.stdout) == of_xor()
 
 
 @pytest.mark.jit
@@ -171,97 +189,104 @@ def test_arrays_and_parquet(here, tmp_path) -> None:
     X, T = Setup(problem="xor", updates=1).data()
     np.savez(tmp_path / "own.npz", X=X, T=T)
     pq.write_table(pa.table({"a": X[:, 0], "b": X[:, 1], "t": T[:, 0]}), tmp_path / "own.parquet")
-    as_named = but_for_python(here("xor", *QUICK).stdout)
-    assert but_for_python(here("own.npz", *QUICK).stdout) == as_named
-    assert but_for_python(here("own.parquet", "--targets", "t", *QUICK).stdout) == as_named
+    for arguments in (["own.npz"], ["own.parquet", "--targets", "t"]):
+        assert but_for_python(here(*arguments, *QUICK).stdout) == of_xor()
 
 
 @pytest.mark.jit
 def test_a_table_without_names(here, tmp_path) -> None:
+    """What is beside it stays as it is."""
     (tmp_path / "own.csv").write_text(XOR.partition("\n")[2])
-    note = "note: own.csv has numbers in its first line, not names: its columns are called c1 … c3"
-    done = succeeded(here("own.csv", "--targets", "c3", *QUICK), stderr=note + "\n")
-    assert but_for_python(done.stdout) == but_for_python(here("xor", *QUICK).stdout)
     done = ended(here("own.csv", *QUICK), 2)
     assert done.stderr.splitlines() == [
-        note,
+        NO_NAMES.rstrip(),
         "fastbp: --targets: not given, allowed: one or more columns of own.csv: c1, c2, c3",
     ]
-    done = here(
-        "own.csv", "--targets", "c3", *QUICK, "-o", "."
-    )  # beside what is there, which stays as it is
-    assert (done.returncode, (tmp_path / "own.csv").read_text()) == (0, XOR.partition("\n")[2])
+    succeeded(here("own.csv", "--targets", "c3", *QUICK, "-o", "."))
+    assert (tmp_path / "own.csv").read_text() == XOR.partition("\n")[2]
     assert (tmp_path / "learnt" / "own.csv").read_text() == XOR.replace("a,b,t", "c1,c2,c3")
     assert len(Sweep.from_toml(tmp_path / "fixed.toml").setups) == 2
-    (tmp_path / "words.csv").write_text(
-        "0,0,no\n0,1,yes\n1,0,yes\n1,1,no\n"
-    )  # classes in words make no line of names
-    done = here("words.csv", "--targets", "c3", *QUICK)
-    assert "words.csv has numbers in its first line" in done.stderr
-    assert but_for_python(done.stdout) == but_for_python(here("xor", *QUICK).stdout)
-    (tmp_path / "years.csv").write_text(
-        "2019,2020,t\n0,0,0\n0,1,1\n1,0,1\n1,1,0\n"
-    )  # numbers that are names
-    done = succeeded(here("years.csv", "--targets", "t", *QUICK), stderr="")
 
 
-LINES = {
-    "missing": (
-        "a,b,t\n0,,0\n0,,1\n",
-        [
-            r"DATA: given 'file:own.csv', allowed: a value in every row; 'b' has none in rows 1 "
-            r"and 2 \(drop or fill such rows\)",
-        ],
-    ),
-    "empty": ("", ["DATA: given 'file:own.csv', allowed: one or more rows; it is empty"]),
-    "names alone": (
-        "a,b,t\n",
-        ["DATA: given 'file:own.csv', allowed: one or more rows; it has none"],
-    ),
-    "text in an input": (
-        "a,t\nx,0\n1,1\n",
-        [
-            r"DATA: given 'file:own.csv', allowed: numbers, true and false in all columns but "
-            r"targets; "
-            r"'a' has text in row 1: 'x'"
-        ],
-    ),
-    "ragged": (
-        "a,t\n0,0\n1,1,1\n",
-        [
-            r"DATA: given 'file:own.csv', allowed: 2 values in every row, "
-            r".*"
-        ],
-    ),
-    "no such target": (
-        "a,u\n0,0\n1,1\n",
-        [r"--targets: given 't', allowed: columns of own\.csv: a, u"],
-    ),
+TABLES = {
+    "missing.csv": b"a,b,t\n0,,0\n0,,1\n",
+    "empty.csv": b"",
+    "names.csv": b"a,b,t\n",
+    "text.csv": b"a,t\nx,0\n1,1\n",
+    "ragged.csv": b"a,t\n0,0\n1,1,1\n",
+    "target.csv": b"a,u\n0,0\n1,1\n",
+    **dict.fromkeys(("bytes.csv", "bytes.parquet", "bytes.npz"), bytes(range(256)) * 9),
 }
 
 
-@pytest.mark.parametrize("name", LINES)
-def test_tables_that_are_none(here, name: str, tmp_path) -> None:
-    text, lines = LINES[name]
-    (tmp_path / "own.csv").write_text(text)
-    refused(here("own.csv", "--targets", "t", *QUICK), 2, *lines)
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (
+            "missing.csv",
+            r"a value in every row; 'b' has none in rows 1 and 2 \(drop or fill such rows\)",
+        ),
+        ("empty.csv", "one or more rows; it is empty"),
+        ("names.csv", "one or more rows; it has none"),
+        (
+            "text.csv",
+            r"numbers, true and false in all columns but targets; 'a' has text in row 1: 'x'",
+        ),
+        ("ragged.csv", "2 values in every row, .*"),
+        ("bytes.csv", ".*"),
+        ("bytes.parquet", ".*"),
+        ("bytes.npz", ".*"),
+        ("none.csv", "an existing file; .*"),
+    ],
+)
+def test_tables_that_are_none(here, data: str, told: str, tmp_path) -> None:
+    for name, content in TABLES.items():
+        (tmp_path / name).write_bytes(content)
+    line = rf"DATA: given 'file:{re.escape(data)}', allowed: {told}"
+    refused(here(data, "--targets", "t", *QUICK), 2, line)
 
 
-def test_bytes_that_are_no_table(here, tmp_path) -> None:
-    for suffix in ("csv", "parquet", "npz"):
-        (tmp_path / f"own.{suffix}").write_bytes(bytes(range(256)) * 9)
-        refused(
-            here(f"own.{suffix}", "--targets", "t"),
-            2,
-            rf"DATA: given 'file:own\.{suffix}', allowed: .*",
-        )
-    for arguments, told in (
-        (["none.csv", "--targets", "t"], r"file:none\.csv', allowed: an existing file; .*"),
-        (["zor"], r"file:zor', allowed: files that end in \.csv, \.parquet, \.npz"),
-        (["."], r"file:\.', allowed: .*"),
-        (["table:011"], r"table:011', allowed: .*"),
-    ):
-        refused(here(*arguments), 2, rf"DATA: given '{told}")
+@pytest.mark.parametrize(
+    ("arguments", "lines"),
+    [
+        (
+            ["target.csv", "--targets", "t"],
+            [r"--targets: given 't', allowed: columns of target\.csv: a, u"],
+        ),
+        (["zor"], [r"DATA: given 'file:zor', allowed: files that end in \.csv, \.parquet, \.npz"]),
+        (["."], [r"DATA: given 'file:\.', allowed: .*"]),
+        (["table:011"], ["DATA: given 'table:011', allowed: .*"]),
+        (["xor", "--set", "lr=0"], [r"--set lr: given 0, allowed: .*"]),
+        (
+            ["xor", "--lr", "[0.1,0.2]"],
+            ["given 2 setups, allowed: one; `fastbp sweep` compares several"],
+        ),
+        (
+            ["xor", "--epochs", 9, "--updates", 9],
+            ["--updates: given together with --epochs, allowed: only one of the two"],
+        ),
+        (["xor", "--hidden", 4, "x"], ["--hidden: .*"]),
+        (
+            ["xor", "--lr", 2, "--set", "lr=3"],
+            ["--lr: given together with --set lr, allowed: one of the two"],
+        ),
+        (["xor", "--set", "wrong=1"], [".*unknown key, .*"]),
+        (
+            ["--seeds", 0, "--seconds", "soon", "-o", ""],
+            [
+                "--seeds: given '0', allowed: a number from 1 to 9,999,999",
+                "--seconds: given 'soon', allowed: a number from 1 to 86,400",
+                "-o: given '', allowed: a folder",
+            ],
+        ),
+        (["--seconds", "nan"], ["--seconds: .*"]),
+        (["--targets", "t"], ["--targets: given without DATA, allowed: only with a table .*"]),
+    ],
+    ids=str,
+)
+def test_arguments_that_are_none(here, arguments: list[str], lines: list[str], tmp_path) -> None:
+    (tmp_path / "target.csv").write_bytes(TABLES["target.csv"])
+    refused(here(*arguments), 2, *lines)
 
 
 @pytest.mark.jit
@@ -367,21 +392,6 @@ def test_options_are_keys(here, table: str) -> None:
     ).stdout
     assert json.loads(told)["setup"] == setup.identity()
     assert json.loads(done.stdout)["outcomes"] == json.loads(told)["outcomes"]
-    for given, told in (
-        (["--set", "lr=0"], r"--set lr: given 0, allowed: .*"),
-        (["--lr", "[0.1,0.2]"], "given 2 setups, allowed: one; `fastbp sweep` compares several"),
-        (
-            ["--epochs", 9, "--updates", 9],
-            "--updates: given together with --epochs, allowed: only one of the two",
-        ),
-        (["--hidden", 4, "x"], r"--hidden: .*"),
-        (
-            ["--lr", 2, "--set", "lr=3"],
-            "--lr: given together with --set lr, allowed: one of the two",
-        ),
-        (["--set", "wrong=1"], r".*unknown key, .*"),
-    ):
-        refused(here("xor", *given), 2, told)
 
 
 def test_help_on_a_terminal_without_greek_letters(tmp_path) -> None:
@@ -389,22 +399,6 @@ def test_help_on_a_terminal_without_greek_letters(tmp_path) -> None:
     done = succeeded(command("-h", cwd=tmp_path, program=MODULE, env=ascii_only), stderr="")
     assert done.stdout.isascii()
     assert "--weight-decay" in done.stdout
-
-
-def test_arguments_that_are_none(here) -> None:
-    refused(
-        here("--seeds", 0, "--seconds", "soon", "-o", ""),
-        2,
-        "--seeds: given '0', allowed: a number from 1 to 9,999,999",
-        "--seconds: given 'soon', allowed: a number from 1 to 86,400",
-        "-o: given '', allowed: a folder",
-    )
-    refused(here("--seconds", "nan"), 2, "--seconds: .*")
-    refused(
-        here("--targets", "t"), 2, "--targets: given without DATA, allowed: only with a table .*"
-    )
-    assert (here("--nothing").returncode, here("-h").returncode) == (2, 0)
-    assert "diagnose" in __main__.COMMANDS
 
 
 @pytest.mark.jit
@@ -570,7 +564,7 @@ def test_a_killed_one_leaves_nothing_half_written(table: str, tmp_path) -> None:
 
 
 def test_the_advice_is_the_answerers() -> None:
-    change, order = answered()
+    change, order = ANSWERED
     assert (change.keys["updates"], change.keys["lr"], order.keys) == (
         7992,
         0.1,

@@ -1,8 +1,9 @@
 """Documents show what commands print, and link to what is there."""
 
-import importlib.util
 import re
 from pathlib import Path
+from runpy import run_path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -10,11 +11,7 @@ from stores import CHECKOUT
 
 PAGES = sorted([*CHECKOUT.glob("*.md"), *(CHECKOUT / "docs").rglob("*.md")])
 
-spec = importlib.util.spec_from_file_location("make_outputs", CHECKOUT / "docs" / "make_outputs.py")
-assert spec is not None
-assert spec.loader is not None
-make_outputs = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(make_outputs)
+make_outputs = SimpleNamespace(**run_path(str(CHECKOUT / "docs" / "make_outputs.py")))
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,10 @@ then one store."""
 import errno
 import os
 import re
+from pathlib import Path
 
 import pytest
-from commands import ended, helps, in_process, raising, refused, succeeded
+from commands import in_process, refused, succeeded
 from stores import XOR, contents_of, opened, publish, rows_of, strangers, unchanged
 
 from fastbp.engine import forecast, integrity, machine
@@ -179,12 +180,12 @@ def test_a_store_in_use_gets_no_runs_and_gives_them(here):
 
 
 def test_other_numerics_versions_are_refused(here):
-    store("a", (0, 10)), store("b", (10, 10), numerics=999)
-    versions = (
-        f"a holds runs of numerics version {NUMERICS_VERSION}; b holds runs of numerics version 999"
-    )
-    refused(here("into", "a", "b"), 3, versions)
-    refused(here("a", "b"), 3, versions)
+    stores = store("a", (0, 10)), store("b", (10, 10), numerics=999)
+    versions = {"a": NUMERICS_VERSION, "b": 999}
+    for names in (["into", "a", "b"], ["into", "b", "a"], ["a", "b"], ["b", "a"]):
+        holds = [f"{name} holds runs of numerics version {versions[name]}" for name in names[-2:]]
+        with unchanged(*(each.runs for each in stores)):
+            refused(here(*names), 3, "; ".join(holds))
     assert (here("old", "b").returncode, integrity.check(Store("old")).findings) == (0, [])
 
 
@@ -208,26 +209,26 @@ def test_what_is_no_store_ends_with_3_and_is_left_alone(here, tmp_path):
     } == before
 
 
-def test_a_full_disk_ends_with_4(here, monkeypatch):
-    store("a", (0, 10))
-    into = store("into")
+@pytest.mark.parametrize("room", [0, 1, 2])
+def test_a_full_disk_ends_with_4_and_is_gone_on_from(here, tmp_path, monkeypatch, room):
+    store("a", (0, 10)), store("b", (5, 10)), store("c", (30, 5))
+    into, replace = store("into"), os.replace
+    rooms = iter(range(room))
 
-    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    def full(draft: Path, target: Path) -> None:
+        if next(rooms, None) is None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(draft, target)
+
     with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", raising(full))
-        refused(
-            here("into", "a"),
-            4,
-            r"into/runs/.*\.parquet cannot be written: No space left on device",
-        )
-    assert list(into.files()) == []
+        patch.setattr(os, "replace", full)
+        told = r"into/runs/.*\.parquet cannot be written: No space left on device"
+        refused(here("into", "a", "b", "c"), 4, told)
+    assert (len(list(into.files())), list((into.path / "tmp").iterdir())) == (room, [])
     assert sorted(path.name for path in into.path.iterdir()) == ["lock", "runs", "tmp"]
-
-
-def test_help(here):
-    helps(here("-h"), "INTO", "FROM", "bit for bit", "130")
-    for arguments in ([], ["into"]):
-        assert "usage: fastbp merge" in ended(here(*arguments), 2).stderr
+    files = f"written in {3 - room} file{'s'[: room < 2]}, "
+    assert files in succeeded(here("into", "a", "b", "c")).stdout
+    assert rows_of(into.path)[XOR.identity()][0] == 20
 
 
 def test_a_merge_that_is_refused_leaves_nothing(here, tmp_path):

@@ -8,10 +8,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from commands import succeeded
+from commands import ended, helps, succeeded
 from stores import CHECKOUT, ROOT
 
 import fastbp
+from fastbp.__main__ import COMMANDS
 
 HEAVY = ["numba", "llvmlite", "pandas", "pyarrow", "numpy", "scipy", "matplotlib", "pydantic"]
 
@@ -61,10 +62,15 @@ except SystemExit:
 
 
 def test_describing_a_sweep_needs_no_pandas():
-    found = imported_by(
-        "import fastbp; fastbp.Sweep(seeds=3, setup={'problem': 'xor', 'updates': 10}).setups"
-    )
+    sweep = "fastbp.Sweep(seeds=3, setup={'problem': 'xor', 'updates': 10})"
+    found = imported_by(f"import fastbp; {sweep}.setups[0].data()")
     assert found.isdisjoint({"pandas", "pyarrow", "matplotlib"})
+
+
+def test_reading_a_table_needs_no_matplotlib(tmp_path):
+    (tmp_path / "d.csv").write_text("x,y\n1,0\n2,1\n")
+    setup = f"problem='file:{tmp_path}/d.csv', targets='y', updates=9"
+    assert "matplotlib" not in imported_by(f"import fastbp; fastbp.Setup({setup}).data()")
 
 
 # Names
@@ -97,6 +103,52 @@ def test_front_doors_and_public_names_do_not_collide():
     """`fastbp.sweep` is the command's module, whatever was imported first."""
     modules = {path.stem for path in Path(fastbp.__file__).parent.glob("*.py")}
     assert modules.isdisjoint(fastbp.__all__)
+
+
+# Commands
+
+HELP = {
+    "sweep": ("-o", "--seeds", "--set", "-j", "--dry-run", "--quiet", "--json", "founding", "130"),
+    "report": ("STORE", "--collapse", "--all-runs"),
+    "compare": ("A B", "-o"),
+    "replay": ("STORE", "SETUP", "SEED", "--check", "--export", "--figure", "initial_W0", "130"),
+    "verify": ("STORE", "--repair", "--replay", "quarantine", "sha256", "130"),
+    "merge": ("INTO", "FROM", "bit for bit", "130"),
+    "list": ("sweeps",),
+}
+"""Words that the help of each command has, but for `diagnose`, which has Greek letters in it."""
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS.keys() - {"diagnose"}))
+def test_every_command_explains_itself(command, name):
+    helps(command(name, "-h"), *HELP[name])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "sweep --bogus",
+        "sweep --seeds",
+        "sweep a b",
+        "report",
+        "report a b",
+        "report a --collapse",
+        "report a --nothing",
+        "compare a",
+        "compare a b c",
+        "replay a b",
+        "diagnose --nothing",
+        "verify",
+        "merge",
+        "merge into",
+        "list founding",
+    ],
+)
+def test_bad_usage_ends_with_2(command, tmp_path, line):
+    name, *arguments = line.split()
+    done = ended(command(name, *arguments), 2, stdout="")
+    assert f"usage: fastbp {name}" in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 # What is shipped

@@ -30,7 +30,7 @@ PROTOCOLS = {
 }
 """Published protocols, and seeds that are enough to see whether they come out."""
 
-MINE = """
+SWEEP = """
 seeds = 300
 
 [setup]
@@ -153,22 +153,15 @@ def test_the_textbook_network_converges_at_the_same_epochs(name: str, most: int)
     assert sum(epoch is not None for epoch in expected) >= 3, "enough of them converge to tell"
 
 
-@pytest.fixture
-def mine(tmp_path: Path) -> Path:
-    path = tmp_path / "mine.toml"
-    path.write_text(MINE)
-    return path
-
-
 @pytest.mark.jit
-def test_a_sweep_of_ones_own(mine: Path, here, tmp_path: Path) -> None:
-    done = here("sweep", mine)
+def test_a_sweep_of_ones_own(file: Path, here, tmp_path: Path) -> None:
+    done = here("sweep", file)
     store = tmp_path / "results" / "mine"
     assert done.returncode == 0, done.stderr
     assert "note: published[3]: no setup has {lr = 9}, so this figure is left out" in done.stderr
     assert "published.csv." in done.stderr
     sweep = fastbp.Sweep.from_toml(store / "sweep.toml")
-    assert sweep.published == fastbp.Sweep.from_toml(mine).published
+    assert sweep.published == fastbp.Sweep.from_toml(file).published
     table = pd.read_csv(store / "published.csv")
     assert table[["figure", "lr"]].to_numpy().tolist() == [
         ["success", 3.5],
@@ -192,8 +185,8 @@ def test_a_sweep_of_ones_own(mine: Path, here, tmp_path: Path) -> None:
     assert here("report", store).stdout.rpartition("\n\n")[2].splitlines() == beside
     assert (store / "report.html").read_text("utf-8") == html
 
-    mine.write_text(MINE.partition("[[published]]")[0])
-    done = here("sweep", mine, "--no-report")
+    file.write_text(SWEEP.partition("[[published]]")[0])
+    done = here("sweep", file, "--no-report")
     assert "nothing to train" in done.stderr, "no run changes with what others printed"
     assert "Published figures and ours" not in done.stdout
     assert not (store / "published.csv").exists()

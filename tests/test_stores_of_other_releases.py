@@ -201,14 +201,11 @@ def test_a_file_that_lacks_a_column_of_its_schema_is_damaged(here, store):
 
 
 def test_a_type_that_only_a_newer_release_knows_is_not_called_damaged(here, store):
-    def add(rows: pa.Table) -> pa.Table:
-        return rows.append_column("when", rows["seed"].cast(pa.timestamp("us")))
-
     path = next(store.files())
     rows, metadata = parquet.read_as_written(path)
+    dated = rows.append_column("when", rows["seed"].cast(pa.timestamp("us")))
     buffer = pa.BufferOutputStream()
-    encoded = {key.encode(): value.encode() for key, value in metadata.items()}
-    pq.write_table(add(rows).replace_schema_metadata(encoded), buffer)
+    pq.write_table(dated.replace_schema_metadata(metadata), buffer)
     path.write_bytes(parquet.sealed(buffer.getvalue().to_pybytes()))
     assert "which only a newer fastbp knows" in ended(here("verify", "store", "--repair"), 3).stderr
     assert path.exists()

@@ -1,11 +1,8 @@
 """`docs/sweep-file.md` says what the model says."""
 
-import importlib.util
 import re
 from pathlib import Path
-from types import ModuleType
-
-import pytest
+from runpy import run_path
 
 from fastbp.choices.families import FAMILIES
 from fastbp.config.choice_syntax import SWEEP_KEYS
@@ -13,38 +10,25 @@ from fastbp.config.sweep import Sweep
 from fastbp.schema.keys import KEYS
 
 DOCS = Path(__file__).parents[1] / "docs"
+PAGE = (DOCS / "sweep-file.md").read_text(encoding="utf-8")
 
 
-@pytest.fixture(scope="module")
-def maker() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_sweep_file", DOCS / "make_sweep_file.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def test_the_page_is_what_the_model_makes() -> None:
+    made = run_path(str(DOCS / "make_sweep_file.py"))["page"]()
+    assert made == PAGE, "run: python docs/make_sweep_file.py"
 
 
-def test_the_page_is_what_the_model_makes(maker: ModuleType) -> None:
-    assert (DOCS / "sweep-file.md").read_text(encoding="utf-8") == maker.page(), (
-        "run: python docs/make_sweep_file.py"
-    )
-
-
-def test_the_page_has_every_key_and_choice(maker: ModuleType) -> None:
-    page = maker.page()
+def test_the_page_has_every_key_and_choice() -> None:
     for key in (*SWEEP_KEYS, *KEYS):
-        assert f"\n| `{key}` | " in page, key
+        assert f"\n| `{key}` | " in PAGE, key
     for family in FAMILIES.values():
         for choice in family.choices.values():
-            assert f"\n| `{choice.usage}` | " in page, choice.name
+            assert f"\n| `{choice.usage}` | " in PAGE, choice.name
 
 
 def test_the_examples_on_the_page_are_right(tmp_path: Path) -> None:
     (tmp_path / "iris.csv").write_text(
         "length,species\n" + "".join(f"{i},{'abc'[i % 3]}\n" for i in range(150))
     )
-    examples = re.findall(
-        r"```toml\n(.*?)```", (DOCS / "sweep-file.md").read_text(encoding="utf-8"), re.DOTALL
-    )
+    examples = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
     assert [len(Sweep.from_text(text, folder=tmp_path).setups) for text in examples] == [8, 1, 2, 1]

@@ -4,14 +4,13 @@ sound."""
 import os
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from commands import (
     ended,
-    helps,
     in_process,
     raising,
     refused,
@@ -21,6 +20,7 @@ from fake_runs import replaced
 from stores import (
     SHORT,
     SOON,
+    change_a_row,
     contents_of,
     file_of,
     flip,
@@ -60,16 +60,6 @@ def made(tmp_path_factory):
 def store(made, tmp_path):
     """A copy of it, which is `store` from where commands are run."""
     return Store(shutil.copytree(made.path, tmp_path / "store"))
-
-
-def change_a_row(store: Store) -> Path:
-    """A row that was never trained, digest, name and seal as they should be: seed 5 of SHORT."""
-    path = file_of(store, SHORT, 4)
-    rows, said = parquet.read(path)
-    loss = rows["loss"].to_numpy().copy()
-    loss[1] = np.nextafter(loss[1], 0)
-    path.unlink()
-    return store.publish(SHORT.identity(), 4, replaced(rows, "loss", pa.array(loss)), said)
 
 
 SOUND = "store: 12 runs of 2 setups in 3 files, all sound\n"
@@ -190,7 +180,7 @@ def test_what_a_repair_cannot_mend_is_told(command, tmp_path):
 
 
 def test_a_row_that_was_changed_and_sealed_anew_is_found_by_training_it_again(here, store):
-    path = change_a_row(store)
+    path = change_a_row(store, SHORT, 4)
     done = here("store")
     assert (done.returncode, done.stdout.splitlines()[0] + "\n") == (0, SOUND)
     done = ended(here("store", "--replay", "12"), 3)
@@ -292,42 +282,46 @@ def test_the_repair_that_is_named_is_one_that_a_shell_takes(command, made, tmp_p
     assert quoted in command("replay", "my store's", SHORT.identity(), "1").stderr
 
 
-def test_help(here):
-    helps(here("-h"), "STORE", "--repair", "--replay", "quarantine", "sha256", "130")
-    assert "usage: fastbp verify" in ended(here(), 2).stderr
-
-
 # What others say of a store that is not sound
 
 
-def truncated(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-20])
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "a bit": flip,
+    "cut short": lambda path: path.write_bytes(path.read_bytes()[:-20]),
+    "empty": lambda path: path.write_bytes(b""),
+    "another file in its place": lambda path: shutil.copyfile(
+        next(file for file in path.parent.iterdir() if file != path), path
+    ),
+}
+
+SWEEP = ["sweep", "mine.toml", "-o", "store", "--no-report"]
+READERS = [
+    SWEEP,
+    [*SWEEP, "--until-width", "0.5", "--quiet"],
+    ["replay", "store", "{setup}", "1"],
+    ["report", "store"],
+    ["report", "store", "--all-runs"],
+    ["compare", "store", "sound", "-o", "out"],
+    ["compare", "sound", "store"],
+]
 
 
-def emptied(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def another(path: Path) -> None:
-    """Another file of the same store in its place."""
-    path.write_bytes(next(file for file in path.parent.iterdir() if file != path).read_bytes())
-
-
-@pytest.mark.parametrize("damage", [flip, truncated, emptied, another])
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_whoever_reads_a_damaged_store_names_the_file_and_the_repair(command, tmp_path, damage):
-    """And after the repair the same sweep makes the same files anew."""
+    """And writes nothing; after the repair the same sweep makes the same files anew."""
     (tmp_path / "mine.toml").write_text(
         'seeds = 4\n[setup]\nproblem = "xor"\nhidden = [2]\n[grid]\nupdates = [2, 3]\n'
     )
-    sweep = ["sweep", "mine.toml", "-o", "store", "--no-report"]
-    whole = succeeded(command(*sweep))
+    whole = succeeded(command(*SWEEP))
+    shutil.copytree("store", "sound")
     store = Store("store")
     before = contents_of(store.runs)
     for path in store.files():  # one of which is looked at before anything else
-        damage(path)
+        DAMAGES[damage](path)
         told = rf"{path} is damaged \(.*\): {HINT}"
-        refused(command(*sweep), 3, told)
-        refused(command("replay", "store", path.name[:12], 1), 3, told)
+        with unchanged(tmp_path):
+            for reader in READERS:
+                refused(command(*(each.format(setup=path.name[:12]) for each in reader)), 3, told)
         for read, error in (
             (fastbp.load, StoreError),
             (fastbp.summary, DamagedFileError),
@@ -338,5 +332,5 @@ def test_whoever_reads_a_damaged_store_names_the_file_and_the_repair(command, tm
         refused_merge = ended(command("merge", "other", "store"), 3, stdout="")
         assert f"store is not sound: {path} (" in refused_merge.stderr
         assert command("verify", "store", "--repair").returncode == 0
-        assert "4 runs trained" in succeeded(command(*sweep), stdout=whole.stdout).stderr
+        assert "4 runs trained" in succeeded(command(*SWEEP), stdout=whole.stdout).stderr
         assert contents_of(store.runs) == before

@@ -18,7 +18,7 @@ from fastbp.reporting import phrases
 from fastbp.schema.errors import SweepError
 from fastbp.schema.keys import ALTERNATIVE, MAX_EPOCHS, MAX_REAL, MAX_UPDATES
 from fastbp.schema.outcomes import OUTCOMES, Outcome
-from fastbp.schema.text import nearest, shown
+from fastbp.schema.text import nearest, refusal
 from fastbp.store.store import Store
 
 DOUBLINGS, BUDGET_DOUBLINGS = 10, 6
@@ -107,8 +107,7 @@ def shortest(low: float, middle: float, high: float) -> float:
 def read_key(text: str) -> SearchAxis:
     """Look up a key that can be bisected, by its name. Raises SweepError if there is none."""
     if text not in AXES:
-        allowed = f"{', '.join(AXES)}{nearest(text, AXES)}"
-        raise SweepError([f"--bisect: given {shown(text)}, allowed: {allowed}"])
+        raise SweepError([f"--bisect: {refusal(text, ', '.join(AXES) + nearest(text, AXES))}"])
     return AXES[text]
 
 
@@ -291,18 +290,22 @@ class BisectionResult(NamedTuple):
         """Describe the result of each setting in a sentence; `summary`: the table of these runs."""
         key, seeds = self.key, self.sweep.seeds.count
         others = [name for name in keys_of(summary) if name not in (key, ALTERNATIVE.get(key))]
-        searches = [
-            (phrases.setting(s.columns(), others), search) for _, s, search in self.searches
-        ]
         return [
-            phrases.half(key, setting, seeds, search.tried, search.point(), search.start)
-            for setting, search in searches
+            phrases.half(
+                key,
+                phrases.setting(setup.columns(), others),
+                seeds,
+                search.tried,
+                search.point(),
+                search.start,
+            )
+            for _, setup, search in self.searches
         ]
 
     def as_json(self) -> dict[str, Any]:
         """The result as a dictionary for JSON."""
-        common = {"key": self.key, "seeds": self.sweep.seeds.count}
-        return {"bisect": [common | search.as_json() for search in self.searches]}
+        searched = {"key": self.key, "seeds": self.sweep.seeds.count}
+        return {"bisect": [searched | search.as_json() for search in self.searches]}
 
 
 def bisect(sweep: Sweep, store: Store, axis: SearchAxis, train: Train) -> BisectionResult:
@@ -326,7 +329,7 @@ def bisect(sweep: Sweep, store: Store, axis: SearchAxis, train: Train) -> Bisect
     StoreError
         If the store lacks runs that were trained.
     """
-    searches, rounds = list(_searches(sweep, axis)), list[Trained]()
+    searches, rounds = _searches(sweep, axis), list[Trained]()
     tried, seeds = sweep, (sweep.seeds.start, sweep.seeds.count)
     while any(wanted := [search.bisection.wanted() for search in searches]):
         tried = _tried(sweep, axis.key, searches, wanted)
@@ -341,9 +344,9 @@ def bisect(sweep: Sweep, store: Store, axis: SearchAxis, train: Train) -> Bisect
     return BisectionResult(tried, add_up(rounds), axis.key, searches)
 
 
-def _searches(sweep: Sweep, axis: SearchAxis) -> Iterator[SettingSearch]:
+def _searches(sweep: Sweep, axis: SearchAxis) -> list[SettingSearch]:
     """Make one search for each setting of the other keys."""
-    done = set()
+    searches: dict[tuple[Any, ...], SettingSearch] = {}
     own_keys = {axis.key, ALTERNATIVE.get(axis.key)}
     for table in sweep.grid or ({},):
         others = {name: values for name, values in table.items() if name not in own_keys}
@@ -354,13 +357,10 @@ def _searches(sweep: Sweep, axis: SearchAxis) -> Iterator[SettingSearch]:
             one = {"seeds": 1, "setup": sweep.setup} | ({"grid": point} if point else {})
             (setup,) = Sweep.from_dict(one).setups
             columns = tuple(v for name, v in setup.columns().items() if name not in own_keys)
-            if columns not in done:
-                done.add(columns)
-                start = _start(sweep, axis, setup, given)
-                bisection = Bisection(
-                    axis, sweep.seeds.count, start, given, partial(_allows, setup, axis.key)
-                )
-                yield SettingSearch(setting, setup, bisection)
+            start, allowed = _start(sweep, axis, setup, given), partial(_allows, setup, axis.key)
+            bisection = Bisection(axis, sweep.seeds.count, start, given, allowed)
+            searches.setdefault(columns, SettingSearch(setting, setup, bisection))
+    return list(searches.values())
 
 
 def _start(sweep: Sweep, axis: SearchAxis, setup: Setup, given: Sequence[float]) -> float:

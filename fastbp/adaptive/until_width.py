@@ -1,6 +1,5 @@
 """Train more seeds until confidence intervals are narrow enough."""
 
-import math
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -9,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fastbp.analysis.statistics.proportions import (
@@ -78,11 +76,9 @@ def count_outcomes(store: Store, setups: Sequence[str], seeds: Range) -> NDArray
 def _count_outcomes(file: Path, offset: int, length: int) -> NDArray[np.int64]:
     """Count the outcomes in `length` rows of a file, from row `offset` on: int64 [outcome]."""
     rows, _ = parquet.read(file, ["seed", "outcome"])
-    counts = {
-        entry["values"]: entry["counts"]
-        for entry in pc.value_counts(rows["outcome"].slice(offset, length)).to_pylist()
-    }
-    return np.array([counts.get(str(outcome), 0) for outcome in OUTCOMES])
+    outcomes = rows["outcome"].slice(offset, length).to_pandas().astype(str)
+    counts = outcomes.value_counts().reindex([*map(str, OUTCOMES)], fill_value=0)
+    return np.array(counts, np.int64)
 
 
 class UntilWidthResult(NamedTuple):
@@ -106,7 +102,7 @@ class UntilWidthResult(NamedTuple):
     sweep: Sweep
     trained: Trained
     width: float
-    widest: float = math.nan
+    widest: float = np.nan
     share: str = ""
     setup: str = ""
 
@@ -137,7 +133,7 @@ class UntilWidthResult(NamedTuple):
                 "width": self.width,
                 "reached": self.complete,
                 "seeds": self.sweep.seeds.count,
-                "widest": None if math.isnan(self.widest) else widest,
+                "widest": None if np.isnan(self.widest) else widest,
                 "interval": "confidence sequence, 95%",
             }
         }

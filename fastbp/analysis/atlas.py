@@ -12,7 +12,7 @@ import pandas as pd
 from fastbp.analysis.counts import (
     Runs,
     SetupCounts,
-    common_flags,
+    common_results,
     count_runs,
     grouped,
     varying,
@@ -128,7 +128,7 @@ def _class(members: Sequence[SetupCounts]) -> dict[str, object]:
     counts = np.array([one.ended_converged for one in members])
     totals = np.array([one.runs for one in members])
     shares, runs = counts / totals, int(totals.sum())
-    flags = common_flags(members)
+    flags = common_results(members)
     packed, seeds = np.packbits(flags, axis=1), flags.shape[1]
     # On how many seeds each two of the members converged, [member, member].
     both = np.array([np.bitwise_count(packed & row).sum(axis=1, dtype=np.int64) for row in packed])

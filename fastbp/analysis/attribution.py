@@ -11,8 +11,14 @@ import numpy as np
 import pandas as pd
 
 from fastbp.analysis.contrasts import GOALS, independent_keys
-from fastbp.analysis.counts import Runs, SetupCounts, Value, common_flags, count_runs
-from fastbp.analysis.statistics.paired import Contribution, PointsInterval, interaction, shapley
+from fastbp.analysis.counts import Runs, SetupCounts, Value, common_results, count_runs
+from fastbp.analysis.statistics.paired import (
+    Contribution,
+    PointsInterval,
+    interaction,
+    paired_difference,
+    shapley,
+)
 from fastbp.analysis.summary import LEVEL
 
 MAX_BOXES = 400
@@ -28,9 +34,10 @@ _ENDS = ("", "_low", "_high")
 _TYPES: dict[str, Any] = {
     **dict.fromkeys(("from", "to", "key", "from_value", "to_value"), object),
     "pairs": np.int64,
-    "total_points": np.float64,
 } | {
-    f"{name}_points{end}": np.float64 for name in ("alone", "last", "average") for end in _ENDS
+    f"{name}_points{end}": np.float64
+    for name in ("total", "alone", "last", "average")
+    for end in _ENDS
 }  # fmt: skip
 
 Box = tuple[list[str], list[SetupCounts]]
@@ -62,7 +69,7 @@ def attribution(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
         common seeds; `total_points`, the convergence rate of `to` minus that of `from`, in
         percentage points. The part of this key is `alone_points` if it is changed first,
         `last_points` if it is changed last, and `average_points` on average over all orders of
-        making the changes (Shapley), each with 95% bounds `…_low` and `…_high`: Tango's, of the
+        making the changes (Shapley). All have 95% bounds `…_low` and `…_high`: Tango's, of the
         average those of Agresti & Min. The average is null where it would hide that a change does
         one thing alone and the opposite last: see `interactions`.
 
@@ -120,7 +127,7 @@ def interactions(runs: Runs, parts: pd.DataFrame) -> pd.DataFrame:
                 by_values[goals, *((there if name in names else here)[name] for name in keys)]
                 for names in ((), (key,), (other,), (key, other))
             ]
-            flags = common_flags(corners)
+            flags = common_results(corners)
             values = [100 * value for value in interaction(flags, LEVEL)]
             rows.append((start, end, key, other, flags.shape[1], *values))
     return pd.DataFrame(rows, columns=[*_INTERACTIONS], dtype=object).astype(_INTERACTIONS)
@@ -128,10 +135,11 @@ def interactions(runs: Runs, parts: pd.DataFrame) -> pd.DataFrame:
 
 def _rows(changed: list[str], corners: list[SetupCounts]) -> list[dict[str, Any]]:
     """Make the rows of one box, one for each changed key; none without common seeds."""
-    flags = common_flags(corners)
+    flags = common_results(corners)
     if not flags.shape[1]:
         return []
     start, end = corners[0], corners[-1]
+    total = paired_difference(flags[0], flags[-1], LEVEL)
     return [
         {
             "from": start.setup,
@@ -140,11 +148,10 @@ def _rows(changed: list[str], corners: list[SetupCounts]) -> list[dict[str, Any]
             "from_value": start.keys[key],
             "to_value": end.keys[key],
             "pairs": flags.shape[1],
-            "total_points": 100 * float(flags[-1].mean() - flags[0].mean()),
         }
         | {
             f"{name}_points{bound}": 100 * value
-            for name, interval in part._asdict().items()
+            for name, interval in ({"total": total} | part._asdict()).items()
             for bound, value in zip(_ENDS, interval, strict=True)
         }
         for key, part in zip(changed, map(_unless_opposed, shapley(flags, LEVEL)), strict=True)

@@ -12,15 +12,16 @@ from numpy.typing import NDArray
 from fastbp.analysis.counts import (
     Runs,
     SetupCounts,
-    common_flags,
+    common_results,
     count_runs,
     grouped,
     varying,
 )
-from fastbp.analysis.statistics.paired import holm, mcnemar, tango
+from fastbp.analysis.statistics.kaplan_meier import mean_time_difference, median_difference
+from fastbp.analysis.statistics.paired import PointsInterval, holm, mcnemar, odds_ratio, tango
 from fastbp.analysis.statistics.proportions import bonferroni
 from fastbp.analysis.statistics.simultaneous import max_t
-from fastbp.analysis.summary import ALPHA, LEVEL, key_columns
+from fastbp.analysis.summary import ALPHA, LEVEL, bounded, budget_of, key_columns
 from fastbp.schema.text import sort_key
 
 _FOLLOWS = {"eval_every": "batch", "batch": "problem"}
@@ -36,6 +37,9 @@ GOALS = ("stop", "success", "success_on")
 MOST_AT_ONCE, MOST_FLAGS = 300, 10**7
 """How comparisons depend on each other is computed for at most so many of them, and from at most so
 many runs."""
+
+FEW_CHANGED = 10
+"""Intervals of differences with fewer changed seeds hold at once by Bonferroni's method."""
 
 _ALL_PAIRS = 4
 """If a key has up to this many values, every two of them are compared."""
@@ -71,7 +75,11 @@ def contrasts(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
         (fixed − broken) / pairs, with Tango's 95% bounds `difference_low` and `difference_high`;
         `p` of McNemar's exact test; `p_holm`, Holm's over the baseline's changes and the others;
         of the same families `p_simultaneous` and `difference_simultaneous_low` and `…_high`, which
-        hold at once; `constant_difference` with bounds and `constant_p`, of constant answers.
+        hold at once; `constant_difference` with bounds and `constant_p`, of constant answers;
+        `odds_ratio`, fixed / broken, with exact bounds (null if no seed changed, ∞ if none broke);
+        `updates_mean_difference` and `updates_median_difference` with bounds: how many more updates
+        runs take to converge after the change, up to the smaller budget of both; on average (runs
+        that take longer count as taking that long) and in the median (null unless each has one).
 
     Raises
     ------
@@ -101,7 +109,20 @@ def _effects(compared: Sequence[Compared], baseline: str | None) -> dict[str, "p
     more = [pair(before, after, "constant") for _, before, after, _ in compared]
     of_constant = paired_effects(*np.array(more, np.int64).reshape(-1, 4)[:, :3].T)
     results |= {f"constant_{name}": values for name, values in of_constant.items()}
-    return {name: pd.Series(values) for name, values in results.items()}
+    columns = {name: pd.Series(values) for name, values in results.items()}
+    columns |= bounded("odds_ratio", zip(*odds_ratio(fixed, broken, LEVEL), strict=True), "float64")
+    times = [_of_updates(before, after) for _, before, after, _ in compared]
+    for place, kind in enumerate(("mean", "median")):
+        name = f"updates_{kind}_difference"
+        columns |= bounded(name, [each[place] for each in times], "float64")
+    return columns
+
+
+def _of_updates(before: SetupCounts, after: SetupCounts) -> tuple[PointsInterval, PointsInterval]:
+    """The differences of mean and median updates to convergence, up to the smaller budget."""
+    a, b = common_results([before, after], "updates")
+    until = min(budget_of(before), budget_of(after))
+    return mean_time_difference(a, b, until, LEVEL), median_difference(a, b, until, LEVEL)
 
 
 def _adjusted(
@@ -122,7 +143,10 @@ def _adjusted(
     for family in (np.flatnonzero(direct).tolist(), np.flatnonzero(~direct).tolist()):
         p, fixed, broken, n = (results[name][family] for name in ("p", "fixed", "broken", "pairs"))
         level, p_at_once = _at_once([compared[i] for i in family], p)
-        values = (holm(p), p_at_once, *tango(fixed, broken, n, level))
+        # Few changed seeds say little about how they vary under other signs.
+        few, most = fixed + broken < FEW_CHANGED, bonferroni(LEVEL, len(family))
+        bounds = np.where(few, tango(fixed, broken, n, most), tango(fixed, broken, n, level))
+        values = (holm(p), p_at_once, *bounds)
         for name, each in zip(names, values, strict=True):
             adjusted[name][family] = each
     return adjusted
@@ -136,7 +160,7 @@ def _at_once(
     setups = {each.setup: each for row in family for each in row[1:3]}
     if not 1 < len(family) <= MOST_AT_ONCE:
         return level, np.minimum(1, p * len(family))
-    flags = common_flags([*setups.values()], most=MOST_FLAGS // len(setups))
+    flags = common_results([*setups.values()], most=MOST_FLAGS // len(setups))
     if not flags.shape[1]:
         return level, np.minimum(1, p * len(family))
     of = dict(zip(setups, flags.astype(np.int8), strict=True))
@@ -243,6 +267,6 @@ def pair(
     converged : int
         Number of these seeds that converge in `before`.
     """
-    p, q = common_flags([before, after], name)
+    p, q = common_results([before, after], name)
     fixed, broken, converged = (np.count_nonzero(x) for x in (~p & q, p & ~q, p))
     return p.size, int(fixed), int(broken), int(converged)

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from fastbp.analysis.histograms import PICTURED, HistogramBuilder, Histograms, Integers, pooled
 from fastbp.schema.columns import SCORES, SETUP_COLUMNS
-from fastbp.schema.errors import RunsError
 from fastbp.schema.keys import COLUMN_DEFAULTS
 from fastbp.schema.outcomes import CONSTANT, DECISIVE, MEASURED, OUTCOMES, Outcome, classify
 from fastbp.schema.text import sort_key
@@ -22,7 +21,6 @@ from fastbp.store import filename, parquet
 from fastbp.store.load import frame as frame_of
 
 Value = str | int | float | bool | None
-Flags = NDArray[np.bool_]
 
 _NEEDED = ("setup", "seed", "outcome", "converged_at")
 _CONVERGED = OUTCOMES.index(Outcome.CONVERGED)
@@ -54,6 +52,8 @@ class SetupCounts(NamedTuple):
         One bit per seed, ascending, packed by `numpy.packbits`: whether its run ended converged.
     constant : uint8 array
         The same of runs that ended constant.
+    when : unsigned array, [run]
+        For each seed, ascending, the place of its time in `times`; their number if it has none.
     histograms : Histograms or None
         Histograms of loss and spread, if `count_runs` was asked for pictures.
     problem : str
@@ -72,6 +72,7 @@ class SetupCounts(NamedTuple):
     lengths: Integers
     converged: NDArray[np.uint8]
     constant: NDArray[np.uint8]
+    when: NDArray[np.unsignedinteger]
     histograms: Histograms | None = None
     problem: str = ""
     scores: Mapping[str, float] = MappingProxyType({})
@@ -101,8 +102,14 @@ class SetupCounts(NamedTuple):
         shifts: Integers = self.starts - (np.cumsum(self.lengths) - self.lengths)
         return np.arange(self.runs) + np.repeat(shifts, self.lengths)
 
-    def flags(self, name: str = "converged") -> Flags:
-        """Whether the run of each seed ended `converged`, or `constant`, bool [run]."""
+    def results(self, name: str = "converged") -> NDArray[Any]:
+        """Whether the run of each seed ended `converged`, or `constant`, bool [run].
+
+        `updates`: after how many it first converged, float64 [run]; ∞ if it never did.
+        """
+        if name == "updates":
+            updates: NDArray[np.float64] = np.append(self.times, np.inf)[self.when]
+            return updates
         return np.unpackbits(getattr(self, name), count=self.runs).view(np.bool_)
 
 
@@ -128,7 +135,7 @@ def count_runs(
     runs : DataFrame, path or list of SetupCounts
         A table with at least the columns setup, seed, outcome and converged_at; the path of a
         store; or counts, which are selected and sorted. The files of a store are read one after the
-        other: memory holds one of them, and a byte for each seed of a setup.
+        other: memory holds one of them, and a few bytes for each run.
     setups : collection of str, optional
         Ids of the setups to count; by default all.
     pictures : bool
@@ -194,27 +201,20 @@ def varying(counted: Sequence[SetupCounts]) -> list[str]:
     return [name for name in names if len({one.written[name] for one in counted}) > 1]
 
 
-def common_flags(
+def common_results(
     counted: Sequence[SetupCounts], name: str = "converged", most: int = 2**63 - 1
-) -> Flags:
-    """Whether each run ended `converged`, or `constant`, over the seeds that all setups ran.
-
-    The result is bool [setup, seed]; of a range of seeds only the first `most` are taken.
-    """
+) -> NDArray[Any]:
+    """The `results` of seeds that all setups ran, [setup, seed]; of a range the first `most`."""
     if all(one.starts.size == 1 for one in counted):  # the usual case needs no search for seeds
         firsts = [int(one.starts[0]) for one in counted]
         start = max(firsts)
         stop = max(start, min(int(one.starts[0]) + min(one.runs, most) for one in counted))
-        return np.stack(
-            [
-                one.flags(name)[start - first : stop - first]
-                for first, one in zip(firsts, counted, strict=True)
-            ]
-        )
+        each = zip(firsts, counted, strict=True)
+        return np.stack([one.results(name)[start - first : stop - first] for first, one in each])
     seeds = counted[0].seeds()
     for other in counted[1:]:
         seeds = np.intersect1d(seeds, other.seeds(), assume_unique=True)
-    return np.stack([one.flags(name)[np.searchsorted(one.seeds(), seeds)] for one in counted])
+    return np.stack([one.results(name)[np.searchsorted(one.seeds(), seeds)] for one in counted])
 
 
 def ends(rows: pd.DataFrame) -> tuple[Integers, NDArray[np.int8], NDArray[np.float64]]:
@@ -282,6 +282,7 @@ def _counted(setup: str, parts: _Parts, collapse: float | None) -> SetupCounts:
         pictured = all(name in rows for name in PICTURED)
         if pictured:
             builder.add(seeds, codes, {name: _reals(rows[name]) for name in PICTURED})
+    converged_at, events = pooled((part.times, part.events) for part in counts)
     starts, lengths = (np.concatenate([part[i] for part in counts]) for i in (6, 7))
     # Files may follow each other: their seeds are one range.
     new = np.append(True, starts[1:] != (starts + lengths)[:-1])
@@ -289,12 +290,14 @@ def _counted(setup: str, parts: _Parts, collapse: float | None) -> SetupCounts:
         setup,
         keys,
         np.sum([part.counts for part in counts], axis=0),
-        *pooled((part.times, part.events) for part in counts),
+        converged_at,
+        events,
         relapsed=sum(part.relapsed for part in counts),
         starts=starts[new],
         lengths=np.add.reduceat(lengths, np.flatnonzero(new)),
-        converged=np.packbits(np.concatenate([part.flags() for part in counts])),
-        constant=np.packbits(np.concatenate([part.flags("constant") for part in counts])),
+        converged=np.packbits(np.concatenate([part.results() for part in counts])),
+        constant=np.packbits(np.concatenate([part.results("constant") for part in counts])),
+        when=np.concatenate([_places(converged_at, part.results("updates")) for part in counts]),
         histograms=builder.histograms() if pictured else None,
         problem=next((part.problem for part in counts if part.problem), ""),
         scores={name: float(total / known) for name, (total, known) in sums.items() if known},
@@ -313,17 +316,24 @@ def _count_part(
         raise ValueError(f"setup {setup} has seed {seeds[1:][steps <= 0][0]} twice")
     ended, ever = codes == _CONVERGED, ~np.isnan(times)
     first = np.flatnonzero(np.append(True, steps != 1))
+    known = np.unique(times[ever].astype(np.int64), return_counts=True)
     return SetupCounts(
         setup,
         keys,
         np.bincount(codes, minlength=len(OUTCOMES)),
-        *np.unique(times[ever].astype(np.int64), return_counts=True),
+        *known,
         relapsed=int(np.count_nonzero(ever & ~ended)),
         starts=seeds[first],
         lengths=np.diff(np.append(first, seeds.size)),
         converged=np.packbits(ended),
         constant=np.packbits(np.isin(codes, _CONSTANT)),
+        when=_places(known[0], times),
     )
+
+
+def _places(times: Integers, values: NDArray[np.float64]) -> NDArray[Any]:
+    """The place of each value among the times, in as few bytes as it takes; NaN and ∞ are last."""
+    return np.searchsorted(times, values).astype(np.min_scalar_type(times.size))
 
 
 def _keys(row: "pd.Series[Any]") -> dict[str, Value]:
@@ -353,8 +363,7 @@ def _parts_of_folder(
     wanted = [file for file in files_of(path) if setups is None or file.setup in setups]
     files = grouped(wanted, [file.setup for file in wanted])
     for group in files.values():
-        if message := filename.overlap_message(group, group[0].path.parent.parent):
-            raise RunsError(message)
+        filename.check_overlaps(group, group[0].path.parent.parent)
     for setup, group in files.items():
         group.sort(key=lambda file: file.start)
         yield setup, _read([file.path for file in group], columns)

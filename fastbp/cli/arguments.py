@@ -113,10 +113,11 @@ folder = value("a folder", lambda text: Path(text) if text else None)
 
 def integer(low: int, high: int) -> Callable[[str], Any]:
     """Make the `type=` function of an integer in ASCII digits, from `low` to `high`."""
-    digits = re.compile("[0-9]{1,20}")
     return value(
         f"a number from {low} to {high:,}",
-        lambda text: int(text) if digits.fullmatch(text) and low <= int(text) <= high else None,
+        lambda text: (
+            int(text) if re.fullmatch("[0-9]{1,20}", text) and low <= int(text) <= high else None
+        ),
     )
 
 

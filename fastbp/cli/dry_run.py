@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from fastbp.analysis.contrasts import contrasts
 from fastbp.analysis.counts import count_runs
-from fastbp.analysis.statistics.paired import seeds_to_show
+from fastbp.analysis.statistics.power import seeds_to_show
 from fastbp.analysis.statistics.proportions import bonferroni
 from fastbp.analysis.summary import LEVEL
 from fastbp.cli.terminal import duration, print_data
@@ -38,8 +38,10 @@ class Detection(NamedTuple):
         """The seeds as lines for a terminal."""
         paired = ""
         if self.seeds and self.reversed is not None:
-            against = f"{percent(self.reversed)} of them change against the effect, as so far"
-            paired = f"{plural(self.seeds, 'seed')} a setup if at most {against};\n         "
+            paired = (
+                f"{plural(self.seeds, 'seed')} a setup if at most {percent(self.reversed)} of them "
+                "change against the effect, as so far;\n         "
+            )
         return (
             f"detect   {self.points:g} points, in 80% of cases, by "
             f"{plural(self.changes, 'change')} of the baseline:\n         "
@@ -67,31 +69,29 @@ def detection(sweep: Sweep, store: Store, points: float) -> Detection:
 
 
 class DryRun(NamedTuple):
-    """The estimates for a sweep in a store.
+    """The estimates for the missing runs of a sweep in a store.
 
-    `jobs`: the number of workers. `storage`, `time`: disk and time that the missing runs need.
-    `memory`: bytes that training needs. `is_new`: whether the store has none of the sweep's runs.
-    `detect`: what `--detect` asks; None without it.
+    `jobs`: the number of workers. `storage`, `time`: disk and time that the runs need. `memory`:
+    bytes that training needs. `detect`: what `--detect` asks; None without it.
     """
 
-    sweep: Sweep
+    plan: Plan
     store: Store
     jobs: int
     storage: forecast.StorageNeed
     time: forecast.TimeEstimate
     memory: float
-    is_new: bool
-    detect: Detection | None = None
+    detect: Detection | None
 
     def as_json(self) -> dict[str, object]:
         """The estimates as a dictionary, as `--json` prints them."""
         disk = machine.disk(self.store.path)
         return {
             "store": str(self.store.path),
-            "setups": len(self.sweep.setups),
-            "runs": self.sweep.runs,
-            "missing": self.storage.runs,
-            "updates": self.time.updates,
+            "setups": len(self.plan.sweep.setups),
+            "runs": self.plan.sweep.runs,
+            "missing": self.plan.runs,
+            "updates": self.plan.updates,
             "seconds": {
                 "compile": round(self.time.compiling),
                 "rest": float(f"{self.time.all_but_compiling:.2g}"),
@@ -108,15 +108,16 @@ class DryRun(NamedTuple):
     def text(self) -> str:
         """The estimates as lines for a terminal."""
         disk, free, first = machine.disk(self.store.path), machine.memory(), self.time.compiling
-        early = any(setup.stop == "converged" for setup in self.sweep.setups)
-        missing = f", {self.storage.runs:,} of them missing in {self.store.path}"
-        seconds = f"{duration(self.time.all_but_compiling)} on {plural(self.jobs, 'core')}"
+        sweep = self.plan.sweep
+        early = any(setup.stop == "converged" for setup in sweep.setups)
+        missing = f", {self.plan.runs:,} of them missing in {self.store.path}"
         return "\n".join(
             [
-                f"setups   {len(self.sweep.setups):,}",
-                f"runs     {self.sweep.runs:,}{'' if self.is_new else missing}",
-                f"updates  {'at most ' * early}{self.time.updates:,}",
-                f"time     {'at most' if early else 'about'} {seconds}",
+                f"setups   {len(sweep.setups):,}",
+                f"runs     {sweep.runs:,}{missing if self.plan.present else ''}",
+                f"updates  {'at most ' * early}{self.plan.updates:,}",
+                f"time     {'at most' if early else 'about'} "
+                f"{duration(self.time.all_but_compiling)} on {plural(self.jobs, 'core')}",
                 *[f"         and {duration(first)} first to compile, once for this machine"]
                 * bool(first),
                 f"disk     {forecast.in_bytes(self.storage.bytes)} in "
@@ -129,20 +130,20 @@ class DryRun(NamedTuple):
         )
 
 
-def dry_run(sweep: Sweep, store: Store, pool: Pool) -> DryRun:
+def dry_run(sweep: Sweep, store: Store, pool: Pool, points: float | None = None) -> DryRun:
     """Estimate the time, disk and memory that a sweep's missing runs need.
 
-    The store is only read and need not be locked.
+    The store is only read and need not be locked. `points`: the difference of `--detect`.
     """
     plan = Plan(sweep, store.present())
     return DryRun(
-        sweep,
+        plan,
         store,
         pool.workers,
         forecast.storage(plan),
         forecast.duration(plan, pool.workers),
         sum(term.bytes for term in forecast.memory(plan, pool, stored=True, frame=False)),
-        not plan.present,
+        detection(sweep, store, points) if points else None,
     )
 
 
@@ -154,5 +155,5 @@ def print_dry_runs(estimates: Mapping[str, DryRun], as_json: bool) -> None:
     for name, each in estimates.items():
         print_data(f"{name}\n{each.text()}\n")
     seconds = duration(sum(each.time.all_but_compiling for each in estimates.values()))
-    space = forecast.in_bytes(sum(each.storage.bytes for each in estimates.values()))
-    print_data(f"all {len(estimates):,}: about {seconds}, {space}")
+    size = forecast.in_bytes(sum(each.storage.bytes for each in estimates.values()))
+    print_data(f"all {len(estimates):,}: about {seconds}, {size}")

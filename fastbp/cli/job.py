@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from argparse import Namespace
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,7 +25,7 @@ from fastbp.schema.outcomes import OUTCOMES
 from fastbp.schema.text import first_of, named
 from fastbp.store import provenance
 from fastbp.store.filename import Range
-from fastbp.store.store import Store, write_if_changed
+from fastbp.store.store import Store
 
 if TYPE_CHECKING:
     from fastbp.reporting.build import Report
@@ -35,39 +35,9 @@ MAX_FAILED = 20
 """The most lines about failed blocks of runs: many blocks usually fail for the same reason."""
 
 
-@dataclass(frozen=True)
-class Options:
-    """The options of `fastbp sweep`.
-
-    `mistakes`: a line for each value that is not allowed. `all`: the folder of `--all`. `shard`:
-    (I, N) of `--shard I/N`.
-    """
-
-    mistakes: list[str]
-    sweep: str | None
-    all: Path | None
-    folder: Path | None
-    seeds: str | None
-    settings: list[str]
-    jobs: int | None
-    executor: str
-    shard: tuple[int, int] | None
-    until_width: float | None
-    bisect: bisection.SearchAxis | None
-    dry_run: bool
-    detect: float | None
-    no_report: bool
-    quiet: bool
-    json: bool
-
-    @property
-    def silent(self) -> bool:
-        """Whether no progress is shown."""
-        return self.quiet or self.json
-
-    def pool(self) -> Pool:
-        """Make the pool of workers; for a dry run it starts none."""
-        return backends.pool("threads" if self.dry_run else self.executor, self.jobs)
+def pool_of(options: Namespace) -> Pool:
+    """Make the pool of workers that `fastbp sweep` asks for; for a dry run it starts none."""
+    return backends.pool("threads" if options.dry_run else options.executor, options.jobs)
 
 
 class Job(NamedTuple):
@@ -86,11 +56,6 @@ class Job(NamedTuple):
     def plan(self) -> Plan:
         """Plan the training of the sweep's missing runs."""
         return Plan(self.sweep, self.store.present(), self.shard)
-
-    def write_sweep_file(self) -> None:
-        """Write sweep.toml into the store, unless it is there with the same content."""
-        file, text = self.store.path / "sweep.toml", self.sweep.to_toml(self.store.path)
-        write_if_changed(file, text, self.store.path / "tmp")
 
 
 class Done(NamedTuple):
@@ -133,7 +98,7 @@ class Done(NamedTuple):
 # Reading
 
 
-def read_job(options: Options) -> Job:
+def read_job(options: Namespace) -> Job:
     """Make the job of a single sweep from the options: read its file, and choose its store.
 
     Raises SweepError if the file, a setting or the shard is wrong.
@@ -204,7 +169,7 @@ def read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Jo
 # Training
 
 
-def with_max_seeds(job: Job, pool: Pool, options: Options) -> Sweep:
+def with_max_seeds(job: Job, pool: Pool, options: Namespace) -> Sweep:
     """The sweep with the most seeds that `--until-width` may train; print a note about them."""
     width, sweep = options.until_width, job.sweep
     if width is None:
@@ -213,12 +178,12 @@ def with_max_seeds(job: Job, pool: Pool, options: Options) -> Sweep:
     seeds = f"note: at most {most:,} seeds"
     if short:
         print_note(f"{seeds}, which may be too few for intervals {width:g} wide: {short}")
-    elif options.dry_run or not options.silent:
+    elif options.dry_run or not (options.quiet or options.json):
         print_note(f"{seeds}, which is enough for a width of {width:g} for any shares")
     return sweep.with_seeds(sweep.seeds.start, most)
 
 
-def perform(job: Job, options: Options, pool: Pool, began: float, label: str = "") -> Done:
+def perform(job: Job, options: Namespace, pool: Pool, began: float, label: str = "") -> Done:
     """Train the missing runs of a sweep, and write its tables and its page.
 
     `began`: when the command began, on the clock of ``time.perf_counter``. `label`: printed before
@@ -237,7 +202,7 @@ def perform(job: Job, options: Options, pool: Pool, began: float, label: str = "
             f"shard {number}/{count}: seeds {job.shard[0]:,} to {sum(job.shard) - 1:,}; "
             "fastbp merge unites shards"
         )
-    show = ProgressLine(options.silent, name=label)
+    show = ProgressLine(options.quiet or options.json, name=label)
     seconds = {"start": time.perf_counter() - began}
     train = _trainer(job, pool, show, adapts=bool(options.until_width or options.bisect))
     adapted: until_width.UntilWidthResult | bisection.BisectionResult | None = None
@@ -248,7 +213,7 @@ def perform(job: Job, options: Options, pool: Pool, began: float, label: str = "
         adapted = until_width.until_width(job.sweep, job.store, options.until_width, train, most)
     if adapted:
         job = job._replace(sweep=adapted.sweep)
-        job.write_sweep_file()
+        driver.write_sweep(job.sweep, job.store)
     trained = adapted.trained if adapted else train(job.sweep)
     trained = trained._replace(seconds=seconds | trained.seconds)
     for line in first_of(trained.failed, MAX_FAILED):
@@ -273,14 +238,12 @@ def _trainer(job: Job, pool: Pool, show: ProgressLine, adapts: bool) -> until_wi
         show(progress)
 
     def train(sweep: Sweep) -> driver.Trained:
-        round_job = job._replace(sweep=sweep)
-        plan = round_job.plan()
+        plan = job._replace(sweep=sweep).plan()
         # After a complete round there may be one that an interrupted command began.
         if plan.runs or not adapts:
             if adapts:
                 forecast.check(plan, job.store, pool)
-            round_job.write_sweep_file()
-        driver.write_problems(sweep, job.store)
+            driver.write_sweep(sweep, job.store)
         trained = driver.drive(plan, job.store, pool=pool, tick=tick)
         show.end()
         return trained
@@ -310,8 +273,12 @@ def _report(
     if trained.runs:
         provenance.add_made(store, driver.made_entry(trained, jobs))
     if page and report.counted:
-        key = build.page_key(store.path, [*collapses])
-        build.write_page(report, key, store.write, lambda phase: show(Phase(phase)))
+        build.write_page(
+            report,
+            build.page_key(store.path, [*collapses]),
+            store.write,
+            lambda phase: show(Phase(phase)),
+        )
         show.end()
         seconds["page"] = time.perf_counter() - written
     requested = {setup.identity(): sweep.seeds_of(setup).count for setup in sweep.setups}

@@ -50,8 +50,11 @@ class Interruption:
 
     def __call__(self, number: int, frame: FrameType | None) -> NoReturn:
         """Print what stays and how to resume, then end the process."""
-        stays = f"; finished work stays in {self.kept_in}. To resume: {resume_command()}"
-        stays = stays if self.kept_in else ""
+        stays = (
+            f"; finished work stays in {self.kept_in}. To resume: {resume_command()}"
+            if self.kept_in
+            else ""
+        )
         with suppress(OSError):
             # Not sys.stderr, which may be in the middle of a line.
             os.write(2, f"{chr(10) * os.isatty(2)}interrupted{stays}\n".encode(errors="replace"))
@@ -74,7 +77,7 @@ class Command:
     name, description, epilog : str
         The name of the command, and the texts before and after the options in its help.
     body : function
-        Takes the options by their names and returns the exit code.
+        Takes the options by their names and returns the exit code; None is `COMPLETE`.
     options : sequence of `option(...)`
         The options of the command.
     place : str
@@ -87,7 +90,7 @@ class Command:
     """
 
     name: str
-    body: Callable[..., int]
+    body: Callable[..., int | None]
     description: str
     epilog: str
     options: Sequence[Option] = ()
@@ -115,7 +118,14 @@ class Command:
             elif parser.mistakes:
                 print_errors(parser.mistakes)
                 return BAD_USAGE
-            return exit_code(lambda: self.body(**options), options.get(self.place) or Path())
+            return exit_code(
+                lambda: self.body(**options) or COMPLETE, options.get(self.place) or Path()
+            )
+
+    def run_if_main(self, name: str) -> None:
+        """Run the command and end the process, if a module of this name is the main program."""
+        if name == "__main__":
+            sys.exit(self())
 
 
 def exit_code(work: Callable[[], int], place: Path) -> int:

@@ -130,12 +130,8 @@ class ProgressLine:
     def __init__(
         self, quiet: bool = False, clock: Callable[[], float] = time.monotonic, name: str = ""
     ) -> None:
-        self._quiet = quiet
-        self._name = name
-        self._clock = clock
-        self._terminal = _is_terminal()
-        self._last = clock()
-        self._width = 0
+        self._quiet, self._clock, self._name = quiet, clock, name
+        self._terminal, self._last, self._width = _is_terminal(), clock(), 0
 
     def __call__(self, progress: Progress | Phase) -> None:
         """Show the progress, unless the line before is too recent."""

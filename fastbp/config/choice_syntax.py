@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
-from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, get_args, get_origin
 
 import numpy as np
 from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
@@ -65,33 +65,22 @@ def checked_value(annotation: Any, value: object) -> Any:
     ValueError
         If the type does not allow the value: "given …, allowed: …".
     """
+    types, prepared = types_of(annotation), value
     try:
-        return _adapter(annotation).validate_python(_prepared(annotation, value))
+        if any(get_origin(each) is tuple for each in types):
+            items = as_list(value)
+            prepared = tuple(map(as_number, [value] if items is None else items[:MAX_ITEMS]))
+        elif types & {int, float}:
+            prepared = as_number(value)
+        return _adapter(annotation).validate_python(prepared)
     except (ValidationError, RecursionError):
-        raise ValueError(
-            refusal(value, words(annotation) + nearest(value, options(annotation)))
-        ) from None
-
-
-def _prepared(annotation: Any, value: object) -> object:
-    """Convert a value to the canonical form of an annotation, before it is validated."""
-    types = types_of(annotation)
-    if any(get_origin(each) is tuple for each in types):
-        items = as_list(value)
-        return tuple(map(as_number, [value] if items is None else items[:MAX_ITEMS]))
-    return as_number(value) if types & {int, float} else value
+        known = [each for each in types if isinstance(each, str)]  # the values of a Literal
+        raise ValueError(refusal(value, words(annotation) + nearest(value, known))) from None
 
 
 @lru_cache(maxsize=256)
 def _adapter(annotation: Any, strict: bool = True) -> TypeAdapter[Any]:
     return TypeAdapter(annotation, config=ConfigDict(strict=strict, allow_inf_nan=False))
-
-
-def options(annotation: Any) -> list[str]:
-    """List the values of all `Literal` types in an annotation, as strings."""
-    if get_origin(annotation) is Literal:
-        return [str(option) for option in get_args(annotation)]
-    return [option for part in get_args(annotation) for option in options(part)]
 
 
 def words(annotation: Any) -> str:
@@ -102,8 +91,7 @@ def words(annotation: Any) -> str:
 def _in_words(schema: Mapping[str, Any]) -> str:
     """Say what a JSON schema allows."""
     if "anyOf" in schema:
-        parts = [part for part in schema["anyOf"] if part != {"type": "null"}]
-        return " or ".join(map(_in_words, parts))
+        return " or ".join(_in_words(part) for part in schema["anyOf"] if part != {"type": "null"})
     if "const" in schema:
         return str(schema["const"])
     if "enum" in schema:
@@ -239,8 +227,9 @@ def _values(
     for name, parameter in parameters.items():
         if name in written:
             try:
-                adapter = _adapter(parameter.annotation, strict=False)
-                values.append(adapter.validate_python(written[name]))
+                values.append(
+                    _adapter(parameter.annotation, strict=False).validate_python(written[name])
+                )
             except ValidationError:
                 wrong.append(f"{name} {words(parameter.annotation)}")
         elif not parameter.required:
@@ -297,10 +286,9 @@ def checked(given: Placed, lines: list[str]) -> dict[str, Any]:
     """
     values: dict[str, Any] = {}
     for key, (place, value, folder) in given.items():
-        if key not in KEYS:
-            lines.append(f"{place}: {unknown(key, KEYS)}")
-            continue
         try:
+            if key not in KEYS:
+                raise ValueError(unknown(key, KEYS))
             values[key] = _checked_key(key, value, folder)
         except ValueError as error:
             lines += [f"{place}: {text}" for text in str(error).split("\n")]
@@ -314,8 +302,7 @@ def _checked_key(key: str, value: object, folder: str) -> Any:
     allowed: …", with one line for each mistake.
     """
     if key == "activation":
-        written = value.split(LAYERS) if isinstance(value, str) else value
-        layers = as_list(written) or [value]
+        layers = value.split(LAYERS) if isinstance(value, str) else as_list(value) or [value]
         return joined([read_call(FAMILIES[key], each).spelling for each in layers[:MAX_ITEMS]])
     if key == "bias_init" and isinstance(value, str) and value not in ("init", "zeros"):
         with suppress(ValueError):

@@ -58,25 +58,13 @@ def find(setup: Setup, any_range: bool = False) -> Iterator[Mistake]:
         yield from _out_of_range(setup)
     yield from _broken(setup, [*_of_units(setup), *_of_optimizer(setup)])
     if setup.batch != "full" and setup.batch > setup.rows:
-        rule = f"at most the {setup.rows:,} rows of {plain(setup.problem_name)}, or 'full'"
-        yield _refused(setup, "batch", rule)
+        yield _refused(
+            setup,
+            "batch",
+            f"at most the {setup.rows:,} rows of {plain(setup.problem_name)}, or 'full'",
+        )
         return
-    if setup.parameters > MAX_PARAMETERS:
-        count = f"{dashed(setup.sizes)} has {setup.parameters:,}"
-        yield _refused(setup, "hidden", f"at most {MAX_PARAMETERS:,} parameters; {count}")
-    if axes := _allowed_axes(setup):
-        yield _refused(setup, "init", axes)
-    yield from _wrong_success(setup)
-    each = setup.updates_per_epoch
-    if setup.budget > MAX_UPDATES:
-        most = f"{MAX_UPDATES:,} updates, {MAX_UPDATES // each:,} epochs"
-        yield _refused(setup, "epochs", f"at most {most}")
-    elif setup.epochs_budget > MAX_EPOCHS:
-        most = f"{MAX_EPOCHS:,} epochs, {MAX_EPOCHS * each:,} updates"
-        yield _refused(setup, "updates", f"at most {most}")
-    if setup.warmup >= setup.epochs_budget:
-        rule = f"warmup less than the budget of {setup.epochs_budget:,} epochs"
-        yield _refused(setup, "schedule", rule)
+    yield from _broken(setup, [*_of_size(setup), *_of_success(setup), *_of_budget(setup)])
 
 
 def _broken(setup: Setup, rules: Iterable[Rule]) -> Iterator[Mistake]:
@@ -117,8 +105,10 @@ def unused_rate(keys: Mapping[str, Any]) -> Iterator[Mistake]:
     if not has_rate(keys.get("optimizer", KEYS["optimizer"].default)):
         for key in RATE_KEYS:
             if keys.get(key) is not None:
-                rule = f"nothing, as {keys['optimizer']} has no learning rate"
-                yield Mistake(key, refusal(keys[key], rule))
+                yield Mistake(
+                    key,
+                    refusal(keys[key], f"nothing, as {keys['optimizer']} has no learning rate"),
+                )
 
 
 def _of_optimizer(setup: Setup) -> list[Rule]:
@@ -172,39 +162,80 @@ def _of_units(setup: Setup) -> list[Rule]:
     ]
 
 
+def _of_size(setup: Setup) -> list[Rule]:
+    """What a network must be to have these weights."""
+    most = f"at most {MAX_PARAMETERS:,} parameters; {dashed(setup.sizes)} has {setup.parameters:,}"
+    axes = _allowed_axes(setup)
+    return [(setup.parameters > MAX_PARAMETERS, "hidden", most), (axes, "init", axes)]
+
+
+def _of_success(setup: Setup) -> list[Rule]:
+    """What a criterion of success must be for these targets and the held-out rows."""
+    name, on_test = setup.resolved_success.partition(":")[0], setup.success_on == "test"
+    return [
+        (
+            name == "accuracy" and not setup.groups,
+            "success",
+            "r2, loss or rows: no target is a label",
+        ),
+        (
+            name == "r2" and not setup.quantities,
+            "success",
+            "accuracy, loss or rows: no target is a quantity",
+        ),
+        (
+            on_test and setup.test_rows and name == "rows",
+            "success",
+            "accuracy, r2 or loss with success_on = 'test'",
+        ),
+        (
+            on_test and not setup.test_rows,
+            "success_on",
+            "train, or with held-out rows: test > 0",
+        ),
+    ]
+
+
+def _of_budget(setup: Setup) -> list[Rule]:
+    """What a budget must be, and a warmup to end within it."""
+    each, epochs = setup.updates_per_epoch, setup.epochs_budget
+    is_long = setup.budget > MAX_UPDATES
+    return [
+        (
+            is_long,
+            "epochs",
+            f"at most {MAX_UPDATES:,} updates, {MAX_UPDATES // each:,} epochs",
+        ),
+        (
+            epochs > MAX_EPOCHS and not is_long,
+            "updates",
+            f"at most {MAX_EPOCHS:,} epochs, {MAX_EPOCHS * each:,} updates",
+        ),
+        (
+            setup.warmup >= epochs,
+            "schedule",
+            f"warmup less than the budget of {epochs:,} epochs",
+        ),
+    ]
+
+
 def _out_of_range(setup: Setup) -> Iterator[Mistake]:
     """Refuse quantities that no output can reach, and say which keys help."""
     low, high = setup.reaches
     for name, T in islice(setup.out_of_range.items(), MAX_LINES):
-        few = len(np.unique(T)) <= FEW_CLASSES and (np.floor(T) == T).all()
-        fix = ' or target_kind = "classes"' * bool(few)
-        rule = (
+        few = len(np.unique(T)) <= FEW_CLASSES and bool((np.floor(T) == T).all())
+        yield _refused(
+            setup,
+            "scale_targets",
             f"minmax, as {shown(name)} of {plain(setup.problem_name)} runs from {T.min():.6g} to "
             f"{T.max():.6g} and {setup.output} outputs only reach {low:g} to {high:g}: add "
-            f'scale_targets = "minmax" or output = "linear"{fix}'
+            'scale_targets = "minmax" or output = "linear"' + ' or target_kind = "classes"' * few,
         )
-        yield _refused(setup, "scale_targets", rule)
 
 
 def _refused(setup: Setup, key: str, rule: str) -> Mistake:
-    return Mistake(key, refusal(getattr(setup, key), rule))
-
-
-def _wrong_success(setup: Setup) -> Iterator[Mistake]:
-    """Find a criterion of success that these targets, or the held-out rows, cannot have."""
-    given, on_test = setup.resolved_success, setup.success_on == "test"
-    name = given.partition(":")[0]
-    rules = (
-        (name == "accuracy" and not setup.groups, "r2, loss or rows: no target is a label"),
-        (name == "r2" and not setup.quantities, "accuracy, loss or rows: no target is a quantity"),
-        (
-            on_test and setup.test_rows and name == "rows",
-            "accuracy, r2 or loss with success_on = 'test'",
-        ),
-    )
-    yield from (Mistake("success", refusal(given, rule)) for is_wrong, rule in rules if is_wrong)
-    if on_test and not setup.test_rows:
-        yield _refused(setup, "success_on", "train, or with held-out rows: test > 0")
+    given = setup.resolved_success if key == "success" else getattr(setup, key)
+    return Mistake(key, refusal(given, rule))
 
 
 def _allowed_axes(setup: Setup) -> str:

@@ -4,7 +4,7 @@ import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import numpy as np
 from annotated_types import Ge, Le, MaxLen, MinLen
@@ -28,6 +28,7 @@ from fastbp.config.choice_syntax import (
 from fastbp.config.setup import Setup, load
 from fastbp.config.toml_text import as_list
 from fastbp.problems.problem import ProblemData
+from fastbp.problems.targets import Mistake
 from fastbp.schema.errors import SweepError
 from fastbp.schema.keys import ALTERNATIVE, KEYS, MAX_LAYERS
 from fastbp.schema.text import plain, refusal, shown
@@ -80,12 +81,7 @@ def numbers(value: Mapping[Any, Any], integers: bool) -> list[float]:
     -------
     list of float
         A, B and the values between, rounded: on a log scale to three significant digits, on a
-        linear one to three significant digits of the step.
-
-    Raises
-    ------
-    ValueError
-        "given …, allowed: …".
+        linear one to three significant digits of the step. Raises ValueError "given …, allowed: …".
     """
     low, high, count, spaced = (value.get(key, default) for key, default in SERIES.items())
     if (
@@ -165,24 +161,6 @@ def _unknown_bits(problem: object) -> str:
 # All setups
 
 
-class Expansion(NamedTuple):
-    """All setups of a sweep.
-
-    Parameters
-    ----------
-    grids
-        The checked values of each grid.
-    baseline
-        The setup of `[setup]` alone; None if that is incomplete or invalid without a grid.
-    setups
-        All setups without repeats, each with the indices of the grids that contain it.
-    """
-
-    grids: list[GridValues]
-    baseline: Setup | None
-    setups: list[tuple[Setup, list[int]]]
-
-
 class SweepTables:
     """The tables `[setup]` and `[grid]` of a sweep file, and their expansion into setups.
 
@@ -204,17 +182,18 @@ class SweepTables:
         self, data: Mapping[str, Any], here: str, folder: str, lines: list[str], any_range: bool
     ) -> None:
         self.here, self.folder, self.lines, self.any_range = here, folder, lines, any_range
-        self.setup: Placed = {}
         self.grids: list[Placed] = []
         self._files: dict[tuple[Any, ...], ProblemData] = {}
         self._names: dict[tuple[Any, ...], ProblemData] = {}
         self._setups: dict[tuple[Any, ...], tuple[Setup, list[int]]] = {}
         setup, grid = data.get("setup", {}), data.get("grid", [])
-        if isinstance(setup, Mapping):
-            for key, value in setup.items():
-                self.setup[key] = Given(f"{here}setup.{plain(str(key))}", value, folder)
-        else:
+        if not isinstance(setup, Mapping):
             lines.append(f"{here}setup: {refusal(setup, 'a table, [setup]')}")
+            setup = {}
+        self.setup: Placed = {
+            key: Given(f"{here}setup.{plain(str(key))}", value, folder)
+            for key, value in setup.items()
+        }
         grids = [grid] if isinstance(grid, Mapping) else as_list(grid)
         if grids is None or not all(isinstance(table, Mapping) for table in grids):
             lines.append(f"{here}grid: {refusal(grid, 'a table, [grid], or several, [[grid]]')}")
@@ -289,10 +268,15 @@ class SweepTables:
                 table.pop(key, None)
             self.setup[key] = Given(place, value[0] if isinstance(value, list) else value)
 
-    def expand(self, values: dict[str, Any]) -> Expansion:
+    def expand(
+        self, values: dict[str, Any]
+    ) -> tuple[list[GridValues], Setup | None, list[tuple[Setup, list[int]]]]:
         """Make all setups of the sweep. `values`: the checked keys of `[setup]`.
 
-        Raises SweepError with all messages so far if there are more than `MAX_SETUPS`.
+        Returns the checked values of each grid; the setup of `[setup]` alone, None if that is
+        incomplete or invalid without a grid; and all setups without repeats, each with the indices
+        of the grids that contain it. Raises SweepError with all messages so far if there are more
+        than `MAX_SETUPS`.
         """
         tables = self.grids or [{}]
         lengths = [[len(given.value) for given in table.values()] for table in tables]
@@ -310,7 +294,7 @@ class SweepTables:
         for index, (table, grid) in enumerate(zip(tables, grids, strict=True)):
             self._cross(index, table, values, grid)
         grids = grids if self.grids else []
-        return Expansion(grids, self._baseline(values), list(self._setups.values()))
+        return grids, self._baseline(values), list(self._setups.values())
 
     def _checked_grid(self, table: Placed) -> GridValues:
         """Check a grid, and return its valid values by key, in the order of the file."""
@@ -337,8 +321,7 @@ class SweepTables:
         Only values that are valid by themselves are combined.
         """
         fixed = _outside(values, grid)
-        unused = conflicts.unused_rate(fixed)
-        self.lines += [f"{self._place(key, table)}: {text}" for key, text in unused]
+        self._add(conflicts.unused_rate(fixed), table)
         wrong = {key for key, options in grid.items() if not options}
         wrong |= _outside(self.setup, grid).keys() - fixed.keys()
         paths = [p for p in grid.get("problem", (fixed.get("problem", ""),)) if file_path(p)]
@@ -359,24 +342,27 @@ class SweepTables:
             # Other layers may allow the axes of a grid of weights.
             known = wrong | {"init"} if "hidden" in wrong else wrong
             mistakes = [m for m in conflicts.find(setup, self.any_range) if m.key not in known]
-            self.lines += [f"{self._place(key, table)}: {text}" for key, text in mistakes]
+            self._add(mistakes, table)
             if not mistakes:
-                places = self._setups.setdefault(tuple(setup.columns().values()), (setup, []))[1]
-                places.append(index)
+                columns = tuple(setup.columns().values())
+                self._setups.setdefault(columns, (setup, []))[1].append(index)
 
     def _load(self, keys: tuple[Any, ...], table: Placed) -> None:
         """Read the file of a problem, or add messages about it. `keys`: its `_FILE_KEYS`."""
         result = load(dict(zip(_FILE_KEYS, keys, strict=True)))
         if isinstance(result, tuple):
-            self.lines += [f"{self._place(key, table)}: {text}" for key, text in result]
+            self._add(result, table)
         elif result:
             self._files[keys] = result
             path, *others = keys
             name = problem_name(path)
             if self._names.setdefault((name, *others), result) != result:
-                rule = "different names for different files, since tables show only the name"
-                text = f"given {shown(name)}, allowed: {rule}; {shown(path)} is the second"
-                self.lines.append(f"{self._place('problem', table)}: {text}")
+                text = refusal(
+                    name,
+                    "different names for different files, since tables show only the name; "
+                    f"{shown(path)} is the second",
+                )
+                self._add([Mistake("problem", text)], table)
 
     def _baseline(self, values: Mapping[str, Any]) -> Setup | None:
         """Make the setup of `[setup]` alone; None if it is incomplete or invalid without a grid."""
@@ -386,10 +372,12 @@ class SweepTables:
         setup = Setup.unchecked(values, file)
         return None if any(conflicts.find(setup, self.any_range)) else setup
 
-    def _place(self, key: str, table: Placed) -> str:
-        """Where a key was written, or should have been written."""
-        given = table.get(key) or self.setup.get(key)
-        return given.place if given else f"{self.here}setup.{key}"
+    def _add(self, mistakes: Iterable[Mistake], table: Placed) -> None:
+        """Add a message for each mistake, with the place where its key was, or should have been."""
+        for key, text in mistakes:
+            given = table.get(key) or self.setup.get(key)
+            place = given.place if given else f"{self.here}setup.{key}"
+            self.lines.append(f"{place}: {text}")
 
 
 def _outside(setup: Mapping[Any, Any], table: Iterable[str]) -> dict[Any, Any]:

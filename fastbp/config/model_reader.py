@@ -245,8 +245,10 @@ def _of_scikit_learn(model: Any, targets: Any) -> Model:
     else:
         keys |= {"output": "linear", "loss": "squared", "target_kind": "quantity"}
     if model.solver == "sgd":
-        nesterov = bool(model.nesterovs_momentum) and model.momentum > 0
-        keys |= {"momentum": model.momentum, "nesterov": nesterov}
+        keys |= {
+            "momentum": model.momentum,
+            "nesterov": bool(model.nesterovs_momentum) and model.momentum > 0,
+        }
     elif model.solver == "adam":
         keys["optimizer"] = f"adam:beta1={model.beta_1},beta2={model.beta_2},eps={model.epsilon}"
     else:
@@ -334,8 +336,10 @@ def _keras_optimizer(optimizer: Any, notes: list[str]) -> dict[str, Any]:
     keys = {"lr": float(f"{rate:.6g}")} if isinstance(rate, int | float) else {}
     if name == "sgd":
         momentum = own.get("momentum", 0.0)
-        nesterov = bool(own.get("nesterov")) and momentum > 0
-        return keys | {"momentum": momentum, "nesterov": nesterov}
+        return keys | {
+            "momentum": momentum,
+            "nesterov": bool(own.get("nesterov")) and momentum > 0,
+        }
     if name not in KERAS_OPTIMIZERS:
         notes.append(f"the optimiser {plain(name)} cannot be said as a setup")
         return {}

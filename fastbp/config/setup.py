@@ -118,15 +118,19 @@ class Setup(SetupData):
 
     def replaced(self, **values: Any) -> Self:
         """Copy the setup with other values for some keys, which are not checked."""
-        present = {each.name: getattr(self, each.name) for each in fields(self)}
-        return self.unchecked(present | values)
+        return self.unchecked(
+            {each.name: getattr(self, each.name) for each in fields(self)} | values
+        )
 
     def for_seed(self, seed: int) -> Self:
         """The setup with the data of one run: its rows are split as the run's seed says."""
         if self.test_split == "fixed":
             return self
-        file = prepare(self.source, self._preparation(seed))
-        return self.replaced(file=file, test_split="fixed", success=self.resolved_success)
+        return self.replaced(
+            file=prepare(self.source, self._preparation(seed)),
+            test_split="fixed",
+            success=self.resolved_success,
+        )
 
     def with_columns(self, changes: Mapping[str, Any]) -> Self:
         """Copy the setup with other values in columns of the table of runs. Raises SweepError."""
@@ -134,11 +138,10 @@ class Setup(SetupData):
 
     def settings(self) -> dict[str, Any]:
         """The keys that differ from their defaults, with their values."""
-        values = {name: getattr(self, name) for name in KEYS}
         return {
-            name: value
-            for name, value in values.items()
-            if value is not None and value != KEYS[name].default
+            name: getattr(self, name)
+            for name, key in KEYS.items()
+            if getattr(self, name) not in (None, key.default)
         }
 
     # What follows from the keys
@@ -146,13 +149,12 @@ class Setup(SetupData):
     @cached_property
     def calls(self) -> dict[str, Call]:
         """The parsed choices of all families by key; order and success are resolved."""
-        resolved = {
+        texts = {key: getattr(self, key) for key in FAMILIES} | {
             "order": self.resolved_order,
             "success": self.resolved_success,
             "activation": self.activations[0],
             "schedule": self.schedule or KEYS["schedule"].default,
         }
-        texts = {key: getattr(self, key) for key in FAMILIES} | resolved
         return {key: read_call(family, texts[key]) for key, family in FAMILIES.items()}
 
     @property

@@ -11,7 +11,7 @@ from fastbp.choices.families import FAMILIES
 from fastbp.config.choice_syntax import problem_name, read_call
 from fastbp.problems import data_notes, problem as problem_module
 from fastbp.problems.data_notes import DataNote
-from fastbp.problems.problem import Names, Preparation, Problem, ProblemData, built_in, prepared
+from fastbp.problems.problem import Preparation, Problem, ProblemData, built_in, prepared
 from fastbp.problems.split import held_out
 from fastbp.store.npz import in_units
 
@@ -125,13 +125,12 @@ class SetupData:
 
     def training(self) -> Problem:
         """Inputs and targets of the rows to train on."""
-        X, T = self.data()
-        return Problem(X[: self.rows], T[: self.rows])
+        return Problem._make(part[: self.rows] for part in self.data())
 
     def held_out(self) -> Problem | None:
         """Inputs and targets of the rows that are held out; None if there are none."""
-        X, T = self.data()
-        return Problem(X[self.rows :], T[self.rows :]) if self.test_rows else None
+        held_out = Problem._make(part[self.rows :] for part in self.data())
+        return held_out if self.test_rows else None
 
     def row_weights(self) -> NDArray[np.float64] | None:
         """How much each row to train on counts, [row]; None if all count the same.
@@ -173,11 +172,6 @@ class SetupData:
     def quantities(self) -> tuple[int, ...]:
         """The output units that are quantities."""
         return self.source.quantities
-
-    @property
-    def names(self) -> Names:
-        """The names of inputs and outputs: columns and classes of the file, or x0, …, t0, …."""
-        return self.source.names
 
     @property
     def problem_name(self) -> str:

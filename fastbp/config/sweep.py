@@ -22,7 +22,7 @@ from fastbp.config.choice_syntax import (
     file_path,
     unknown,
 )
-from fastbp.config.grid import Expansion, GridValues, SweepTables
+from fastbp.config.grid import GridValues, SweepTables
 from fastbp.config.protocols import Published
 from fastbp.config.setup import Setup
 from fastbp.problems import targets
@@ -89,43 +89,7 @@ class Sweep:
     seed_counts: dict[str, int] = field(repr=False)
 
     def __init__(self, **data: Any) -> None:
-        self._fill(data)
-
-    def _fill(
-        self,
-        data: Mapping[str, Any],
-        name: str = "",
-        seeds: SeedsGiven = None,
-        settings: Iterable[str] = (),
-        folder: str = "",
-        any_range: bool = False,
-    ) -> None:
-        """Check and expand the content of a file. Raises SweepError with every mistake in it."""
-        lines: list[str] = []
-        here = f"{name}: " if name else ""
-        _check_top(data, here, lines)
-        chosen = _read_seeds(data.get("seeds"), here, seeds, lines)
-        tables = SweepTables(data, here, folder, lines, any_range)
-        counts = tuple(_grid_seeds(tables.seeds, chosen, lines)) if seeds is None else ()
-        before: set[str] = set()
-        for text in settings:
-            tables.override(text, before)
-        values = checked(tables.setup, lines)
-        figures = protocols.read(data.get("published", ()), here, folder, lines)
-        expansion = tables.expand(values)
-        if lines or chosen is None:
-            raise SweepError(dict.fromkeys(lines))
-        self.__dict__.update(
-            title=data.get("title", ""),
-            seeds=chosen,
-            setup=values,
-            grid=tuple(expansion.grids),
-            published=figures,
-            baseline=expansion.baseline,
-            setups=tuple(setup for setup, _ in expansion.setups),
-            grid_seeds=counts,
-            seed_counts=_seed_counts(expansion, counts, chosen),
-        )
+        self.__dict__.update(vars(self.from_dict(data)))
 
     def seeds_of(self, setup: Setup) -> Seeds:
         """The seeds of a setup. Of the grids that contain it, the one with the most seeds decides.
@@ -139,8 +103,8 @@ class Sweep:
     @property
     def all_seeds(self) -> Seeds:
         """The seeds of the setup that has the most."""
-        count = max(self.seed_counts.values(), default=self.seeds.count)
-        return self.seeds.model_copy(update={"count": count})
+        most = max(self.seed_counts.values(), default=self.seeds.count)
+        return self.seeds.model_copy(update={"count": most})
 
     @property
     def runs(self) -> int:
@@ -264,8 +228,32 @@ class Sweep:
         `any_range`: whether targets may lie outside 0…1, the range of outputs. The other parameters
         and the errors are those of `from_text`.
         """
+        lines: list[str] = []
+        here, folder = f"{name}: " if name else "", fspath(folder)
+        _check_top(data, here, lines)
+        chosen = _read_seeds(data.get("seeds"), here, seeds, lines)
+        tables = SweepTables(data, here, folder, lines, any_range)
+        counts = tuple(_grid_seeds(tables.seeds, chosen, lines)) if seeds is None else ()
+        before: set[str] = set()
+        for text in settings:
+            tables.override(text, before)
+        values = checked(tables.setup, lines)
+        figures = protocols.read(data.get("published", ()), here, folder, lines)
+        grids, baseline, setups = tables.expand(values)
+        if lines or chosen is None:
+            raise SweepError(dict.fromkeys(lines))
         sweep = cls.__new__(cls)
-        sweep._fill(data, name, seeds, settings, fspath(folder), any_range)
+        sweep.__dict__.update(
+            title=data.get("title", ""),
+            seeds=chosen,
+            setup=values,
+            grid=tuple(grids),
+            published=figures,
+            baseline=baseline,
+            setups=tuple(setup for setup, _ in setups),
+            grid_seeds=counts,
+            seed_counts=_seed_counts(setups, counts, chosen),
+        )
         return sweep
 
     def to_toml(self, folder: str | PathLike[str] | None = None) -> str:
@@ -295,7 +283,13 @@ class Sweep:
             where = _relative(figure.where, folder)
             lines += ["", "[[published]]", *_toml(figure.written(where))]
         if folder is not None:
-            lines += ["", "[resolved]", *_toml(self._resolved())]
+            resolved = {
+                "baseline": self.baseline and self.baseline.identity(),
+                "setups": [setup.identity() for setup in self.setups],
+                "published": [[s.identity() for s in setups] for setups in self._matching()],
+                "seeds": self.seed_counts and [self.seeds_of(s).count for s in self.setups],
+            }
+            lines += ["", "[resolved]", *_toml({k: v for k, v in resolved.items() if v})]
         return "\n".join(lines) + "\n"
 
     def _resolved_success(self) -> dict[str, str]:
@@ -303,16 +297,6 @@ class Sweep:
         defaults = {"" if setup.success else setup.resolved_success for setup in self.setups}
         (one, *others) = defaults
         return {} if others or one in ("", "rows") else {"success": one}
-
-    def _resolved(self) -> dict[str, Any]:
-        """The table `[resolved]`: ids of setups, for programs that do not compute them."""
-        resolved = {
-            "baseline": self.baseline and self.baseline.identity(),
-            "setups": [setup.identity() for setup in self.setups],
-            "published": [[s.identity() for s in setups] for setups in self._matching()],
-            "seeds": self.seed_counts and [self.seeds_of(setup).count for setup in self.setups],
-        }
-        return {key: value for key, value in resolved.items() if value}
 
 
 def _toml(values: Mapping[str, Any]) -> list[str]:
@@ -348,24 +332,22 @@ def _check_top(data: Mapping[str, Any], here: str, lines: list[str]) -> None:
 
 def _read_seeds(value: object, here: str, override: SeedsGiven, lines: list[str]) -> Seeds | None:
     """Read the seeds of a file, or `override`; return None, and add a message, if invalid."""
-    place, written = f"{here}seeds", value
-    if isinstance(override, Seeds):
-        return override
-    if override is not None:
-        place, written = "--seeds", override
-        with suppress(ValueError):  # more digits than an integer may have: refused below
-            written = toml_text.read_value(override) if isinstance(override, str) else override
-        start = value.get("start", 0) if isinstance(value, Mapping) else 0
-        value = written if isinstance(written, Mapping) else {"start": start, "count": written}
-    elif isinstance(value, Seeds):
-        return value
+    is_replaced = override is not None
+    place, given = ("--seeds", override) if is_replaced else (f"{here}seeds", value)
+    if isinstance(given, Seeds):
+        return given
+    with suppress(ValueError):  # more digits than an integer may have: refused below
+        given = toml_text.read_value(override) if isinstance(override, str) else given
+    start = value.get("start", 0) if is_replaced and isinstance(value, Mapping) else 0
     with suppress(ValidationError):
-        chosen = Seeds.model_validate(value if isinstance(value, Mapping) else {"count": value})
+        chosen = Seeds.model_validate(
+            given if isinstance(given, Mapping) else {"start": start, "count": given}
+        )
         if chosen.stop <= LAST_SEED:
             return chosen
-    given = "not given" if written is None else f"given {shown(written)}"
+    text = "not given" if given is None else f"given {shown(given)}"
     lines.append(
-        f"{place}: {given}, allowed: an integer from 1, or {{start = S, count = N}} "
+        f"{place}: {text}, allowed: an integer from 1, or {{start = S, count = N}} "
         "with S ≥ 0 and S + N ≤ 2^63"
     )
     return None
@@ -380,18 +362,20 @@ def _grid_seeds(
         count = as_number(each.value) if each else None
         right = isinstance(count, int) and not isinstance(count, bool) and 1 <= count <= most
         if each and not right:
-            rule = "an integer from 1; the first seed is the sweep's"
-            lines.append(f"{each.place}: {refusal(each.value, rule)}")
+            text = refusal(each.value, "an integer from 1; the first seed is the sweep's")
+            lines.append(f"{each.place}: {text}")
         yield count if isinstance(count, int) else None
 
 
-def _seed_counts(expansion: Expansion, given: Sequence[int | None], seeds: Seeds) -> dict[str, int]:
-    """The number of seeds of each setup by setup id; empty if all have those of the sweep."""
+def _seed_counts(
+    setups: Sequence[tuple[Setup, list[int]]], given: Sequence[int | None], seeds: Seeds
+) -> dict[str, int]:
+    """The number of seeds of each setup by setup id; empty if all have those of the sweep.
+
+    `setups`: each with the indices of its grids. `given`: the key `seeds` of each grid.
+    """
     grids = dict(enumerate(given))
-    counts = [
-        max(grids.get(place) or seeds.count for place in places) for _, places in expansion.setups
-    ]
+    counts = [max(grids.get(index) or seeds.count for index in indices) for _, indices in setups]
     if set(counts) <= {seeds.count}:
         return {}  # without ids: 10⁵ of them take seconds
-    setups = (setup for setup, _ in expansion.setups)
-    return {setup.identity(): count for setup, count in zip(setups, counts, strict=True)}
+    return {setup.identity(): count for (setup, _), count in zip(setups, counts, strict=True)}

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from itertools import chain
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
@@ -63,18 +62,67 @@ def changed(setup: Setup, *changes: Change) -> Setup:
 
 def changes(setup: Setup) -> list[Change]:
     """List the single changes to try, without duplicates and those that are not allowed."""
-    groups = _of_units, _of_training, _of_weights, _of_data, _of_batch
-    return _distinct(setup, [], chain(*(group(setup) for group in groups)))
+    return _distinct(
+        setup,
+        [],
+        [
+            *_of_units(setup),
+            *_of_training(setup),
+            *_of_weights(setup),
+            *_of_data(setup),
+            *_of_batch(setup),
+        ],
+    )
 
 
 def larger(setup: Setup, tried: Sequence[Change]) -> list[Change]:
     """List much larger changes, for a setup that none of the changes in `tried` fixes."""
-    return _distinct(setup, tried, _larger(setup))
+    lr, scale = setup.lr or 0.0, setup.init_scale
+    candidates: list[Candidate] = []
+    for n in (10**power for power in range(2, 8)):
+        fits = n < 10_000 and setup.budget * n <= MAX_LARGER
+        candidates += [
+            (fits, f"{n:,} × the updates", UPDATES_FEW, _budget(setup, n)),
+            (lr / n >= MIN_RATE, f"rate ÷ {n:,}", RATE_HIGH, {"lr": lr / n}),
+            (lr * n <= MAX_RATE, f"{n:,} × the rate", RATE_LOW, {"lr": lr * n}),
+        ]
+    candidates += [
+        (True, "initial weights ÷ 30", LARGE, {"init_scale": scale / 30}),
+        (True, "30 × the initial weights", SMALL, {"init_scale": scale * 30}),
+        (True, "4 × the hidden units", UNITS_FEW, _hidden(setup, 4)),
+    ]
+    return _distinct(setup, tried, candidates)
 
 
 def cures(setup: Setup, tried: Sequence[Change]) -> list[Change]:
-    """List what people are often advised to change, for a setup that no other change fixes."""
-    return _distinct(setup, tried, _of_cures(setup))
+    """List what people are often advised, for a setup that no other change fixes.
+
+    That is to change the activation, the optimiser, or the output.
+    """
+    (_, size), *others = setup.groups or [(0, 0)]
+    plain = setup.optimizer == "sgd" and not setup.weight_decay
+    return _distinct(
+        setup,
+        tried,
+        [
+            *(
+                (
+                    setup.activation != name,
+                    f"{word} hidden units",
+                    f"the activation, {setup.activation}",
+                    {"activation": name},
+                )
+                for name, word in (("tanh", "tanh"), ("relu", "ReLU"))
+            ),
+            (plain, "Adam, rate 0.01", "plain gradient descent", ADAM),
+            (
+                size == setup.shape[2] > 1 and not others and setup.output != "softmax",
+                "softmax outputs",
+                f"the output, {setup.output}",
+                {"output": "softmax", "loss_function": "cross-entropy"},
+            ),
+        ],
+    )
 
 
 Candidate = tuple[bool, str, str, dict[str, Any]]
@@ -117,8 +165,7 @@ def _of_training(setup: Setup) -> list[Candidate]:
 
 def _of_weights(setup: Setup) -> list[Candidate]:
     rescaled = "" if setup.init_scale == 1 else ", scale 1"
-    inits = ["normal", "uniform", "glorot-normal", "glorot-uniform"]
-    inits += ["he-normal", "torch"] * (setup.activation != "sigmoid")
+    more = ["he-normal", "torch"] * (setup.activation != "sigmoid")
     scale, single = setup.init_scale, {"hidden": str(setup.hidden[0])}
     return [
         *(
@@ -128,7 +175,7 @@ def _of_weights(setup: Setup) -> list[Candidate]:
                 _init_cause(setup, name),
                 {"init": name, "init_scale": 1.0},
             )
-            for name in inits
+            for name in ("normal", "uniform", "glorot-normal", "glorot-uniform", *more)
         ),
         (True, "initial weights ÷ 3", LARGE, {"init_scale": scale / 3}),
         (True, "3 × the initial weights", SMALL, {"init_scale": scale * 3}),
@@ -158,26 +205,6 @@ def _of_units(setup: Setup) -> list[Candidate]:
         (setup.output == "tanh", "sigmoid outputs", output, {"output": "sigmoid"}),
         (setup.optimizer != "sgd", "sgd, rate 0.1", f"the optimiser, {setup.optimizer}", SGD),
         (bool(setup.out_of_range), "linear outputs", OUT_OF_REACH, LINEAR),
-    ]
-
-
-def _of_cures(setup: Setup) -> list[Candidate]:
-    """List what people are often advised to change: the activation, the optimiser, the output."""
-    (_, size), *others = setup.groups or [(0, 0)]
-    hidden = f"the activation, {setup.activation}"
-    plain = setup.optimizer == "sgd" and not setup.weight_decay
-    return [
-        *(
-            (setup.activation != name, f"{word} hidden units", hidden, {"activation": name})
-            for name, word in (("tanh", "tanh"), ("relu", "ReLU"))
-        ),
-        (plain, "Adam, rate 0.01", "plain gradient descent", ADAM),
-        (
-            size == setup.shape[2] > 1 and not others and setup.output != "softmax",
-            "softmax outputs",
-            f"the output, {setup.output}",
-            {"output": "softmax", "loss_function": "cross-entropy"},
-        ),
     ]
 
 
@@ -234,7 +261,6 @@ def uneven(setup: Setup) -> bool:
 def _of_batch(setup: Setup) -> list[Candidate]:
     """List changes to another batch size, with as many updates and with as many presentations."""
     batch, name = (setup.rows, "full batch") if setup.batch_rows == 1 else (1, "batch 1")
-    presentations = setup.budget * setup.batch_rows
     keys: dict[str, Any] = {"batch": batch, "epochs": None}
     if setup.eval_every is None:
         keys["eval_every"] = None  # the default depends on the batch
@@ -252,26 +278,8 @@ def _of_batch(setup: Setup) -> list[Candidate]:
             applies,
             f"{name}, as many samples",
             "the batch",
-            keys | {"updates": max(1, presentations // batch)},
+            keys | {"updates": max(1, setup.budget * setup.batch_rows // batch)},
         ),
-    ]
-
-
-def _larger(setup: Setup) -> list[Candidate]:
-    lr, scale = setup.lr or 0.0, setup.init_scale
-    candidates: list[Candidate] = []
-    for n in (10**power for power in range(2, 8)):
-        fits = n < 10_000 and setup.budget * n <= MAX_LARGER
-        candidates += [
-            (fits, f"{n:,} × the updates", UPDATES_FEW, _budget(setup, n)),
-            (lr / n >= MIN_RATE, f"rate ÷ {n:,}", RATE_HIGH, {"lr": lr / n}),
-            (lr * n <= MAX_RATE, f"{n:,} × the rate", RATE_LOW, {"lr": lr * n}),
-        ]
-    return [
-        *candidates,
-        (True, "initial weights ÷ 30", LARGE, {"init_scale": scale / 30}),
-        (True, "30 × the initial weights", SMALL, {"init_scale": scale * 30}),
-        (True, "4 × the hidden units", UNITS_FEW, _hidden(setup, 4)),
     ]
 
 
@@ -298,14 +306,9 @@ def _budget(setup: Setup, factor: int) -> dict[str, Any]:
     return epochs or {"updates": min(MAX_UPDATES, round(setup.budget * factor)), "epochs": None}
 
 
-def answered() -> tuple[Change, Change]:
-    """The two changes that the accepted answer to the question of the founding sweep advised.
-
-    They are more updates at half the rate, and another order of samples.
-    """
-    return (
-        Change(
-            "7,992 updates at rate 0.1", UPDATES_FEW, {"updates": 7992, "epochs": None, "lr": 0.1}
-        ),
-        Change("order shuffled", "the order", {"order": "shuffled"}),
-    )
+ANSWERED = (
+    Change("7,992 updates at rate 0.1", UPDATES_FEW, {"updates": 7992, "epochs": None, "lr": 0.1}),
+    Change("order shuffled", "the order", {"order": "shuffled"}),
+)
+"""The two changes that the accepted answer to the question of the founding sweep advised: more
+updates at half the rate, and another order of samples."""

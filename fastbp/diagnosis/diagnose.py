@@ -43,7 +43,7 @@ from fastbp.engine.plan import seconds_per_run
 from fastbp.engine.tasks import kernel_key
 from fastbp.problems.data_notes import DataNote
 from fastbp.problems.samples import fixed_arrays
-from fastbp.schema.errors import SweepError
+from fastbp.schema.errors import SweepError, is_integer, refuse_wrong
 from fastbp.schema.outcomes import OUTCOMES
 from fastbp.schema.text import plural, refusal
 
@@ -81,7 +81,7 @@ class Diagnosis(NamedTuple):
         What failing networks do.
     table, pairs : DataFrame
         The effects of single changes, and of several changes at once, one row each, best first; the
-        columns are those of `fastbp.diagnosis.trials.effects`.
+        columns are those of `fastbp.diagnosis.effects.effects`.
     changes : dict
         The changes of each row of the tables, by its name.
     measure : str
@@ -135,14 +135,14 @@ class Diagnosis(NamedTuple):
 
     def __repr__(self) -> str:
         """The report: notes, the verdict, the table of changes, and what to do next."""
-        commands = printout.commands(self, name="why.setup")
-        notes = [f"note: {note.text}" for note in self.notes]
-        return "\n".join(notes + printout.screen(self, (), commands))
+        lines = printout.screen(self, (), printout.commands(self, name="why.setup"))
+        return "\n".join([*(f"note: {note.text}" for note in self.notes), *lines])
 
     @property
     def verdict(self) -> list[str]:
         """What is wrong, what fixes it, and what does not, in sentences."""
-        return sentences.verdict(self)
+        lines = sentences.labelled(self, len(self.data))
+        return [f"{label}: {text}" for label, text in lines]
 
     @property
     def runs(self) -> int:
@@ -191,19 +191,16 @@ def diagnose(
     """
     began = time.perf_counter() if began is None else began
     why = impossible(setup)
-    tried = changes(setup)
-    if why:
-        seconds, tried = min(seconds, 10.0), []
-    tried, uncompiled, beyond = _compiled(setup, tried, seconds, began)
+    seconds = min(seconds, 10.0) if why else seconds
+    tried, uncompiled, beyond = _compiled(setup, [] if why else changes(setup), seconds, began)
     now = time.perf_counter()
     left = seconds + beyond - (now - began)
     experiment = Experiment(setup, start, seeds, tick, now, left, {c.name: (c,) for c in tried})
     try:
-        diagnosis = _tried(experiment, uncompiled, advice)
+        return _tried(experiment, uncompiled, advice)._replace(beyond=beyond, impossible=why)
     except SweepError as error:
-        notes = [f"note: {note.text}" for note in setup.data_notes()]
+        notes = (f"note: {note.text}" for note in setup.data_notes())
         raise SweepError([*error.lines, *notes]) from None
-    return diagnosis._replace(beyond=beyond, impossible=why)
 
 
 def _tried(experiment: Experiment, uncompiled: list[str], advice: Sequence[Change]) -> Diagnosis:
@@ -286,22 +283,23 @@ def _single(
     """
     setup = experiment.setup
     tried = [change for (change,) in experiment.groups.values()]
-    trials = {"": Trial(setup), REDRAWN: Trial(setup, OTHER_ORDERS)}
-    trials |= {change.name: Trial(changed(setup, change)) for change in tried}
-    runs, left_out, complete = train_rounds(experiment, trials)
+    every = [Change("", "", {}), Change(REDRAWN, CONTROL, {}), *tried]
+    trials = [Trial(setup), Trial(setup, OTHER_ORDERS)]
+    trials += [Trial(changed(setup, each)) for each in tried]
+    runs, complete = train_rounds(experiment, trials)
     rows = [
-        ChangeEffect(each.name, each.cause, runs[each.name], costs(setup, trials[each.name].setup))
-        for each in (Change(REDRAWN, CONTROL, {}), *tried)
-        if each.name in runs
+        ChangeEffect(each.name, each.cause, runs[trial], costs(setup, trial.setup))
+        for each, trial in zip(every, trials, strict=True)
+        if trial in runs
     ]
-    return runs[""], rows, left_out, not complete
+    left_out = [each.name for each, trial in zip(every, trials, strict=True) if trial not in runs]
+    return rows[0].runs, rows[1:], left_out, not complete
 
 
 def _two_orders(table: pd.DataFrame, experiment: Experiment) -> tuple[Change, ...]:
     """The best change that fixes the setup, and another order of samples; () if there are none."""
     best = [experiment.groups[name][0] for name in table.loc[table["fixes"], "change"][:1]]
-    singles = (group[0] for group in experiment.groups.values())
-    others = [change for change in singles if change.keys.keys() == {"order"}]
+    others = [group[0] for group in experiment.groups.values() if [*group[0].keys] == ["order"]]
     return (best[0], others[0]) if best and others else ()
 
 
@@ -334,6 +332,18 @@ def _compiled(
 
 
 # From Python
+
+
+def _refuse_wrong(data: tuple[Any, ...], seeds: Any, seconds: Any) -> None:
+    """Raise SweepError with every wrong argument of `explain`."""
+    is_time = isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds > 0
+    refuse_wrong(
+        [
+            ("seeds", seeds, is_integer(seeds, 1), "an integer from 1"),
+            ("seconds", seconds, is_time, "a number above 0"),
+            ("explain", len(data), len(data) in (2, 3), "X and T, or a model, X and T"),
+        ]
+    )
 
 
 def explain(*data: Any, seeds: int = 1000, seconds: float = 60.0, **setup: Any) -> Diagnosis:
@@ -373,28 +383,16 @@ def explain(*data: Any, seeds: int = 1000, seconds: float = 60.0, **setup: Any) 
         If arguments are wrong; it lists every mistake. Or if there is not enough time for a few
         runs.
     """
-    if lines := _wrong_arguments(data, seeds, seconds):
-        raise SweepError(lines)
+    _refuse_wrong(data, seeds, seconds)
     X, T, notes = fixed_arrays(*data[-2:])
     if len(data) == 3:
         setup, told = keys_of_model(data[0], T, setup)
         notes += [DataNote("model", text) for text in told]
     if setup.get("updates") is None and setup.get("epochs") is None:
-        one = Setup.from_arrays(X, T, any_range=True, **setup | {"epochs": 1})
-        setup["epochs"] = usual_epochs(one)
+        setup["epochs"] = usual_epochs(
+            Setup.from_arrays(X, T, any_range=True, **setup | {"epochs": 1})
+        )
         text = f"no budget was given, so each run has {plural(setup['epochs'], 'epoch')}"
         notes.append(DataNote("default-budget", text))
     diagnosed = diagnose(Setup.from_arrays(X, T, any_range=True, **setup), seeds, seconds)
     return diagnosed._replace(notes=tuple(notes))
-
-
-def _wrong_arguments(data: tuple[Any, ...], seeds: Any, seconds: Any) -> list[str]:
-    """The messages about wrong arguments of `explain`."""
-    lines = []
-    if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
-        lines.append(f"seeds: {refusal(seeds, 'an integer from 1')}")
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
-        lines.append(f"seconds: {refusal(seconds, 'a number above 0')}")
-    if len(data) not in (2, 3):
-        lines.append(f"explain: {refusal(len(data), 'X and T, or a model, X and T')}")
-    return lines

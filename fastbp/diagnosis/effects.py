@@ -58,23 +58,22 @@ def effects(base: MeasuredRuns, rows: Sequence[ChangeEffect], measure: str) -> p
     `pairs`: the number of seeds. `fixed`, `broken`: seeds that are better with the change, or
     worse, by the measure: "success", "constant" or one of `SCORES`. `converged`, `constant`: runs
     with the change that converge, or give every row the same answer. `SCORES`, `loss`: their
-    medians. `level`: their mean by the measure, a share or a score. `difference`: of the
-    level to that without the change, with a 95% interval from `difference_low` to
-    `difference_high`: Tango's for shares, the normal one for scores. `p`, `p_holm`: of McNemar's
-    test on fixed and broken, and corrected by Holm for several changes. `presentations`,
-    `multiply_adds`: the cost of a run relative to the setup's. `fixes`: whether `p_holm` shows an
-    effect, and the intervals of the differences to the setup and to the control, over the same
-    seeds, lie above 0. The rows are sorted as in `_ranked`.
+    medians; a run that diverged has a loss of ∞. `level`: their mean by the measure, a share or a
+    score. `difference`: of the level to that without the change, with a 95% interval from
+    `difference_low` to `difference_high`: Tango's for shares, the normal one for scores. `p`,
+    `p_holm`: of McNemar's test on fixed and broken, and corrected by Holm for several changes.
+    `presentations`, `multiply_adds`: the cost of a run relative to the setup's. `fixes`: whether
+    `p_holm` shows an effect, and the intervals of the differences to the setup and to the control,
+    over the same seeds, lie above 0. The rows are sorted as in `_ranked`.
     """
     n, before = base.runs, base.values(measure)
     after = np.array([row.runs.values(measure) for row in rows]).reshape(len(rows), n)
     fixed, broken = (after > before).sum(axis=1), (after < before).sum(axis=1)
-    moved = after - before
-    difference = moved.sum(axis=1) / max(n, 1)
-    low, high = _interval(moved, measure)
+    difference, low, high = _interval(after - before, measure)
     # Other random orders alone may do as much: the control, where there is one, is the rival.
     controls = [row.runs.values(measure) for row in rows if row.cause == CONTROL]
-    beyond, _ = _interval(after - controls[0], measure) if controls else (low, high)
+    beyond = _interval(after - controls[0], measure)[1] if controls else low
+    losses = [np.nan_to_num(row.runs.end[m.LOSS], nan=np.inf, posinf=np.inf) for row in rows]
     p = mcnemar(fixed, broken)
     costs = np.array([row.cost for row in rows]).reshape(-1, 2)
     return _ranked(
@@ -88,7 +87,7 @@ def effects(base: MeasuredRuns, rows: Sequence[ChangeEffect], measure: str) -> p
                 "converged": [int(row.runs.converged().sum()) for row in rows],
                 "constant": [int(row.runs.constant().sum()) for row in rows],
                 **{name: [row.runs.median(name) for row in rows] for name in SCORES},
-                "loss": [_loss(row.runs) for row in rows],
+                "loss": [float(np.median(each)) for each in losses],
                 "level": after.sum(axis=1) / max(n, 1),
                 "difference": difference,
                 "difference_low": low,
@@ -103,22 +102,14 @@ def effects(base: MeasuredRuns, rows: Sequence[ChangeEffect], measure: str) -> p
     )
 
 
-def _interval(
-    moved: NDArray[np.float64], measure: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The 95% intervals of the means of differences [change, run] in a measure."""
+def _interval(moved: NDArray[np.float64], measure: str) -> tuple[NDArray[np.float64], ...]:
+    """The means of differences [change, run] in a measure, and the ends of their 95% intervals."""
     n = moved.shape[1]
-    if measure in ("success", "constant"):
-        return tango((moved > 0).sum(axis=1), (moved < 0).sum(axis=1), n)
-    error = 1.96 * moved.std(axis=1, ddof=min(1, n - 1)) / n**0.5 if n else np.zeros(len(moved))
     mean = moved.sum(axis=1) / max(n, 1)
-    return mean - error, mean + error
-
-
-def _loss(runs: MeasuredRuns) -> float:
-    """The median final loss; runs that diverged count as ∞."""
-    loss = runs.end[m.LOSS]
-    return float(np.median(np.where(np.isfinite(loss), loss, np.inf)))
+    if measure in ("success", "constant"):
+        return mean, *tango((moved > 0).sum(axis=1), (moved < 0).sum(axis=1), n)
+    error = 1.96 * moved.std(axis=1, ddof=min(1, n - 1)) / n**0.5 if n else np.zeros(len(moved))
+    return mean, mean - error, mean + error
 
 
 def _ranked(table: pd.DataFrame) -> pd.DataFrame:
@@ -136,7 +127,6 @@ def _ranked(table: pd.DataFrame) -> pd.DataFrame:
         good = custom if custom.any() else good
         cheapest = good & (table["cost"] == table.loc[good, "cost"].min())
         table.loc[difference[cheapest].idxmax(), "later"] = 0
-    ranked = table.sort_values(
-        ["later", "difference", "cost"], ascending=[True, False, True], kind="stable"
-    )
-    return ranked.drop(columns=["later", "cost"]).reset_index(drop=True)
+    return table.sort_values(
+        ["later", "difference", "cost"], ascending=[True, False, True], ignore_index=True
+    ).drop(columns=["later", "cost"])

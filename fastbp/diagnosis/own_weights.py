@@ -1,6 +1,5 @@
 """Compare runs from a user's own initial weights with runs from fresh seeds."""
 
-import os
 import re
 import time
 from contextlib import suppress
@@ -30,7 +29,7 @@ UNUSUAL = 3.0
 """Weights are tried at their usual size, too, if they are this many times larger or smaller."""
 
 
-def read(path: str | os.PathLike[str], setup: Setup) -> Layers:
+def read(path: str | Path, setup: Setup) -> Layers:
     """Read initial weights, W0 [out, in], b0 [out], W1, b1, …, from a .npz file.
 
     Raises
@@ -90,8 +89,7 @@ def _checked(
     elif values.shape != shape and (name[0] == "W" or values.size != shape[0]):
         swapped = ", which is transposed: W[out, in]" * (values.shape == shape[::-1])
         problem = f"given shape {values.shape}{swapped}, needed: {shape}"
-    elif not np.isfinite(values).all():
-        count = np.count_nonzero(~np.isfinite(values))
+    elif count := np.count_nonzero(~np.isfinite(values)):
         problem = f"given {count} values that are not finite, needed: none"
     else:
         return values.reshape(shape)
@@ -172,9 +170,6 @@ def place(
     """
     side_by_side = task(setup).lanes
 
-    def stopped() -> bool:
-        return time.perf_counter() > deadline
-
     def trained(setup: Setup, layers: Layers | None) -> MeasuredRuns:
         parts = [NO_RUNS]
         with suppress(block.InterruptedBlockError):
@@ -183,7 +178,7 @@ def place(
                     [setup],
                     start + first,
                     min(side_by_side, orders - first),
-                    stopped=stopped,
+                    stopped=lambda: time.perf_counter() > deadline,
                     layers=layers,
                 )
                 parts.append(measured(setup, rows))
@@ -234,12 +229,11 @@ def sentences(placement: Placement, fixed: MeasuredRuns | None = None) -> list[s
         f"{ends}{fewer if placement.converges else never}{luck}.",
     ]
     if placement.fault and not placement.symmetric:
-        size, n = placement.fault.split()[-1], placement.sized.runs
-        times = times_text(max(placement.size, 1 / placement.size))
+        times, size = max(placement.size, 1 / placement.size), placement.fault.split()[-1]
         lines.insert(
             0,
-            f"it is your weights, {placement.fault}: {times} times as {size} as random ones. Of "
-            f"{plural(n, 'fresh seed')} with weights of that size, "
+            f"it is your weights, {placement.fault}: {times_text(times)} times as {size} as random "
+            f"ones. Of {plural(placement.sized.runs, 'fresh seed')} with weights of that size, "
             f"{percent(placement.sized.converged().mean())} converge.",
         )
     if placement.alike:
@@ -264,8 +258,8 @@ def _luck(placement: Placement) -> str:
     often, usual = custom.mean() > 0.5, fresh.mean() > 0.5
     if worst >= 95 or (usual and not often):
         return "your network is unlucky"
-    lucky = worst <= 5 or (often and not usual)
-    return "your network is lucky" if lucky else "your network is like others"
+    is_lucky = worst <= 5 or (often and not usual)
+    return f"your network is {'lucky' if is_lucky else 'like others'}"
 
 
 def as_json(placement: Placement) -> dict[str, Any]:

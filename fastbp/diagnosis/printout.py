@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
+import json
 import os
 import shlex
 import textwrap
 from collections.abc import Sequence
 from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,6 @@ from fastbp.diagnosis.sentences import (
     score_text,
     share_text,
     times_text,
-    verdict,
 )
 from fastbp.diagnosis.trials import CONTROL, MeasuredRuns
 from fastbp.reporting.phrases import plain
@@ -62,11 +62,14 @@ def screen(diagnosis: Diagnosis, weights: Sequence[str], next_lines: Sequence[st
     `weights`: sentences about the user's own weights.
     """
     lines = [*(("Weights", text) for text in weights), *labelled(diagnosis, MAX_NOTES)]
-    answer = [line for line in lines if line[0] in ANSWER]
-    rest = [line for line in lines if line[0] not in ANSWER]
     # Commands stay in one line, to be copied.
     wrapped = [[text] if "fastbp" in text else _wrapped(text, "", 2) for text in next_lines]
-    parts = _sentences(answer), table(diagnosis), _sentences(rest), [*chain(*wrapped)]
+    parts = (
+        _sentences([line for line in lines if line[0] in ANSWER]),
+        table(diagnosis),
+        _sentences([line for line in lines if line[0] not in ANSWER]),
+        [*chain(*wrapped)],
+    )
     return [*chain(*(["", *part] for part in parts if part))][1:]
 
 
@@ -98,8 +101,8 @@ TITLES = [
 ]
 """The titles of the columns of a table of changes on a page; the last column has none."""
 
-ON_TERMINAL = (0, 5, 6, 7, 4, 9)
-"""The columns that the terminal shows."""
+ON_TERMINAL = itemgetter(0, 5, 6, 7, 4, 9)
+"""Takes the texts of the columns that the terminal shows."""
 
 
 def table(diagnosis: Diagnosis) -> list[str]:
@@ -109,20 +112,19 @@ def table(diagnosis: Diagnosis) -> list[str]:
         return []
     shown = pd.concat([diagnosis.table[~control].head(MAX_LINES), diagnosis.table[control]])
     measure, score = diagnosis.measure, score_of(diagnosis.setup)
-    rows = [cells(row, measure, score) for row in shown.to_dict("records")]
     short = "held-out" if score.startswith("test_") else SCORE_NAMES[score]
     judged = {"success": "converge", "constant": "constant"}.get(measure, short)
-    titles = ["change", "converge", "constant", short, f"{judged} 95% CI", "cost"]
-    lines = aligned([titles, *([row[i] for i in ON_TERMINAL] for row in rows)], left=(0,))
-    if (over := max(map(len, lines)) - WIDTH) > 0:
-        width = max(len(row[0]) for row in rows) - over
-        rows = [[shortened(row[0], width), *row[1:]] for row in rows]
-        lines = aligned([titles, *([row[i] for i in ON_TERMINAL] for row in rows)], left=(0,))
+    rows = [
+        ("change", "converge", "constant", short, f"{judged} 95% CI", "cost"),
+        *(ON_TERMINAL(cells(row, measure, score)) for row in shown.to_dict("records")),
+    ]
+    room = WIDTH - 2 - max(map(len, aligned([row[1:] for row in rows], left=())))
+    lines = aligned([[shortened(name, room), *others] for name, *others in rows], left=(0,))
     if more := len(diagnosis.table) - len(shown):
         lines.append(f"and {plural(more, 'change')} that did no more than the last of these")
-    recommended = diagnosis.recommended.changes if diagnosis.recommended else ()
-    best = and_([each.name for each in recommended])
-    pairs = sorted(diagnosis.pairs.to_dict("records"), key=lambda row: row["change"] != best)
+    best = diagnosis.recommended
+    name = and_([each.name for each in best.changes]) if best else ""
+    pairs = sorted(diagnosis.pairs.to_dict("records"), key=lambda row: row["change"] != name)
     together = [
         f"together, {row['change']}: {share_text(row['converged'], row['pairs'])} of "
         f"{plural(row['pairs'], 'fresh seed')} converge, {cost_text(row['multiply_adds'])}"
@@ -133,7 +135,6 @@ def table(diagnosis: Diagnosis) -> list[str]:
 
 def cells(row: dict[Any, Any], measure: str, score: str) -> list[str]:
     """The texts in one row of a table of changes by a measure, one for each of `TITLES`."""
-    control = CONTROL if row["cause"] == CONTROL else ""
     difference, low, high = moved(measure, row)
     return [
         row["change"],
@@ -147,7 +148,7 @@ def cells(row: dict[Any, Any], measure: str, score: str) -> list[str]:
         f"{times_text(row['presentations'])} ×",
         f"{times_text(row['multiply_adds'])} ×",
         "<0.0001" if row["p_holm"] < 1e-4 else f"{row['p_holm']:.2g}",
-        "fixes" if row["fixes"] else control,
+        "fixes" if row["fixes"] else CONTROL * (row["cause"] == CONTROL),
     ]
 
 
@@ -219,21 +220,28 @@ def _custom_code(best: Recommendation) -> str:
 def as_json(diagnosis: Diagnosis, weights: dict[str, Any] | None = None) -> dict[str, Any]:
     """The diagnosis as a dictionary for JSON; `weights`: what there is about the user's own."""
     best, orders = diagnosis.recommended, diagnosis.orders
-    changes = _records(diagnosis.table)
+    changes = diagnosis.table.to_dict("records")
     for row in changes:
         row["setting"] = settings(diagnosis.changes.get(row["change"], ()))
-    return {
+    content = {
         "setup": diagnosis.setup.identity(),
         "runs": diagnosis.runs,
         "outcomes": diagnosis.outcomes,
-        "verdict": verdict(diagnosis),
+        "verdict": diagnosis.verdict,
         "data": [note._asdict() for note in (*diagnosis.notes, *diagnosis.data)],
         "measure": diagnosis.measure,
-        "baseline": _graded(diagnosis.base) | {"majority": _finite(diagnosis.majority)},
+        "baseline": _graded(diagnosis.base) | {"majority": diagnosis.majority},
         "symptoms": [symptom._asdict() for symptom in diagnosis.symptoms],
         "changes": changes,
-        "pairs": _records(diagnosis.pairs),
-        "recommended": best and _as_json(best),
+        "pairs": diagnosis.pairs.to_dict("records"),
+        "recommended": best
+        and {
+            "setting": settings(best.changes),
+            "setup": best.setup.identity(),
+            "before": _graded(best.before),
+            "fresh": _graded(best.after)
+            | {name: best.tested.median(name) for name in ("test_accuracy", "test_r2")},
+        },
         "orders": orders
         and orders._asdict() | {"change": settings([orders.change]), **settings([orders.order])},
         "left_out": diagnosis.left_out,
@@ -241,16 +249,9 @@ def as_json(diagnosis: Diagnosis, weights: dict[str, Any] | None = None) -> dict
         "complete": diagnosis.complete,
         **({"weights": weights} if weights else {}),
     }
-
-
-def _as_json(best: Recommendation) -> dict[str, Any]:
-    return {
-        "setting": settings(best.changes),
-        "setup": best.setup.identity(),
-        "before": _graded(best.before),
-        "fresh": _graded(best.after)
-        | {name: _finite(best.tested.median(name)) for name in ("test_accuracy", "test_r2")},
-    }
+    # JSON has neither NaN nor ∞.
+    known: dict[str, Any] = json.loads(json.dumps(content), parse_constant=lambda name: None)
+    return known
 
 
 def _graded(runs: MeasuredRuns) -> dict[str, Any]:
@@ -260,19 +261,9 @@ def _graded(runs: MeasuredRuns) -> dict[str, Any]:
         "runs": runs.runs,
         "converged": int(runs.converged().sum()) / n,
         "constant": int(runs.constant().sum()) / n,
-        "accuracy": _finite(runs.median("accuracy")),
-        "r2": _finite(runs.median("r2")),
+        "accuracy": runs.median("accuracy"),
+        "r2": runs.median("r2"),
     }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _records(frame: pd.DataFrame) -> list[dict[Any, Any]]:
-    """List the rows of a table for JSON: NaN and ∞ become None."""
-    finite = frame.astype(object).where(frame.notna() & (frame != float("inf")), None)
-    return finite.to_dict("records")
 
 
 # Files
@@ -307,7 +298,7 @@ def write_files(
     lines = commands(diagnosis, str(file), str(file.with_suffix("")))
     keys = {k: value for k, value in diagnosis.setup.columns().items() if value is not None}
     texts = {
-        "verdict": verdict(diagnosis),
+        "verdict": diagnosis.verdict,
         "placed": [f"Weights: {text}" for text in weights],
         "commands": lines,
         "setup": ", ".join(f"{key} {value}" for key, value in keys.items()),

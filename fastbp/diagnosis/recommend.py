@@ -19,11 +19,10 @@ from fastbp.diagnosis.trials import (
     ChangeEffect,
     Experiment,
     MeasuredRuns,
-    TimeIsUpError,
     Trial,
     costs,
+    guess,
 )
-from fastbp.engine.machine import available_cores
 from fastbp.engine.plan import seconds_per_run
 from fastbp.schema.errors import SweepError
 from fastbp.schema.text import and_
@@ -146,11 +145,8 @@ def together(experiment: Experiment, table: pd.DataFrame) -> tuple[pd.DataFrame,
         Whether there was time for all combinations.
     """
     single = [group[0] for group in experiment.groups.values()]
-    best: list[Change] = []
-    for name in table.loc[table["fixes"], "change"]:
-        (change,) = experiment.groups[name]
-        if change.cause not in {other.cause for other in best} and len(best) < BEST:
-            best.append(change)
+    causing = table[table["fixes"]].drop_duplicates("cause")["change"]
+    best = [experiment.groups[name][0] for name in causing[:BEST]]
     causes = {change.cause for change in best}
     undoing = [each for each in single if each.cause in UNDOING and each.cause not in causes]
     enough = table["fixes"] & (table["level"] >= GOOD) & (table["multiply_adds"] <= DEAR)
@@ -175,8 +171,10 @@ def together(experiment: Experiment, table: pd.DataFrame) -> tuple[pd.DataFrame,
             break
         top, share = _first(tried), _level(tried)
     shown = pd.concat([each for each in tables if len(each)] or tables[:1], ignore_index=True)
-    order = np.lexsort([shown["multiply_adds"], -shown["level"]])
-    return shown.iloc[order].reset_index(drop=True), complete
+    return (
+        shown.sort_values(["level", "multiply_adds"], ascending=[False, True], ignore_index=True),
+        complete,
+    )
 
 
 def _all_pairs(
@@ -184,14 +182,7 @@ def _all_pairs(
 ) -> tuple[pd.DataFrame, bool]:
     """Try all pairs with different causes: first the cheap ones, then all if no pair is GOOD."""
     pairs = [pair for pair in combinations(single, 2) if pair[0].cause != pair[1].cause]
-    limit = CHEAP * seconds_per_run(experiment.setup)
-
-    def is_cheap(pair: tuple[Change, ...]) -> bool:
-        with suppress(SweepError):
-            return seconds_per_run(changed(experiment.setup, *pair)) <= limit
-        return False
-
-    tried, complete = _tried(experiment, filter(is_cheap, pairs), count)
+    tried, complete = _tried(experiment, pairs, count, CHEAP * seconds_per_run(experiment.setup))
     if _level(tried) < GOOD:
         tried, complete = _tried(experiment, pairs, count)
     return tried, complete
@@ -206,18 +197,20 @@ def _first(*tables: pd.DataFrame) -> str:
     """The name of the cheapest change whose level is about the largest."""
     rows = pd.concat([each for each in tables if len(each)])
     rows = rows[rows["level"] >= min(GOOD, rows["level"].max() - ABOUT)]
-    order = np.lexsort([-rows["level"], rows["multiply_adds"]])
-    return str(rows["change"].iloc[order[0]])
+    rows = rows.sort_values(["multiply_adds", "level"], ascending=[True, False])
+    return str(rows["change"].iloc[0])
 
 
 def _tried(
     experiment: Experiment,
     groups: Iterable[tuple[Change, ...]],
     count: int,
+    most: float = np.inf,
 ) -> tuple[pd.DataFrame, bool]:
     """Try combinations of changes on the same seeds, the cheapest first, while there is time.
 
-    Returns their effects, and whether there was time for all.
+    `most`: the most seconds of a run; slower combinations are not tried. Returns their effects, and
+    whether there was time for all.
     """
     setup = experiment.setup
     trials: dict[str, Trial] = {}
@@ -225,29 +218,29 @@ def _tried(
         if any(a.keys.keys() & b.keys.keys() for a, b in combinations(group, 2)):
             continue  # the second would undo the first
         with suppress(SweepError):
-            name = and_([change.name for change in group])
-            trials[name] = Trial(changed(setup, *group))
-            experiment.groups[name] = group
+            trial = Trial(changed(setup, *group))
+            if seconds_per_run(trial.setup) <= most:
+                name = and_([change.name for change in group])
+                trials[name], experiment.groups[name] = trial, group
     if trials:
         experiment.tick(f"{len(trials)} groups of changes")
     names = sorted(trials, key=lambda name: seconds_per_run(trials[name].setup))
-    estimates = [seconds_per_run(trials[name].setup) / available_cores() for name in names]
+    needed = MARGIN * count * np.cumsum([guess(trials[name].setup) for name in names])
     left = experiment.by(0.85) - time.perf_counter()
-    ready = names[: int(np.searchsorted(MARGIN * count * np.cumsum(estimates), left))]
+    ready = names[: int(np.searchsorted(needed, left))]
     some = [Trial(setup), *(trials[name] for name in ready)]
-    results: dict[Trial, MeasuredRuns] = {}
-    try:
-        if ready:
-            results = experiment._replace(runs=count).train(some, 1, 0.85)
-    except TimeIsUpError as error:
-        results = error.results if some[0] in error.results else {}
-    causes = {name: and_([c.cause for c in group]) for name, group in experiment.groups.items()}
-    rows = [
-        ChangeEffect(name, causes[name], results[trials[name]], costs(setup, trials[name].setup))
-        for name in ready
-        if trials[name] in results
-    ]
+    results = experiment._replace(runs=count).train(some, 1, 0.85) if ready else {}
     base = results.get(some[0], NO_RUNS)
+    rows = [
+        ChangeEffect(
+            name,
+            and_([change.cause for change in experiment.groups[name]]),
+            results[trials[name]],
+            costs(setup, trials[name].setup),
+        )
+        for name in ready
+        if base.runs and trials[name] in results
+    ]
     return effects(base, rows, experiment.measure), len(rows) == len(trials)
 
 
@@ -270,29 +263,27 @@ def recommended(
     if experiment.setup.resolved_success != "rows":
         good &= ~(score < score[good].max() - SCORES_ALIKE)
     options = options[good].assign(other=options["change"] != table["change"].iloc[0])
-    dear = 2 * np.log10(np.maximum(options["multiply_adds"] / DEAR, 1.0)).round(1)
-    dear += [len(experiment.groups[name]) for name in options["change"]]
-    order = np.lexsort([options["multiply_adds"], options["other"], dear])
-    changes = experiment.groups[options["change"].iloc[order[0]]]
+    options["dear"] = 2 * np.log10(np.maximum(options["multiply_adds"] / DEAR, 1.0)).round(1)
+    options["dear"] += [len(experiment.groups[name]) for name in options["change"]]
+    ranked = options.sort_values(["dear", "other", "multiply_adds"])
+    changes = experiment.groups[ranked["change"].iloc[0]]
     setup = changed(experiment.setup, *changes)
     experiment.tick("checking on fresh seeds")
-    trials = Trial(experiment.setup), Trial(setup)
-    try:
-        results = experiment.train(trials, 2, 0.95)
-    except TimeIsUpError:
+    results = experiment.train([Trial(experiment.setup), Trial(setup)], 2, 0.95)
+    if len(results) < 2:
         return Recommendation(changes, setup)
-    held_out = _held_out(experiment, setup) if setup.file else NO_RUNS
-    return Recommendation(changes, setup, results[trials[0]], results[trials[1]], held_out)
+    before, after = results.values()
+    return Recommendation(changes, setup, before, after, _held_out(experiment, setup))
 
 
 def _held_out(experiment: Experiment, setup: Setup) -> MeasuredRuns:
-    """Train fresh seeds on three quarters of the rows, for a score on the others."""
-    if setup.rows < MIN_HELD_OUT or setup.test:
+    """Train fresh seeds on three quarters of the rows of a file, for a score on the others."""
+    if not setup.file or setup.rows < MIN_HELD_OUT or setup.test:
         return NO_RUNS
     fewer = experiment._replace(runs=min(experiment.runs, FEW))
-    with suppress(SweepError, TimeIsUpError):
+    with suppress(SweepError):
         trial = Trial(setup.with_columns({"test": HELD_OUT}))
-        return fewer.train([trial], 2, 0.97)[trial]
+        return fewer.train([trial], 2, 0.97).get(trial, NO_RUNS)
     return NO_RUNS
 
 
@@ -307,14 +298,16 @@ def compared_orders(
     if setup.batch_rows == setup.rows or change.keys.keys() & {"order", "batch"}:
         return None
     try:
-        trials = Trial(changed(setup, change)), Trial(changed(setup, change, order))
-        if trials[0].setup.identity() == trials[1].setup.identity():
-            return None
-        experiment.tick("two orders of samples")
-        results = experiment.train(trials, 3, 1.0)
-    except (SweepError, TimeIsUpError):
+        trials = [Trial(changed(setup, change)), Trial(changed(setup, change, order))]
+    except SweepError:
         return None
-    usual, other = (results[trial].converged() for trial in trials)
+    if trials[0].setup.identity() == trials[1].setup.identity():
+        return None
+    experiment.tick("two orders of samples")
+    results = experiment.train(trials, 3, 1.0)
+    if len(results) < 2:
+        return None
+    usual, other = (runs.converged() for runs in results.values())
     bounds = tango(np.sum(other & ~usual), np.sum(usual & ~other), len(usual))
     return OrderComparison(
         change, order, len(usual), int(usual.sum()), int(other.sum()), *map(float, bounds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from fastbp.analysis.statistics.proportions import wilson
@@ -66,11 +66,6 @@ Line = tuple[str, str]
 # The verdict
 
 
-def verdict(diagnosis: Diagnosis) -> list[str]:
-    """What is wrong, what fixes it, and what does not, in sentences."""
-    return [f"{label}: {text}" for label, text in labelled(diagnosis, len(diagnosis.data))]
-
-
 def labelled(diagnosis: Diagnosis, most: int) -> list[Line]:
     """The sentences of the verdict with their labels, the answer first.
 
@@ -81,10 +76,9 @@ def labelled(diagnosis: Diagnosis, most: int) -> list[Line]:
     data += [("Data", f"+ {len(notes) - most} more in --json.")] * (len(notes) > most)
     if diagnosis.impossible:
         return [("Wrong", f"no setup can learn this: {diagnosis.impossible}."), *data]
-    lines = [*_answer(diagnosis), *(("Now", text) for text in _now(diagnosis)), *data]
-    runs = [each.text for each in diagnosis.symptoms]
-    if diagnosis.converged < 1 and runs:
-        lines.append(("Failing", f"{'; '.join(runs)}."))
+    lines = [*_answer(diagnosis), *_now(diagnosis), *data]
+    if diagnosis.converged < 1 and diagnosis.symptoms:
+        lines.append(("Failing", f"{'; '.join(each.text for each in diagnosis.symptoms)}."))
     lines += _others(diagnosis)
     if diagnosis.left_out:
         lines.append(("No time", f"to try {and_(first_of(diagnosis.left_out, NAMED))}."))
@@ -103,10 +97,10 @@ def _answer(diagnosis: Diagnosis) -> Iterator[Line]:
         yield "Wrong", _wrong(diagnosis)
     elif len(diagnosis.table) > 1:
         yield "Wrong", _nothing_fixes(diagnosis)
-    yield from (("Fix", text) for text in _recommendation(diagnosis))
+    yield from _recommendation(diagnosis)
 
 
-def _now(diagnosis: Diagnosis) -> Iterator[str]:
+def _now(diagnosis: Diagnosis) -> Iterator[Line]:
     """Say how often the setup fails, and whether to blame the seed, the setup or the code."""
     n, converged = diagnosis.runs, diagnosis.outcomes["converged"]
     low, high = map(float, wilson(converged, n))
@@ -114,48 +108,60 @@ def _now(diagnosis: Diagnosis) -> Iterator[str]:
     everything = f"all {n:,} seeds converge" if n > 1 else "the one seed that was tried converges"
     constant = int(diagnosis.base.constant().sum())
     same = f"; {percent(constant / n)} give the same answer for every row" * (constant > 0)
-    fault = diagnosis.own_fault
-    own = f"it is your weights, {fault}. From random weights, " * bool(fault)
+    own = f"it is your weights, {diagnosis.own_fault}. From random weights, "
+    own *= bool(diagnosis.own_fault)
     blames = (
         (high - low > VAGUE, "too few seeds to say whether yours is to blame"),
         (own and low >= COMMON, "the setup is not to blame"),
         (own, "your weights are not all that is wrong"),
         (out_of_reach(diagnosis.setup), "it is the rows, not your seed"),
         (
-            converged == n and low >= COMMON,
+            converged == n and low >= SOUND,
             "this setup works here: where yours fails, your code or your settings differ",
         ),
         (converged == n, f"up to {percent(1 - low)} may still fail, so try more --seeds"),
         (low >= SOUND, "where yours does not converge, it is your code or a rare seed"),
-        (low >= COMMON, "it is your seed"),
+        (low >= COMMON, "where yours does not converge, it is your seed or your code"),
         (high < RARE, "it is not your seed"),
         (high < MOST, "it is your setup more than your seed"),
         (True, "it is your seed as much as your setup"),
     )
     blame = next(text for applies, text in blames if applies)
-    interval = f"95% CI of the convergence rate: {percent(low)} to {percent(high)}"
-    yield f"{own}{some if converged < n else everything} ({interval}{same}): {blame}."
+    yield (
+        "Now",
+        f"{own}{some if converged < n else everything} (95% CI of the convergence rate: "
+        f"{percent(low)} to {percent(high)}{same}): {blame}.",
+    )
     if diagnosis.setup.resolved_success != "rows" or diagnosis.measure in SCORE_NAMES:
         name = score_of(diagnosis.setup)
-        score = score_text(diagnosis.base.median(name))
         always = "always the commonest answer" if diagnosis.setup.groups else "always the mean"
         where = " on held-out rows" * (diagnosis.setup.success_on == "test")
         goal = f"; a seed converges if it reaches {diagnosis.setup.resolved_success}{where}"
         goal *= diagnosis.setup.resolved_success != "rows"
-        than = f"{always}: {score_text(diagnosis.majority)}"
-        yield f"Median {SCORE_NAMES[name]} {score}; {than}{goal}."
+        yield (
+            "Now",
+            f"Median {SCORE_NAMES[name]} {score_text(diagnosis.base.median(name))}; {always}: "
+            f"{score_text(diagnosis.majority)}{goal}.",
+        )
 
 
 def _wrong(diagnosis: Diagnosis) -> str:
     """Say what is wrong, as the changes that fix it show, and what the first of them does alone."""
-    fixing, changes = _fixing(diagnosis), _best(diagnosis)
-    row = next((row for row in fixing if row["change"] == changes[0].name), None)
-    enough = row is not None and row["level"] > 0.5 and diagnosis.measure == "success"
+    changes = _best(diagnosis)
+    row = next((row for row in _fixing(diagnosis) if row["change"] == changes[0].name), None)
+    enough = (
+        row is not None
+        and diagnosis.measure == "success"
+        and float(wilson(row["converged"], row["pairs"])[0]) >= MOST
+    )
     # If one change is not enough, more than one thing is wrong.
     cause = and_([each.cause for each in changes[: 1 if enough else None]])
+    if diagnosis.measure != "success":
+        judged = SCORE_NAMES.get(diagnosis.measure, "the share of constant answers")
+        cause = f"judged by {judged}, {cause}"
     if row is None:
         return f"{cause}."
-    does = "fixes it" if enough else "helps most" if row is fixing[0] else "helps"
+    does = "fixes it" if enough else "helps"
     return (
         f"{cause}. {_capital(row['change'])} {does}: {_does(diagnosis, row)} "
         f"({_effect_in_full(diagnosis, row)}), {cost_text(row['multiply_adds'])}."
@@ -165,12 +171,13 @@ def _wrong(diagnosis: Diagnosis) -> str:
 def _does(diagnosis: Diagnosis, row: dict[Any, Any]) -> str:
     """Say what a change does to the same seeds, by the measure of the diagnosis."""
     seeds = f"the same {plural(row['pairs'], 'seed')}"
-    if diagnosis.measure == "success":
-        return f"{share_text(row['converged'], row['pairs'])} of {seeds} then converge"
-    if diagnosis.measure == "constant":
-        share = share_text(row["constant"], row["pairs"])
-        return f"{share} of {seeds} then give the same answer for every row"
-    return f"mean {SCORE_NAMES[diagnosis.measure]} of {seeds} {score_text(row['level'])}"
+    if diagnosis.measure in SCORE_NAMES:
+        return f"mean {SCORE_NAMES[diagnosis.measure]} of {seeds} {score_text(row['level'])}"
+    column, do = {
+        "success": ("converged", "converge"),
+        "constant": ("constant", "give the same answer for every row"),
+    }[diagnosis.measure]
+    return f"{share_text(row[column], row['pairs'])} of {seeds} then {do}"
 
 
 def moved(measure: str, row: dict[Any, Any]) -> list[str]:
@@ -195,18 +202,19 @@ def _nothing_fixes(diagnosis: Diagnosis) -> str:
     """Say that no single change is seen to help, and how large an effect may have been missed."""
     tried = [row for row in diagnosis.table.to_dict("records") if row["cause"] != CONTROL]
     best, most = diagnosis.recommended, max(tried, key=lambda row: row["difference_high"])
-    nor = ", nor do pairs of them" * (diagnosis.complete and not best)
-    makes = "makes" if most["difference_high"] <= NONE else "is seen to make"
-    none = f"none of {plural(len(tried), 'single change')} {makes} more seeds converge{nor}"
-    if most["difference_high"] > NONE:
+    sure, changes = most["difference_high"] <= NONE, plural(len(tried), "single change")
+    makes, nor = ("makes", "do pairs") if sure else ("is seen to make", "is any pair")
+    nor = f", nor {nor} of them" * (diagnosis.complete and not best)
+    none = f"none of {changes} {makes} more seeds converge{nor}"
+    if not sure:
         hidden = f"effects of up to {moved(diagnosis.measure, most)[2]} points stay unseen"
         effect = f"{most['change']}: {_effect_in_full(diagnosis, most)}"
-        none += f". With {plural(diagnosis.runs, 'seed')}, {hidden} ({effect})"
+        none += f". With {plural(diagnosis.runs, 'seed')} and {changes}, {hidden} ({effect})"
     if not best:
         return f"{none}."
-    causes, several = and_([each.cause for each in best.changes]), len(best.changes)
-    both = f"{causes}, {'both' if several == 2 else 'all'} at once"
-    return f"{both}. {_capital(none)}. Together, some do."
+    both = "both" if len(best.changes) == 2 else "all"
+    causes = and_([each.cause for each in best.changes])
+    return f"{causes}, {both} at once. {_capital(none)}. Together, some do."
 
 
 def _others(diagnosis: Diagnosis) -> Iterator[Line]:
@@ -218,11 +226,9 @@ def _others(diagnosis: Diagnosis) -> Iterator[Line]:
     fixing = _fixing(diagnosis)
     good = [row for row in fixing if row["difference"] > fixing[0]["difference"] / 2]
     if _is_sound(diagnosis) and fixing:
-        texts = [_effect(diagnosis, row) for row in good[:2]]
-        yield "Also", f"fewer seeds fail with {' or with '.join(texts)}."
+        yield "Also", f"fewer seeds fail with {_effects(diagnosis, good[:2], ' or with ')}."
     elif others := [row for row in good if row["change"] != _best(diagnosis)[0].name]:
-        texts = [_effect(diagnosis, row) for row in others[:MAX_ALSO]]
-        yield "Also", f"at least half as good: {', '.join(texts)}."
+        yield "Also", f"these help too: {_effects(diagnosis, others[:MAX_ALSO], ', ')}."
     small = [
         row["change"]
         for row in diagnosis.table.to_dict("records")
@@ -230,60 +236,60 @@ def _others(diagnosis: Diagnosis) -> Iterator[Line]:
         and max(abs(row["difference_low"]), abs(row["difference_high"])) <= NONE
         and not row["fixes"]
     ]
-    yield from (("Order", text) for text in _orders(diagnosis))
+    yield from _orders(diagnosis)
     if small:
         near = f"±{NONE}" if diagnosis.measure in SCORE_NAMES else f"±{100 * NONE:.0f} points"
-        yield "No help", f"{and_(first_of(small, NAMED))} (within {near})."
+        yield "No help", f"{and_(first_of(small, NAMED))} (95% CI within {near})."
 
 
-def _orders(diagnosis: Diagnosis) -> Iterator[str]:
+def _orders(diagnosis: Diagnosis) -> Iterator[Line]:
     """Say how much an order of samples changes if everything else is the same."""
     compared = diagnosis.orders
     if compared is None or not (diagnosis.advised or compared.low > 0):
         return
     n, other = compared.runs, compared.order.name
-    moved = f"{other} is {'better' if compared.low > 0 else 'worse'} by that much and no more"
+    moved = f"{other} is {'better' if compared.low > 0 else 'worse'}"
     worth = "no measurable difference" if compared.low <= 0 <= compared.high else moved
     intro = "the answerer's advice, compared fairly: with" if diagnosis.advised else "with"
-    difference = points((compared.other - compared.converged) / n)
     yield (
+        "Order",
         f"{intro} {compared.change.name} in both, {share_text(compared.other, n)} of "
         f"{plural(n, 'fresh seed')} converge with {other} and "
-        f"{share_text(compared.converged, n)} with order "
-        f"{diagnosis.setup.resolved_order} ({difference} points, 95% CI "
-        f"{points(compared.low)} to {points(compared.high)}): {worth}."
+        f"{share_text(compared.converged, n)} with order {diagnosis.setup.resolved_order} "
+        f"({points((compared.other - compared.converged) / n)} points, 95% CI "
+        f"{points(compared.low)} to {points(compared.high)}): {worth}.",
     )
 
 
-def _recommendation(diagnosis: Diagnosis) -> Iterator[str]:
+def _recommendation(diagnosis: Diagnosis) -> Iterator[Line]:
     if diagnosis.withdrawn:
         names = and_([each.name for each in diagnosis.withdrawn.changes])
-        yield f"none found: {names} looked better, but did not hold on fresh seeds."
+        yield "Fix", f"none found: {names} looked better, but did not hold on fresh seeds."
     best = diagnosis.recommended
     if best is None:
         return
-    names = and_([each.name for each in best.changes])
-    if not best.runs:
-        yield f"{names}; there was no time to check it on fresh seeds."
+    names, n = and_([each.name for each in best.changes]), best.runs
+    if not n:
+        yield "Fix", f"{names}; there was no time to check it on fresh seeds."
         return
-    n, before = best.runs, int(best.before.converged().sum())
+    before = share_text(int(best.before.converged().sum()), n)
+    constant = [int(runs.constant().sum()) for runs in (best.after, best.before)]
+    now, then = (share_text(count, n) for count in constant)
+    same = f"; {now} give the same answer for every row ({then} without)" * any(constant)
     yield (
+        "Fix",
         f"{names}. Of {plural(n, 'fresh seed')}, not used to choose this, "
-        f"{share_text(best.converged, n)} converge ({share_text(before, n)} without)"
-        f"{_constant(best)}{_scores(diagnosis, best)}."
+        f"{share_text(best.converged, n)} converge ({before} without){same}"
+        f"{_scores(diagnosis, best)}.",
     )
-    reach = "most seeds do not reach" if best.converged else "no seed reaches"
-    found = f"This is the best that was found; {reach} {diagnosis.setup.resolved_success}."
-    if best.converged <= n / 2 and not out_of_reach(diagnosis.setup):
-        success = diagnosis.measure == "success"
-        yield "Most still fail: more is wrong than these changes can fix." if success else found
-
-
-def _constant(best: Recommendation) -> str:
-    before, after = (int(runs.constant().sum()) for runs in (best.before, best.after))
-    now, then = share_text(after, best.runs), share_text(before, best.runs)
-    same = f"; {now} give the same answer for every row ({then} without)"
-    return same * (before > 0 or after > 0)
+    success = diagnosis.setup.resolved_success
+    goal = f"reach {success}" if success != "rows" else "converge"
+    seeds = "most" if best.converged else "all"
+    found = f"This is the best that was found; {seeds} seeds still do not {goal}."
+    few = float(wilson(best.converged, n)[1]) < MOST
+    if few and not out_of_reach(diagnosis.setup):
+        most = "Most still fail: more is wrong than these changes can fix."
+        yield "Fix", most if diagnosis.measure == "success" else found
 
 
 def _scores(diagnosis: Diagnosis, best: Recommendation) -> str:
@@ -295,13 +301,14 @@ def _scores(diagnosis: Diagnosis, best: Recommendation) -> str:
     test, train = best.tested.median(f"test_{name}"), best.tested.median(name)
     if not test > -math.inf:
         return text
-    apart = f", less than the {score_text(train)} on the rows it was trained on"
     rows, copies, usual = best.held_out_rows()
+    apart = f", less than the {score_text(train)} on the rows it was trained on"
+    apart *= train - test > APART
     always = "the commonest answer" if setup.groups else "the mean"
     same = f", and no more than always giving {always} ({score_text(usual)})" * (test <= usual)
-    text += f", {score_text(test)} on held-out rows{apart * (train - test > APART)}{same}"
-    occur = f"occur{'s' * (copies == 1)} among the others"
-    return text + f"; of {plural(rows, 'held-out row')}, {copies} also {occur}" * (copies > 0)
+    occur = f"; of {plural(rows, 'held-out row')}, {copies} also occur{'s' * (copies == 1)} among"
+    others = f"{occur} the others" * (copies > 0)
+    return f"{text}, {score_text(test)} on held-out rows{apart}{same}{others}"
 
 
 # Parts of sentences
@@ -336,16 +343,19 @@ def times_text(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _effect(diagnosis: Diagnosis, row: dict[Any, Any]) -> str:
-    effect = moved(diagnosis.measure, row)[0] + " points" * (diagnosis.measure not in SCORE_NAMES)
-    return f"{row['change']} ({effect}, {cost_text(row['multiply_adds'])})"
+def _effects(diagnosis: Diagnosis, rows: Iterable[dict[Any, Any]], between: str) -> str:
+    unit = " points" * (diagnosis.measure not in SCORE_NAMES)
+    return between.join(
+        f"{row['change']} ({moved(diagnosis.measure, row)[0]}{unit}, "
+        f"{cost_text(row['multiply_adds'])})"
+        for row in rows
+    )
 
 
 def _best(diagnosis: Diagnosis) -> tuple[Change, ...]:
     """The recommended changes; if there are none, the first change in the table."""
-    if diagnosis.recommended:
-        return diagnosis.recommended.changes
-    return diagnosis.changes[diagnosis.table["change"].iloc[0]]
+    best = diagnosis.recommended
+    return best.changes if best else diagnosis.changes[diagnosis.table["change"].iloc[0]]
 
 
 def _fixing(diagnosis: Diagnosis) -> list[dict[Any, Any]]:

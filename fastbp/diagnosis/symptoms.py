@@ -141,7 +141,7 @@ def inspect(
     falling = (losses[1] < (1 - FALLS) * losses[0]) & (half > 0)
     f, _ = activation(setup.activations[0])
     with np.errstate(over="ignore", invalid="ignore"):
-        layers = [group.layers(lane)[0] for lane in range(runs)]
+        layers = (group.layers(lane)[0] for lane in range(runs))
         distinct = [_distinct(f(setup.training().X @ W.T + b)) for W, b in layers]
     return InspectedRuns(falling, np.array(distinct), setup.hidden[0])
 
@@ -186,8 +186,13 @@ def of_runs(
     gradient = _of_gradient(setup, end, any(each.name == "stuck" for each in shapes))
     if any(each.name == "tiny steps" for each in gradient):
         shapes = [each for each in shapes if each.name != "stuck"]
-    of_ends = [*_of_loss(setup, end, lower), *_of_partial(runs, failing), *_of_measures(setup, end)]
-    return [*of_ends, *shapes, *gradient]
+    return [
+        *_of_loss(setup, end, lower),
+        *_of_partial(runs, failing),
+        *_of_measures(setup, end),
+        *shapes,
+        *gradient,
+    ]
 
 
 def of(count: int, n: int) -> str:
@@ -208,7 +213,9 @@ def _of_loss(setup: Setup, end: Real, slower: Mapping[str, Real]) -> Iterator[Sy
             "diverged", f"{of(diverged, n)} diverged: a weight is no longer a finite number"
         )
     constant = constant_loss(setup.training().T, setup.loss)
-    answer = f"the best constant answer ({_mean(setup)}loss {constant:.3g})"
+    T = setup.in_table_units(setup.training().T.mean(axis=0, keepdims=True))
+    mean = f"{T[0, 0]:.3g} for every row, " if T.size == 1 else ""
+    answer = f"the best constant answer ({mean}loss {constant:.3g})"
     same = (end[m.ONE_SIDED] == 1) | (end[m.SPREAD] < setup.collapse)
     near = int((same & (np.abs(loss - constant) <= SAME * constant)).sum())
     if near > MANY * n:
@@ -228,20 +235,14 @@ def _of_loss(setup: Setup, end: Real, slower: Mapping[str, Real]) -> Iterator[Sy
         yield Symptom(name, text)
 
 
-def _mean(setup: Setup) -> str:
-    """The best constant answer of a network with one output unit, in words."""
-    T = setup.in_table_units(setup.training().T.mean(axis=0, keepdims=True))
-    return f"{T[0, 0]:.3g} for every row, " if T.size == 1 else ""
-
-
 def _of_partial(runs: MeasuredRuns, failing: NDArray[np.bool_]) -> Iterator[Symptom]:
     """Count the rows on the wrong side if networks separate only some rows."""
     partial = runs.codes[failing] == OUTCOMES.index(Outcome.PARTIAL)
     count, n = int(partial.sum()), int(failing.sum())
     if count > MANY * n:
         wrong = np.median(runs.end[m.WRONG, failing][partial])
-        rows = f"{wrong:g} {'row' if wrong == 1 else 'rows'}"
-        some = f"separated some rows but not all: the median run has {rows} wrong"
+        rows = "row" if wrong == 1 else "rows"
+        some = f"separated some rows but not all: the median run has {wrong:g} {rows} wrong"
         near = "had every row on the right side, but not close enough to its target"
         yield Symptom("partial", f"{of(count, n)} {some if wrong else near}")
 
@@ -278,19 +279,19 @@ def _of_trajectories(inspected: InspectedRuns) -> Iterator[Symptom]:
     n = len(inspected.falling)
     doubled = inspected.distinct < inspected.units
     if inspected.units > 1 and doubled.sum() > 0.5 * n:
-        distinct = f"{np.median(inspected.distinct[doubled]):g} of {inspected.units}"
-        text = (
+        yield Symptom(
+            "doubled",
             f"in {of(int(doubled.sum()), n)} inspected, hidden units duplicated each other or gave "
-            f"the same output for every row (median: {distinct} distinct)"
+            "the same output for every row (median: "
+            f"{np.median(inspected.distinct[doubled]):g} of {inspected.units} distinct)",
         )
-        yield Symptom("doubled", text)
     falling = int(inspected.falling.sum())
     if falling > 0.5 * n:
-        text = "the loss was still falling when the budget ended: slow, not stuck"
-        yield Symptom("slow", f"in {of(falling, n)} inspected, {text}")
+        slow = "the loss was still falling when the budget ended: slow, not stuck"
+        yield Symptom("slow", f"in {of(falling, n)} inspected, {slow}")
     elif falling <= 0.25 * n:
-        text = "the loss no longer fell: stuck, not slow"
-        yield Symptom("stuck", f"in {of(n - falling, n)} inspected, {text}")
+        stuck = "the loss no longer fell: stuck, not slow"
+        yield Symptom("stuck", f"in {of(n - falling, n)} inspected, {stuck}")
 
 
 def _of_gradient(setup: Setup, end: Real, stuck: bool) -> list[Symptom]:

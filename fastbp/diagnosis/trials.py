@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -29,8 +30,7 @@ CONTROL = "control"
 """The `cause` of the control, which is the setup itself with other random orders of samples."""
 
 FIRST_SEEDS = 168
-"""Number of runs whose time `_guess` estimates. Training ends early, with narrow intervals, only
-after this many seeds."""
+"""Training ends early, with narrow intervals, only after this many seeds."""
 
 NARROW = 0.02
 """The confidence interval of a difference is narrow enough if it is ± this or less."""
@@ -80,12 +80,10 @@ class MeasuredRuns(NamedTuple):
 
     def values(self, measure: str) -> NDArray[np.float64]:
         """How good each run is by a measure of `MEASURES_OF_CHANGES`, larger is better, [run]."""
-        if measure == "success":
-            return self.converged().astype(np.float64)
-        if measure == "constant":
-            return (~self.constant()).astype(np.float64)
-        score = self.scores[SCORES.index(measure)]
-        values: NDArray[np.float64] = np.fmax(score, WORST)
+        shares = {"success": self.converged(), "constant": ~self.constant()}
+        if measure in shares:
+            return shares[measure].astype(np.float64)
+        values: NDArray[np.float64] = np.fmax(self.scores[SCORES.index(measure)], WORST)
         return values
 
 
@@ -113,14 +111,6 @@ def joined(parts: Iterable[MeasuredRuns]) -> MeasuredRuns:
     return MeasuredRuns(*(np.concatenate(each, axis=-1) for each in zip(*parts, strict=True)))
 
 
-class TimeIsUpError(Exception):
-    """There was no time to train everything; `results` has the trials that are complete."""
-
-    def __init__(self, results: "dict[Trial, MeasuredRuns] | None" = None) -> None:
-        super().__init__()
-        self.results = results or {}
-
-
 def train(
     trials: Sequence[Trial],
     start: int,
@@ -141,49 +131,48 @@ def train(
     tick : callable
         Called ten times a second with the share that is done.
 
-    Raises
-    ------
-    TimeIsUpError
-        At the deadline.
+    Returns
+    -------
+    dict
+        The runs of each trial that was complete at the deadline.
     """
     tasks = _tasks(trials, start, count)
     total, done = sum(map(_seconds, tasks)), 0.0
     results: dict[Trial, dict[int, MeasuredRuns]] = {trial: {} for trial in trials}
     given_up = threading.Event()
 
-    def stopped() -> bool:
-        return given_up.is_set() or time.perf_counter() > deadline
-
     def work(task: _Task) -> list[MeasuredRuns]:
         group, first, many = task
         setups = [trial.setup for trial in group]
-        rows = block.train_at_once(setups, first, many, stopped=stopped, orders=group[0].orders)
+        rows = block.train_at_once(
+            setups,
+            first,
+            many,
+            stopped=lambda: given_up.is_set() or time.perf_counter() > deadline,
+            orders=group[0].orders,
+        )
         return [measured(setup, each) for setup, each in zip(setups, rows, strict=True)]
 
     def show() -> None:
         tick(done / total)
 
-    def complete() -> dict[Trial, MeasuredRuns]:
-        whole = {
-            trial: joined(parts[first] for first in sorted(parts))
-            for trial, parts in results.items()
-            if parts
-        }
-        return {trial: runs for trial, runs in whole.items() if runs.runs == count}
-
     pool = backends.pool()
     try:
-        for task, future in completed(pool, work, tasks, show):
-            for trial, each in zip(task[0], future.result(), strict=True):
-                results[trial][task[1]] = each
-            done += _seconds(task)
-        show()
-    except block.InterruptedBlockError:
-        raise TimeIsUpError(complete()) from None
+        with suppress(block.InterruptedBlockError):
+            for task, future in completed(pool, work, tasks, show):
+                for trial, each in zip(task[0], future.result(), strict=True):
+                    results[trial][task[1]] = each
+                done += _seconds(task)
+            show()
     finally:  # whatever ends this, such as Ctrl-C in a notebook
         given_up.set()
         pool.close()
-    return complete()
+    whole = {
+        trial: joined(parts[first] for first in sorted(parts))
+        for trial, parts in results.items()
+        if parts
+    }
+    return {trial: runs for trial, runs in whole.items() if runs.runs == count}
 
 
 _Task = tuple[list[Trial], int, int]
@@ -197,17 +186,16 @@ def _seconds(task: _Task) -> float:
 
 def _tasks(trials: Sequence[Trial], start: int, count: int) -> list[_Task]:
     """Cut the trials and their seeds into tasks, the longest first."""
-    groups: dict[Hashable, list[Trial]] = {}
-    for orders in dict.fromkeys(trial.orders for trial in trials):
-        setups = [trial.setup for trial in trials if trial.orders == orders]
-        for family in budget_groups(setups):
-            groups[orders, family[0].identity()] = [Trial(setup, orders) for setup in family]
     tasks = []
-    for group in groups.values():
-        side_by_side = min_block_seeds(group[0].setup)
-        size = side_by_side * max(1, round(count / side_by_side / (2 * available_cores())))
-        firsts = range(start, start + count, size)
-        tasks += [(group, first, min(size, start + count - first)) for first in firsts]
+    for orders in dict.fromkeys(trial.orders for trial in trials):
+        for setups in budget_groups([trial.setup for trial in trials if trial.orders == orders]):
+            side_by_side = min_block_seeds(setups[0])
+            size = side_by_side * max(1, round(count / side_by_side / (2 * available_cores())))
+            group = [Trial(setup, orders) for setup in setups]
+            tasks += [
+                (group, first, min(size, start + count - first))
+                for first in range(start, start + count, size)
+            ]
     return sorted(tasks, key=_seconds, reverse=True)
 
 
@@ -239,7 +227,7 @@ class Experiment(NamedTuple):
         return self.began + share * self.seconds
 
     def train(self, trials: Sequence[Trial], part: int, share: float) -> dict[Trial, MeasuredRuns]:
-        """Train `runs` seeds of each trial within a share of the time. Raises TimeIsUpError.
+        """Train `runs` seeds of each trial; the trials that a share of the time was enough for.
 
         `part`: 0 for the seeds of the single changes; 1, 2 and 3 for fresh ones, others in each
         part.
@@ -268,61 +256,55 @@ def train_some(experiment: Experiment, more: Sequence[Change]) -> list[ChangeEff
     rows: list[ChangeEffect] = []
     for change in more:
         trial = Trial(changed(experiment.setup, change))
-        seconds = _guess(trial.setup) * experiment.runs / FIRST_SEEDS
+        seconds = guess(trial.setup) * experiment.runs
         if seconds > experiment.by(0.6) - time.perf_counter():
             break
-        try:
-            runs = experiment.train([trial], 0, 0.6)[trial]
-        except TimeIsUpError:
+        results = experiment.train([trial], 0, 0.6)
+        if not results:
             break
         cost = costs(experiment.setup, trial.setup)
-        rows.append(ChangeEffect(change.name, change.cause, runs, cost))
+        rows.append(ChangeEffect(change.name, change.cause, results[trial], cost))
     return rows
 
 
 def train_rounds(
-    experiment: Experiment, trials: dict[str, Trial]
-) -> tuple[dict[str, MeasuredRuns], list[str], bool]:
+    experiment: Experiment, trials: Sequence[Trial]
+) -> tuple[dict[Trial, MeasuredRuns], bool]:
     """Train more and more seeds until intervals are narrow, all seeds are done, or time is up.
 
     The first two trials, the setup and its control, are required; others are left out if there is
-    no time. Returns the runs by name, the names left out, and whether all necessary seeds were
-    trained.
+    no time. Returns the runs of each trial, and whether all necessary seeds were trained.
     """
-    required = list(trials.values())[:2]
+    required, others = trials[:2], trials[2:]
     setup, start, deadline = experiment.setup, experiment.start, experiment.by(0.5)
     size = min(layout(setup)[1], experiment.seeds)
     experiment.tick("the setup itself")
     # Nothing interrupts a single epoch.
     epoch = layout(setup)[1] * seconds_per_run(setup) / setup.epochs_budget
     began = time.perf_counter()
-    try:
-        if 0.5 * epoch > max(0.0, deadline - began):
-            raise TimeIsUpError
-        results = train(required, start, size, deadline)
-    except TimeIsUpError:
+    fits = 0.5 * epoch <= max(0.0, deadline - began)
+    results = train(required, start, size, deadline) if fits else {}
+    if len(results) < len(required):
         text = (
             "there is no time for even a few runs of this setup, which take about "
-            f"{max(1.0, 2 * _guess(setup)):,.0f} s: allow more seconds, or a smaller budget"
+            f"{max(1.0, 2 * FIRST_SEEDS * guess(setup)):,.0f} s: allow more seconds, or a smaller "
+            "budget"
         )
-        raise SweepError([text]) from None
-    slower = (time.perf_counter() - began) / sum(_guess(trial.setup) for trial in required)
-    rest = sorted(list(trials.values())[2:], key=lambda trial: _guess(trial.setup))
+        raise SweepError([text])
+    slower = (time.perf_counter() - began) / sum(guess(trial.setup) for trial in required)
+    rest = sorted(others, key=lambda trial: guess(trial.setup))
     for first in range(0, len(rest), AT_ONCE):
         some = rest[first : first + AT_ONCE]
-        needed = slower * np.cumsum([_guess(trial.setup) for trial in some])
+        needed = slower * np.cumsum([guess(trial.setup) for trial in some])
         some = some[: int(np.searchsorted(needed, deadline - time.perf_counter(), "right"))]
         if not some:
             break
         experiment.tick(f"{len(results) + len(some)} of {len(trials)} setups, {size:,} seeds each")
-        try:
-            results |= train(some, start, size, deadline)
-        except TimeIsUpError:
+        more = train(some, start, size, deadline)
+        if len(more) < len(some):
             break
-    kept = {name: trial for name, trial in trials.items() if trial in results}
-    results, complete = _more(experiment, {trial: results[trial] for trial in kept.values()})
-    left_out = [name for name in trials if name not in kept]
-    return {name: results[trial] for name, trial in kept.items()}, left_out, complete
+        results |= more
+    return _more(experiment, results)
 
 
 def _more(
@@ -333,18 +315,15 @@ def _more(
     done, pace = results[trials[0]].runs, 0.0
     while done < seeds and not (done >= FIRST_SEEDS and _is_narrow(list(results.values()))):
         began = time.perf_counter()
-        each = pace or sum(_guess(trial.setup) for trial in trials) / FIRST_SEEDS
+        each = pace or sum(guess(trial.setup) for trial in trials)
         size = min(seeds - done, 3 * done, int(0.9 * (deadline - began) / each))
-        if size < 1:
-            return results, False
 
         def show(share: float, done: int = done, size: int = size) -> None:
             count = done + round(share * size)
             experiment.tick(f"{len(trials)} setups, {count:,} of {seeds:,} seeds each")
 
-        try:
-            more = train(trials, experiment.start + done, size, deadline, show)
-        except TimeIsUpError:
+        more = train(trials, experiment.start + done, size, deadline, show) if size > 0 else {}
+        if len(more) < len(trials):
             return results, False
         results = {trial: joined([results[trial], more[trial]]) for trial in trials}
         pace = (time.perf_counter() - began) / size
@@ -352,9 +331,9 @@ def _more(
     return results, True
 
 
-def _guess(setup: Setup) -> float:
-    """Estimated seconds for FIRST_SEEDS runs on all cores."""
-    return FIRST_SEEDS * seconds_per_run(setup) / available_cores()
+def guess(setup: Setup) -> float:
+    """Estimated seconds of a run on all cores."""
+    return seconds_per_run(setup) / available_cores()
 
 
 def _is_narrow(runs: Sequence[MeasuredRuns]) -> bool:
@@ -362,6 +341,3 @@ def _is_narrow(runs: Sequence[MeasuredRuns]) -> bool:
     other = np.stack(others)
     low, high = tango((other & ~base).sum(axis=1), (base & ~other).sum(axis=1), len(base))
     return bool(((high - low) / 2 <= NARROW).all())
-
-
-# The table of changes

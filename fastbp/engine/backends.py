@@ -29,7 +29,7 @@ from fastbp.engine.executor_map import Pool, error_line
 from fastbp.engine.machine import available_cores
 from fastbp.schema.errors import OtherWorkerError, SweepError
 from fastbp.schema.keys import NUMERICS_VERSION
-from fastbp.schema.text import nearest, shown
+from fastbp.schema.text import nearest, refusal, shown
 
 
 class Backend(NamedTuple):
@@ -168,14 +168,16 @@ def _dask_client(jobs: int, address: str) -> Any:
     with config.set(quiet), _isolated_start():
         if address:
             return distributed.Client(address, timeout=5, set_as_default=False)
-        cluster = distributed.LocalCluster(
-            n_workers=jobs,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address="127.0.0.1:0",  # any free port: two sweeps may run at once
-            silence_logs=logging.CRITICAL,
+        return distributed.Client(
+            distributed.LocalCluster(
+                n_workers=jobs,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address="127.0.0.1:0",  # any free port: two sweeps may run at once
+                silence_logs=logging.CRITICAL,
+            ),
+            set_as_default=False,
         )
-        return distributed.Client(cluster, set_as_default=False)
 
 
 def _dask_workers(address: str) -> int:
@@ -253,8 +255,8 @@ def named(text: str) -> tuple[Backend, str]:
             known + (f", {known}:{each.address}" if each.address else "")
             for known, each in BACKENDS.items()
         ]
-        line = f"--executor: given {shown(text)}, allowed: {', '.join(allowed)}"
-        raise SweepError([line + nearest(text, BACKENDS)])
+        hint = nearest(text, BACKENDS)
+        raise SweepError([f"--executor: {refusal(text, ', '.join(allowed))}{hint}"])
     if backend.package and not find_spec(backend.package):
         raise SweepError(
             [
@@ -309,8 +311,11 @@ def versions() -> dict[str, str]:
     } | package_versions(("numpy", "numba", "llvmlite", "pyarrow"))
 
 
-def check_versions(driver: dict[str, str]) -> None:
-    """Raise OtherWorkerError if the driver computes with other versions than this process."""
+def in_worker(function: Callable[[Any], Any], driver: dict[str, str], task: Any) -> Any:
+    """Call `function(task)` in a worker process.
+
+    Raises OtherWorkerError if the driver computes with other versions than this process.
+    """
     here = versions()
     different = [
         f"{name} {here[name]}, not {value}"
@@ -321,3 +326,4 @@ def check_versions(driver: dict[str, str]) -> None:
         raise OtherWorkerError(
             f"the worker {os.uname().nodename} (process {os.getpid()}) has {'; '.join(different)}"
         )
+    return function(task)

@@ -23,6 +23,23 @@ compilers: dict[KernelKey, subprocess.Popen[bytes]] = {}
 _starting = threading.Lock()
 
 
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Hold off the garbage collector.
+
+    Compiling makes millions of objects that stay alive, and searching them takes a tenth of the
+    time.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@_without_garbage_collection()
 def warm_up(key: KernelKey) -> None:
     """Compile kernels or load them from disk, so that no block has to.
 
@@ -34,8 +51,7 @@ def warm_up(key: KernelKey) -> None:
         with _starting:  # keys that differ in their order only have the same measures
             other = _compiler(key._replace(order="cyclic"))
     try:
-        with _without_garbage_collection():
-            _smallest_group(key).advance(0)
+        _smallest_group(key).advance(0)
         if other:
             other.wait()
     finally:
@@ -58,8 +74,6 @@ def is_ready(key: KernelKey, deadline: float) -> bool:
 
 def _compiler(key: KernelKey) -> subprocess.Popen[bytes]:
     """The process that compiles the measures and initial weights and leaves them on disk."""
-    if key in compilers:
-        return compilers[key]
     code = (
         f"import sys; sys.path[:] = {sys.path!r}\n"
         "from fastbp.engine.tasks import KernelKey\n"
@@ -67,35 +81,21 @@ def _compiler(key: KernelKey) -> subprocess.Popen[bytes]:
         f"warm_up_measures({key!r})"
     )
     quiet, command = subprocess.DEVNULL, [sys.executable, "-c", code]
-    compilers[key] = subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet)
+    if key not in compilers:
+        compilers[key] = subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet)
     return compilers[key]
 
 
+@_without_garbage_collection()
 def warm_up_measures(key: KernelKey) -> None:
     """Compile or load the kernels that each run calls once: initial weights and measures."""
-    with _without_garbage_collection():
-        group = _smallest_group(key)
-        group.draw(runs_of(group.task.network, 0, key.dtype), np.zeros(0, np.uint64))
-        group.measure()
-
-
-@contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """Hold off the garbage collector.
-
-    Compiling makes millions of objects that stay alive, and searching them takes a tenth of the
-    time.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+    group = _smallest_group(key)
+    group.draw(runs_of(group.task.network, 0, key.dtype), np.zeros(0, np.uint64))
+    group.measure()
 
 
 def _smallest_group(key: KernelKey) -> LaneGroup:
     """Make the smallest lane group that these kernels can train: one strip of lanes."""
-    work = task(Setup(problem="xor", updates=1, dtype=key.dtype))
-    return LaneGroup(work._replace(key=key, lanes=key.strip))
+    return LaneGroup(
+        task(Setup(problem="xor", updates=1, dtype=key.dtype))._replace(key=key, lanes=key.strip)
+    )

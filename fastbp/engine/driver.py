@@ -28,7 +28,7 @@ from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.schema.text import shown
 from fastbp.store import parquet
 from fastbp.store.load import frame
-from fastbp.store.store import Store
+from fastbp.store.store import Store, write_if_changed
 
 
 @dataclass
@@ -74,8 +74,8 @@ class Trained(NamedTuple):
 
     Attributes
     ----------
-    runs, files : int
-        The numbers of trained runs and of files with their rows.
+    runs : int
+        The number of trained runs.
     updates : int
         The updates that were computed. The rows may count more, since setups that differ only in
         their budget are trained together.
@@ -88,7 +88,6 @@ class Trained(NamedTuple):
 
     runs: int
     updates: int
-    files: int
     seconds: dict[str, float]
     failed: list[str]
 
@@ -97,8 +96,8 @@ def add_up(parts: Sequence[Trained]) -> Trained:
     """Add up the results of several calls of `drive`, made one after the other."""
     phases = dict.fromkeys(phase for part in parts for phase in part.seconds)
     seconds = {phase: sum(part.seconds.get(phase, 0.0) for part in parts) for phase in phases}
-    runs, updates, files = (sum(each) for each in zip(*(part[:3] for part in parts), strict=True))
-    return Trained(runs, updates, files, seconds, [line for part in parts for line in part.failed])
+    runs, updates = (sum(each) for each in zip(*(part[:2] for part in parts), strict=True))
+    return Trained(runs, updates, seconds, [line for part in parts for line in part.failed])
 
 
 def train_block(part: Block, stopped: Callable[[], bool] = lambda: False) -> list[pa.Table]:
@@ -109,20 +108,10 @@ def train_block(part: Block, stopped: Callable[[], bool] = lambda: False) -> lis
     ]
 
 
-def in_worker(function: Callable[[Any], Any], versions: dict[str, str], task: Any) -> Any:
-    """Call `function(task)` in a worker process.
-
-    Raises OtherWorkerError if this process has other versions than the driver's `versions`.
-    """
-    backends.check_versions(versions)
-    return function(task)
-
-
 class _FileWriter:
     """Joins the rows of blocks to files, and writes the files on threads while others train."""
 
     def __init__(self, store: Store | None, keep: Callable[[pa.Table], None], threads: int) -> None:
-        self.count = 0
         self._store, self._keep, self._threads = store, keep, threads
         self._parts: dict[PlannedFile, dict[int, pa.Table]] = {}
         self._writing: deque[Future[Any]] = deque()
@@ -152,7 +141,6 @@ class _FileWriter:
             if len(self._writing) > self._threads:  # more would fill the memory with rows
                 self._writing.popleft().result()
         self._keep(rows)
-        self.count += 1
 
     def finish(self) -> None:
         """Wait for all files. Raises the error of a file that failed, such as StoreFullError."""
@@ -193,9 +181,9 @@ def drive(
         If the store or the workers cannot be used, or no longer.
     """
     if not plan.runs:
-        return Trained(0, 0, 0, {"train": 0.0}, [])
+        return Trained(0, 0, {"train": 0.0}, [])
     if store:
-        _check_collapse(plan, store)
+        store.check_collapse(plan.collapses)
     pool, stop = pool or backends.pool(), threading.Event()
     progress = Progress(plan.runs, total_budget=plan.updates, phase="compiling")
     files = _FileWriter(store, keep, min(pool.workers, available_cores()))
@@ -213,7 +201,7 @@ def drive(
         pool.close()  # does not wait for blocks or compilers, which may take long
     if store and not failed:
         _check_stored(plan, store)
-    return Trained(progress.done, progress.updates, files.count, seconds, failed)
+    return Trained(progress.done, progress.updates, seconds, failed)
 
 
 def _check_stored(plan: Plan, store: Store) -> None:
@@ -225,24 +213,11 @@ def _check_stored(plan: Plan, store: Store) -> None:
         )
 
 
-def _check_collapse(plan: Plan, store: Store) -> None:
-    """Raise StoreError if stored runs of incomplete setups have outcomes of another `collapse`.
-
-    The `collapse` is not part of a setup's id, since no run depends on it.
-    """
-    requested = {
-        setup.identity(): setup.collapse for setups, *_ in plan.missing_ranges() for setup in setups
-    }
-    for identity, stored in store.collapses(requested):
-        if stored != requested[identity]:
-            raise store.other_collapse(identity, stored, requested[identity])
-
-
 def _compile(plan: Plan, pool: Pool, tick: Callable[[], None]) -> None:
     """Compile the kernels once, then load them in every worker process."""
     work, rounds = warm_up, [plan.kernel_keys]
     if not pool.shares_memory:
-        work = partial(in_worker, warm_up, backends.versions())
+        work = partial(backends.in_worker, warm_up, backends.versions())
         rounds.append(plan.kernel_keys * pool.workers)
     for keys in rounds:
         for _, future in completed(pool, work, keys, tick):
@@ -259,18 +234,20 @@ def _train(
 ) -> list[str]:
     """Train all blocks. Returns a line for each setup of a block that failed."""
     # Threads can be asked to stop, and have this version. Other workers can only be ended.
-    here = partial(train_block, stopped=stop.is_set)
-    elsewhere = partial(in_worker, train_block, backends.versions())
-    work = here if pool.shares_memory else elsewhere
+    work: Callable[[Block], Any] = (
+        partial(train_block, stopped=stop.is_set)
+        if pool.shares_memory
+        else partial(backends.in_worker, train_block, backends.versions())
+    )
     failed: list[str] = []
     for part, future in completed(
         pool, work, plan.blocks(pool.workers), tick, size=lambda each: each.seconds
     ):
         error = future.exception()
         if isinstance(error, Exception) and not isinstance(error, OtherWorkerError):
-            seeds = f"seeds {part.start} to {part.start + part.runs - 1}"
             failed += [
-                f"setup {setup.identity()}, {seeds}: {type(error).__name__}: {error}"
+                f"setup {setup.identity()}, seeds {part.start} to {part.start + part.runs - 1}: "
+                f"{type(error).__name__}: {error}"
                 for setup in part.setups
             ]
         else:
@@ -339,10 +316,8 @@ def _run_in_store(sweep: Sweep, store: Store, pool: Pool) -> pd.DataFrame:
     store.check_usable()
     # Nothing is written before everything is checked.
     forecast.check(Plan(sweep, store.present()), store, pool, frame=True)
-    store.open()
     with store.locked():
-        store.write(store.path / "sweep.toml", sweep.to_toml(store.path).encode())
-        write_problems(sweep, store)
+        write_sweep(sweep, store)
         _raise_failed(drive(Plan(sweep, store.present()), store, pool=pool))
     return _rows_of_sweep(frame(parquet.read_all(store.path)), sweep)
 
@@ -360,6 +335,13 @@ def _rows_of_sweep(stored: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
     wanted = (setups >= 0) & (seeds >= sweep.seeds.start) & (seeds < stops[setups])
     order = np.lexsort((seeds, setups))
     return stored.take(order[wanted[order]]).reset_index(drop=True)
+
+
+def write_sweep(sweep: Sweep, store: Store) -> None:
+    """Write what a sweep is into a store: `sweep.toml`, unless it is there, and the problems."""
+    file, text = store.path / "sweep.toml", sweep.to_toml(store.path)
+    write_if_changed(file, text, store.path / "tmp")
+    write_problems(sweep, store)
 
 
 def write_problems(sweep: Sweep, store: Store) -> None:

@@ -169,11 +169,10 @@ class _TaskMap(Generic[T]):
         self.flying: dict[Future[Any], _Attempt[T]] = {}
         self.retries: deque[_Attempt[T]] = deque()
         self.suspects: deque[_Attempt[T]] = deque()  # to be tried alone, at the end
-        self.submitted = self.breaks = 0
         self.slowest = 0.0  # seconds for a task of size 1
-        # The number of tasks that had been submitted when the first came back. Their times may
-        # include the time in a queue.
-        self.first_wave = 0
+        # `first_wave`: the number of tasks that had been submitted when the first came back. Their
+        # times may include the time in a queue.
+        self.submitted = self.breaks = self.first_wave = 0
 
     def fill(self) -> bool:
         """Submit tasks while there is room. Returns whether any is in flight."""
@@ -193,8 +192,6 @@ class _TaskMap(Generic[T]):
         return bool(self.flying)
 
     def _next(self) -> _Attempt[T] | None:
-        if any(attempt.alone for attempt in self.flying.values()):
-            return None
         if self.retries:
             return self.retries.popleft()
         for task in self.tasks:
@@ -249,9 +246,9 @@ class _TaskMap(Generic[T]):
     def _is_late(self, attempt: _Attempt[T]) -> bool:
         if not self.pool.end or self.pool.shares_memory:  # threads cannot be ended
             return False
-        first = inf if self.pool.in_queue else FIRST_PATIENCE
-        later = max(MIN_PATIENCE, PATIENCE * self.slowest * self.size(attempt.task))
-        patience = later if self.slowest else first
+        patience = inf if self.pool.in_queue else FIRST_PATIENCE
+        if self.slowest:
+            patience = max(MIN_PATIENCE, PATIENCE * self.slowest * self.size(attempt.task))
         return self.clock() - attempt.earliest_start > patience
 
     def _lose(self, attempt: _Attempt[T], why: str) -> Iterator[tuple[T, Future[Any]]]:

@@ -7,6 +7,7 @@ estimate should be right within a factor of two.
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from heapq import nlargest
+from math import inf
 from timeit import repeat
 from typing import NamedTuple
 
@@ -53,9 +54,8 @@ UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 
 
 class StorageNeed(NamedTuple):
-    """The numbers of runs, files and bytes that a store still lacks of a sweep."""
+    """The numbers of files and bytes that a store still lacks of a sweep."""
 
-    runs: int
     files: int
     bytes: int
 
@@ -69,19 +69,16 @@ class MemoryTerm(NamedTuple):
 
 
 class TimeEstimate(NamedTuple):
-    """The work of the missing runs of a sweep.
+    """The time that the missing runs of a sweep take.
 
     Attributes
     ----------
-    updates : int
-        The number of updates; an upper bound if runs may stop early.
     all_but_compiling : float
         Seconds to start, train and store; an upper bound if runs may stop early.
     compiling : float
         Seconds to compile kernels that are not on disk, once on each machine.
     """
 
-    updates: int
     all_but_compiling: float
     compiling: float
 
@@ -102,22 +99,20 @@ def _similar_setups(plan: Plan) -> list[SimilarSetups]:
 
 
 def _size_key(setup: Setup) -> Hashable:
-    gradient_kept = bool(setup.momentum or setup.weight_decay)
-    return gradient_kept, *(getattr(setup, key) for key in SIZE_KEYS)
+    keeps_gradient = bool(setup.momentum or setup.weight_decay)
+    return keeps_gradient, *(getattr(setup, key) for key in SIZE_KEYS)
 
 
 def storage(plan: Plan) -> StorageNeed:
     """Estimate the files that the missing runs of a plan will take."""
-    runs = files = 0
-    row_bytes = 0.0
+    files, row_bytes = 0, 0.0
     for setups, _ in _similar_setups(plan):
         size = plan.seeds_per_file(setups[0])
         gaps = [gap for setup in setups for gap in plan.gaps(setup)]
-        count = sum(seeds for _, seeds in gaps)
-        runs += count
         files += sum((start + seeds - 1) // size - start // size + 1 for start, seeds in gaps)
-        row_bytes += count * (ROW_BYTES + OUTPUT_BYTES * kept_outputs(setups[0]))
-    return StorageNeed(runs, files, int(row_bytes + files * FILE_BYTES))
+        each = ROW_BYTES + OUTPUT_BYTES * kept_outputs(setups[0])
+        row_bytes += each * sum(seeds for _, seeds in gaps)
+    return StorageNeed(files, int(row_bytes + files * FILE_BYTES))
 
 
 # Memory
@@ -179,16 +174,16 @@ def _frame(groups: Sequence[SimilarSetups], stored: bool) -> MemoryTerm:
     """The memory of all runs in Arrow and in pandas. Runs from a store are sorted in a copy."""
     kept = ((len(setups) * seeds, kept_outputs(setups[0])) for setups, seeds in groups)
     total = sum(runs * (660 + (112 + 8 * outputs if outputs else 0)) for runs, outputs in kept)
-    remedy = "try fewer seeds, or a store and pandas.read_parquet"
-    return MemoryTerm(total * (1.7 if stored else 1.0), "the DataFrame", remedy)
+    return MemoryTerm(
+        total * (1.7 if stored else 1.0),
+        "the DataFrame",
+        "try fewer seeds, or a store and pandas.read_parquet",
+    )
 
 
 def _counts(groups: Sequence[SimilarSetups]) -> MemoryTerm:
-    size = (
-        50 * max(seeds for _, seeds in groups)
-        + sum(len(setups) * seeds for setups, seeds in groups) / 8
-    )
-    return MemoryTerm(size, "counts for the tables", "try fewer seeds")
+    longest, runs = max(s for _, s in groups), sum(len(setups) * s for setups, s in groups)
+    return MemoryTerm(50 * longest + runs / 8, "counts for the tables", "try fewer seeds")
 
 
 def _training_bytes(setup: Setup, several_budgets: bool) -> float:
@@ -248,15 +243,22 @@ def check(plan: Plan, store: Store | None, pool: Pool, frame: bool = False) -> N
     disk = machine.disk(store.path) if store else None
     if not store or not disk:
         return
-    need, short = storage(plan), ""
-    if need.bytes > disk.bytes:
-        short = f"take {in_bytes(need.bytes)}, and {in_bytes(disk.bytes)} are free"
-    elif disk.files is not None and need.files > disk.files:
-        short = f"make {need.files:,} files, and the disk has room for {disk.files:,}"
-    if short:
-        raise StoreFullError(
-            f"{store.path}: {need.runs:,} runs {short}: take fewer seeds, or another disk with -o"
-        )
+    need, files = storage(plan), inf if disk.files is None else disk.files
+    for is_short, short in (
+        (
+            need.bytes > disk.bytes,
+            f"take {in_bytes(need.bytes)}, and {in_bytes(disk.bytes)} are free",
+        ),
+        (
+            need.files > files,
+            f"make {need.files:,} files, and the disk has room for {files:,}",
+        ),
+    ):
+        if is_short:
+            raise StoreFullError(
+                f"{store.path}: {plan.runs:,} runs {short}: take fewer seeds, or another disk "
+                "with -o"
+            )
 
 
 def in_bytes(count: float) -> str:
@@ -287,15 +289,16 @@ def duration(plan: Plan, jobs: int) -> TimeEstimate:
         places = -(-seeds // lanes) * lanes  # a lane without a run takes its time as well
         seconds[key] += places * (len(setups) * fixed + setup.budget * update)
         blocks += -(-seeds // min_block_seeds(setup))
-    kernels = {kernel for key in plan.kernel_keys for kernel in tasks.kernels(key)[1:]}
+    kernels = (kernel for key in plan.kernel_keys for kernel in tasks.kernels(key)[1:])
     missing = {kernel for kernel in kernels if not is_on_disk(kernel)}
     training = sum(seconds.values()) / max(1, min(jobs, blocks))
-    longest = max(examples, key=seconds.__getitem__, default=None)
-    if longest and missing.isdisjoint(tasks.kernels(tasks.kernel_key(examples[longest]))):
-        compile_ahead.warm_up(tasks.kernel_key(examples[longest]))
-        training *= slowness(examples[longest]) or 1.0
-    rest = START_SECONDS + plan.runs * STORE_SECONDS + training
-    return TimeEstimate(plan.updates, rest, COMPILE_SECONDS * len(missing))
+    longest = examples.get(max(seconds, key=seconds.__getitem__, default=None))
+    if longest and missing.isdisjoint(tasks.kernels(tasks.kernel_key(longest))):
+        compile_ahead.warm_up(tasks.kernel_key(longest))
+        training *= slowness(longest) or 1.0
+    return TimeEstimate(
+        START_SECONDS + plan.runs * STORE_SECONDS + training, COMPILE_SECONDS * len(missing)
+    )
 
 
 def expected(setup: Setup) -> tuple[float, float]:

@@ -43,8 +43,8 @@ class IntegrityReport(NamedTuple):
     ----------
     files : int
         The number of all files of runs.
-    runs, setups : int
-        The number of runs and setups in sound files.
+    runs : int
+        The number of runs in sound files.
     findings : list of StoreFault
         Files that are damaged or should not be there.
     keys : dict
@@ -58,7 +58,6 @@ class IntegrityReport(NamedTuple):
 
     files: int
     runs: int
-    setups: int
     findings: list[StoreFault]
     keys: dict[str, str]
     version: str
@@ -110,11 +109,9 @@ def check(store: Store, tick: Callable[[str], None] = lambda step: None) -> Inte
     StoreError
         If the path is not a store, has no runs, or has a file that cannot be read.
     """
-    store.check_usable(any_version=True)
-    paths = (file for file in store.run_files() if file.path.is_file())
-    files = sorted(paths, key=lambda file: (file.setup, file.start))
-    if not files:
-        raise StoreError(f"{store.path} holds no runs")
+    store.check_usable(any_version=True, with_runs=True)
+    files = [file for file in store.run_files() if file.path.is_file()]
+    files.sort(key=lambda file: (file.setup, file.start))
     findings = [*_foreign_files(store), *_wrong_problems(store)]
     setups = _Setups(store)
     for done, (file, reading) in enumerate(_read_in_order(files)):
@@ -128,7 +125,6 @@ def check(store: Store, tick: Callable[[str], None] = lambda step: None) -> Inte
     return IntegrityReport(
         files=len(files),
         runs=sum(file.count for file in setups.sound),
-        setups=len(setups.keys),
         findings=findings,
         keys=setups.keys,
         version=next(iter(setups.sound.values()), ""),
@@ -185,17 +181,13 @@ def _checked_rows(path: Path) -> tuple[pa.Table, dict[str, str]]:
     for column in SETUP_COLUMNS:
         if column.name in rows.column_names and len(rows[column.name].unique()) > 1:
             raise DamagedFileError(path, f"its rows differ in {column.name}")
-    if not _outcomes_follow(parquet.fill(rows, COLUMNS)):
+    filled = parquet.fill(rows, COLUMNS)
+    keys = {name: filled[name][0].as_py() for name in JUDGING}
+    measures = {name: filled[name].cast("float64").to_numpy() for name in DECISIVE}
+    stored = pc.index_in(filled["outcome"].cast(pa.string()), pa.array(map(str, OUTCOMES)))
+    if not np.array_equal(stored.fill_null(-1).to_numpy(), classify(measures, keys)):
         raise DamagedFileError(path, "its outcomes do not follow from its measures")
     return rows, metadata
-
-
-def _outcomes_follow(rows: pa.Table) -> bool:
-    """Whether the outcomes are those that the measures give."""
-    keys = {name: rows[name][0].as_py() for name in JUDGING}
-    measures = {name: rows[name].cast("float64").to_numpy() for name in DECISIVE}
-    stored = pc.index_in(rows["outcome"].cast(pa.string()), pa.array(map(str, OUTCOMES)))
-    return np.array_equal(stored.fill_null(-1).to_numpy(), classify(measures, keys))
 
 
 def _check_id(store: Store, file: RunFile, keys: str, version: int) -> Iterator[StoreFault]:

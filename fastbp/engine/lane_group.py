@@ -1,12 +1,13 @@
 """Groups of runs, one in each lane of SIMD vectors: train, measure, read and write them."""
 
+import itertools
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.choices.families import parameter_arrays
-from fastbp.engine.tasks import Task, drawer, kernels, losses, output_deltas
+from fastbp.engine.tasks import Task, kernels, losses, of_choice, output_deltas
 from fastbp.kernels import measures as m
 from fastbp.kernels.evaluation import UNDECIDED
 from fastbp.kernels.layout import Layer
@@ -16,6 +17,7 @@ from fastbp.kernels.training import (
     Runs,
     Setting,
     lanes_of,
+    make_draw,
     runs_of,
 )
 
@@ -64,15 +66,13 @@ class LaneGroup:
             work.table,
             *work.judged,
             work.config,
-            drawer(key.strip, key.order),
+            of_choice(make_draw, "order", key.order, key.strip),
             output_deltas(key.dtype, key.loss, key.output, work.network.weights > 0),
             losses(key.dtype, key.loss, key.output),
         )
         self._deltas = output_deltas("float64", key.loss, key.output)
-        rows = work.judged[1].row_order
-        self.state, *self._strips = lanes_of(
-            work.network, work.lanes, key.strip, (work.table.rows, rows[0]), dtype
-        )
+        rows = work.table.rows, work.judged[1].row_order[0]
+        self.state, *self._strips = lanes_of(work.network, work.lanes, key.strip, rows, dtype)
         self._none = runs_of(work.network, 0, dtype)
         self._scratch = scratch_of(work.measured, key.strip, dtype)
         if seeds is not None:
@@ -134,15 +134,16 @@ class LaneGroup:
             The row of the block to read from: 0 for the weights and biases; `network.states` or
             `network.gradient` for the first state or the gradient of each.
         """
-        strip = self.task.key.strip
-        rows = self._in_strips(self.state.block)[lane // strip, offset:, lane % strip]
-        result = []
-        for row in self.task.network.layers:
-            layer = Layer(*row)
-            weights = rows[layer.weights : layer.biases].reshape(layer.units, layer.inputs)
-            biases = rows[layer.biases : layer.biases + layer.units]
-            result.append((weights.astype(np.float64), biases.astype(np.float64)))
-        return result
+        strip, end = self.task.key.strip, offset + self.task.network.parameters
+        rows = self._in_strips(self.state.block)[lane // strip, offset:end, lane % strip]
+        rows = rows.astype(np.float64)
+        return [
+            (
+                rows[layer.weights : layer.biases].reshape(layer.units, layer.inputs),
+                rows[layer.biases : layer.biases + layer.units],
+            )
+            for layer in itertools.starmap(Layer, self.task.network.layers)
+        ]
 
     def set_layers(
         self, layers: Layers, lane: int | None = None, block: NDArray[Any] | None = None
@@ -194,10 +195,10 @@ class LaneGroup:
         work = self.task
         block = self.state.block if block is None else block
         table, targets = (held_out and work.held_out) or (work.table, work.targets)
-        parts: list[tuple[NDArray[np.float64], ...]] = []
-        for strip in self._split(block):
-            measures = np.zeros((m.MEASURES, work.key.strip))
-            outputs = np.empty((targets.values.size, work.key.strip))
+        strips = self._split(block)
+        measures = np.zeros((len(strips), m.MEASURES, work.key.strip))
+        outputs = np.empty((len(strips), targets.values.size, work.key.strip))
+        for i, strip in enumerate(strips):
             self._kernels.measure(
                 strip,
                 self._scratch,
@@ -209,16 +210,15 @@ class LaneGroup:
                 work.limits,
                 work.setup.bias,
                 with_gradient,
-                measures,
-                outputs,
+                measures[i],
+                outputs[i],
             )
-            parts.append((measures, outputs))
-        measures, outputs = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
+        measures, outputs = (np.concatenate([*part], axis=1) for part in (measures, outputs))
         outputs = outputs.reshape(*targets.values.shape, -1)
         weights = self.by_lane(block)[: work.network.parameters].astype(np.float64)
         hidden = work.setup.hidden
-        can_saturate = np.isfinite(work.limits[:, 0]) @ hidden
-        m.judge(outputs, weights, targets, (sum(hidden), int(can_saturate)), measures)
+        can_saturate = int(np.isfinite(work.limits[:, 0]) @ hidden)
+        m.judge(outputs, weights, targets, (sum(hidden), can_saturate), measures)
         for values in (measures, outputs):
             values[np.isnan(values)] = np.nan  # NaN has many bit patterns: store one of them
         return measures, outputs

@@ -83,14 +83,15 @@ def _check(stores: Sequence[Store], tick: Callable[[str], None]) -> None:
             known, first = keys.setdefault(setup, (its_keys, path))
             if known != its_keys:
                 different = json.loads(known).items() ^ json.loads(its_keys).items()
-                names = ", ".join(sorted({name for name, _ in different}))
                 raise StoreError(
-                    f"{first} and {path} have setup {setup} with different {names}, so their "
-                    "outcomes do not mean the same"
+                    f"{first} and {path} have setup {setup} with different "
+                    f"{', '.join(sorted({name for name, _ in different}))}, so their outcomes do "
+                    "not mean the same"
                 )
     if len(versions) > 1:
-        each = (f"{path} holds runs of numerics version {v}" for v, path in versions.items())
-        raise StoreError("; ".join(each))
+        raise StoreError(
+            "; ".join(f"{path} holds runs of numerics version {v}" for v, path in versions.items())
+        )
 
 
 Part = tuple[RunFile, list[Range], RunFile | None]
@@ -163,7 +164,6 @@ def _fullest(stores: Iterable[Store]) -> tuple[dict[tuple[str, Range], RunFile],
 
 def _write(into: Store, parts: Sequence[Part], tick: Callable[[str], None]) -> Merged:
     """Write the seeds in `parts` to the store. Raises FileError and StoreFullError."""
-    written = runs = there = 0
     for number, (file, gaps, replaces) in enumerate(parts):
         tick(f"writing: {number:,} of {len(parts):,} files")
         if gaps == [file.seeds]:
@@ -176,18 +176,9 @@ def _write(into: Store, parts: Sequence[Part], tick: Callable[[str], None]) -> M
             rows, metadata = parquet.read_as_written(file.path)
             for start, count in gaps:
                 into.publish(file.setup, start, rows.slice(start - file.start, count), metadata)
-        written += len(gaps)
-        new = sum(count for _, count in gaps)
-        runs, there = runs + new, there + file.count - new
-    return Merged(written, runs, there)
-
-
-def _sweep_for(folder: Path, sweep: Path) -> bytes:
-    """Rewrite a sweep file for another folder: paths to problem files are relative to it."""
-    try:
-        return Sweep.from_toml(sweep).to_toml(folder).encode()
-    except SweepError:  # the file of its problem is not here
-        return sweep.read_bytes()
+    written = [count for _, gaps, _ in parts for _, count in gaps]
+    there = sum(file.count for file, *_ in parts) - sum(written)
+    return Merged(len(written), sum(written), there)
 
 
 def _copy_other_files(into: Store, sources: Sequence[Store]) -> None:
@@ -198,5 +189,9 @@ def _copy_other_files(into: Store, sources: Sequence[Store]) -> None:
                 into.write(into.path / "problems" / path.name, path.read_bytes())
         sweep = store.path / "sweep.toml"
         if sweep.exists() and not (into.path / "sweep.toml").exists():
-            into.write(into.path / "sweep.toml", _sweep_for(into.path, sweep))
+            try:  # paths to problem files are relative to the folder
+                content = Sweep.from_toml(sweep).to_toml(into.path).encode()
+            except SweepError:  # the file of its problem is not here
+                content = sweep.read_bytes()
+            into.write(into.path / "sweep.toml", content)
     add_made(into, *(entry for store in sources for entry in read_made(store.path)))

@@ -36,9 +36,6 @@ enough lane groups. So blocks become smaller towards the end, and all cores end 
 FILES_PER_SETUP, FILES_PER_STORE = 100, 100_000
 """About the most files that a setup and a store may have."""
 
-Present = Mapping[str, Sequence[Range]]
-"""The stored seed ranges of each setup, by setup id."""
-
 
 class PlannedFile(NamedTuple):
     """A file to be written, with the `runs` seeds of one setup from `start` on."""
@@ -87,13 +84,13 @@ class Plan:
     sweep : Sweep
         The sweep to train.
     present : mapping of setup id to seed ranges
-        The stored runs.
+        The stored seeds of each setup.
     seeds : (start, count), optional
         Plan only these seeds, such as those of a shard.
     """
 
     sweep: Sweep
-    present: Present = field(default_factory=dict)
+    present: Mapping[str, Sequence[Range]] = field(default_factory=dict)
     seeds: Range | None = None
 
     def requested(self, setup: Setup) -> Range:
@@ -153,11 +150,15 @@ class Plan:
         """The keys of the kernels that the missing runs need, sorted."""
         return sorted({tasks.kernel_key(setups[0]) for setups, *_ in self.missing_ranges()})
 
+    @property
+    def collapses(self) -> dict[str, float]:
+        """The `collapse` of each setup with missing runs, by setup id."""
+        return {s.identity(): s.collapse for setups, *_ in self.missing_ranges() for s in setups}
+
     def files(self, setup: Setup) -> Iterator[PlannedFile]:
         """Generate the missing files of a setup."""
         size = self.seeds_per_file(setup)
-        parts = chain.from_iterable(cut(*gap, size) for gap in self.gaps(setup))
-        return (PlannedFile(setup, *part) for part in parts)
+        return (PlannedFile(setup, *part) for gap in self.gaps(setup) for part in cut(*gap, size))
 
     def blocks(self, workers: int = 0) -> Iterator[Block]:
         """Generate the blocks of all missing runs. A block lies within one file of each setup.
@@ -202,11 +203,8 @@ def shard(sweep: Sweep, number: int, of: int) -> Range:
     Shards have about the same size, and the same seeds in all setups, so that each shard is a fair
     sample of the sweep. If there are many seeds, a shard begins where a file begins.
     """
-    seeds, step = sweep.all_seeds, 1
-    for size in (MIN_SEEDS << power for power in range(32)):
-        if seeds.count < 8 * of * size:
-            break
-        step = size
+    seeds, sizes = sweep.all_seeds, (MIN_SEEDS << power for power in range(32))
+    step = max((size for size in sizes if 8 * of * size <= seeds.count), default=1)
     low, high = seeds.start // step, -(-seeds.stop // step)
     bounds = ((low + (high - low) * i // of) * step for i in (number - 1, number))
     first, last = (min(max(bound, seeds.start), seeds.stop) for bound in bounds)
@@ -283,8 +281,9 @@ def block_seeds(setup: Setup) -> int:
 
     It depends on the setup alone, so that files are the same on any machine.
     """
-    seconds = BLOCK_SECONDS if setup.stop == "budget" else MAX_BLOCK_SECONDS
-    return _doubled(MIN_SEEDS, setup, seconds)
+    return _doubled(
+        MIN_SEEDS, setup, BLOCK_SECONDS if setup.stop == "budget" else MAX_BLOCK_SECONDS
+    )
 
 
 def _doubled(seeds: int, setup: Setup, seconds: float) -> int:

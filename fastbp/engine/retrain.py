@@ -14,9 +14,8 @@ from fastbp.engine.rows import measured_columns
 from fastbp.engine.tasks import task_of_run
 from fastbp.kernels import measures as m
 from fastbp.kernels.evaluation import UNDECIDED
-from fastbp.schema.errors import SweepError
+from fastbp.schema.errors import is_integer, refuse_wrong
 from fastbp.schema.outcomes import OUTCOMES
-from fastbp.schema.text import shown
 
 
 class Trajectory(NamedTuple):
@@ -63,9 +62,8 @@ def retrain(setup: Setup, seed: int, *, rows: bool = False) -> Trajectory:
     ArithmeticError
         If this thread flushes denormal numbers to zero.
     """
-    is_integer = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
-    if not is_integer or not 0 <= seed < LAST_SEED:
-        raise SweepError([f"seed: given {shown(seed)}, allowed: an integer from 0 to 2^63 - 1"])
+    is_seed = is_integer(seed, 0, LAST_SEED - 1)
+    refuse_wrong([("seed", seed, is_seed, "an integer from 0 to 2^63 - 1")])
     check_denormals()
     group = LaneGroup(task_of_run(setup, seed), np.array([seed], np.uint64))
     initial, state = group.layers(), group.state
@@ -93,9 +91,8 @@ def retrain(setup: Setup, seed: int, *, rows: bool = False) -> Trajectory:
 def _presented(group: LaneGroup, updates: int) -> NDArray[np.int32]:
     """The rows that the first lane was presented in the last `updates`, one epoch or less."""
     n, config = group.task.table.rows, group.task.config
-    order = group.by_lane(group.state.rows)[:n, 0]
-    order = np.arange(n, dtype=np.int32) if config.cyclic else order.copy()
-    return order[: updates * config.batch]
+    rows = np.arange(n, dtype=np.int32) if config.cyclic else group.by_lane(group.state.rows)[:n, 0]
+    return rows[: updates * config.batch].copy()
 
 
 def _state(group: LaneGroup) -> tuple[int, int, Any, Any, NDArray[np.float32] | None]:

@@ -54,8 +54,9 @@ def empty_rows(count: int, outputs: int) -> Rows:
 def joined(parts: Iterable[Rows]) -> Rows:
     """Concatenate the rows of several blocks of runs."""
     *measured, outputs = zip(*parts, strict=True)
-    joined = [np.concatenate(each, axis=-1) for each in measured]
-    return Rows._make([*joined, np.concatenate(outputs)])
+    return Rows._make(
+        [*(np.concatenate(each, axis=-1) for each in measured), np.concatenate(outputs)]
+    )
 
 
 def measured_columns(
@@ -124,8 +125,9 @@ def to_arrow(setup: Setup, start: int, rows: Rows) -> pa.Table:
     columns["outcome"] = pa.DictionaryArray.from_arrays(
         columns["outcome"].astype(np.int32), [str(o) for o in OUTCOMES]
     )
-    arrays = [_array(columns[field.name], field.type, count) for field in schema()]
-    return pa.table(arrays, schema=schema())
+    return pa.table(
+        [_array(columns[field.name], field.type, count) for field in schema()], schema=schema()
+    )
 
 
 def _array(value: Any, kind: pa.DataType, count: int) -> pa.Array:

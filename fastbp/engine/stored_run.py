@@ -4,7 +4,7 @@ import io
 import json
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from fastbp import __version__
 from fastbp.config.setup import Setup
 from fastbp.config.sweep import LAST_SEED
 from fastbp.engine import block, lane_group, tasks
+from fastbp.engine.plan import missing
 from fastbp.engine.retrain import Trajectory
 from fastbp.engine.rows import to_arrow
 from fastbp.problems import targets
@@ -23,7 +24,6 @@ from fastbp.schema.columns import schema
 from fastbp.schema.errors import StoreError, SweepError
 from fastbp.schema.keys import COLUMN_DEFAULTS, NUMERICS_VERSION
 from fastbp.schema.text import and_, first_of, shown
-from fastbp.store.filename import Range
 from fastbp.store.npz import npz
 from fastbp.store.store import Store
 
@@ -43,7 +43,6 @@ class StoredRun(NamedTuple):
     """A run of a store."""
 
     setup: Setup
-    identity: str
     seed: int
     row: dict[str, Any] | None
     """The row in the store; None if the store has only other seeds of the setup."""
@@ -90,14 +89,15 @@ def find(store: Store, setup: str, seed: str, *, held: bool = False) -> StoredRu
     if lines:
         raise SweepError(lines)
     (identity,), number = matching, int(seed)
-    ranges = sorted(present[identity])
+    all_seeds = (0, LAST_SEED)
+    ranges = missing(all_seeds, missing(all_seeds, present[identity]))  # adjacent ones joined
     is_held = any(start <= number < start + count for start, count in ranges)
     if held and not is_held:
-        seeds = and_(first_of([f"{a} to {b - 1}" for a, b in _joined(ranges)], MAX_NAMES))
+        seeds = and_(first_of([f"{a} to {a + count - 1}" for a, count in ranges], MAX_NAMES))
         those = f"seeds of setup {identity} that {store.path} has: {seeds}"
         raise SweepError([f"SEED: given {seed}, allowed: {those}"])
     row: dict[str, Any] = store.run(identity, number if is_held else ranges[0][0]).to_pylist()[0]
-    return StoredRun(setup_of(store, identity, row), identity, number, row if is_held else None)
+    return StoredRun(setup_of(store, identity, row), number, row if is_held else None)
 
 
 def sample(store: Store, count: int) -> Iterator[tuple[Path, StoredRun]]:
@@ -109,15 +109,6 @@ def sample(store: Store, count: int) -> Iterator[tuple[Path, StoredRun]]:
         index = int(np.searchsorted(bounds, at, "right")) - 1
         file, seed = files[index], files[index].start + at - int(bounds[index])
         yield file.path, find(store, file.setup, str(seed), held=True)
-
-
-def _joined(ranges: Sequence[Range]) -> list[tuple[int, int]]:
-    """Join adjacent ones of sorted ranges. Returns (start, end) for each."""
-    joined: list[tuple[int, int]] = []
-    for start, count in ranges:
-        first = joined.pop()[0] if joined and joined[-1][1] == start else start
-        joined.append((first, start + count))
-    return joined
 
 
 def too_large(run: StoredRun, *, rows: bool) -> list[str]:
@@ -137,7 +128,7 @@ def too_large(run: StoredRun, *, rows: bool) -> list[str]:
     evaluations, presentations = epochs // setup.eval_interval + 2, epochs * n
     most = MAX_BYTES // (_EVALUATION_BYTES + 4 * n * k)
     kept = (
-        f"SETUP: given {run.identity}, with {evaluations:,} evaluations of {n * k:,} outputs, "
+        f"SETUP: given {setup.identity()}, with {evaluations:,} evaluations of {n * k:,} outputs, "
         f"allowed: at most {most:,} evaluations"
     )
     exported = (
@@ -179,33 +170,27 @@ def differences(run: StoredRun) -> list[str]:
 
 def keys(setup: Setup) -> dict[str, Any]:
     """The main keys of a setup, and all keys that differ from their defaults, with their values."""
-    shown_keys = {
+    derived = "" if setup.epochs is None else "updates"
+    return {
         name.removesuffix("_function"): value
         for name, value in setup.columns().items()
         if value is not None
-        and name != "collapse"
+        and name not in ("collapse", derived)
         and (name in _ALWAYS_SHOWN or value != COLUMN_DEFAULTS[name])
     }
-    if setup.epochs is not None:
-        del shown_keys["updates"]
-    return shown_keys
-
-
-def trace(trajectory: Trajectory) -> pa.Table:
-    """Make an Arrow table of a trajectory's evaluations, with setup, seed and the store's types."""
-    types = {field.name: field.type for field in schema()} | {"epoch": pa.int64()}
-    names = ("setup", "seed", *trajectory.evaluations.columns)
-    return pa.Table.from_pandas(
-        trajectory.evaluations.assign(setup=trajectory.setup.identity(), seed=trajectory.seed),
-        pa.schema([(name, types[name]) for name in names]),
-        preserve_index=False,
-    )
 
 
 def trace_file(trajectory: Trajectory) -> bytes:
-    """Make a Parquet file of the table that `trace` makes."""
-    metadata = {"fastbp.version": __version__, "fastbp.numerics": str(NUMERICS_VERSION)}
-    table = trace(trajectory).replace_schema_metadata(metadata)
+    """Make a Parquet file of a trajectory's evaluations, with setup, seed and the store's types."""
+    types = {field.name: field.type for field in schema()} | {"epoch": pa.int64()}
+    names = ("setup", "seed", *trajectory.evaluations.columns)
+    table = pa.Table.from_pandas(
+        trajectory.evaluations.assign(setup=trajectory.setup.identity(), seed=trajectory.seed),
+        pa.schema([(name, types[name]) for name in names]),
+        preserve_index=False,
+    ).replace_schema_metadata(
+        {"fastbp.version": __version__, "fastbp.numerics": str(NUMERICS_VERSION)}
+    )
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
     return buffer.getvalue()

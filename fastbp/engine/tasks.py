@@ -1,5 +1,6 @@
 """Prepare setups for the kernels, which are compiled functions, and find the kernels needed."""
 
+from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
@@ -20,7 +21,6 @@ from fastbp.kernels.tiles import TILE, lanes_in_vector, tile_for
 from fastbp.kernels.training import (
     TrainingConfig,
     make_advance,
-    make_draw,
     make_initialise,
     make_rates,
 )
@@ -65,16 +65,13 @@ class KernelKey(NamedTuple):
     """The criterion of success, by the name of a choice."""
 
 
-@cache
-def initialiser(init: str) -> Any:
-    """Return the kernel that draws initial weights by the init of this name."""
-    return make_initialise(compiled_choice("init", init), init)
+_measure, _advance = cache(make_measure), cache(make_advance)
 
 
 @cache
-def rate_maker(schedule: str) -> Any:
-    """Return the kernel that computes learning rates by the schedule of this name."""
-    return make_rates(compiled_choice("schedule", schedule), schedule)
+def of_choice(make: Callable[..., Any], family: str, name: str, *first: Any) -> Any:
+    """Make the compiled code of a choice, by its family and its name; `first`: as `make` takes."""
+    return make(*first, compiled_choice(family, name), name)
 
 
 @cache
@@ -98,36 +95,6 @@ def optimizer_of(name: str) -> Optimizer | None:
 
 
 @cache
-def measurer(strip: int, dtype: str, activations: tuple[str, ...], output: str) -> Any:
-    """Return the kernel that measures networks with these units."""
-    pairs = tuple(map(activation, activations))
-    name = ",".join((*activations, output))
-    return make_measure(strip, dtype, pairs, output == "softmax", name)
-
-
-@cache
-def trainer(
-    strip: int,
-    dtype: str,
-    activations: tuple[str, ...],
-    output: str,
-    optimizer: str,
-    tile: tuple[int, int],
-    success: str,
-) -> Any:
-    """Return the kernel that trains networks with these units by an optimiser."""
-    pairs = tuple(map(activation, activations))
-    name, made = ",".join((*activations, output, optimizer)), optimizer_of(optimizer)
-    return make_advance(strip, dtype, pairs, output == "softmax", made, tile, success, name)
-
-
-@cache
-def drawer(strip: int, order: str) -> Any:
-    """Return the compiled function that draws the order of the rows in an epoch."""
-    return make_draw(strip, compiled_choice("order", order), order)
-
-
-@cache
 def losses(dtype: str, loss: str, output: str) -> Any:
     """Return the compiled function that computes the losses of output units."""
     choice, is_softmax = FAMILIES["loss"].choices[loss], output == "softmax"
@@ -138,9 +105,13 @@ def losses(dtype: str, loss: str, output: str) -> Any:
 @cache
 def output_deltas(dtype: str, loss: str, output: str, weighted: bool = False) -> Any:
     """Return the compiled function that computes δ, the error signals, of output units."""
-    delta = FAMILIES["loss"].choices[loss].mark("delta")
-    slope = FAMILIES["output"].choices[output].mark("slope")
-    return make_output_deltas(dtype, delta, slope, f"{loss},{output}", weighted)
+    return make_output_deltas(
+        dtype,
+        FAMILIES["loss"].choices[loss].mark("delta"),
+        FAMILIES["output"].choices[output].mark("slope"),
+        f"{loss},{output}",
+        weighted,
+    )
 
 
 class Kernels(NamedTuple):
@@ -157,11 +128,19 @@ class Kernels(NamedTuple):
 
 def kernels(key: KernelKey) -> Kernels:
     """Return the kernels for a key."""
-    common = (key.strip, key.dtype, key.activations, key.output)
+    name = ",".join((*key.activations, key.output))
+    pairs, is_softmax = tuple(map(activation, key.activations)), key.output == "softmax"
+    common = key.strip, key.dtype, pairs, is_softmax
     return Kernels(
-        initialiser(key.init),
-        measurer(*common),
-        trainer(*common, key.optimizer, key.tile, key.success),
+        of_choice(make_initialise, "init", key.init),
+        _measure(*common, name),
+        _advance(
+            *common,
+            optimizer_of(key.optimizer),
+            key.tile,
+            key.success,
+            f"{name},{key.optimizer}",
+        ),
     )
 
 
@@ -203,25 +182,12 @@ def task(setup: Setup, lanes: int | None = None) -> Task:
     data, order, goal = setup.training(), setup.calls["order"], setup.calls["success"]
     held_out = setup.held_out()
     net, suggested = layout(setup)
-    lanes = _whole_vectors(lanes, dtype) if lanes else suggested
+    vector = lanes_in_vector(dtype)
+    lanes = -(-lanes // vector) * vector if lanes else suggested
     aim = goal.choice.function(setup.tolerance, *goal.values)
     tested = held_out and (
         table(*held_out, dtype),
         targets_of(held_out.T, dtype, aim, setup.groups, data.T),
-    )
-    config = TrainingConfig(
-        batch=setup.batch_rows,
-        mean=setup.reduction == "mean",
-        bias=setup.bias,
-        cyclic=is_cyclic(setup),
-        rates=rates(setup).astype(dtype),
-        momentum=dtype.type(setup.momentum),
-        weight_decay=dtype.type(setup.weight_decay),
-        prime_offset=dtype.type(setup.prime_offset),
-        order_arguments=parameter_arrays(order.choice, order.values),
-        eval_every=setup.eval_interval,
-        forwards=setup.success_on == "train" and goal.choice.name != "loss",
-        refill=setup.stop == "converged",
     )
     return Task(
         setup,
@@ -231,7 +197,20 @@ def task(setup: Setup, lanes: int | None = None) -> Task:
         measured=measured_network(setup),
         table=table(*data, dtype, setup.row_weights()),
         targets=targets_of(data.T, dtype, aim, setup.groups),
-        config=config,
+        config=TrainingConfig(
+            batch=setup.batch_rows,
+            mean=setup.reduction == "mean",
+            bias=setup.bias,
+            cyclic=is_cyclic(setup),
+            rates=rates(setup).astype(dtype),
+            momentum=dtype.type(setup.momentum),
+            weight_decay=dtype.type(setup.weight_decay),
+            prime_offset=dtype.type(setup.prime_offset),
+            order_arguments=parameter_arrays(order.choice, order.values),
+            eval_every=setup.eval_interval,
+            forwards=setup.success_on == "train" and goal.choice.name != "loss",
+            refill=setup.stop == "converged",
+        ),
         limits=_limits(setup),
         held_out=tested,
     )
@@ -241,12 +220,6 @@ def _limits(setup: Setup) -> NDArray[np.float64]:
     """The activations between which hidden units are not saturated, −∞ and ∞ where they cannot."""
     choices = [FAMILIES["activation"].choices[name.partition(":")[0]] for name in setup.activations]
     return np.array([each.mark("saturates", (-np.inf, np.inf)) for each in choices])
-
-
-def _whole_vectors(lanes: int, dtype: np.dtype[Any]) -> int:
-    """Round a number of lanes up to whole vectors."""
-    vector = lanes_in_vector(dtype)
-    return -(-lanes // vector) * vector
 
 
 def is_cyclic(setup: Setup) -> bool:
@@ -263,11 +236,10 @@ def optimizer(setup: Setup) -> str:
         return setup.optimizer
     if setup.nesterov:
         return "nesterov"
-    if setup.momentum or setup.weight_decay:
+    is_mean = setup.batch_rows > 1 and setup.reduction == "mean"
+    if setup.momentum or setup.weight_decay or is_mean:
         return "momentum"
-    if setup.batch_rows == 1:
-        return "online"
-    return "sgd" if setup.reduction == "sum" else "momentum"
+    return "online" if setup.batch_rows == 1 else "sgd"
 
 
 def units(setup: Setup) -> tuple[tuple[str, ...], list[int]]:
@@ -344,12 +316,13 @@ def kernel_key(setup: Setup, lanes: int | None = None) -> KernelKey:
 def _strip(net: Network, lanes: int, dtype: np.dtype[Any]) -> int:
     """Choose the lanes of a strip, for batches: a divisor of `lanes` so that it fits the cache."""
     line, memory = 64 // dtype.itemsize, 64 * (net.rows + net.work_rows)
-    sizes = [line, lanes_in_vector(dtype)]
-    if 3 * memory <= STRIP_BYTES:
-        sizes = [3 * line, *sizes]
-    if net.samples == 1 and 7 * memory <= ONE_ROW_BYTES:
-        sizes = [7 * line, *sizes]
-    return next(size for size in sizes if lanes % size == 0)
+    sizes = (
+        (7 * line, net.samples == 1 and 7 * memory <= ONE_ROW_BYTES),
+        (3 * line, 3 * memory <= STRIP_BYTES),
+        (line, True),
+        (lanes_in_vector(dtype), True),
+    )
+    return next(size for size, fits in sizes if fits and lanes % size == 0)
 
 
 def rates(setup: Setup) -> NDArray[np.float64]:
@@ -361,6 +334,6 @@ def rates(setup: Setup) -> NDArray[np.float64]:
         return np.array([rate])  # needs no compiling
     out = np.empty(setup.warmup + 1 if constant else setup.epochs_budget)
     arguments = parameter_arrays(schedule.choice, schedule.values)
-    make = rate_maker(schedule.choice.name)
-    make(rate, arguments, setup.warmup, setup.epochs_budget, out)
+    fill = of_choice(make_rates, "schedule", schedule.choice.name)
+    fill(rate, arguments, setup.warmup, setup.epochs_budget, out)
     return out

@@ -8,8 +8,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from fastbp.engine.block import check_denormals
-from fastbp.gradcheck.conventions import Convention, call, conventions_of, readings
-from fastbp.gradcheck.limits import check_arguments
+from fastbp.gradcheck.conventions import call, conventions_of, readings
 from fastbp.gradcheck.mistakes import CHANGED
 from fastbp.gradcheck.reading import (
     ENDS,
@@ -18,6 +17,7 @@ from fastbp.gradcheck.reading import (
     UNFIT,
     CallFailure,
     CheckTask,
+    Convention,
     Reading,
     equal,
     errors_of,
@@ -26,8 +26,11 @@ from fastbp.gradcheck.reading import (
 from fastbp.gradcheck.reference import (
     Kinds,
     Loss,
+    ModuleGradients,
     Terms,
+    check_arguments,
     gradient,
+    is_module,
     kernel_gradient,
     numeric_difference,
     random_example,
@@ -35,7 +38,6 @@ from fastbp.gradcheck.reference import (
     units_text,
 )
 from fastbp.gradcheck.search import LikelyMistakes, explained, fitting_units
-from fastbp.gradcheck.torch_module import ModuleGradients, is_module
 
 DRAWS = 3
 """Number of random networks, each with random samples, that the function is called with."""
@@ -44,11 +46,13 @@ LOST = 0.05
 """Steps are not judged if rounding may change an array by more than this share of its largest
 gradient."""
 
-_LOST_STEPS = CallFailure(
+_LOST_STEPS = (
     "its steps are so small that rounding its weights loses them; "
     "needed: a larger rate, or float64 weights"
 )
 
+
+_MIXED = "it changes its arguments in some calls and returns something in others"
 
 _UNSTEADY = (
     "called again with the same arguments it returns something else: it keeps values between "
@@ -174,14 +178,13 @@ def _known(
 
 def _with_hint(result: GradientCheck, function: Callable[..., Any], terms: Terms) -> GradientCheck:
     """Add to an unclear result how the function does on other networks."""
-    if result.errors:
-        clear = result.ok or result.mistake or terms.rows == 1
-        if not clear and _checked(function, terms._replace(rows=1)).ok:
-            return result._replace(
-                mistake="for one row it is right, for several it does not return their sum"
-            )
+    unclear = result.errors and not (result.ok or result.mistake or terms.rows == 1)
+    if unclear and _checked(function, terms._replace(rows=1)).ok:
+        return result._replace(
+            mistake="for one row it is right, for several it does not return their sum"
+        )
+    if result.errors or result.mistake.startswith("it raises SystemExit"):
         return result
-    may_run = not result.mistake.startswith("it raises SystemExit")
     sizes, bias = (max(terms.sizes),) * len(terms.sizes), not terms.bias
     has = "biases in W" if bias else "no biases"
     others: list[tuple[str, dict[str, Any], bool]] = [
@@ -193,7 +196,7 @@ def _with_hint(result: GradientCheck, function: Callable[..., Any], terms: Terms
         ),
     ]
     for hint, changes, applies in others:
-        other = _checked(function, terms._replace(**changes)) if may_run and applies else result
+        other = _checked(function, terms._replace(**changes)) if applies else result
         # Without biases only a function with biases in W is meant.
         if other.errors and ("sizes" in changes or not bias or "of each W" in other.convention):
             wrong = f"wrong, first in {other.first_wrong}, {other.likely}"
@@ -214,14 +217,17 @@ def _checked(function: Callable[..., Any], terms: Terms) -> GradientCheck:
         numeric_difference(example, our, terms, rng)
         for example, our in zip(examples, ours, strict=True)
     )
-    result = _judged(CheckTask(function, examples, ours, terms, numeric))
-    if isinstance(result, CallFailure):
-        return GradientCheck(False, result.name, result.text, {}, numeric, "")
-    return result
+    try:
+        return _judged(CheckTask(function, examples, ours, terms, numeric))
+    except CallFailure as failure:
+        return GradientCheck(False, failure.name, failure.text, {}, numeric, "")
 
 
-def _judged(task: CheckTask) -> GradientCheck | CallFailure:
-    """Call the function in every convention, until it is right in one or its mistakes are known."""
+def _judged(task: CheckTask) -> GradientCheck:
+    """Call the function in every convention, until it is right in one or its mistakes are known.
+
+    Raises CallFailure if it cannot be checked.
+    """
     known: list[Reading] = []
     failures: list[CallFailure] = []
     groups = conventions_of(task)
@@ -234,12 +240,11 @@ def _judged(task: CheckTask) -> GradientCheck | CallFailure:
                 return right
             if failure:
                 if failure.rank == ENDS:
-                    return failure
+                    raise failure
                 if not convention.joined or len(groups) == 1 or failure.rank == OWN_ERROR:
                     failures.append(failure)
             elif not read:
-                text = "it changes its arguments in some calls and returns something in others"
-                failures.append(CallFailure(text))
+                failures.append(CallFailure(_MIXED))
             elif not _is_steady(task, convention):
                 return _wrong(read, [], task, _UNSTEADY)
             else:
@@ -253,8 +258,9 @@ def _judged(task: CheckTask) -> GradientCheck | CallFailure:
         known += new
     fits = [right_arrays(each.fitting, task.ours[each.example]) for each in failures]
     nearest = max((right_arrays(each.arrays[0], task.ours[0]) for each in known), default=0)
-    returns_gradients = known and nearest >= max(fits, default=0)
-    return _wrong(known, [], task) if returns_gradients else _most_telling(failures, fits)
+    if known and nearest >= max(fits, default=0):
+        return _wrong(known, [], task)
+    raise _most_telling(failures, fits)
 
 
 def _most_telling(failures: Sequence[CallFailure], fits: Sequence[int]) -> CallFailure:
@@ -286,7 +292,7 @@ def _is_steady(task: CheckTask, convention: Convention) -> bool:
 
 def _right(
     read: list[Reading], failure: CallFailure | None, task: CheckTask
-) -> GradientCheck | CallFailure | None:
+) -> GradientCheck | None:
     """The result for the first reading whose gradients are right; None if there is none."""
     for i, reading in enumerate(read):
         errors, noise, rate = errors_of(reading, task)
@@ -295,9 +301,9 @@ def _right(
             continue
         if failure:
             place = f"in call {failure.example + 1} of {len(task.examples)}"
-            return replace(failure, text=f"{place} {failure.text}")
+            raise replace(failure, text=f"{place} {failure.text}")
         if noise > LOST:
-            return _LOST_STEPS
+            raise CallFailure(_LOST_STEPS)
         if i and read[0].steps and not reading.steps and explained([read[0]], task):
             del read[1:]  # the gradients that it returns are right, the step that it makes is not
             return None
@@ -315,7 +321,7 @@ def _right(
 
 def _wrong(
     known: Sequence[Reading], likely: Sequence[LikelyMistakes], task: CheckTask, mistake: str = ""
-) -> GradientCheck | CallFailure:
+) -> GradientCheck:
     """The result for the reading that the likely mistakes explain; without any, for the nearest."""
     if likely:
         reading, factor = likely[0].reading, likely[0].factor
@@ -325,7 +331,7 @@ def _wrong(
         factor = 0.0
     errors, noise, rate = errors_of(reading, task, factor)
     if noise > LOST:
-        return _LOST_STEPS
+        raise CallFailure(_LOST_STEPS)
     if not any(values.any() for arrays in reading.arrays for values in arrays.values()):
         none = "W and b are returned unchanged" if reading.steps else "all gradients are 0"
         mistake = mistake or none

@@ -8,94 +8,32 @@ from contextlib import suppress
 from copy import deepcopy
 from dataclasses import replace
 from itertools import chain, islice, product
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from fastbp.engine.lane_group import by_name
 from fastbp.gradcheck.reading import (
     ENDS,
+    FORMS,
     OWN_ERROR,
     SHAPES,
     CallFailure,
     CheckTask,
+    Convention,
     Reading,
     fitted,
     is_changed,
+    vector,
 )
-from fastbp.gradcheck.reference import Arrays, Example, Real, takes
-from fastbp.gradcheck.torch_module import ModuleGradients
+from fastbp.gradcheck.reference import Arrays, ModuleGradients, takes
 from fastbp.schema.text import first_of, plain, shown
 
-_FORMS = {"flat": "flat", "column": "as columns", "row": "as rows"}
-"""Layouts of a vector, [n], [n, 1] and [1, n], with their names in the report."""
-
-
-class Convention(NamedTuple):
-    """A layout of the arguments of the user's function.
-
-    `out_in`: W[out, in], else W[in, out]. `biases`, `samples`: "flat" [n], "column" [n, 1] or "row"
-    [1, n]. `joined`: "first" or "last" if the first or last weights in each W are its biases, the
-    weights of an input that is always 1; "" if biases are separate arrays. `ones`: whether x
-    contains that input.
-    """
-
-    out_in: bool
-    biases: str
-    samples: str
-    joined: str = ""
-    ones: bool = False
-
-    def __str__(self) -> str:
-        order = "W[out, in]" if self.out_in else "W[in, out]"
-        samples = _FORMS[self.samples]
-        if self.joined:
-            line = "column" if self.out_in else "row"
-            return (
-                f"{order.replace('in', 'in + 1')}, the biases in the {self.joined} {line} of each "
-                f"W, samples {samples}{', with a 1 among them' * self.ones}"
-            )
-        both = f"biases {_FORMS[self.biases]}, samples {samples}"
-        return f"{order}, {f'vectors {samples}' if self.biases == self.samples else both}"
-
-    def matrix(self, W: Real, b: Real) -> Real:
-        """A copy of W [out, in] in the layout of the user's function, which may join b to it."""
-        if self.joined:
-            W = np.insert(W, self._place(W), b, axis=1)
-        return (W if self.out_in else W.T).copy()
-
-    def sample(self, values: Real, with_ones: bool = False) -> Real:
-        """A copy of inputs or targets [row, unit] in the layout of the user's function."""
-        if with_ones:
-            values = np.insert(values, self._place(values), 1.0, axis=1)
-        if len(values) == 1:
-            return _vector(values, self.samples)
-        return (values.T if self.samples == "column" else values).copy()
-
-    def separated(self, matrices: Arrays, example: Example) -> Arrays:
-        """Split matrices of weights and biases, transposed or not, into W0, b0, W1, b1, …."""
-        arrays = {}
-        for layer, (values, (W, b)) in enumerate(
-            zip(matrices.values(), example.layers, strict=True)
-        ):
-            axis = 1 if values.shape == (len(b), W.shape[1] + 1) else 0
-            arrays[f"W{layer}"] = np.delete(values, self._place(W), axis)
-            arrays[f"b{layer}"] = np.take(values, self._place(W), axis)
-        return arrays
-
-    def _place(self, W: Real) -> int:
-        return 0 if self.joined == "first" else W.shape[1]
-
-
-def _vector(values: Real, form: str) -> Real:
-    return values.reshape({"flat": (-1,), "column": (-1, 1), "row": (1, -1)}[form]).copy()
-
-
 SEPARATE = [
-    [Convention(out_in, form, form) for form, out_in in product(_FORMS, (True, False))],
+    [Convention(out_in, form, form) for form, out_in in product(FORMS, (True, False))],
     [
         Convention(out_in, biases, samples)
-        for biases, samples, out_in in product(_FORMS, _FORMS, (True, False))
+        for biases, samples, out_in in product(FORMS, FORMS, (True, False))
         if biases != samples
     ],
 ]
@@ -105,7 +43,7 @@ same layout, then the others."""
 JOINED = [
     Convention(out_in, samples, samples, joined, ones)
     for ones, samples, joined, out_in in product(
-        (False, True), _FORMS, ("last", "first"), (True, False)
+        (False, True), FORMS, ("last", "first"), (True, False)
     )
 ]
 """Conventions in which each W holds the biases of its layer."""
@@ -127,11 +65,12 @@ def conventions_of(task: CheckTask) -> list[list[Convention]]:
     ]
 
 
-Answer = dict[str, Arrays]
-"""What one call gave: copies of its results, as arrays by name, for each nesting that fits. The key
+Answer = dict[tuple[bool, int, bool], Arrays]
+"""What one call gave: copies of its results, as arrays by name, for each nesting that fits: whether
+the output layer comes first, the number of the nesting, and whether it has all arrays. The key
 `IN_PLACE` has the arguments after the call, if the function changed them."""
 
-IN_PLACE = "in place"
+IN_PLACE = (False, -1, True)
 
 
 def call(task: CheckTask, convention: Convention) -> tuple[list[Answer], CallFailure | None]:
@@ -141,7 +80,7 @@ def call(task: CheckTask, convention: Convention) -> tuple[list[Answer], CallFai
     three = not separate and (not task.terms.bias or takes(task.function, 3))
     for number, example in enumerate(task.examples):
         W = [convention.matrix(*layer) for layer in example.layers]
-        b = [_vector(b, convention.biases) for _, b in example.layers] if separate else []
+        b = [vector(b, convention.biases) for _, b in example.layers] if separate else []
         x, t = convention.sample(example.X, convention.ones), convention.sample(example.T)
         arguments = [W, x, t] if three else [W, b, x, t]
         before = deepcopy(by_name(list(zip(W, b or W, strict=True)), separate))
@@ -162,8 +101,8 @@ def call(task: CheckTask, convention: Convention) -> tuple[list[Answer], CallFai
         except CallFailure as unfit:
             return answers, replace(unfit, text=f"{unfit.text} {called_as}", example=number)
         except (Exception, SystemExit) as error:  # a foreign object may raise anything when read
-            text = f"what it returns cannot be read: {type(error).__name__} {called_as}"
-            return answers, CallFailure(text, example=number)
+            why = f"what it returns cannot be read: {type(error).__name__} {called_as}"
+            return answers, CallFailure(why, example=number)
         if convention.joined:
             answer = {way: convention.separated(arrays, example) for way, arrays in answer.items()}
         answers.append(answer)
@@ -174,10 +113,10 @@ def _raised(error: BaseException, called_as: str, example: int) -> CallFailure:
     why = ""
     with suppress(Exception):  # an error may fail to say what it is
         why = plain((str(error).splitlines() or [""])[0].strip(), 200)
-    about_shapes = isinstance(error, ValueError | TypeError | IndexError | AssertionError)
+    may_fit = isinstance(error, ValueError | TypeError | IndexError | AssertionError)
+    rank = SHAPES if may_fit else OWN_ERROR
     # With a text, SystemExit may refuse the shapes.
     ends = isinstance(error, SystemExit) and not isinstance(error.code, str)
-    rank = SHAPES if about_shapes else OWN_ERROR
     return CallFailure(
         f"it raises {type(error).__name__}{': ' * bool(why)}{why} {called_as}",
         rank=ENDS if ends else rank,
@@ -194,15 +133,14 @@ def readings(answers: Sequence[Answer], task: CheckTask, convention: Convention)
         if all(way in answer for answer in answers)
     }
     changed = read.pop(IN_PLACE, None)
-    does = {"": "returns gradients", "reversed": "returns gradients, the output layer's first"}
     gradients = [
         Reading(
             each,
             dict.fromkeys(task.ours[0], 0.0),
-            does[way.partition(" ")[0]],
+            "returns gradients" + ", the output layer's first" * backwards,
             convention,
         )
-        for way, each in read.items()
+        for (backwards, _, _), each in read.items()
     ]
     if changed:
         return [
@@ -211,8 +149,8 @@ def readings(answers: Sequence[Answer], task: CheckTask, convention: Convention)
         ]
     steps = [
         _step("returns changed weights", each, task, convention)
-        for way, each in read.items()
-        if "alone" not in way
+        for (_, _, complete), each in read.items()
+        if complete
         and all(values.shape == task.ours[0][name].shape for name, values in each[0].items())
     ]
     return gradients + steps if task.terms.rate is None else steps + gradients
@@ -267,11 +205,12 @@ def _read(returned: Any, before: Arrays, convention: Convention, needed: str) ->
     """Read what was returned, in each nesting that fits the shapes. Raises CallFailure."""
     if isinstance(returned, Iterator):
         returned = list(islice(returned, len(before) + 1)) or returned
-    if isinstance(returned, Mapping):
-        parts = _of_mapping(returned, list(before), needed)
-    elif isinstance(returned, list | tuple) or (isinstance(returned, np.ndarray) and returned.ndim):
-        parts = list(returned)
-    else:
+    parts = (
+        _of_mapping(returned, list(before), needed)
+        if isinstance(returned, Mapping)
+        else _items(returned)
+    )
+    if parts is None:
         raise CallFailure(f"it returns {shown(returned)}; {needed}")
     try:
         return _laid_out(parts, returned, before, convention, needed)
@@ -297,7 +236,7 @@ def _of_mapping(returned: Mapping[Any, Any], names: Sequence[str], needed: str) 
     lists = [_items(keys.get(kind)) for kind in kinds]
     if all(lists):
         return lists
-    layers = [_items(value) for value in returned.values()]
+    layers = [_items(value) or () for value in returned.values()]
     if len(layers) * len(kinds) == len(names) and all(len(each) == len(kinds) for each in layers):
         return layers
     first = 0 if "w0" in keys else 1
@@ -311,12 +250,12 @@ def _of_mapping(returned: Mapping[Any, Any], names: Sequence[str], needed: str) 
     return [keys[wanted[name]] for name in names]
 
 
-def _items(values: Any) -> list[Any]:
-    """List the parts of a container or array; none for any other value."""
+def _items(values: Any) -> list[Any] | None:
+    """List the parts of a container or array; None for any other value."""
     if isinstance(values, Mapping):
         return list(values.values())
     has_parts = isinstance(values, list | tuple) or (isinstance(values, np.ndarray) and values.ndim)
-    return list(values) if has_parts else []
+    return list(values) if has_parts else None
 
 
 def _layouts(names: Sequence[str], complete: bool) -> list[Any]:
@@ -359,11 +298,10 @@ def _laid_out(
         for number, layout in enumerate(chain.from_iterable(both)):
             if not (values := _matched(layout, parts)):
                 continue
-            order = "reversed" * (number % 2)
             # An update with an absent array is the same as one with 0.
             arrays = {name: values.get(name, np.zeros(w.shape)) for name, w in before.items()}
             try:
-                answer[f"{order} {number}{'' if complete else ' alone'}"] = fitted(
+                answer[number % 2 == 1, number, complete] = fitted(
                     arrays, before, convention.out_in, "the gradient of "
                 )
             except CallFailure as reason:
@@ -381,7 +319,7 @@ def _matched(layout: Any, value: Any) -> dict[str, Any]:
     if isinstance(layout, str):
         return {layout: value}
     parts = _items(value)
-    if len(parts) != len(layout):
+    if parts is None or len(parts) != len(layout):
         return {}
     inner = [_matched(*pair) for pair in zip(layout, parts, strict=True)]
     return {name: part for each in inner for name, part in each.items()} if all(inner) else {}

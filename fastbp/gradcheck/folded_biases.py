@@ -18,16 +18,9 @@ def _shifted(values: Real, of_one: Any, end: str) -> Real:
 def folded(joined: str, layer: int, last: int) -> dict[str, list[Variant]]:
     """List what people write wrongly where each W holds its biases, the weights of an input 1.
 
-    Parameters
-    ----------
-    joined : str
-        "first" or "last", the end of the inputs at which that 1 is; "" if biases are separate.
-    layer, last : int
-
-    Returns
-    -------
-    dict
-        More variants of `ways_back`, `slopes`, `inputs` and `biases`, by these names.
+    `joined`: "first" or "last", the end of the inputs at which that 1 is; "" if biases are separate
+    arrays, which has no such mistakes. Returns more variants of `ways_back`, `slopes`, `inputs` and
+    `biases`, by these names.
     """
     if not joined:
         return {}

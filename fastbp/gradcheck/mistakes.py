@@ -1,6 +1,6 @@
 """A catalogue of mistakes: what people write wrongly at each step of backpropagation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import product
 from typing import Any, NamedTuple
@@ -120,8 +120,9 @@ def forward_variants(task: CheckTask) -> list[ForwardVariant]:
 
 def _without(unused: range, example: Example) -> Example:
     """An example without the biases of these layers."""
-    layers = [(W, b * (k not in unused)) for k, (W, b) in enumerate(example.layers)]
-    return example._replace(layers=layers)
+    return example._replace(
+        layers=[(W, b * (k not in unused)) for k, (W, b) in enumerate(example.layers)]
+    )
 
 
 def _rows(only: slice, example: Example) -> Example:
@@ -286,31 +287,27 @@ def slopes(layer: int, last: int, loss: Loss) -> list[Variant]:
     ]
 
 
-def _slopes_of(other: int, layer: int, last: int) -> list[Variant]:
-    """List the ways to take σ′ of another layer by mistake.
+def _slopes_of(other: int, layer: int, last: int) -> Iterator[Variant]:
+    """Generate the ways to take σ′ of another layer by mistake.
 
     Where that layer has two names, such as "the layer below" and "the inputs", there is a variant
     for each name.
     """
     absolute = {0: "the inputs", last: "the output"}.get(other, f"hidden layer {other}")
     relative = {1: "the layer above", -1: "the layer below"}.get(other - layer, absolute)
-    variants = []
     for rare, name in enumerate(dict.fromkeys([relative, absolute])):
         wrong = f"σ′ of the wrong layer: at {{layers}} the slope of {name} is taken"
         squashed = f"{wrong}, of values already squashed" if other else f"{wrong}, as of z"
-        variants += [
-            Variant(wrong, lambda at: prime(at.activations[other]), rare),
-            Variant(squashed, lambda at: prime(sigmoid(at.activations[other])), rare),
-            *(
-                Variant(
-                    f"{wrong}, as one mean for all units",
-                    partial(lambda at, mean: mean(prime(at.activations[other])), mean=mean),
-                    2 + rare,
-                )
-                for mean in _MEANS
-            ),
-        ]
-    return variants
+        yield Variant(wrong, lambda at: prime(at.activations[other]), rare)
+        yield Variant(squashed, lambda at: prime(sigmoid(at.activations[other])), rare)
+        yield from (
+            Variant(
+                f"{wrong}, as one mean for all units",
+                partial(lambda at, mean: mean(prime(at.activations[other])), mean=mean),
+                2 + rare,
+            )
+            for mean in _MEANS
+        )
 
 
 def inputs(layer: int, last: int) -> list[Variant]:

@@ -1,20 +1,82 @@
-"""What a function returned or changed, read as gradients and compared with fastbp's."""
+"""How a function was called, and what it returned or changed, compared with fastbp's gradients."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastbp.gradcheck.reference import Arrays, Example, Real, Terms, scale_of
 from fastbp.schema.text import shown
 
-if TYPE_CHECKING:
-    from fastbp.gradcheck.conventions import Convention
-
 TOLERANCE = 1e-4
 """A gradient is right if no entry differs from fastbp's by more than this share of the largest
 entry of its array: float32 keeps seven digits."""
+
+
+FORMS = {"flat": "flat", "column": "as columns", "row": "as rows"}
+"""Layouts of a vector, [n], [n, 1] and [1, n], with their names in the report."""
+
+
+class Convention(NamedTuple):
+    """A layout of the arguments of the user's function.
+
+    `out_in`: W[out, in], else W[in, out]. `biases`, `samples`: "flat" [n], "column" [n, 1] or "row"
+    [1, n]. `joined`: "first" or "last" if the first or last weights in each W are its biases, the
+    weights of an input that is always 1; "" if biases are separate arrays. `ones`: whether x
+    contains that input.
+    """
+
+    out_in: bool
+    biases: str
+    samples: str
+    joined: str = ""
+    ones: bool = False
+
+    def __str__(self) -> str:
+        order = "W[out, in]" if self.out_in else "W[in, out]"
+        samples = FORMS[self.samples]
+        if self.joined:
+            line = "column" if self.out_in else "row"
+            return (
+                f"{order.replace('in', 'in + 1')}, the biases in the {self.joined} {line} of each "
+                f"W, samples {samples}{', with a 1 among them' * self.ones}"
+            )
+        both = f"biases {FORMS[self.biases]}, samples {samples}"
+        return f"{order}, {f'vectors {samples}' if self.biases == self.samples else both}"
+
+    def matrix(self, W: Real, b: Real) -> Real:
+        """A copy of W [out, in] in the layout of the user's function, which may join b to it."""
+        if self.joined:
+            W = np.insert(W, self._place(W), b, axis=1)
+        return (W if self.out_in else W.T).copy()
+
+    def sample(self, values: Real, with_ones: bool = False) -> Real:
+        """A copy of inputs or targets [row, unit] in the layout of the user's function."""
+        if with_ones:
+            values = np.insert(values, self._place(values), 1.0, axis=1)
+        if len(values) == 1:
+            return vector(values, self.samples)
+        return (values.T if self.samples == "column" else values).copy()
+
+    def separated(self, matrices: Arrays, example: Example) -> Arrays:
+        """Split matrices of weights and biases, transposed or not, into W0, b0, W1, b1, …."""
+        arrays = {}
+        for layer, (values, (W, b)) in enumerate(
+            zip(matrices.values(), example.layers, strict=True)
+        ):
+            axis = 1 if values.shape == (len(b), W.shape[1] + 1) else 0
+            arrays[f"W{layer}"] = np.delete(values, self._place(W), axis)
+            arrays[f"b{layer}"] = np.take(values, self._place(W), axis)
+        return arrays
+
+    def _place(self, W: Real) -> int:
+        return 0 if self.joined == "first" else W.shape[1]
+
+
+def vector(values: Real, form: str) -> Real:
+    """A copy of a vector in one of the layouts `FORMS`."""
+    return values.reshape({"flat": (-1,), "column": (-1, 1), "row": (1, -1)}[form]).copy()
 
 
 class CheckTask(NamedTuple):
@@ -44,7 +106,7 @@ class Reading(NamedTuple):
     arrays: list[Arrays]
     noise: dict[str, float]
     does: str
-    convention: "Convention"
+    convention: Convention
     steps: bool = False
     rate: float | None = 1.0
     changed: list[list[Real]] = []  # noqa: RUF012
@@ -74,11 +136,15 @@ class CallFailure(Exception):  # noqa: N818
     reached: Sequence[int] = ()
 
 
+def _distance(values: Real, ours: Real) -> float:
+    """The largest difference of the entries of two arrays; ∞ if their shapes differ."""
+    return float(np.abs(values - ours).max()) if values.shape == ours.shape else np.inf
+
+
 def right_arrays(arrays: Mapping[str, Real], ours: Arrays) -> int:
     """Count the arrays that equal `ours`, fastbp's gradients, up to `TOLERANCE`."""
     return sum(
-        values.shape == ours[name].shape
-        and float(np.abs(values - ours[name]).max()) <= TOLERANCE * scale_of(ours[name])
+        _distance(values, ours[name]) <= TOLERANCE * scale_of(ours[name])
         for name, values in arrays.items()
     )
 
@@ -124,19 +190,15 @@ def errors_of(
         fit = sum(float((a[last] * o[last]).sum()) for a, o in pairs)
         square = sum(float((o[last] ** 2).sum()) for _, o in pairs)
         rate = abs(factor or fit / (square or 1.0)) or 1.0
-    errors, largest = {}, 0.0
-    for name, noise in reading.noise.items():
-        # Not the scale of each draw: in one the gradients may happen to cancel.
-        scale = max(scale_of(ours[name]) for ours in task.ours)
-        worst = max(
-            float(np.abs(a[name] / rate - o[name]).max()) / scale
-            if a[name].shape == o[name].shape
-            else np.inf
-            for a, o in pairs
-        )
-        errors[name] = max(worst - noise / rate / scale, 0.0)
-        largest = max(largest, noise / rate / scale)
-    return errors, largest, reading.rate or rate
+    # Not the scale of each draw: in one the gradients may happen to cancel.
+    scales = {name: max(scale_of(ours[name]) for ours in task.ours) for name in reading.noise}
+    rounding = {name: noise / rate / scales[name] for name, noise in reading.noise.items()}
+    worst = {
+        name: max(_distance(a[name] / rate, o[name]) for a, o in pairs) / scale
+        for name, scale in scales.items()
+    }
+    errors = {name: max(error - rounding[name], 0.0) for name, error in worst.items()}
+    return errors, max(rounding.values()), reading.rate or rate
 
 
 def is_changed(after: Any, before: Real) -> bool:

@@ -1,19 +1,26 @@
-"""Random networks, and their gradients by fastbp, by the textbook and by finite differences."""
+"""Random networks, and their gradients: by fastbp, the textbook, finite differences and torch.
+
+torch is not imported: everything is done by methods of a module and of its tensors.
+"""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from copy import deepcopy
 from functools import partial
 from inspect import signature
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit as sigmoid, softmax
 
 from fastbp.choices.activations import SELU_ALPHA, SELU_SCALE
+from fastbp.config.model_reader import read_model
 from fastbp.config.setup import Setup
 from fastbp.engine.lane_group import LaneGroup, Layers, by_name
 from fastbp.engine.tasks import task
+from fastbp.schema.errors import SweepError, is_integer, refuse_wrong
 from fastbp.schema.text import and_
 
 Real = NDArray[np.float64]
@@ -23,6 +30,9 @@ Arrays = dict[str, Real]
 
 Loss = Literal["squared", "cross-entropy"]
 
+
+MAX_UNITS, MAX_HIDDEN, MAX_ROWS = 64, 8, 256
+"""Largest numbers of units per layer, of hidden layers, and of samples per call."""
 
 KERNEL_RATE = 2.0**19
 """Learning rate of the one update that gives fastbp's gradient, as (before − after) / rate. It is
@@ -69,6 +79,42 @@ class Terms(NamedTuple):
         """The same for other units; None where fastbp does not train them with this loss."""
         known = self.loss == "squared" or kinds[-1] in ("sigmoid", "softmax")
         return self._replace(kinds=kinds, others=False) if known and self.others else None
+
+
+def check_arguments(
+    function: Any, sizes: Any, loss: Any, rows: Any, lr: Any, bias: Any, reduction: Any, seed: Any
+) -> None:
+    """Raise SweepError with every wrong argument of `check_gradients`."""
+    layers = isinstance(sizes, list | tuple | range) or (
+        isinstance(sizes, np.ndarray) and sizes.ndim == 1
+    )
+    layers = layers and 3 <= len(sizes) <= MAX_HIDDEN + 2
+    real = isinstance(lr, int | float | np.integer | np.floating) and not isinstance(lr, bool)
+    rate = real and 0 < lr < 2**100
+    refuse_wrong(
+        [
+            (
+                "function",
+                function,
+                callable(function) and not hasattr(function, "to_json"),
+                "a function to call as function(W, b, x, t), or a torch.nn.Module",
+            ),
+            (
+                "sizes",
+                sizes,
+                layers and all(is_integer(n, 1, MAX_UNITS) for n in sizes),
+                f"units of inputs, of 1 to {MAX_HIDDEN} hidden layers and of outputs, such as "
+                f"(3, 4, 1), each from 1 to {MAX_UNITS}",
+            ),
+            ("loss", loss, loss in get_args(Loss), ", ".join(get_args(Loss))),
+            ("rows", rows, is_integer(rows, 1, MAX_ROWS), f"an integer from 1 to {MAX_ROWS}"),
+            # Steps of smaller rates do not overflow.
+            ("lr", lr, lr is None or rate, "a number > 0"),
+            ("bias", bias, isinstance(bias, bool | np.bool_), "true or false"),
+            ("reduction", reduction, reduction in ("sum", "mean"), "sum, mean"),
+            ("seed", seed, is_integer(seed, 0), "an integer from 0"),
+        ]
+    )
 
 
 def takes(function: Callable[..., Any], arguments: int) -> bool:
@@ -216,11 +262,8 @@ def kernel_gradient(example: Example, terms: Terms) -> Arrays:
     group = LaneGroup(task(setup), np.array([0], np.uint64))
     group.set_layers(example.layers)
     group.advance(1)
-    steps = [
-        ((W - after) / KERNEL_RATE, (b - b_after) / KERNEL_RATE)
-        for (W, b), (after, b_after) in zip(example.layers, group.layers(), strict=True)
-    ]
-    return by_name(steps, terms.bias)
+    before, after = (by_name(each, terms.bias) for each in (example.layers, group.layers()))
+    return {name: (before[name] - after[name]) / KERNEL_RATE for name in before}
 
 
 def numeric_difference(
@@ -247,3 +290,93 @@ def numeric_difference(
 def scale_of(values: Real) -> float:
     """The largest absolute value of an array, but at least 1e-300, so that one can divide by it."""
     return max(float(np.abs(values).max()), 1e-300)
+
+
+# The gradients of a torch module
+
+_CLOSE = 1e-3
+"""Where the outputs of every row add up to 1, within this, they are those of a softmax."""
+
+
+def is_module(function: Any) -> bool:
+    """Whether an object is a torch module; a Keras model may be one, too, and is not meant."""
+    return hasattr(function, "named_parameters") and not hasattr(function, "to_json")
+
+
+class ModuleGradients:
+    """The gradients of a copy of a torch module, called as ``function(W, b, x, t)``.
+
+    Its parameters must be weights [out, in] and, if it has any, biases [out] in turn. Without
+    biases it is called as ``function(W, x, t)``. Dropout is off.
+
+    Raises
+    ------
+    SweepError
+        If its parameters are others.
+    """
+
+    def __init__(self, module: Any, loss: Loss) -> None:
+        self._module, self._loss = deepcopy(module).eval(), loss
+        self._parameters = list(self._module.parameters())
+        shapes = [tuple(each.shape) for each in self._parameters]
+        self.bias = any(len(shape) == 1 for shape in shapes)
+        self.sizes = tuple(shape[-1] for shape in shapes[:1]) + tuple(
+            shape[0] for shape in shapes[:: 1 + self.bias]
+        )
+        fit = [
+            shape
+            for below, above in pairwise(self.sizes)
+            for shape in [(above, below), (above,)][: 1 + self.bias]
+        ]
+        if shapes != fit:
+            raise SweepError(
+                [
+                    f"function: given a module with parameters {shapes}, needed: weights [out, in] "
+                    "of Linear layers in the order of their use, all with a bias or all without"
+                ]
+            )
+
+    @property
+    def kinds(self) -> Kinds:
+        """The units, if the module says them, as a Sequential does; else none."""
+        with suppress(SweepError):
+            keys, _ = read_model(self._module, ())
+            output, of_loss = keys["output"], "softmax" if self.sizes[-1] > 1 else "sigmoid"
+            in_loss = output == "linear" and self._loss == "cross-entropy"
+            return (*keys["activation"], of_loss if in_loss else output)
+        return ()
+
+    def __call__(self, W: list[Real], *rest: Any) -> list[Any]:
+        """The gradients W0, b0, W1, b1, …, summed over rows."""
+        *b, x, t = rest
+        values = [array for pair in zip(W, *b, strict=True) for array in pair]
+        for parameter, value in zip(self._parameters, values, strict=True):
+            parameter.data.copy_(parameter.new_tensor(value))
+            parameter.grad = None
+        new, inputs = self._parameters[0].new_tensor, self.sizes[0]
+        outputs = self._module(new(np.atleast_2d(x)))
+        # What the outputs are shows far from 0.
+        far = self._module(new(np.random.default_rng(0).normal(0, 10, (64, inputs))))
+        t = np.atleast_2d(t)
+        error = self._error(_array(outputs).reshape(t.shape), t, _array(far).reshape(64, -1))
+        outputs.backward(new(error.reshape(outputs.shape)))
+        return [
+            np.zeros(value.shape) if each.grad is None else _array(each.grad)
+            for each, value in zip(self._parameters, values, strict=True)
+        ]
+
+    def _error(self, o: Real, t: Real, far: Real) -> Real:
+        """The derivative of the loss by the outputs; of a softmax always the cross-entropy."""
+        if np.abs(np.exp(far).sum(axis=1) - 1).max() < _CLOSE:
+            return -t  # o are logarithms
+        if np.abs(far.sum(axis=1) - 1).max() < _CLOSE:
+            return -t / o
+        if self._loss == "squared":
+            return o - t
+        if far.min() >= 0 and far.max() <= 1:
+            return (o - t) / (o * (1 - o))
+        return (softmax(o, axis=1) if t.shape[1] > 1 else sigmoid(o)) - t
+
+
+def _array(tensor: Any) -> Real:
+    return np.asarray(tensor.detach().cpu().tolist(), np.float64)

@@ -1,7 +1,7 @@
 """Find the usual mistakes that give exactly the gradients that a function returned."""
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import product
+from itertools import product, takewhile
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -86,8 +86,8 @@ def fitting_units(readings: Sequence[Reading], task: CheckTask) -> Terms | None:
         with np.errstate(all="ignore"):
             examples = [each._replace(kinds=terms.kinds) for each in task.examples]
             ours = [gradient(each, terms, [W for W, _ in each.layers]) for each in examples]
-            other = task._replace(ours=ours)
-            if any(max(errors_of(each, other)[0].values()) <= TOLERANCE for each in readings):
+            errors = (errors_of(each, task._replace(ours=ours))[0] for each in readings)
+            if any(max(each.values()) <= TOLERANCE for each in errors):
                 return terms
     return None
 
@@ -120,32 +120,28 @@ def explained(readings: Sequence[Reading], task: CheckTask) -> list[LikelyMistak
     return list(first.values())[::-1][:3]
 
 
-def _explanations(reading: Reading, task: CheckTask, most: int) -> Iterator[LikelyMistakes]:
-    """Generate explanations of a reading with up to `most` mistakes, factors not counted."""
+def _explanations(reading: Reading, task: CheckTask, most: int) -> list[LikelyMistakes]:
+    """List explanations of a reading with up to `most` mistakes, factors not counted."""
     if all(
         np.abs(values).max() <= reading.noise[name]
         for arrays in reading.arrays
         for name, values in arrays.items()
     ):
-        return
+        return []
     changed = reading.changed or [[]] * len(reading.arrays)
-    for forward in forward_variants(task):
-        mistakes = frozenset((text, 0) for text in forward.texts)
-        if len(mistakes) <= most <= len(mistakes) + forward.most:
-            pairs = zip(map(forward.instead, task.examples), changed, strict=True)
-            path = _Path([passed(*pair) for pair in pairs], mistakes, 0, {})
-            yield from _completed(path, reading, task, most)
-
-
-def _completed(
-    path: _Path, reading: Reading, task: CheckTask, most: int
-) -> Iterator[LikelyMistakes]:
-    """Generate all explanations that continue a path down to the first layer."""
-    if path.states[0].layer == 0:
-        yield min(_worded(path, reading, task), key=lambda each: each.rank[0])
-        return
-    for lower in _lower(path, reading, task, most):
-        yield from _completed(lower, reading, task, most)
+    paths = [
+        _Path(
+            [passed(forward.instead(e), c) for e, c in zip(task.examples, changed, strict=True)],
+            frozenset((text, 0) for text in forward.texts),
+            0,
+            {},
+        )
+        for forward in forward_variants(task)
+        if len(forward.texts) <= most <= len(forward.texts) + forward.most
+    ]
+    for _ in task.examples[0].layers:
+        paths = [lower for path in paths for lower in _lower(path, reading, task, most)]
+    return [min(_worded(path, reading, task), key=lambda each: each.rank[0]) for path in paths]
 
 
 def _lower(path: _Path, reading: Reading, task: CheckTask, most: int) -> Iterator[_Path]:
@@ -157,31 +153,28 @@ def _lower(path: _Path, reading: Reading, task: CheckTask, most: int) -> Iterato
     if task.terms.bias:
         ways[b] = biases(layer) + more.get("biases", [])
     for variants, states in _deltas(path, reading, task, most):
-        below = [at._replace(layer=layer - 1, above=at.delta) for at in states]
-        matching: list[list[tuple[Variant, _Match]]] = []
-        for name, each in ways.items():
-            matching.append([*_matching(each, reading, name, states)])
-            if not matching[-1]:
-                break  # then nothing explains the layer
+        every = (_matching(each, reading, name, states) for name, each in ways.items())
+        matching = [*takewhile(bool, every)]
+        if len(matching) < len(ways):
+            continue  # nothing explains one of the arrays
         for found in product(*matching):
             longer = path.plus([*variants, *(variant for variant, _ in found)])
             matches = dict(zip(ways, (match for _, match in found), strict=True))
             # Arrays that are all 0 say nothing about deltas.
             says = any(match.factor for match in matches.values())
             if longer.rank[0] <= most and (says or not any(each.text for each in variants)):
+                below = [at._replace(layer=layer - 1, above=at.delta) for at in states]
                 yield longer._replace(states=below, matches={**matches, **path.matches})
 
 
 def _matching(
     variants: Sequence[Variant], reading: Reading, name: str, states: Sequence[LayerState]
-) -> Iterator[tuple[Variant, _Match]]:
-    """Generate the variants that give the array `name` of a reading, and how they match."""
-    for variant in variants:
-        # The first example alone refutes most.
-        if _match(reading, name, states[:1], variant):
-            match = _match(reading, name, states, variant)
-            if match and (match.factor or not variant.text):
-                yield variant, match
+) -> list[tuple[Variant, _Match]]:
+    """List the variants that give the array `name` of a reading, and how they match."""
+    # The first example alone refutes most.
+    near = [variant for variant in variants if _match(reading, name, states[:1], variant)]
+    matches = [(variant, _match(reading, name, states, variant)) for variant in near]
+    return [(each, match) for each, match in matches if match and (match.factor or not each.text)]
 
 
 def _deltas(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.problems.problem import ProblemData
-from fastbp.problems.read_table import NUMBER, rows_of
+from fastbp.problems.read_table import NUMBER
 from fastbp.problems.targets import FEW_CLASSES
 from fastbp.schema.text import and_, first_of, percent, plain, plural, shown
 
@@ -72,18 +72,30 @@ def notes(
     if not scaled[0]:
         found += _unscaled(inputs, file.names.inputs)
     if names := list(compress(file.names.inputs, np.ptp(file.values.X, axis=0) == 0)):
-        text = f"no network learns from {_listed(names)}: the same in every row"
-        found.append(DataNote("constant-column", text))
+        found.append(
+            DataNote(
+                "constant-column", f"no network learns from {_listed(names)}: the same in every row"
+            )
+        )
     found += _contradicting_rows(file)
     far = {} if scaled[1] else file.out_of_range(units.low, units.high)
     for name, T in islice(far.items(), 1):
-        runs = f"{shown(name)} runs from {T.min():.4g} to {T.max():.4g}"
-        reach = f"{units.name} outputs only reach {units.low:g} to {units.high:g}"
-        text = f'{runs}, and {reach}: add scale_targets = "minmax" or output = "linear"'
-        found.append(DataNote("out-of-range-target", text))
+        found.append(
+            DataNote(
+                "out-of-range-target",
+                f"{shown(name)} runs from {T.min():.4g} to {T.max():.4g}, and {units.name} outputs "
+                f"only reach {units.low:g} to {units.high:g}: add "
+                'scale_targets = "minmax" or output = "linear"',
+            )
+        )
     if copies := len(inputs) - len(np.unique(np.column_stack(file.values), axis=0)):
-        text = f"{plural(copies, 'row')} repeat{'s' * (copies == 1)} another, inputs and answers"
-        found.append(DataNote("duplicated-rows", f"{text} alike"))
+        found.append(
+            DataNote(
+                "duplicated-rows",
+                f"{plural(copies, 'row')} repeat{'s' * (copies == 1)} another, inputs and answers "
+                "alike",
+            )
+        )
     return found
 
 
@@ -128,8 +140,10 @@ def _imbalanced(file: ProblemData) -> Iterator[DataNote]:
     if IMBALANCED < share < 1:
         most = percent(share)
         answer = _listed([group.class_of(row) for group in file.meaning.groups])
-        text = f"{most} of the rows are class {answer}: always answering {answer} is {most} right"
-        yield DataNote("imbalanced", text)
+        yield DataNote(
+            "imbalanced",
+            f"{most} of the rows are class {answer}: always answering {answer} is {most} right",
+        )
 
 
 def _unscaled(X: Real, names: Sequence[str]) -> Iterator[DataNote]:
@@ -140,11 +154,11 @@ def _unscaled(X: Real, names: Sequence[str]) -> Iterator[DataNote]:
         column = int(far.argmax())
         low, high = X[:, column].min(), X[:, column].max()
         digits = 4 if f"{low:.4g}" != f"{high:.4g}" else 10
-        runs = f"runs from {low:.{digits}g} to {high:.{digits}g}"
-        text = (
-            f'inputs are not scaled: {shown(names[column])} {runs}; add scale_inputs = "standard"'
+        yield DataNote(
+            "unscaled-inputs",
+            f"inputs are not scaled: {shown(names[column])} runs from {low:.{digits}g} to "
+            f'{high:.{digits}g}; add scale_inputs = "standard"',
         )
-        yield DataNote("unscaled-inputs", text)
 
 
 def equal_inputs(X: Real, T: Real) -> tuple[NDArray[np.intp], Real]:
@@ -169,8 +183,10 @@ def _contradicting_rows(file: ProblemData) -> Iterator[DataNote]:
     most = best_possible(file, slice(None))
     limits = [f"at most {percent(most['accuracy'])} can be right"] if "accuracy" in most else []
     limits += [f"R² is at most {most['r2']:.3g}"] if "r2" in most else []
-    text = f"equal inputs with different answers in {rows:,} rows: {and_(limits)}"
-    yield DataNote("contradicting-rows", text)
+    yield DataNote(
+        "contradicting-rows",
+        f"equal inputs with different answers in {rows:,} rows: {and_(limits)}",
+    )
 
 
 def best_possible(file: ProblemData, rows: slice) -> dict[str, float]:
@@ -189,9 +205,3 @@ def best_possible(file: ProblemData, rows: slice) -> dict[str, float]:
         lost = ((values - means[group]) ** 2).sum(axis=0) / len(X) / values.var(axis=0)
         best["r2"] = float(1 - lost.mean())
     return best
-
-
-def missing_values(missing: NDArray[np.bool_]) -> DataNote:
-    """The note about rows [row] of a table that were left out because values are missing."""
-    left_out = f"{missing.sum():,} of {len(missing):,} rows are left out"
-    return DataNote("missing-values", f"missing values in {rows_of(missing)}: {left_out}")

@@ -29,19 +29,6 @@ class Problem(NamedTuple):
     X: NDArray[np.float64]
     T: NDArray[np.float64]
 
-    @property
-    def digest(self) -> str:
-        """sha256, 64 hex digits, over X and T.
-
-        Hashed are the numbers of rows, inputs and outputs as int64, then X and T as float64, all
-        little-endian.
-        """
-        shape = np.array([*self.X.shape, self.T.shape[1]], "<i8")
-        hasher = hashlib.sha256()
-        for part in (shape, self.X, self.T):
-            hasher.update(np.ascontiguousarray(part, part.dtype.newbyteorder("<")).data)
-        return hasher.hexdigest()
-
 
 def problem(X: NDArray[Any], T: NDArray[Any]) -> Problem:
     """Make a problem of X and T: float64, contiguous, read-only, without −0.0."""
@@ -140,8 +127,11 @@ class ProblemData:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ProblemData):
             return NotImplemented
-        same = (self.names, self.meaning) == (other.names, other.meaning)
-        return same and self.data_digest == other.data_digest
+        return (self.data_digest, self.names, self.meaning) == (
+            other.data_digest,
+            other.names,
+            other.meaning,
+        )
 
     def __hash__(self) -> int:
         return hash(self.data_digest)
@@ -153,8 +143,15 @@ class ProblemData:
 
     @cached_property
     def data_digest(self) -> str:
-        """sha256 of `values`, 64 hex digits."""
-        return self.values.digest
+        """sha256 of `values`, 64 hex digits.
+
+        Hashed are the numbers of rows, inputs and outputs as int64, then X and T as float64, all
+        little-endian.
+        """
+        hasher = hashlib.sha256()
+        for part in (np.array(self.shape, "<i8"), *self.values):
+            hasher.update(np.ascontiguousarray(part, part.dtype.newbyteorder("<")).data)
+        return hasher.hexdigest()
 
     @cached_property
     def digest(self) -> str:
@@ -206,17 +203,15 @@ class ProblemData:
 
     def to_npz(self) -> bytes:
         """The bytes of a file for the folder `problems/` of a store; `stored` reads it."""
-        X, T = self.values
-        inputs, outputs = np.array(self.names.inputs), np.array(self.names.outputs)
-        return npz(X=X, T=T, inputs=inputs, outputs=outputs, meaning=self._meaning_text)
+        names = {name: np.array(columns) for name, columns in self.names._asdict().items()}
+        return npz(**self.values._asdict(), **names, meaning=self._meaning_text)
 
 
 def built_in(function: Callable[..., Any], values: tuple[Any, ...]) -> ProblemData:
     """The problem that a function of `fastbp.choices.problems` makes; all targets are classes."""
     data = problem(*function(*values))
-    names = numbered(data.X.shape[1], data.T.shape[1])
     groups = tuple(Group(unit, 1, ("0", "1")) for unit in range(data.T.shape[1]))
-    return ProblemData(data, names, Meaning(groups))
+    return ProblemData(data, numbered(data.X.shape[1], data.T.shape[1]), Meaning(groups))
 
 
 class Preparation(NamedTuple):

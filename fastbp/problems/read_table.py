@@ -333,9 +333,9 @@ def _check_names(names: Sequence[str]) -> None:
     for position, name in enumerate(names, 1):
         if _PANDAS_INDEX.fullmatch(name):
             called = f"is called {shown(name)}" if name else "has none"
-            first = name or position == 1
-            hint = " (an index? pandas leaves it out with index=False)" if first else ""
-            wrong.append(f"a name for every column; column {position:,} {called}{hint}")
+            if name or position == 1:
+                called += " (an index? pandas leaves it out with index=False)"
+            wrong.append(f"a name for every column; column {position:,} {called}")
     wrong += [
         f"columns with different names; {shown(name)} occurs {count:,} times"
         for name, count in Counter(names).items()

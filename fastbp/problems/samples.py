@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fastbp.problems import read_table
-from fastbp.problems.data_notes import DataNote, missing_values
+from fastbp.problems.data_notes import DataNote
 from fastbp.problems.read_table import NUMBER
 from fastbp.schema.text import named
 from fastbp.store.npz import npz, read_arrays
@@ -80,8 +80,13 @@ def _csv(path: Path, targets: list[str] | None) -> Changed:
         if nameless:
             names = [f"c{i}" for i in range(1, len(names) + 1)]
             called = " … ".join([names[0], *names[1:][-1:]])
-            text = f"{named(path)} has numbers in its first line, not names: its columns are called"
-            notes.append(DataNote("no-names", f"{text} {called}"))
+            notes.append(
+                DataNote(
+                    "no-names",
+                    f"{named(path)} has numbers in its first line, not names: its columns are "
+                    f"called {called}",
+                )
+            )
         frame = read_table.csv_frame(file, names, header=not nameless)
     frame, more = _chosen(path, frame)
     return frame.to_csv(index=False).encode(), notes + more
@@ -115,14 +120,20 @@ def _rows(name: str, missing: NDArray[np.bool_]) -> tuple[NDArray[np.intp], list
     if not len(rows):
         return np.arange(len(missing)), []
     if missing.any():
-        notes.append(missing_values(missing))
-    if len(rows) > MAX_LEARNT:
         text = (
-            f"{name} has {len(rows):,} rows, more than {MAX_LEARNT:,}: networks are trained "
-            f"on {SAMPLED:,} of them, drawn at random and numbered anew; an epoch presents each "
-            "once"
+            f"missing values in {read_table.rows_of(missing)}: {missing.sum():,} of "
+            f"{len(missing):,} rows are left out"
         )
-        notes.append(DataNote("sampled-rows", text))
+        notes.append(DataNote("missing-values", text))
+    if len(rows) > MAX_LEARNT:
+        notes.append(
+            DataNote(
+                "sampled-rows",
+                f"{name} has {len(rows):,} rows, more than {MAX_LEARNT:,}: networks are trained on "
+                f"{SAMPLED:,} of them, drawn at random and numbered anew; an epoch presents each "
+                "once",
+            )
+        )
         drawn = np.random.default_rng(0).choice(len(rows), SAMPLED, replace=False)
         rows = rows[np.sort(drawn)]
     return rows, notes

@@ -168,8 +168,7 @@ def _stamp(path: str) -> _Stamp:
     except FileNotFoundError:
         others: list[str] = []
         with suppress(OSError), os.scandir(os.path.dirname(path)) as entries:
-            names = (entry.name for entry in islice(entries, 1000))
-            others = [each for each in names if _extension(each) in DECODERS]
+            others = [e.name for e in islice(entries, 1000) if _extension(e.name) in DECODERS]
         raise _refused(
             path, f"an existing file; there is no {named(path)}{nearest(name, others)}"
         ) from None
@@ -280,8 +279,9 @@ def _made(inputs: Sequence[DataColumn], chosen: Sequence[DataColumn], kind: str)
     )
     if 1 < len(groups) == len(names) and (T.sum(axis=1) == 1).all():
         groups = (Group(0, len(names), names),)
-    names_of = Names(tuple(column.name for column in inputs), names)
-    return ProblemData(problem(X, T), names_of, Meaning(groups))
+    return ProblemData(
+        problem(X, T), Names(tuple(column.name for column in inputs), names), Meaning(groups)
+    )
 
 
 def _wrong_targets(table: DataTable, targets: Sequence[str] | None, name: str) -> list[Mistake]:
@@ -301,8 +301,8 @@ def _wrong_targets(table: DataTable, targets: Sequence[str] | None, name: str) -
             if target not in names
         ]
         texts += [f"{given}each column once"] * (len(set(targets)) < len(targets))
-        rest = f"{given}not all {columns}; the others are the inputs"
-        texts += [rest] * (set(names) <= set(targets))
+        if set(names) <= set(targets):
+            texts.append(f"{given}not all {columns}; the others are the inputs")
     return [Mistake("targets", text) for text in texts]
 
 
@@ -310,8 +310,10 @@ def _wrong_values(column: DataColumn) -> Iterator[str]:
     if column.foreign:
         yield f"numbers, true and false, and text; {shown(column.name)} is {plain(column.foreign)}"
     elif column.missing.any():
-        where = f"{shown(column.name)} has none in {rows_of(column.missing)}"
-        yield f"a value in every row; {where} (drop or fill such rows)"
+        yield (
+            f"a value in every row; {shown(column.name)} has none in {rows_of(column.missing)} "
+            "(drop or fill such rows)"
+        )
 
 
 def _wrong_numbers(column: DataColumn, where: str) -> Iterator[str]:
@@ -351,8 +353,11 @@ def _target(column: DataColumn, kind: str) -> Target:
         values = values.astype(np.int64)
     classes, codes = np.unique(values, return_inverse=True)
     if set(classes.tolist()) <= {0, 1}:
-        truth = ("false", "true") if values.dtype == bool else ("0", "1")
-        return Target([name], values.astype(bool), truth)
+        return Target(
+            [name],
+            values.astype(bool),
+            ("false", "true") if values.dtype == bool else ("0", "1"),
+        )
     if len(classes) > MAX_CLASSES:
         hint = ' (target_kind = "quantity" makes it a quantity)' * (values.dtype != object)
         raise TableError(

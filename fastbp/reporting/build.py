@@ -21,6 +21,7 @@ from fastbp.reporting.sections import (
     maps_section,
     outcomes_section,
     planes_section,
+    profiles_section,
     published_section,
     survival_section,
 )
@@ -34,6 +35,7 @@ SECTIONS: tuple[Section, ...] = (
     atlas_section.SECTION,
     cures_section.SECTION,
     outcomes_section.SECTION,
+    profiles_section.SECTION,
     published_section.SECTION,
     planes_section.SECTION,
     changes_section.SECTION,
@@ -104,10 +106,9 @@ def page_key(store: Path, setups: Sequence[str] = (), collapse: float | None = N
     str
         16 hex digits.
     """
-    packages = ("numpy", "pandas", "matplotlib", "jinja2", "scipy")
     parts = [
         __version__,
-        *map(version, packages),
+        *map(version, ("numpy", "pandas", "matplotlib", "jinja2", "scipy")),
         str(collapse),
         *setups,
         *(file.path.name for file in filename.run_files(store / "runs")),

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from fastbp.analysis.contrasts import GOALS
-from fastbp.analysis.counts import grouped
+from fastbp.analysis.summary import ALPHA
 from fastbp.reporting.phrases import (
     Record,
     apart,
@@ -30,7 +30,13 @@ from fastbp.reporting.phrases import (
     span_of,
     unchanged_keys,
 )
-from fastbp.schema.text import and_, percent, plural, points
+from fastbp.schema.text import and_, first_of, percent, plural, points
+
+_LOW, _HIGH = "difference_simultaneous_low", "difference_simultaneous_high"
+"""The columns of the interval of a difference that holds in all comparisons at once."""
+
+TASKS = (*GOALS, "problem", "targets")
+"""Keys that change what a network must reach or learn: another one is no better setup."""
 
 MAX_CHANGES = 3
 """Largest number of changes that a sentence lists one by one."""
@@ -63,6 +69,17 @@ class Changes(NamedTuple):
         """Find the summary's row of the setup that a change leads to; None if there is none."""
         return next((other for other in self.setups if is_end(row, "to", other)), None)
 
+    def rates(self, row: Record, name: str = "converged") -> str:
+        """Write the shares of an outcome before and after a change: ` from 0% to 84.5%`.
+
+        Empty unless both setups ran the compared seeds and no others: then the difference is
+        between other shares.
+        """
+        end = self.end_of(row)
+        if end is None or not self.start["runs"] == end["runs"] == row["pairs"]:
+            return ""
+        return f" from {percent(self.start[f'{name}_share'])} to {percent(end[f'{name}_share'])}"
+
     def shown(self, sign: int) -> list[dict[Any, Any]]:
         """The baseline's changes with a positive (1) or negative (−1) effect, the largest first."""
         rows = [row for row in self.direct if has_effect(row) and sign * row["difference"] > 0]
@@ -73,52 +90,63 @@ def best_change(changes: Changes) -> str:
     """Say which single change of the baseline raises the convergence rate most, and by how much."""
     helpful = changes.shown(1)
     if not helpful:
-        names = list(map(change_of, changes.direct))
-        tried = and_(names) if len(names) <= 2 * MAX_CHANGES else f"{len(names)} changes"
-        fewer = "" if any(map(has_effect, changes.direct)) else ", or fewer"
-        most = max(changes.direct, key=lambda row: float(row["difference_high"]))
-        gain = f"{points(most['difference_high'])} points ({change_of(most)})"
-        unseen = f" A gain of up to {gain} may be unseen." * (most["difference_high"] > 0)
-        return (
-            f"No single change of the baseline makes measurably more runs converge{fewer}: {tried}."
-            f"{unseen}"
-        )
+        return _no_help(changes.direct)
     best = helpful[0]
     end = changes.end_of(best)
     assert end is not None
-    before, after = (percent(row["converged_share"]) for row in (changes.start, end))
-    same_seeds = changes.start["runs"] == end["runs"] == best["pairs"]
-    rates = f" from {before} to {after}" * same_seeds
-    was, becomes = (percent(row["constant_share"]) for row in (changes.start, end))
-    verb = "falls" if end["constant_share"] < changes.start["constant_share"] else "rises"
-    constant = f"stays at {was}" if was == becomes else f"{verb} from {was} to {becomes}"
+    ties = [
+        change_of(row) for row in changes.direct if row is not best and row[_HIGH] >= best[_LOW]
+    ]
+    as_good = f", and {and_(first_of(ties, MAX_CHANGES))} may raise it as much" * bool(ties)
+    constant = _constant(changes, best) or "does not measurably change"
     return (
-        f"{_headline(best, end, len(helpful) > 1)}: going from {named(best['from'])} to "
-        f"{named(best['to'])} raises the convergence rate{rates} "
-        f"({_difference(best, changes.start, end)}){_as_good(best, helpful)}; the share of runs "
-        f"that give the same answer to every input {constant}."
+        f"{_headline(best, end, len(helpful) > 1 and not ties)}: going from {named(best['from'])} "
+        f"to {named(best['to'])} raises the convergence rate{changes.rates(best)} "
+        f"({_difference(changes, best)}){as_good}; the share of runs that give the same answer to "
+        f"every input {constant}."
     )
 
 
-def _as_good(best: Record, helpful: Sequence[Record]) -> str:
-    """Name the changes that may help as much as the one that is seen to help most."""
-    ties = [row for row in helpful[1:] if row["difference_high"] >= best["difference_low"]]
-    names = [change_of(row) for row in ties[:MAX_CHANGES]]
-    more = len(ties) - len(names)
-    names += [f"{more} more"] * (more > 0)
-    return f", and {and_(names)} may raise it as much" * bool(names)
+def _no_help(direct: Sequence[Record]) -> str:
+    """Say that no single change of the baseline is seen to help, and what may be unseen."""
+    names = list(map(change_of, direct))
+    tried = and_(names) if len(names) <= 2 * MAX_CHANGES else f"{len(names)} changes"
+    fewer = "" if any(map(has_effect, direct)) else ", or fewer"
+    gain, loss = max(row[_HIGH] for row in direct), min(row[_LOW] for row in direct)
+    unseen = f" A gain of up to {_size(gain)}" * (gain > 0)
+    unseen += f" or a loss of up to {_size(loss)}" * bool(unseen and fewer)
+    return (
+        f"No single change of the baseline makes measurably more runs converge{fewer}: {tried}."
+        + f"{unseen} may be unseen." * bool(unseen)
+    )
 
 
-def _headline(row: Record, end: Record, several: bool) -> str:
-    """Say what helps, and how much: `More updates fix it`."""
+def _size(difference: float) -> str:
+    """Write how large a difference is, without its sign: `3.5 points`."""
+    return f"{points(abs(difference)).lstrip('+')} points"
+
+
+def _constant(changes: Changes, row: Record, tests: int = 1) -> str:
+    """Say how a change moves the share of constant answers; empty if that is not shown.
+
+    `tests`: the number of changes of which it is tested (Bonferroni).
+    """
+    if not row["constant_p"] * tests < ALPHA:
+        return ""
+    rates = changes.rates(row, "constant") or f" by {_size(row['constant_difference'])}"
+    return f"{'rises' if row['constant_difference'] > 0 else 'falls'}{rates}"
+
+
+def _headline(row: Record, end: Record, alone: bool) -> str:
+    """Say what helps, and how much: `More updates fix it`; `alone`: surely more than others do."""
     key, before, after = row["key"], _number(row["from"]), _number(row["to"])
     subject, plural_ = f"Changing {key}", key in ("updates", "epochs")
     if before is not None and after is not None:
         words = ("More", "Fewer") if plural_ else ("A larger", "A smaller")
         subject = f"{words[after < before]} {key}"
     fixes, helps = ("fix", "help") if plural_ else ("fixes", "helps")
-    verb, most = (f"{fixes} it", " best") if end["converged_share"] >= 0.5 else (helps, " most")
-    return f"{subject} {verb}{most * several}"
+    verb, most = (f"{fixes} it", " best") if end["converged_low"] >= 0.5 else (helps, " most")
+    return f"{subject} {verb}{most * alone}"
 
 
 def _number(value: Any) -> float | None:
@@ -128,79 +156,69 @@ def _number(value: Any) -> float | None:
     return None if value is None or isinstance(value, bool) else float(value)
 
 
-def _difference(row: Record, start: Record, end: Record) -> str:
-    """The difference that a change makes, with its interval and number of seeds."""
-    seeds = plural(int(row["pairs"]), "paired seed")
-    if {start["runs"], end["runs"]} != {row["pairs"]}:
+def _difference(changes: Changes, row: Record) -> str:
+    """The difference that the best change makes, with its interval and number of seeds."""
+    seeds, many = plural(int(row["pairs"]), "paired seed"), len(changes.direct)
+    if not changes.rates(row):
         seeds = f"over the {plural(int(row['pairs']), 'seed')} that both ran"
+    best = f" for the best of {many:,} changes" * (many > 1)
     return (
-        f"{points(row['difference'])} points, 95% interval {points(row['difference_low'])} to "
-        f"{points(row['difference_high'])}, {seeds}"
+        f"{points(row['difference'])} points, 95% interval{best} {points(row[_LOW])} to "
+        f"{points(row[_HIGH])}, {seeds}"
     )
 
 
 def other_changes(changes: Changes) -> list[str]:
     """Say what the single changes of the baseline do, apart from the one that helps most."""
-    lines = [
-        f"On its own, {_moved(rows, verb)}."
-        for rows, verb in ((changes.shown(1)[1:], "raises"), (changes.shown(-1), "lowers"))
-        if rows
-    ]
+    moving = filter(None, (changes.shown(1)[1:], changes.shown(-1)))
+    lines = [f"On its own, {_moved(rows)}." for rows in moving]
     without = [row for row in changes.direct if not has_effect(row)]
     if without and len(without) < len(changes.direct):  # else that is the answer
-        texts = (
-            and_(_with_constant(changes, without))
-            if len(without) <= MAX_CHANGES
-            else _by_key(without)
+        without.sort(key=lambda row: float(row["constant_p"]))
+        texts = first_of([_with_constant(changes, row) for row in without], MAX_CHANGES)
+        lines.append(
+            "These changes alone make no measurable difference "
+            f"({_at_most(without)}): {and_(texts)}."
         )
-        lines.append(f"These changes alone make no measurable difference: {texts}.")
     return lines
 
 
-def _moved(rows: Sequence[Record], verb: str) -> str:
-    """Say how far each of the first changes moves the convergence rate; the others are counted."""
-    texts = [_moves(row, verb) for row in rows[:MAX_CHANGES]]
-    more = len(rows) - len(texts)
-    rest = f"{plural(more, 'more change')} {verb if more == 1 else verb[:-1]} it by no more"
+def _at_most(rows: Sequence[Record]) -> str:
+    """Say how large differences that are not shown may be."""
+    most = max(abs(row[end]) for row in rows for end in (_LOW, _HIGH))
+    return f"at most {_size(most)}, at 95% confidence"
+
+
+def _moved(rows: Sequence[Record]) -> str:
+    """Say how far the first changes move the convergence rate in their direction; count others."""
+    texts = [_moves(row, row is rows[0]) for row in rows[:MAX_CHANGES]]
+    more, verb = len(rows) - len(texts), "raise" if rows[0]["difference"] > 0 else "lower"
+    rest = f"{plural(more, 'more change')} {verb}{'s' * (more == 1)} it too"
     return and_([*texts, rest] if more else texts)
 
 
-def _moves(row: Record, verb: str) -> str:
-    """Say how far one change moves the convergence rate."""
-    size = points(abs(row["difference"])).lstrip("+")
-    return f"{change_of(row)} {verb} the convergence rate by {size} points"
-
-
-def _with_constant(changes: Changes, rows: Sequence[Record]) -> list[str]:
-    """Name changes without effect, each with the share of constant runs that it leads to."""
-    texts: list[str] = []
-    for row in rows:
-        does = "do" if texts else "then give the same answer to every input"
-        end = changes.end_of(row)
-        low, high = row["constant_difference_low"], row["constant_difference_high"]
-        sure = f", 95% interval of the difference {points(low)} to {points(high)}"
-        does += sure * bool(low > 0 or high < 0)
-        texts.append(
-            change_of(row) + (f" ({percent(end['constant_share'])} {does})" if end else "")
-        )
-    return texts
-
-
-def _by_key(rows: Sequence[Record]) -> str:
-    """Name many changes: `hidden → 2 or 8, order → shuffled and 7 other values of lr`."""
-    values = grouped([named(row["to"]) for row in rows], [row["key"] for row in rows])
-    return and_(
-        [
-            f"{key} → {' or '.join(to)}"
-            if len(to) <= MAX_CHANGES
-            else f"{len(to)} other values of {key}"
-            for key, to in values.items()
-        ]
+def _moves(row: Record, first: bool = True) -> str:
+    """Say how far one change moves the convergence rate; `first`: it is the first in a list."""
+    rate, label = ("the convergence rate", "simultaneous 95% interval ") if first else ("it", "")
+    return (
+        f"{change_of(row)} {'raises' if row['difference'] > 0 else 'lowers'} {rate} by "
+        f"{_size(row['difference'])} ({label}{points(row[_LOW])} to {points(row[_HIGH])})"
     )
 
 
+def _with_constant(changes: Changes, row: Record) -> str:
+    """Name a change without effect, and say what it does to the share of constant answers."""
+    moved = _constant(changes, row, len(changes.direct))
+    low, high = points(row["constant_difference_low"]), points(row["constant_difference_high"])
+    but = (
+        f" (but the share that give the same answer to every input {moved}, 95% interval of the "
+        f"difference {low} to {high})"
+    )
+    return change_of(row) + but * bool(moved)
+
+
 def effects_elsewhere(changes: Changes) -> list[str]:
-    """Say in which settings a change has an effect that it does not have at the baseline."""
+    """Say in which settings a change has an effect that is not shown at the baseline."""
     signs = {change_of(row): _sign(row) for row in changes.direct}
     different = [
         row
@@ -209,16 +227,16 @@ def effects_elsewhere(changes: Changes) -> list[str]:
     ]
     largest = [rows[0] for rows in by_change(different)]
     texts = [
-        f"{_moves(row, 'raises' if row['difference'] > 0 else 'lowers')} with "
+        f"{_moves(row, row is largest[0])} with "
         f"{apart(row, unchanged_keys(row, changes.keys), changes.start)}"
         for row in largest[:MAX_CHANGES]
     ]
     if not texts:
         return []
     more = len(largest) - len(texts)
-    texts += [f"{plural(more, 'more change')} move{'s' * (more == 1)} it by no more"] * bool(more)
+    texts += [plural(more, "more change")] * bool(more)
     several = f"{'; '.join(texts[:-1])}; and {texts[-1]}" if len(texts) > 1 else texts[0]
-    return [f"In other settings it is different: {several}."]
+    return [f"In other settings changes have effects that the baseline does not show: {several}."]
 
 
 def _sign(row: Record) -> int:
@@ -228,7 +246,7 @@ def _sign(row: Record) -> int:
 
 def all_changes(attribution: pd.DataFrame, changes: Changes) -> list[str]:
     """Say what all changes of the baseline do together; empty unless they lead to one setup."""
-    if attribution["to"].nunique() != 1:
+    if attribution["to"].nunique() != 1 or attribution["key"].isin(TASKS).any():
         return []
     rows = attribution.to_dict("records")
     by_id = {row["setup"]: row for row in changes.setups}
@@ -239,7 +257,8 @@ def all_changes(attribution: pd.DataFrame, changes: Changes) -> list[str]:
     parts = sorted(rows, key=lambda row: -abs(np.nan_to_num(row["average_points"])))
     each = and_(
         [
-            f"{row['key']} {points(row['average_points'] / 100)}"
+            f"{row['key']} {points(row['average_points'] / 100)} "
+            f"({_between(row, 'average_points')})"
             for row in parts
             if not math.isnan(row["average_points"])
         ]
@@ -250,22 +269,32 @@ def all_changes(attribution: pd.DataFrame, changes: Changes) -> list[str]:
         for row in parts
         if math.isnan(row["average_points"])
     ]
-    split = f" Averaged over all orders of making the changes, they contribute {each}." * bool(each)
+    split = (
+        " Averaged over all orders of making the changes, they contribute these points (95% "
+        f"interval): {each}." * bool(each)
+    )
     depends = f" What a change does depends on the others: {and_(opposed)}." * bool(opposed)
     number = {2: "Both", 3: "All three", 4: "All four"}.get(len(rows), f"All {len(rows)}")
-    effect = f"make {count_of(end, 'converged')} runs converge"
-    if end["runs"] == 1:
-        effect = f"{'make' if end['converged'] else 'do not make'} its one run converge"
-    total, seeds = points(rows[0]["total_points"] / 100), plural(int(rows[0]["pairs"]), "seed")
+    low, high, seeds = rows[0]["total_points_low"], rows[0]["total_points_high"], rows[0]["pairs"]
+    does = f"{'raise' if low > 0 else 'lower'} the convergence rate"
+    if by_id[rows[0]["from"]]["runs"] == end["runs"] == seeds:
+        does += f" to {percent(end['converged_share'])}"
+    does = does if low > 0 or high < 0 else "make no measurable difference"
     return [
-        f"{number} changes together ({where}) {effect}, {total} points on {seeds}."
-        f"{depends or split}"
+        f"{number} changes together ({where}) {does} ({points(rows[0]['total_points'] / 100)} "
+        f"points, 95% interval {_between(rows[0], 'total_points')}, "
+        f"{plural(int(seeds), 'paired seed')}).{depends or split}"
     ]
+
+
+def _between(row: Record, name: str) -> str:
+    """Write the bounds of a number of points."""
+    return f"{points(row[f'{name}_low'] / 100)} to {points(row[f'{name}_high'] / 100)}"
 
 
 def best_of_all(changes: Changes) -> list[str]:
     """Say which setup converges most often; empty if it is at most one change from the baseline."""
-    goals = [goal for goal in GOALS if goal in changes.keys]
+    goals = [goal for goal in TASKS if goal in changes.keys]
     alike = [row for row in changes.setups if all(row[g] == changes.start[g] for g in goals)]
     best = max(alike, key=lambda row: row["converged_share"])
     ties = [row for row in alike if row["converged_share"] == best["converged_share"]]
@@ -287,7 +316,8 @@ def best_of_all(changes: Changes) -> list[str]:
         ]
     return [
         f"Of all {setups}, runs converge most often with {name_of(best, changes.keys)}: "
-        f"{count_of(best, 'converged')}{as_best(pd.DataFrame(alike), best)}.{half_time(best)}"
+        f"{count_of(best, 'converged')}"
+        f"{as_best(pd.DataFrame(alike), best, comparisons=changes.rows)}.{half_time(best)}"
     ]
 
 
@@ -298,6 +328,8 @@ def strongest_changes(rows: Sequence[Record]) -> str:
             "No two setups differ in exactly one key and share seeds, so the effect of a single "
             "change is unknown."
         )
+
+    rows = [row for row in rows if row["key"] not in TASKS] or rows
 
     def strength(group: Sequence[Record]) -> tuple[bool, float]:
         return not any(map(has_effect, group)), -max(abs(row["difference"]) for row in group)
@@ -310,7 +342,12 @@ def _effect(rows: Sequence[Record]) -> str:
     """Say what one change does in several settings."""
     change, shown = change_of(rows[0]), sum(map(has_effect, rows))
     if not shown:
-        return f"{change} shows no effect"
-    where = f" in {plain(len(rows))} settings" * (len(rows) > 1)
-    some = f", an effect in {plain(shown)} of them" * (shown < len(rows))
-    return f"{change} changes the convergence rate by {span_of(rows)} points{where}{some}"
+        return f"{change} shows no effect ({_at_most(rows)})"
+    if len(rows) == 1:
+        return _moves(rows[0])
+    where = "each" if shown == len(rows) else plain(shown)
+    span = span_of(list(filter(has_effect, rows)))
+    return (
+        f"{change} shows an effect in {where} of {plain(len(rows))} settings (an estimated {span} "
+        "points)"
+    )

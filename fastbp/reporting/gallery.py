@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import quote
 
 import pandas as pd
@@ -33,10 +32,7 @@ Page = tuple[str, str, dict[str, str]]
 def is_generated(results: Path) -> bool:
     """Whether the gallery's file in a folder may be written: it is missing or was generated."""
     try:
-        with open(results / FILE, encoding="utf-8", errors="replace") as file:
-            return file.read(len(MARK)) == MARK
-    except FileNotFoundError:
-        return True
+        return (results / FILE).read_text("utf-8", "replace").startswith(MARK)
     except OSError:
         return not (results / FILE).exists()
 
@@ -81,13 +77,15 @@ def text(results: Path, commands: Mapping[str, str], command: str) -> str:
 
 
 def _opening(stores: Sequence[Path], runs: int, command: str) -> str:
-    total = effort_of(*stores)
-    least = "at least " * (total.runs < runs)  # an interrupted command left runs without a time
-    where = f" on {and_([_escaped(cpu) for cpu in total.cpus])}" if total.cpus else ""
+    total = efforts_of(*stores)
+    # An interrupted command left runs without a time.
+    least = "at least " * bool(total["runs"].sum() < runs)
+    where = f" on {and_([_escaped(cpu) for cpu in total['cpu'].unique()])}" * (not total.empty)
     return (
         f"The question of {'each of ' * (len(stores) != 1)}{plural(len(stores), 'sweep')}, its "
         f"answer in a sentence, and a figure that leads to the page: {plural(runs, 'run')} and "
-        f"{least}{_updates(total.updates)}, which took {least}{_seconds(total.seconds)}{where}. "
+        f"{least}{_updates(int(total['updates'].sum()))}, which took {least}"
+        f"{_seconds(total['seconds'].sum())}{where}. "
         "Every sentence, number and figure is computed from the runs. This command makes the "
         "gallery, and continues where it was stopped:\n\n"
         f"```sh\n{command}\n```\n\n"
@@ -100,7 +98,7 @@ def _opening(stores: Sequence[Path], runs: int, command: str) -> str:
 def _section(
     results: Path, name: str, command: str, page: Page, summary: pd.DataFrame, runs: int
 ) -> list[str]:
-    folder, effort = quote(name), effort_of(results / name)
+    folder, efforts = quote(name), efforts_of(results / name)
     title, answer, figures = page
     lines = [f"## {_escaped(title)}", "", _escaped(answer), ""]
     if figure := best_figure(
@@ -116,11 +114,12 @@ def _section(
         # Screen readers read this text aloud, so characters are removed and not escaped.
         label = re.sub(r"[][\\`<>]", "", plain(" ".join(figures[figure].split())))
         lines += [f"[![{label}]({folder}/{quote(file)})]({folder}/report.html)", ""]
-    seconds = _seconds(effort.seconds)
-    on = f" on {plural(effort.jobs, 'core')}" if effort.jobs else ""
-    took = f", {_updates(effort.updates)}, {seconds}{on}" if effort.seconds else ""
-    if took and effort.runs < runs:  # an interrupted command left runs without a time
-        took = f"; {plain(effort.runs)} of them took {seconds}{on}"
+    total, took = efforts.sum(), ""
+    if total["seconds"]:
+        seconds = f"{_seconds(total['seconds'])} on {plural(int(efforts['jobs'].max()), 'core')}"
+        took = f", {_updates(int(total['updates']))}, {seconds}"
+        if total["runs"] < runs:  # an interrupted command left runs without a time
+            took = f"; {plain(int(total['runs']))} of them took {seconds}"
     return [
         *lines,
         f"`{command}`: {plural(runs, 'run')} in {plural(len(summary), 'setup')}{took}. "
@@ -129,6 +128,9 @@ def _section(
 
 
 # What a store says about itself
+
+_COUNTS = ("updates", "jobs", "runs")
+"""The counts in an entry of `made.json`."""
 
 _FIGURE = re.compile(
     r'<figure>(?:(?!<figure>).)*?aria-label="([^"]*)"'
@@ -152,46 +154,20 @@ def page_of(store: Path) -> Page | None:
     return html.unescape(title[1]), html.unescape(answer[1]), figures
 
 
-class Effort(NamedTuple):
-    """The time and work of all commands that trained a store.
+def efforts_of(*stores: Path) -> pd.DataFrame:
+    """The commands in `made.json` of some stores, a row each; malformed entries are left out.
 
-    Attributes
-    ----------
-    seconds : float
-        Sum of their durations, without compiling.
-    updates : int
-        Sum of the updates of all runs.
-    jobs : int
-        Largest number of parallel jobs of a command.
-    cpus : tuple of str
-        Names of the processors, each once.
-    runs : int
-        Number of runs trained; fewer than in the store if a command was interrupted.
+    `seconds`: how long a command took, without compiling. `updates`, `runs`: what it trained: fewer
+    runs than the store has if it was interrupted. `jobs`: how many jobs were parallel. `cpu`: the
+    name of the processor.
     """
-
-    seconds: float = 0.0
-    updates: int = 0
-    jobs: int = 0
-    cpus: tuple[str, ...] = ()
-    runs: int = 0
-
-
-def effort_of(*stores: Path) -> Effort:
-    """Sum up the commands in `made.json` of some stores; malformed entries are skipped."""
-    efforts = [Effort()]
+    rows = []
     for entry in chain.from_iterable(map(read_made, stores)):
         with suppress(TypeError, KeyError, ValueError, OverflowError):
             spent, cpu = entry["seconds"], str(entry["cpu"])
             seconds = float(spent["total"]) - float(spent.get("compile", 0))
-            updates, jobs, runs = (int(entry[name]) for name in ("updates", "jobs", "runs"))
-            efforts.append(Effort(seconds, updates, jobs, (cpu,), runs))
-    return Effort(
-        sum(each.seconds for each in efforts),
-        sum(each.updates for each in efforts),
-        max(each.jobs for each in efforts),
-        tuple(dict.fromkeys(cpu for each in efforts for cpu in each.cpus)),
-        sum(each.runs for each in efforts),
-    )
+            rows.append([seconds, *(int(entry[name]) for name in _COUNTS), cpu])
+    return pd.DataFrame(rows, columns=["seconds", *_COUNTS, "cpu"])
 
 
 def best_figure(figures: Sequence[str], setups: int, values: Mapping[str, int]) -> str | None:

@@ -109,10 +109,13 @@ def setup_table(
     )
 
 
-def difference(row: Record) -> str:
-    """Write a difference in points with its 95% interval: `+2.0 [+1.1, +3.0]`."""
-    value, low, high = (points(row[f"difference{end}"]) for end in ("", "_low", "_high"))
-    return f"{value} [{low}, {high}]"
+def difference(row: Record, name: str = "difference", unit: float = 1.0) -> str:
+    """Write a difference in points with its 95% interval: `+2.0 [+1.1, +3.0]`; – for NaN.
+
+    `unit`: what the columns `name`, `name_low` and `name_high` have for a difference of 1.
+    """
+    value, low, high = (points(row[f"{name}{end}"] / unit) for end in ("", "_low", "_high"))
+    return f"{value} [{low}, {high}]" if value != "–" else value
 
 
 def listed(rows: pd.DataFrame, text: Callable[[Record], str]) -> str:
@@ -156,9 +159,10 @@ def provenance(store: Path) -> dict[str, Any]:
     ]
     last = f"last {MAX_COMMANDS} " * (len(rows) > MAX_COMMANDS)
     caption = f"The {last}commands that trained these runs."
-    table = html_table("Commands", caption, columns, rows[-MAX_COMMANDS:]) if rows else None
     return {
-        "commands": table,
+        "commands": html_table("Commands", caption, columns, rows[-MAX_COMMANDS:])
+        if rows
+        else None,
         "versions": list(filter(None, dict.fromkeys(map(_versions, rows))))[-MAX_VERSIONS:],
     }
 

@@ -146,25 +146,46 @@ def _place(summary: pd.DataFrame, row: Record) -> int:
     return int((summary["setup"] == row["setup"]).to_numpy().argmax())
 
 
-def rivals(summary: pd.DataFrame, row: Record, name: str = "converged", least: bool = False) -> int:
+def rivals(
+    summary: pd.DataFrame,
+    row: Record,
+    name: str = "converged",
+    least: bool = False,
+    comparisons: Sequence[Record] = (),
+) -> int:
     """Count the other setups that may have a share as large as this largest one, or as small.
 
-    Their intervals reach that of the row; the intervals of all setups hold at once.
+    Their intervals reach that of the row; the intervals of all setups hold at once. And none of
+    `comparisons`, rows of `contrasts`, shows that they converge less often, or more often.
     """
     (low, high), at = simultaneous_bounds(summary, name), _place(summary, row)
-    return int(((low <= high[at]) if least else (high >= low[at])).sum()) - 1
+    near = (low <= high[at]) if least else (high >= low[at])
+    setups = summary.to_dict("records")
+    for each in filter(has_effect, comparisons):
+        here, there = ("to", "from") if (each["difference"] > 0) != least else ("from", "to")
+        if is_end(each, here, row):
+            near &= [not is_end(each, there, other) for other in setups]
+    return int(near.sum()) - 1
 
 
-def as_best(summary: pd.DataFrame, row: Record, name: str = "converged") -> str:
+def as_best(
+    summary: pd.DataFrame,
+    row: Record,
+    name: str = "converged",
+    least: bool = False,
+    comparisons: Sequence[Record] = (),
+) -> str:
     """Write the interval of the largest share of a summary, and how many others may be as large.
 
-    The interval allows for the choice of the largest: those of all setups hold at once.
+    The interval allows for the choice of the row: those of all setups hold at once. `least`,
+    `comparisons`: as in `rivals`.
     """
-    (low, high), others = simultaneous_bounds(summary, name), rivals(summary, row, name)
-    at = _place(summary, row)
-    as_many = f"; {plural(others, 'other setup')} may do so as often" * (others > 0)
+    (low, high), at = simultaneous_bounds(summary, name), _place(summary, row)
+    highest, often = ("lowest", "seldom") if least else ("highest", "often")
+    others = rivals(summary, row, name, least, comparisons)
+    as_many = f"; {plural(others, 'other setup')} may do so as {often}" * (others > 0)
     return (
-        f" (95% interval for the best of {plain(len(summary))}: {percent(low[at])} to "
+        f" (95% interval for the {highest} of {plain(len(summary))}: {percent(low[at])} to "
         f"{percent(high[at])}{as_many})"
     )
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from fastbp.analysis import atlas, attribution, contrasts, summary
 from fastbp.analysis.basins import Basin, plane_of, unlike_neighbours
 from fastbp.analysis.counts import SetupCounts
+from fastbp.analysis.improvement import improvement
 from fastbp.analysis.published import published, published_figures
 from fastbp.analysis.summary import ALPHA, keys_of
 from fastbp.reporting.html import Drawing
@@ -96,6 +97,8 @@ class ReportData:
 
     def __post_init__(self) -> None:
         """Make the tables."""
+        if self.baseline not in {t.setup for t in self.counted}:
+            self.baseline = None  # it is no part of the grid, or has no runs yet
         self.drawing = Drawing(self.store)
         """Draws the figures of the page and keeps their files."""
         self.summary = summary.summary(self.counted)
@@ -106,6 +109,7 @@ class ReportData:
         has_start = self.baseline is not None or not self.is_atlas
         self.attribution = attribution.attribution(self.counted if has_start else (), self.baseline)
         self.interactions = attribution.interactions(self.counted, self.attribution)
+        self.improvement = improvement(self.counted, self.baseline)
         self.constant_at_start = summary.constant_at_start(self.counted)
         figures = published_figures(self.sweep)
         wanted = {setup for one in figures for setup in one.setups}
@@ -127,10 +131,12 @@ class ReportData:
                 atlas.equality(self.counted),
             )
             self.tables |= {"atlas": self.functions, "classes": self.classes}
-        if len(self.interactions):
-            self.tables["interactions"] = self.interactions
-        if len(self.published):
-            self.tables["published"] = self.published
+        more = {
+            "interactions": self.interactions,
+            "improvement": self.improvement,
+            "published": self.published,
+        }
+        self.tables |= {name: table for name, table in more.items() if len(table)}
 
     def _updates_per_epoch(self, t: SetupCounts) -> int | None:
         """Number of updates in an epoch of a setup; None if it is not known."""
@@ -194,13 +200,17 @@ class ReportData:
     @cached_property
     def planes(self) -> list[StartPlane]:
         """The planes of initial weights that the page shows, read from the store."""
-        planes = []
-        for one in self.plane_counts[:MAX_PLANES]:
-            basin = Basin.read(self.store, one)
-            unlike = unlike_neighbours(basin.converged, basin.present, STEPS).tolist()
-            name = self.names[one.setup] if len(self.summary) > 1 else ""
-            planes.append(StartPlane(one, name, basin, unlike))
-        return planes
+        basins = [(t, Basin.read(self.store, t)) for t in self.plane_counts[:MAX_PLANES]]
+        names = self.names if len(self.summary) > 1 else {}
+        return [
+            StartPlane(
+                t,
+                names.get(t.setup, ""),
+                basin,
+                unlike_neighbours(basin.converged, basin.present, STEPS).tolist(),
+            )
+            for t, basin in basins
+        ]
 
     def chosen(self, most: int) -> pd.DataFrame:
         """Choose at most `most` rows of the summary, and keep their order.
@@ -212,13 +222,10 @@ class ReportData:
         rows = self.summary
         if len(rows) <= most:
             return rows
-        wanted = dict.fromkeys(np.flatnonzero(rows["setup"] == self.baseline).tolist())
         main = np.flatnonzero(rows["runs"] == rows["runs"].max()).tolist()
-        if len(main) < most:
-            wanted |= dict.fromkeys(main)
-        for place in self._ends_of_changes():
-            if len(wanted) < most // 2:
-                wanted[place] = None
+        first = np.flatnonzero(rows["setup"] == self.baseline).tolist() + main * (len(main) < most)
+        places = [*dict.fromkeys(first + self._ends_of_changes())]
+        wanted = dict.fromkeys(places[: max(len(set(first)), most // 2)])
         order = rows["converged_share"].sort_values(kind="stable").index.to_numpy()
         for many in range(1, len(order) + 1):  # the worst, the best, and more between them
             wanted |= dict.fromkeys(order[evenly(len(order), many)].tolist())

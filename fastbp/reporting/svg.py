@@ -119,8 +119,7 @@ def _element(root: ET.Element, box: Box, name: str, alternative: str) -> str:
         for key in ("clip-path", f"{{{XLINK}}}href"):
             if (value := element.get(key, "")) and not value.startswith("data:"):
                 element.set(key, value.replace("#", f"#{name}-"))
-    root.attrib.clear()
-    root.attrib |= {
+    root.attrib = {
         "viewBox": " ".join(f"{number:.6g}" for number in box),
         "width": f"{box[2] * 4 / 3:.0f}",  # in pixels, 96 to an inch
         "height": f"{box[3] * 4 / 3:.0f}",

@@ -8,9 +8,10 @@ import pandas as pd
 
 from fastbp.analysis.atlas import others_of
 from fastbp.analysis.axes import with_width_and_depth
-from fastbp.analysis.contrasts import GOALS
-from fastbp.analysis.summary import keys_of, settings_of, simultaneous_bounds
+from fastbp.analysis.statistics.proportions import bonferroni, wilson
+from fastbp.analysis.summary import ALPHA, LEVEL, keys_of, settings_of, simultaneous_bounds
 from fastbp.reporting.change_sentences import (
+    TASKS,
     Changes,
     all_changes,
     best_change,
@@ -85,17 +86,13 @@ def verdict(
     keys, start = keys_of(summary), row_of(summary, baseline)
     of_baseline = [_baseline(start, keys)] if start else []
     if not summary["converged"].any():
-        return [_most_and_least(summary, "constant"), *of_baseline]
-    goals = [goal for goal in GOALS if goal in keys]
-    most_and_least = " ".join(
-        f"With {setting(rows.iloc[0], goals)}: " * bool(goals) + _most_and_least(rows, "converged")
-        for rows in settings_of(summary, goals)
-    )
+        return [_most_and_least(summary, "constant", keys), *of_baseline]
+    rows = contrasts.to_dict("records")
+    most_and_least = " ".join(_by_task(summary, keys, rows))
     # On the fine grid of a map, each single change has little effect.
     if lines := map_paragraphs(with_width_and_depth(summary), constant_at_start):
         return [lines[0], most_and_least, *lines[1:], *of_baseline]
-    rows = contrasts.to_dict("records")
-    direct = [row for row in rows if starts_at(row, start)]
+    direct = [row for row in rows if starts_at(row, start) and row["key"] not in TASKS]
     if start is None or not direct:
         return [most_and_least, *_widest_average(summary, keys), strongest_changes(rows)]
     changes = Changes(start, direct, rows, summary.to_dict("records"), keys)
@@ -147,7 +144,7 @@ def _all_alike(summary: pd.DataFrame, outcome: Outcome) -> str:
         return text
     updates, keys = plural(int(fast["updates_median"]), "update"), keys_of(summary)
     return (
-        f"{text} Only their speed differs: half had converged after {updates} with "
+        f"{text} They differ in speed: half had converged after {updates} with "
         f"{name_of(fast, keys)}, and after {plain(slow['updates_median'])} with "
         f"{name_of(slow, keys)}."
     )
@@ -175,12 +172,32 @@ def _baseline(start: Record, keys: Sequence[str]) -> str:
     )
 
 
-def _most_and_least(summary: pd.DataFrame, name: str) -> str:
-    """Say in which setups runs have the outcome `name` most and least often."""
-    keys, (one, several), number = keys_of(summary), _VERBS[name], plain(len(summary))
+def _by_task(
+    summary: pd.DataFrame, keys: Sequence[str], comparisons: Sequence[Record]
+) -> Iterator[str]:
+    """Say where runs converge most and least often, for each of a few tasks by itself."""
+    goals = [key for key in TASKS if key in keys]
+    goals *= len(settings_of(summary, goals)) <= _MANY
+    others = [key for key in keys if key not in goals]
+    for rows in settings_of(summary, goals):
+        start = rows.iloc[0].to_dict()
+        text = f"{_share(start, 'converged')}{share_interval(start)}."
+        text = text if len(rows) == 1 else _most_and_least(rows, "converged", others, comparisons)
+        yield f"With {setting(start, goals)}, {text[0].lower()}{text[1:]}" if goals else text
+
+
+def _most_and_least(
+    summary: pd.DataFrame, name: str, keys: Sequence[str], comparisons: Sequence[Record] = ()
+) -> str:
+    """Say in which setups, named by `keys`, runs have the outcome `name` most and least often."""
+    (one, several), number = _VERBS[name], plain(len(summary))
     best, worst = extreme(summary, name), extreme(summary, name, least=True)
     share = best[f"{name}_share"]
-    none = f"No run converges in any of {number} setups" * (name == "constant")
+    most = percent(simultaneous_bounds(summary, "converged")[1].max())
+    none = (
+        f"No run converges in any of {number} setups (at most {most} of a setup's runs would, at "
+        "95% confidence)" * (name == "constant")
+    )
     if none and share == worst[f"{name}_share"] and share in (0, 1):
         return f"{none}, and {f'all {several}' if share else f'none {one}'}."
     before = f"{none}. " * bool(none)
@@ -189,33 +206,37 @@ def _most_and_least(summary: pd.DataFrame, name: str) -> str:
             f"{before}In each of {plural(len(summary), 'setup')} {percent(share)} of the runs "
             f"{several}."
         )
-    most, least = (f"with {name_of(row, keys)}: {count_of(row, name)}" for row in (best, worst))
-    return (
-        f"{before}Runs {several} most often {most}{as_best(summary, best, name)}; least often "
-        f"{least}."
+    most, least = (
+        f"with {name_of(row, keys)}: {count_of(row, name)}"
+        + as_best(summary, row, name, last, comparisons)
+        for row, last in ((best, False), (worst, True))
     )
+    return f"{before}Runs {several} most often {most}; least often {least}."
 
 
 def _widest_average(summary: pd.DataFrame, keys: Sequence[str]) -> list[str]:
     """Say how far the values of one key move the convergence rate, averaged over all other keys.
 
     The key is the one that moves it most, among keys with many values. Each of its values must
-    occur in the same number of setups, in more than one: otherwise the average would show the
-    effect of other keys, or there would be nothing to average.
+    occur in the same number of setups, in more than one, with as many seeds: otherwise the average
+    would show the effect of other keys, or there would be nothing to average. Runs of a seed may be
+    alike, so an average has the interval of a share of seeds.
     """
-    averages: list[pd.Series[Any]] = [pd.Series([0.0])]
+    widest, seeds = pd.Series([0.0]), int(summary["runs"].iloc[0])
     for key in keys:
-        groups = summary.groupby(key, sort=False, dropna=False)[["converged", "runs"]]
-        setups = groups.size()
-        if len(setups) > _MANY and setups.nunique() == 1 and setups.iloc[0] > 1:
-            totals = groups.sum()
-            averages.append(totals["converged"] / totals["runs"])
-    widest = max(averages, key=np.ptp)
-    if not np.ptp(widest):
+        shares = summary.groupby(key, sort=False, dropna=False)["converged_share"]
+        setups, means = shares.size(), shares.mean()
+        balanced = setups.nunique() == 1 and setups.iloc[0] > 1 and summary["runs"].eq(seeds).all()
+        if len(setups) > _MANY and balanced and np.ptp(means) > np.ptp(widest):
+            widest = means
+    ends = [int(widest.argmin()), int(widest.argmax())]
+    bounds = wilson(widest.iloc[ends] * seeds, seeds, bonferroni(LEVEL, len(keys) * len(widest)))
+    if bounds[1][0] >= bounds[0][1]:
         return []
     low, high = (
-        f"{percent(widest.iloc[at])} with {widest.index.name} {named(widest.index[at])}"
-        for at in (int(widest.argmin()), int(widest.argmax()))
+        f"{percent(widest.iloc[at])} with {widest.index.name} {named(widest.index[at])} (95% "
+        f"interval {percent(bounds[0][i])} to {percent(bounds[1][i])})"
+        for i, at in enumerate(ends)
     )
     return [f"Averaged over all other keys, the convergence rate ranges from {low} to {high}."]
 
@@ -262,9 +283,17 @@ def _page_notes(data: ReportData) -> Iterator[str]:
     if len(data.shown) < len(data.summary):
         first = "the baseline, " * (data.baseline is not None)
         first += "those with most seeds, " * (data.summary["runs"].nunique() > 1)
+        first += "those before and after the strongest changes, " * bool(
+            (data.contrasts["p_holm"] < ALPHA).any()
+        )
         yield (
-            f"Of {plain(len(data.summary))} setups the page shows {first}those before and after "
-            "the strongest changes, the best and the worst; the CSV files have all."
+            f"Of {plain(len(data.summary))} setups the page shows {first}the best, the worst and "
+            "some between them; the CSV files have all."
+        )
+    if data.summary["runs"].nunique() > 1 and len(data.contrasts):
+        yield (
+            "Setups have different numbers of seeds; a comparison is over the seeds that both of "
+            "its setups ran."
         )
     if data.plane_counts:
         yield (

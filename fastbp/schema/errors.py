@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
+
+from fastbp.schema.text import refusal
 
 
 class LostError(Exception):
@@ -20,6 +25,27 @@ class SweepError(ValueError):
 
     def __reduce__(self) -> tuple[type[SweepError], tuple[list[str]]]:
         return SweepError, (self.lines,)
+
+
+def is_integer(value: Any, low: int, high: float = math.inf) -> bool:
+    """Whether a value is an integer, of Python or NumPy, from `low` to `high`; True is none."""
+    return (
+        not isinstance(value, bool)
+        and isinstance(value, numbers.Integral)
+        and low <= int(value) <= high
+    )
+
+
+def refuse_wrong(arguments: Iterable[tuple[str, Any, bool, str]]) -> None:
+    """Raise SweepError with a line for each argument that is not allowed, if there are any.
+
+    `arguments`: names, values, whether each is allowed, and what is allowed, in words.
+    """
+    lines = [
+        f"{name}: {refusal(given, rule)}" for name, given, right, rule in arguments if not right
+    ]
+    if lines:
+        raise SweepError(lines)
 
 
 class StoreFullError(Exception):

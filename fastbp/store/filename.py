@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from fastbp.schema.errors import remedy
+from fastbp.schema.errors import RunsError, remedy
 
 Range = tuple[int, int]
 """Seeds start … start + count − 1, as (start, count)."""
@@ -104,8 +104,9 @@ def overlaps(files: Iterable[RunFile]) -> Iterator[tuple[RunFile, RunFile]]:
             last = file
 
 
-def overlap_message(files: Iterable[RunFile], store: Path) -> str:
-    """The message about the first two files that share seeds; empty if none do."""
+def check_overlaps(files: Iterable[RunFile], store: Path) -> None:
+    """Raise RunsError about the first two files that share seeds, if any do."""
     for one, other in overlaps(files):
-        return f"{one.path} and {other.path.name} have runs of the same seeds: {remedy(store)}"
-    return ""
+        raise RunsError(
+            f"{one.path} and {other.path.name} have runs of the same seeds: {remedy(store)}"
+        )

@@ -16,7 +16,7 @@ from fastbp.schema import columns
 from fastbp.schema.columns import RESULT_COLUMNS, SETUP_COLUMNS, Column, schema
 from fastbp.schema.errors import DamagedFileError, FileError, StoreError
 from fastbp.store.digest import digest, in_order, stand_in
-from fastbp.store.filename import RunFile, overlap_message, run_files
+from fastbp.store.filename import RunFile, check_overlaps, run_files
 
 _MEASURED = [c.name for c in RESULT_COLUMNS if c.kind == "real"]
 _REPEATED = [
@@ -288,8 +288,7 @@ def read_all(store: Path) -> pa.Table:
             f"{store} holds runs of numerics versions {' and '.join(sorted(versions))}, "
             "which do not mix: move those of one version to another folder"
         )
-    if message := overlap_message(files, store):
-        raise StoreError(message)
+    check_overlaps(files, store)
     rows = pa.concat_tables(
         [table for table, _ in readings], promote_options="default"
     ).unify_dictionaries()

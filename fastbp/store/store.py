@@ -8,7 +8,7 @@ import os
 import re
 import time
 from collections import defaultdict
-from collections.abc import Container, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -44,13 +44,15 @@ class Store:
         self.runs = self.path / "runs"
         self._another = "choose another folder" + (f" with {option}" if option else "")
 
-    def check_usable(self, *, any_version: bool = False) -> None:
+    def check_usable(self, *, any_version: bool = False, with_runs: bool = False) -> None:
         """Check, without writing, that the path is a store or may become one.
 
         Parameters
         ----------
         any_version : bool
             Accept runs of another numerics version.
+        with_runs : bool
+            Refuse a store without runs.
 
         Raises
         ------
@@ -68,6 +70,8 @@ class Store:
         }
         if why := next((why for why, applies in reasons.items() if applies), ""):
             raise StoreError(f"{self.path} {why}: {self._another}")
+        if with_runs and not any(self.files()):
+            raise StoreError(f"{self.path} holds no runs")
         file = None if any_version else next(self.files(), None)
         if file:  # a store holds one version
             self._check_version(parquet.contents(file)[1], self._another)
@@ -109,25 +113,25 @@ class Store:
         """
         names = {entry.name for entry in self.path.iterdir() if not entry.name.startswith(".")}
         begun = {"runs", "tmp", "lock", "problems", "replays", "quarantine"}
-        kept = {"runs", "made.json", "summary.csv"}
         has_sweep = "sweep.toml" in names and (
-            not names.isdisjoint(kept) or {"tmp", "lock"} <= names
+            not names.isdisjoint({"runs", "made.json", "summary.csv"}) or {"tmp", "lock"} <= names
         )
         return names <= begun or has_sweep or any(self.files())
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the lock of the store, so that no other process writes to it.
+    def locked(self, *, any_version: bool = False) -> Iterator[None]:
+        """Open the store, and hold its lock, so that no other process writes to it.
 
-        The lock of a process that dies is released.
+        The lock of a process that dies is released. `any_version`: as in `check_usable`.
 
         Raises
         ------
         StoreError
-            If another process holds it, or this system has no such locks.
+            As `open`; or if another process holds the lock, or this system has no such locks.
         StoreFullError
-            If the file of the lock cannot be written.
+            As `open`; or if the file of the lock cannot be written.
         """
+        self.open(any_version=any_version)
         if not find_spec("fcntl"):
             raise StoreError(
                 "stores need file locks (fcntl), which Windows lacks: run fastbp inside WSL"
@@ -185,10 +189,9 @@ class Store:
         StoreError
             If the file is damaged or has another numerics version, or several files have the run.
         """
+        files = (f for f in self.run_files() if f.setup == setup and f.start <= seed < f.stop)
         rows = []
-        for file in self.run_files():
-            if file.setup != setup or not file.start <= seed < file.stop:
-                continue
+        for file in files:
             table, metadata = parquet.read_as_written(file.path)
             self._check_version(
                 metadata, f"fastbp {metadata.get('fastbp.version', 'that made them')} replays them"
@@ -203,11 +206,17 @@ class Store:
             )
         return pa.concat_tables(rows, promote_options="default")
 
-    def collapses(self, setups: Container[str]) -> Iterator[tuple[str, float]]:
-        """Yield (setup id, `collapse` of its stored runs) for each of these setup ids."""
-        files = {file.setup: file.path for file in self.run_files() if file.setup in setups}
+    def check_collapse(self, requested: Mapping[str, float]) -> None:
+        """Raise StoreError if stored runs of setups have outcomes of another `collapse`.
+
+        `requested`: the `collapse` of each setup by setup id. It is not part of the id, since no
+        run depends on it.
+        """
+        files = {file.setup: file.path for file in self.run_files() if file.setup in requested}
         for setup, path in files.items():
-            yield setup, parquet.read(path, ["collapse"])[0]["collapse"][0].as_py()
+            stored = parquet.read(path, ["collapse"])[0]["collapse"][0].as_py()
+            if stored != requested[setup]:
+                raise self.other_collapse(setup, stored, requested[setup])
 
     def _check_version(self, metadata: dict[str, str], advice: str) -> None:
         version = metadata.get("fastbp.numerics")
@@ -227,8 +236,7 @@ class Store:
         """
         for file in self.files():
             parquet.read(file)
-        if message := filename.overlap_message(self.run_files(), self.path):
-            raise StoreError(message)
+        filename.check_overlaps(self.run_files(), self.path)
 
     def publish(
         self,

@@ -37,10 +37,9 @@ from fastbp.config.sweep import LAST_SEED, Sweep
 from fastbp.engine import backends, forecast, machine
 from fastbp.engine.driver import Trained
 from fastbp.engine.plan import Plan, missing
-from fastbp.schema.errors import StoreError, SweepError
+from fastbp.schema.errors import StoreError
 from fastbp.schema.outcomes import OUTCOMES
 from fastbp.store.store import Store
-from fastbp.sweep import main
 
 XOR = Setup(problem="xor", hidden=[2], updates=100)
 
@@ -175,7 +174,7 @@ def told(bisection: Bisection) -> list[str]:
     sweep = Sweep(seeds=bisection.seeds, setup={"problem": "xor", "updates": 1})
     result = BisectionResult(
         sweep,
-        Trained(0, 0, 0, {"train": 0.0}, []),
+        Trained(0, 0, {"train": 0.0}, []),
         bisection.axis.key,
         [SettingSearch({}, XOR, bisection)],
     )
@@ -311,10 +310,6 @@ def test_the_budget_is_bisected_in_either_way_of_writing_it(key, start, written)
 def test_an_axis_is_a_numeric_key():
     for key, axis in AXES.items():
         assert bisection_module._allows(XOR, key, axis.low or axis.first)
-    with pytest.raises(
-        SweepError, match=r"--bisect: given 'lrr', allowed: lr, init_scale, .*; did you mean 'lr'\?"
-    ):
-        bisection_module.read_key("lrr")
 
 
 # Seeds until intervals are narrow
@@ -335,7 +330,7 @@ def narrowed(monkeypatch, shares, width, most=10**9, seeds=100):
 
     def train(sweep):
         rounds.append(sweep.seeds.count)
-        return Trained(sweep.seeds.count, 1, 1, {"train": 1.0}, [])
+        return Trained(sweep.seeds.count, 1, {"train": 1.0}, [])
 
     sweep = Sweep(
         seeds=seeds,
@@ -373,7 +368,7 @@ def test_seeds_end_at_the_most(monkeypatch):
 
 
 def test_blocks_that_fail_end_it(tmp_path):
-    failed = Trained(1, 1, 1, {"train": 1.0}, ["setup x: no such luck"])
+    failed = Trained(1, 1, {"train": 1.0}, ["setup x: no such luck"])
     sweep = Sweep(seeds=10, setup={"problem": "xor", "updates": 9})
     found = until_width.until_width(sweep, Store(tmp_path), 0.1, lambda sweep: failed, 100)
     assert (found.complete, found.trained.failed) == (False, failed.failed)
@@ -403,13 +398,6 @@ def test_so_many_seeds_are_enough_and_room_for_fewer_is_told(monkeypatch, tmp_pa
     monkeypatch.setattr(machine, "memory", lambda: None)
     late = sweep.with_seeds(LAST_SEED - 1000, 10)
     assert until_width.max_seeds(late, store, 0.01, one) == (1000, "the last seed is 2^63 − 1")
-
-
-@pytest.mark.parametrize("text", ["0", "1", "-0.1", "nan", "inf", "", "narrow", "1e-9"])
-def test_a_width_is_a_share(text, capsys):
-    assert main([f"--until-width={text}"]) == 2
-    allowed = "a number from 0.0001 and below 1, such as 0.01"
-    assert capsys.readouterr().err == f"fastbp: --until-width: given {text!r}, allowed: {allowed}\n"
 
 
 def test_only_the_first_seeds_are_counted(tmp_path):
@@ -464,7 +452,7 @@ def invented(tmp_path):
                 )
                 store.publish(setup.identity(), start, rows)
                 made += count
-        return Trained(made, made, made > 0, {"train": 1.0}, [])
+        return Trained(made, made, {"train": 1.0}, [])
 
     return store, train
 
@@ -508,13 +496,3 @@ def test_bisected_through_a_store(invented):
     assert {setup.identity() for setup in found.sweep.setups} == set(table["setup"])
     again = bisection_module.bisect(sweep, store, AXES["lr"], train)
     assert (again.as_json(), again.trained.runs) == (found.as_json(), 0)
-
-
-def test_damaged_files_are_not_counted(invented):
-    store, train = invented
-    sweep = Sweep(seeds=20, setup={"problem": "xor", "updates": 9})
-    train(sweep)
-    (file,) = store.files()
-    file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises(StoreError, match="is damaged"):
-        until_width.until_width(sweep, store, 0.2, train, 900)

@@ -588,7 +588,10 @@ def test_is_what_classify_says(
             measures = {name: own[name].to_numpy("float64", na_value=np.nan) for name in MEASURED}
             codes = classify(measures, frames.DEFAULTS | {"collapse": collapse})
             assert one.counts.tolist() == np.bincount(codes, minlength=5).tolist()
-            assert (one.flags().tolist(), one.keys["collapse"]) == ((codes == 1).tolist(), collapse)
+            assert (one.results().tolist(), one.keys["collapse"]) == (
+                (codes == 1).tolist(),
+                collapse,
+            )
             if one.histograms:
                 picked = {
                     o: own["seed"][codes == i][:EXAMPLES].tolist() for i, o in enumerate(OUTCOMES)

@@ -134,8 +134,8 @@ def test_beside_pairs_in_one_table() -> None:
     assert (table["pairs"].tolist(), table["difference"].tolist()) == ([30, 0], [1, 1])
     assert table["p_holm"].tolist() == holm(table["p"]).tolist()
     assert said(a, b) == [
-        "The share converged moved in 2 of 2 setups that both have, most by +100.0 points: "
-        "from 0% in old to 100% in new, "
+        "The share converged moved in 2 of 2 setups that both have, most by +100.0 points (95% "
+        "interval +77.3 to +100.0): from 0% in old to 100% in new, "
         "with lr 0.1.",
         "1 setup shares no seeds: there the comparison is of independent runs.",
     ]
@@ -198,7 +198,8 @@ def test_setups_of_one_alone() -> None:
     assert alone[["pairs", "paired_a", "paired_b", "fixed", "broken"]].eq(0).all(axis=None)
     assert table["p_holm"].iloc[0] == 1, "Holm's table has what is compared"
     assert sentences(table, OLD) == [
-        "No change of the share converged is shown in the one setup that both have.",
+        "No change of the share converged is shown in the one setup that both have (at most "
+        "6.0 points, pointwise at 95% confidence).",
         "1 setup is not in old.",
         "2 setups are not in new.",
     ]
@@ -292,14 +293,14 @@ def test_the_strongest_is_told() -> None:
     )
     table = comparison(a, b)
     assert sentences(table, OLD) == [
-        "The share converged moved in 2 of 3 setups that both have, most by +90.0 points: from "
-        "0% in old to 90.0% in new, "
+        "The share converged moved in 2 of 3 setups that both have, most by +90.0 points (95% "
+        "interval +73.4 to +96.0): from 0% in old to 90.0% in new, "
         "with lr 0.2."
     ]
     assert [row[-1] for row in cells(table)] == ["moved", "moved", "not shown"]
     assert said(b, a)[0].startswith(
-        "The share converged moved in 2 of 3 setups that both have, most by −90.0 points: from "
-        "90.0%"
+        "The share converged moved in 2 of 3 setups that both have, most by −90.0 points (95% "
+        "interval −96.0 to −73.4): from 90.0%"
     )
 
 
@@ -312,7 +313,8 @@ def test_shares_of_other_seeds_are_told_apart() -> None:
     (row,) = comparison(a, b).to_dict("records")
     assert said(a, b) == [
         "The share converged moved in the one setup that both have by "
-        f"{points(row['difference'])} points on the 30 seeds "
+        f"{points(row['difference'])} points (95% interval {points(row['difference_low'])} to "
+        f"{points(row['difference_high'])}) on the 30 seeds "
         f"that both ran: from 0% in old to {percent(24 / 30)} in new, with setup "
         f"{frames.identity({})}."
     ]

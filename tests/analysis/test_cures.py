@@ -8,7 +8,9 @@ import sample_frames as frames
 
 import fastbp
 from fastbp.analysis.cures import at_best_rate, cure_keys, over_rates, pooled
+from fastbp.analysis.statistics.proportions import wilson
 from fastbp.reporting.sections.cures_section import sentences
+from fastbp.schema.text import percent
 
 C, P, K = "converged", "partial", "collapsed"
 
@@ -55,10 +57,11 @@ def test_the_share_of_constant_answers_over_rates() -> None:
 def test_the_answer_goes_from_the_fewest_constant_answers_to_the_most() -> None:
     by_activation, by_init = sentences(SimpleNamespace(summary=summary()))  # type: ignore[arg-type]
     assert by_activation == (
-        "Constant answers by activation, each network at its best rate, from the fewest to the "
-        "most: 0% with tanh and 50.0% with relu."
+        "Constant answers by activation, each network at its best rate (95% intervals): 0% with "
+        "tanh (0% to 49.0%) and 50.0% with relu (15.0% to 85.0%)."
     )
-    assert by_init.endswith("25.0% with normal and 25.0% with torch.")
+    quarter = "{} to {}".format(*(percent(float(end)) for end in wilson(1, 4)))
+    assert by_init.endswith(f"25.0% with normal ({quarter}) and 25.0% with torch ({quarter}).")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from scipy import stats
 from fastbp.analysis.statistics import kaplan_meier as kaplan_meier_module
 from fastbp.analysis.statistics.kaplan_meier import (
     kaplan_meier,
+    mean_time_difference,
+    median_difference,
     restart,
     restart_costs,
 )
@@ -26,41 +28,6 @@ Counts = NDArray[np.int64]
 TREATED = [6, 6, 6, 7, 10, 13, 16, 22, 23], [6, 9, 10, 11, 17, 19, 20, 25, 32, 32, 34, 35]
 """Weeks of remission under 6-MP: until a relapse, and without one. Freireich et al. (1963), Blood
 21:699-716."""
-
-CONTROLS = [1, 1, 2, 2, 3, 4, 4, 5, 5, 8, 8, 8, 8, 11, 11, 12, 12, 15, 17, 22, 23]
-"""And those of the others, who all relapsed."""
-
-RATS = (
-    (
-        [143, 164, 188, 188, 190, 192, 206, 209, 213, 216, 220, 227, 230, 234, 246, 265, 304],
-        [216, 244],
-    ),
-    (
-        [
-            142,
-            156,
-            163,
-            198,
-            205,
-            232,
-            232,
-            233,
-            233,
-            233,
-            233,
-            239,
-            240,
-            261,
-            280,
-            280,
-            296,
-            296,
-            323,
-        ],
-        [204, 344],
-    ),
-)
-"""Days until a carcinoma in two groups, and without one. Pike (1966), Biometrics 22:142-161."""
 
 
 def counted(ended: list[int], went_on: list[int]) -> tuple[Counts, Counts, Counts]:
@@ -75,22 +42,6 @@ RUNS = st.lists(st.tuples(st.integers(0, 12), st.booleans()), min_size=1, max_si
     lambda runs: ([t for t, event in runs if event], [t for t, event in runs if not event])
 )
 """Any times with and without the event, many of them alike."""
-
-
-def test_remissions_as_published() -> None:
-    """By survfit with log-log bounds: Venables & Ripley (2002), Modern Applied Statistics with
-    S, section 13.1."""
-    times, events, censored = counted(*TREATED)
-    curve = kaplan_meier(times, events, censored)
-    assert times[events > 0].tolist() == [6, 7, 10, 13, 16, 22, 23]
-    assert curve.at_risk[events > 0].tolist() == [21, 17, 15, 12, 11, 7, 6]
-    for values, expected in (
-        (curve.share, [0.857, 0.807, 0.753, 0.690, 0.627, 0.538, 0.448]),
-        (curve.low, [0.620, 0.563, 0.503, 0.432, 0.368, 0.268, 0.188]),
-        (curve.high, [0.952, 0.923, 0.889, 0.849, 0.805, 0.747, 0.680]),
-    ):
-        np.testing.assert_allclose(values[events > 0], expected, atol=5.001e-4)
-    assert (curve.median()[0], kaplan_meier(*counted(CONTROLS, [])).median()[0]) == (23, 8)
 
 
 @given(RUNS, st.sampled_from([0.8, 0.95, 0.99]))
@@ -157,30 +108,6 @@ def test_kaplan_meier_edges() -> None:
             kaplan_meier(times, events, np.zeros_like(events))
     with pytest.raises(ValueError, match="level = 0"):
         kaplan_meier([1], [1], [0], 0)
-
-
-@pytest.mark.parametrize(
-    ("group", "expected"),
-    [(0, (216, 190, 234)), (1, (233, 232, 280)), (slice(None), (232, 213, 239))],
-)
-def test_published_bounds(group: int | slice, expected: tuple[int, int, int]) -> None:
-    """Stata Survival Analysis Reference Manual, stci, example of page2: it inverts log-log
-    bounds as well."""
-    groups = np.arange(2)[group]
-    ended, went_on = ([t for g in np.atleast_1d(groups) for t in RATS[g][i]] for i in (0, 1))
-    assert kaplan_meier(*counted(ended, went_on)).median() == expected
-
-
-def test_bounds_of_survfit() -> None:
-    """Eighteen times whose 90% log-log bounds by R's survfit are printed in scipy's tests of
-    ecdf: here, 7 and 8 of them."""
-    ended, went_on = [3, 5, 8, 5, 8, 12, 2, 11, 12, 5, 8, 11], [10, 5, 15, 14, 10, 9]
-    curve = kaplan_meier(*counted(ended, went_on), 0.9)
-    low = [0.74366748406861172, 0.68582332289196246, 0.50596835651480121, 0.32913131413336727]
-    high = [0.7130167643978450, 0.5678602982997164, 0.3887616766886558]
-    np.testing.assert_allclose(curve.low[:4], low, rtol=1e-12)
-    np.testing.assert_allclose(curve.high[5:8], high, rtol=1e-12)
-    assert (curve.times[[3, 7]].tolist(), curve.median()) == ([8, 12], (11, 8, 12))
 
 
 def test_a_share_of_exactly_one_half_counts_though_rounded() -> None:
@@ -253,6 +180,110 @@ def cost(runs: list[float], limit: float) -> Fraction | float:
 
 ENDS = st.lists(st.one_of(st.integers(0, 15), st.just(inf)), min_size=1, max_size=15)
 """Any times to an event, ∞ where it never came."""
+
+
+PAIRS = st.lists(st.tuples(*[st.integers(1, 12) | st.just(inf)] * 2), min_size=1, max_size=30).map(
+    lambda runs: np.array(runs, float).T
+)
+"""Times of the same runs before and after a change, many of them alike."""
+
+
+@given(PAIRS, st.integers(1, 14), st.sampled_from([0.8, 0.95]))
+def test_mean_times_are_areas_under_scipys_curves(runs: Real, until: int, level: float) -> None:
+    areas = []
+    for times in runs:
+        late = times > until
+        ends = stats.CensoredData.right_censored(np.where(late, until, times), late)
+        areas.append(stats.ecdf(ends).sf.evaluate(np.arange(until)).sum())
+    found = mean_time_difference(*runs, until, level)
+    assert found.value == pytest.approx(areas[1] - areas[0], abs=1e-9)
+    # Agresti & Min: half a run more at either end, one at 0.
+    moved = np.clip(runs[1], 0, until) - np.clip(runs[0], 0, until)
+    padded, weights = [*moved, until, -until, 0], [*np.ones(moved.size), 0.5, 0.5, 1]
+    mean = np.average(padded, weights=weights)
+    spread = np.average((padded - mean) ** 2, weights=weights) ** 0.5
+    reach = stats.norm.ppf((1 + level) / 2) * spread / (moved.size + 2) ** 0.5
+    bounds = np.clip([mean - reach, mean + reach], -until, until)
+    np.testing.assert_allclose(found[1:], bounds, atol=1e-9)
+
+
+@given(PAIRS, st.integers(1, 14))
+def test_median_differences_are_those_of_sorted_times(runs: Real, until: int) -> None:
+    middle = np.sort(runs, axis=1)[:, (runs.shape[1] - 1) // 2]
+    found = median_difference(*runs, until)
+    if max(middle) > until:
+        assert np.isnan(found).all()
+        return
+    assert found.value == middle[1] - middle[0]
+    assert not found.low > found.value
+    assert not found.high < found.value
+    back = median_difference(*runs[::-1], until)
+    np.testing.assert_allclose(back, -np.array(found)[[0, 2, 1]], atol=1e-9)
+    np.testing.assert_allclose(
+        median_difference(*8 * runs, 8 * until), 8 * np.array(found), atol=1e-6
+    )
+
+
+def test_intervals_of_differences_are_about_those_of_a_paired_bootstrap() -> None:
+    """Of runs that share most of their luck: plain resampling of seeds."""
+    rng, n, until = np.random.default_rng(48), 600, 2_000.0
+    luck = rng.random(n)
+    again = np.where(rng.random(n) < 0.2, rng.random(n), luck)
+    runs = np.stack(
+        [np.ceil(stats.gamma(4, scale=250).ppf(luck)), stats.gamma(4, scale=200).ppf(again)]
+    )
+    drawn = runs[:, rng.integers(0, n, (4_000, n))]
+    kept = np.minimum(drawn, until).mean(axis=2)
+    for found, (before, after) in (
+        (mean_time_difference(*runs, until), kept),
+        (median_difference(*runs, until), np.median(drawn, axis=2)),
+    ):
+        bounds = np.quantile(after - before, [0.025, 0.975])
+        width = bounds[1] - bounds[0]
+        np.testing.assert_allclose(found[1:], bounds, atol=0.2 * width)
+        alone = np.hypot(*(np.std(each) for each in (before, after))) * 2 * 1.96
+        assert found.high - found.low < 0.8 * alone  # pairing narrows it
+
+
+def test_medians_of_other_runs_are_combined_as_independent() -> None:
+    before = np.array([10.0, 20, 30, 40, 50, 60, 70, 80] * 4)
+    after = np.array([15.0, 75] * 16)  # of every two runs of `before` one ends soon
+    (a, a_low, a_high), (b, b_low, b_high) = (
+        kaplan_meier(*counted(list(map(int, each)), [])).median() for each in (before, after)
+    )
+    low, high = np.hypot(b - b_low, a_high - a), np.hypot(b_high - b, a - a_low)
+    step = 15  # of `after`, whose times are farther apart
+    expected = b - a, b - a - step * np.ceil(low / step), b - a + step * np.ceil(high / step)
+    np.testing.assert_allclose(median_difference(before, after, 100), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(("n", "step"), [(10, 1), (30, 320), (300, 80), (300, 1)])
+def test_differences_cover_what_changed_however_far_evaluations_are_apart(
+    n: int, step: int
+) -> None:
+    """Of seeds that mostly keep their luck; a fifth never converges, and 15% after the change."""
+    rng, until = np.random.default_rng(49), 4000
+    laws = [(0.8, stats.gamma(4, scale=250)), (0.85, stats.gamma(4, scale=200))]
+    looks = np.arange(step, until + 1, step)
+    done = [success * law.cdf(looks) for success, law in laws]
+    mean = float((done[0] - done[1]) @ np.diff(np.append(looks, until)))
+    middle = [looks[np.argmax(each >= 0.5)] for each in done]
+    draws, covered = 400, np.zeros(2)
+    for _ in range(draws):
+        luck = rng.random(n)
+        again = np.where(rng.random(n) < 0.1, rng.random(n), luck)
+        runs = [
+            step * np.ceil(law.ppf(np.minimum(u / success, 1)) / step)  # ∞ above `success`
+            for u, (success, law) in zip((luck, again), laws, strict=True)
+        ]
+        for i, (found, truth) in enumerate(
+            (
+                (mean_time_difference(*runs, until), mean),
+                (median_difference(*runs, until), middle[1] - middle[0]),
+            )
+        ):
+            covered[i] += not found.low > truth and not found.high < truth
+    assert covered.min() > 0.92 * draws
 
 
 def events(runs: list[float]) -> tuple[Counts, Counts, int]:

@@ -10,12 +10,14 @@ import sample_frames as frames
 
 from fastbp.analysis.contrasts import contrasts
 from fastbp.analysis.counts import count_runs
-from fastbp.analysis.statistics.paired import holm, mcnemar, tango
+from fastbp.analysis.statistics.kaplan_meier import mean_time_difference, median_difference
+from fastbp.analysis.statistics.paired import holm, mcnemar, odds_ratio, tango
 from fastbp.analysis.statistics.proportions import modified_wilson
 from fastbp.analysis.summary import summary
 from fastbp.reporting.phrases import plain
 from fastbp.reporting.sections.changes_section import effect_lines
 from fastbp.reporting.sections.outcomes_section import result_table
+from fastbp.schema.columns import schema
 from fastbp.schema.outcomes import OUTCOMES
 from fastbp.schema.text import percent, points
 
@@ -63,7 +65,7 @@ def test_keeps_the_seeds_as_ranges() -> None:
     )
     assert (one.starts.tolist(), one.lengths.tolist()) == ([3, 7, 100], [3, 1, 1])
     assert one.seeds().tolist() == sorted(seeds)
-    assert one.flags().tolist() == [False, True, False, True, True]
+    assert one.results().tolist() == [False, True, False, True, True]
     assert (one.runs, one.ever_converged, one.relapsed) == (5, 4, 1)
     assert dict(zip(OUTCOMES, one.counts.tolist(), strict=True)) == {
         "diverged": 1,
@@ -209,6 +211,8 @@ def test_is_what_pandas_merges(founding: list[pa.Table], store: Path) -> None:
         assert row["difference"] == pytest.approx(both.won_y.mean() - both.won_x.mean())
         assert (row["difference_low"], row["difference_high"]) == tango(fixed, broken, len(both))
         assert row["p"] == mcnemar(fixed, broken)
+        names = ("odds_ratio", "odds_ratio_low", "odds_ratio_high")
+        np.testing.assert_array_equal(row[[*names]].astype(float), odds_ratio(fixed, broken))
         assert row["difference_simultaneous_low"] <= row["difference_low"]
         assert row["difference_simultaneous_high"] >= row["difference_high"]
     start = dict(zip(("order", "lr", "updates"), ("random", 0.2, 999), strict=True))
@@ -247,6 +251,15 @@ def test_columns(store: Path) -> None:
         "constant_difference_low",
         "constant_difference_high",
         "constant_p",
+        "odds_ratio",
+        "odds_ratio_low",
+        "odds_ratio_high",
+        "updates_mean_difference",
+        "updates_mean_difference_low",
+        "updates_mean_difference_high",
+        "updates_median_difference",
+        "updates_median_difference_low",
+        "updates_median_difference_high",
     ]
     for key in ("order", "lr", "updates"):
         assert table.loc[table["key"] == key, key].isna().all()
@@ -261,6 +274,36 @@ def test_only_common_seeds_count() -> None:
     (row,) = contrasts(frames.frame(one, other)).itertuples()
     assert (row.pairs, row.fixed, row.broken) == (6, 3, 2)
     assert contrasts(frames.frame(one, frames.table({"lr": 0.2}, ["converged"], seeds=[50]))).empty
+
+
+def timed(updates: int, seeds: range, late: int) -> tuple[pa.Table, pd.Series]:
+    """Runs of any times up to `late`: those after the budget have not converged."""
+    times = np.random.default_rng(updates).integers(1, late, len(seeds)).astype(float)
+    times[times > updates] = np.inf
+    done = np.isfinite(times)
+    runs = frames.table({"updates": updates}, [*np.where(done, "converged", "partial")], [*seeds])
+    place, field = runs.column_names.index("converged_at"), schema().field("converged_at")
+    column = pa.array(np.where(done, times, 0).astype(int), mask=~done)
+    return runs.set_column(place, field, column), pd.Series(times, seeds)
+
+
+def test_updates_are_compared_seed_by_seed_up_to_the_smaller_budget(tmp_path: Path) -> None:
+    """Setups have other seeds, and their files other times."""
+    (soon, one), (late, other) = timed(400, range(100, 700), 700), timed(900, range(500), 600)
+    frames.write(tmp_path, soon, parts=4)
+    (row,) = contrasts(frames.write(tmp_path, late, parts=3)).to_dict("records")
+    both = pd.DataFrame({"before": one, "after": other}).dropna()
+    assert (row["from"], row["to"], row["pairs"]) == (400, 900, len(both))
+    assert len(both) == 400
+    kept, middle = both.clip(upper=400).mean(), both.apply(np.sort).iloc[199]
+    assert row["updates_mean_difference"] == pytest.approx(kept["after"] - kept["before"])
+    assert row["updates_median_difference"] == middle["after"] - middle["before"]
+    for name, found in (("mean", mean_time_difference), ("median", median_difference)):
+        ends = [row[f"updates_{name}_difference{end}"] for end in ("", "_low", "_high")]
+        assert ends == [*found(both["before"].to_numpy(), both["after"].to_numpy(), 400.0)]
+    pd.testing.assert_frame_equal(
+        contrasts(frames.frame(soon, late)), contrasts(tmp_path), check_dtype=False
+    )
 
 
 def test_directions_of_the_founding_sweep(store: Path) -> None:

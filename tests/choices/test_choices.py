@@ -234,10 +234,6 @@ def test_shuffled_shows_each_row_once_an_epoch(n):
     assert (np.sort(found, axis=0) == np.arange(n)[:, None]).all()
 
 
-def test_cyclic_is_as_listed():
-    assert presented("cyclic", 5, SEEDS, EPOCHS).T.tolist() == [[0, 1, 2, 3, 4]] * 4
-
-
 def test_blocked_shows_each_row_so_many_times_in_a_row_across_epochs():
     shown = np.concatenate([presented("blocked", 5, [0], [epoch], 3)[:, 0] for epoch in range(6)])
     assert shown.tolist() == ([0] * 3 + [1] * 3 + [2] * 3 + [3] * 3 + [4] * 3) * 2
@@ -276,15 +272,6 @@ def test_random_is_uniform_and_independent_of_the_draw_before(n):
         assert stats.chisquare(pairs).pvalue > 1e-3
 
 
-@pytest.mark.parametrize("name", ["random", "shuffled"])
-def test_random_and_shuffled_of_a_lane_depend_on_its_seed_and_epoch_alone(name):
-    alone = [
-        presented(name, 8, [seed], [epoch])[:, 0].tolist()
-        for seed, epoch in zip(SEEDS, EPOCHS, strict=True)
-    ]
-    assert presented(name, 8, SEEDS, EPOCHS).T.tolist() == alone
-
-
 # Schedules
 
 SCHEDULES = [
@@ -318,29 +305,13 @@ def test_schedules_follow_their_closed_form(schedule, warmup, epochs):
         assert (error <= roundings * ULP * wanted).all()
     else:
         assert (error <= 4 * ULP * 0.3).all()
-    assert (found >= 0).all()
+    assert (found > 0).all()  # the horizon is the end of the run: only there would a rate be 0
     assert found[warmup] == 0.3  # the full rate, exactly
 
 
 def test_step_by_half_is_exact():
     found = rates(Setup(problem="xor", lr=0.3, schedule="step:every=3,factor=0.5", epochs=300))
     assert found.tolist() == [0.3 * 0.5 ** (epoch // 3) for epoch in range(300)]
-
-
-@pytest.mark.parametrize("schedule", ["cosine", "linear"])
-def test_cosine_and_linear_end_at_the_last_epoch_above_zero(schedule):
-    """The horizon is the end of the run, so the rate reaches 0 only where nothing is left to
-    train."""
-    found = rates(Setup(problem="xor", lr=1, schedule=f"{schedule}:warmup=2", epochs=12))
-    assert (np.diff(found[2:]) < 0).all()
-    assert 0 < found[-1] < 0.11
-
-
-@pytest.mark.parametrize("name", FAMILIES["schedule"].choices)
-def test_schedules_start_at_one(name):
-    function = FAMILIES["schedule"].choices[name].function
-    own = [2 if p.name == "every" else 0.5 for p in FAMILIES["schedule"].choices[name].parameters]
-    assert function(1.0, 0, 10, *own) == 1.0
 
 
 @pytest.mark.parametrize("name", FAMILIES["schedule"].choices)
@@ -360,29 +331,16 @@ def test_schedules_are_marked_where_they_depend_on_the_budget(name):
 # Problems
 
 
-def test_table_lists_its_rows_from_all_zeros_up():
-    X, T = problems.table("11101011")
-    assert X.tolist() == [
-        [0, 0, 0],
-        [0, 0, 1],
-        [0, 1, 0],
-        [0, 1, 1],
-        [1, 0, 0],
-        [1, 0, 1],
-        [1, 1, 0],
-        [1, 1, 1],
-    ]
-    assert T.ravel().tolist() == [1, 1, 1, 0, 1, 0, 1, 1]
-
-
 @pytest.mark.parametrize(
     "text",
     [
         "xor",
         "table:01",
         "table:0110",
+        "table:11101011",
         "table:" + "01" * 8,
         "parity:1",
+        "parity:2",
         "parity:5",
         "encoder:2",
         "encoder:7",
@@ -393,11 +351,6 @@ def test_problems_are_those_of_the_oracle(text):
     wanted_X, wanted_T = oracle.problem(text)
     assert X.dtype == T.dtype == np.float64
     assert (X.tolist(), T.tolist()) == (wanted_X.tolist(), wanted_T.tolist())
-
-
-@pytest.mark.parametrize("other", [problems.parity(2), problems.table("0110")])
-def test_xor_is_a_parity_and_a_table(other):
-    assert all((a == b).all() for a, b in zip(problems.xor(), other, strict=True))
 
 
 @pytest.mark.parametrize("bits", ["", "1", "011", "01x1", "0" * 131_072, "٠١"])
@@ -462,20 +415,6 @@ def test_two_choices_of_one_name_are_refused():
         family("order", module, takes=0)
 
 
-@pytest.mark.parametrize(
-    ("key", "names"),
-    [
-        ("problem", ["table", "xor", "parity", "encoder"]),
-        ("init", ["normal", "uniform", "glorot-normal", "glorot-uniform"]),
-        ("order", ["random", "shuffled", "cyclic", "blocked"]),
-        ("schedule", ["constant", "step", "exponential", "cosine", "linear", "inverse"]),
-        ("loss", ["squared", "cross-entropy"]),
-    ],
-)
-def test_choices_of_the_design(key, names):
-    assert set(names) <= FAMILIES[key].choices.keys()
-
-
 def test_every_choice_and_family_says_what_it_does():
     for module in (problems, inits, orders, schedules, losses):
         assert inspect.getdoc(module)
@@ -505,11 +444,7 @@ def test_own_parameters_reach_their_function(choice):
 
 
 def test_own_values_keep_the_order_of_each_kind():
-    def function(x, a: int, b: float, c: Annotated[int, Ge(0)], d: float): ...
-
-    module = types.ModuleType("trial")
-    function.__module__ = "trial"
-    module.function = function
+    module = module_of("def function(x, a: int, b: float, c: Annotated[int, Ge(0)], d: float): ...")
     choice = family("trial", module, takes=1).choices["function"]
     integers, reals = parameter_arrays(choice, [1, 2.5, 3, 4.5])
     assert (integers.tolist(), reals.tolist()) == ([1, 3], [2.5, 4.5])

@@ -40,6 +40,8 @@ def test_every_key_is_described() -> None:
         ("problem", "table:0110", "table:0110"),
         ("problem", "table:bits=0110", "table:0110"),
         ("init", "glorot-normal", "glorot-normal"),
+        ("init", "constant:c=0.5", "constant:0.5"),
+        ("init", "constant:.5", "constant:0.5"),
     ],
 )
 def test_spellings_of_a_choice(key: str, written: str, stored: str) -> None:

@@ -1,12 +1,13 @@
 """All setups of a sweep's grids, and the short forms of their lists."""
 
 import time
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
-from sweep_texts import HEAD, line_of, lines_of
+from sweep_texts import HEAD, line_of, lines_of, mistakes_of
 
 from fastbp.config.setup import Setup
 from fastbp.config.sweep import Sweep
@@ -102,12 +103,9 @@ WRONG = [
 
 @pytest.mark.parametrize(("key", "value"), WRONG, ids=str)
 def test_a_wrong_series_gets_one_line(key: str, value: dict[str, object]) -> None:
-    with pytest.raises(SweepError) as caught:
-        values(key, value)
-    (line,) = caught.value.lines
+    (line,) = mistakes_of(values, key, value)
     assert line.startswith(f"grid.{key}: given {{")
     assert ", allowed: a " in line
-    assert "\n" not in line
 
 
 def test_a_mistake_in_a_series_over_the_file_names_where_it_is() -> None:
@@ -123,30 +121,45 @@ def test_no_grid_is_the_baseline_alone() -> None:
     assert Sweep.from_text(HEAD + "updates = 9\n[grid]").setups == sweep.setups
 
 
-def test_the_last_key_is_fastest_and_repeats_are_dropped() -> None:
-    sweep = Sweep.from_text(
-        HEAD + "updates = 9\n[grid]\nmomentum = [0, 0.5, 0.0]\nlr = [1, 2, 1.0]"
-    )
-    assert [(s.momentum, s.lr) for s in sweep.setups] == [(0, 1), (0, 2), (0.5, 1), (0.5, 2)]
-
-
-def test_a_union_of_grids() -> None:
-    sweep = Sweep.from_text(
-        HEAD + "updates = 9\n[[grid]]\nlr = [0.1, 0.2]\n[[grid]]\nlr = [0.2]\nmomentum = [0.0, 0.9]"
-    )
-    assert [(s.lr, s.momentum) for s in sweep.setups] == [(0.1, 0), (0.2, 0), (0.2, 0.9)]
-
-
-def test_orders_of_a_full_batch_are_one_setup() -> None:
-    sweep = Sweep.from_text(
-        HEAD + 'updates = 9\n[grid]\nbatch = [1, "full"]\norder = ["random", "shuffled"]'
-    )
-    assert [(s.batch, s.resolved_order) for s in sweep.setups] == [
-        (1, "random"),
-        (1, "shuffled"),
-        ("full", "cyclic"),
-    ]
-    assert len({s.identity(1) for s in sweep.setups}) == 3
+@pytest.mark.parametrize(
+    ("grid", "keys", "setups"),
+    [
+        pytest.param(
+            "[grid]\nmomentum = [0, 0.5, 0.0]\nlr = [1, 2, 1.0]",
+            "momentum lr",
+            [(0, 1), (0, 2), (0.5, 1), (0.5, 2)],
+            id="the last key is fastest and repeats are dropped",
+        ),
+        pytest.param(
+            "[[grid]]\nlr = [0.1, 0.2]\n[[grid]]\nlr = [0.2]\nmomentum = [0.0, 0.9]",
+            "lr momentum",
+            [(0.1, 0), (0.2, 0), (0.2, 0.9)],
+            id="a union of grids",
+        ),
+        pytest.param(
+            '[grid]\nbatch = [1, "full"]\norder = ["random", "shuffled"]',
+            "batch resolved_order",
+            [(1, "random"), (1, "shuffled"), ("full", "cyclic")],
+            id="orders of a full batch are one setup",
+        ),
+        pytest.param(
+            "[grid]\nepochs = [3, 4]",
+            "epochs updates budget",
+            [(3, None, 24), (4, None, 32)],
+            id="a budget takes the other one's place",
+        ),
+        pytest.param(
+            "[[grid]]\nepochs = [3]\n[[grid]]\nupdates = [4]\n[[grid]]",
+            "budget",
+            [24, 4, 9],
+            id="budgets of several grids",
+        ),
+    ],
+)
+def test_setups_of_a_grid(grid: str, keys: str, setups: list[object]) -> None:
+    sweep = Sweep.from_text(f"{HEAD}updates = 9\n{grid}")
+    assert list(map(attrgetter(*keys.split()), sweep.setups)) == setups
+    assert len({setup.identity(1) for setup in sweep.setups}) == len(setups)
 
 
 def test_layers_in_a_grid() -> None:
@@ -165,14 +178,6 @@ def test_a_grid_may_complete_or_correct_the_setup() -> None:
     )
     assert sweep.baseline is None
     assert [s.rows for s in sweep.setups] == [16, 32]
-    sweep = Sweep.from_text(
-        HEAD + "updates = 9\n[grid]\nepochs = [3, 4]"
-    )  # the grid's budget takes the other's place
-    assert [(s.epochs, s.updates, s.budget) for s in sweep.setups] == [(3, None, 24), (4, None, 32)]
-    sweep = Sweep.from_text(
-        HEAD + "updates = 9\n[[grid]]\nepochs = [3]\n[[grid]]\nupdates = [4]\n[[grid]]"
-    )
-    assert [s.budget for s in sweep.setups] == [24, 4, 9]
 
 
 def test_arrays_serve_as_grids() -> None:
@@ -260,15 +265,8 @@ def test_wrong_tables_with_unknown_bits(bits: str, said: str) -> None:
 def test_an_unknown_bit_of_one_setup_is_a_mistake() -> None:
     for line in (
         line_of("seeds = 1\n[setup]\nproblem = 'table:1?'\nupdates = 9"),
-        line_of_setup(problem="table:1?", updates=9),
+        *mistakes_of(Setup, problem="table:1?", updates=9),
     ):
         assert line.endswith(
             "bits must be 0 or 1, in a grid also up to 16 ? for each of the two, given '1?'"
         )
-
-
-def line_of_setup(**keys: Any) -> str:
-    with pytest.raises(SweepError) as caught:
-        Setup(**keys)
-    (line,) = caught.value.lines
-    return line

@@ -5,10 +5,10 @@ import tomllib
 from typing import Any
 
 import pytest
+from sweep_texts import mistakes_of
 
 from fastbp.config.protocols import MAX_FIGURES, Published
 from fastbp.config.sweep import Sweep
-from fastbp.schema.errors import SweepError
 
 SETUP = {"problem": "xor", "hidden": [2], "batch": "full", "lr": 7, "epochs": 20}
 MEAN = {"source": "Hamey 1992", "figure": "mean", "value": 50, "runs": 10_000}
@@ -19,13 +19,6 @@ def sweep(
 ) -> Sweep:
     data = {"seeds": 10, "setup": SETUP, "grid": grid or {}, "published": list(published)}
     return Sweep.from_dict(data, "bad.toml", settings=settings or [])
-
-
-def lines_of(*published: Any) -> list[str]:
-    with pytest.raises(SweepError) as caught:
-        sweep(*published)
-    assert all(line.isprintable() for line in caught.value.lines)
-    return caught.value.lines
 
 
 def test_a_figure_is_kept_as_it_was_written_and_changes_no_identity() -> None:
@@ -104,15 +97,13 @@ def test_a_figure_of_no_setup_is_worth_a_note() -> None:
 )
 def test_one_mistake_is_one_line(keys: dict[str, Any], said: str) -> None:
     table = {key: value for key, value in (MEAN | keys).items() if value is not None}
-    (line,) = lines_of(MEAN, table)
+    (line,) = mistakes_of(sweep, MEAN, table)
     assert line.startswith(f"bad.toml: published[2].{said}")
 
 
 @pytest.mark.parametrize("value", [3, [3], [MEAN, "x"], [MEAN] * (MAX_FIGURES + 1)])
 def test_values_that_are_no_tables(value: Any) -> None:
-    with pytest.raises(SweepError) as caught:
-        Sweep(seeds=10, setup=SETUP, published=value)
-    (line,) = caught.value.lines
+    (line,) = mistakes_of(Sweep, seeds=10, setup=SETUP, published=value)
     assert line.startswith("published: given ")
     assert line.endswith(", allowed: tables, [[published]], at most 1,000")
 
@@ -123,9 +114,7 @@ def test_all_mistakes_are_reported_at_once() -> None:
         "setup": SETUP | {"lr": -1},
         "published": [MEAN | {"figure": "x", "runs": 0}, {"source": "y"}],
     }
-    with pytest.raises(SweepError) as caught:
-        Sweep.from_dict(data)
-    places = [line.split(":")[0] for line in caught.value.lines]
+    places = [line.split(":")[0] for line in mistakes_of(Sweep.from_dict, data)]
     wrong = [
         f"published[{i}].{key}"
         for i, key in ((1, "figure"), (1, "runs"), (2, "figure"), (2, "value"))

@@ -1,61 +1,68 @@
 """`--set KEY=VALUE` over a sweep file."""
 
+from operator import attrgetter
+
 import pytest
 from sweep_texts import HEAD, line_of, over
 
-from fastbp.config.setup import Setup
-
-
-def test_a_value_replaces_the_key_everywhere() -> None:
-    sweep = over("lr=0.5", "order = shuffled", "batch=full")
-    assert [(s.lr, s.order, s.batch) for s in sweep.setups] == [(0.5, "shuffled", "full")]
-    assert sweep.baseline == sweep.setups[0]
-    assert over("epochs=3", "order=blocked:2", "lr=1").setups == (
-        Setup(problem="table:11101011", epochs=3, order="blocked:2", lr=1),
-    )
-    assert over("schedule=step:every=2,factor=0.5").setups[0].schedule == "step:every=2,factor=0.5"
-    assert over("problem=table:0110").setups[0].problem == "table:0110"
-    assert over('problem="table:0110"').setups[0].problem == "table:0110"
-    assert over("bias=false").setups[0].bias is False
-
-
-def test_a_list_is_a_grid() -> None:
-    sweep = over("lr=[0.3,0.4]", 'order=["shuffled"]', "momentum=[0, 0.5]")
-    assert [(s.lr, s.order, s.momentum) for s in sweep.setups] == [
-        (lr, "shuffled", momentum) for lr in (0.3, 0.4) for momentum in (0, 0.5)
-    ]
-    sweep = over("lr=[0.3,0.4]", text=HEAD + "updates = 9")
-    assert [s.lr for s in sweep.setups] == [0.3, 0.4]
-    sweep = over(
-        "order=[random, blocked:3]", text=HEAD + "updates = 9"
-    )  # a shell takes the quotes away
-    assert [s.order for s in sweep.setups] == ["random", "blocked:3"]
-    sweep = over(
-        "epochs=[1,2]",
-        text=HEAD + "[[grid]]\nupdates = [3]\nlr = [1]\n[[grid]]\nlr = [2]\nupdates = [3]",
-    )
-    assert [(s.lr, s.epochs) for s in sweep.setups] == [(1, 1), (1, 2), (2, 1), (2, 2)]
+PLAIN = HEAD + "updates = 9"
+GRID = PLAIN + "\n[grid]\nlr = [0.1, 0.2]\norder = ['random', 'cyclic']"
+GRIDS = HEAD + "[[grid]]\nupdates = [3]\nlr = [1]\n[[grid]]\nlr = [2]\nupdates = [3]"
 
 
 @pytest.mark.parametrize(
-    ("setting", "networks"),
-    {
-        "hidden=[5]": [(5,)],
-        "hidden=5": [(5,)],
-        "hidden=[4, 8]": [(4,), (8,)],
-        "hidden=[[8, 8]]": [(8, 8)],
-        "hidden=[4, 8, [8, 8]]": [(4,), (8,), (8, 8)],
-    }.items(),
+    ("text", "settings", "keys", "setups"),
+    [
+        # A value replaces the key everywhere.
+        (
+            GRID,
+            ["lr=0.5", "order = shuffled", "batch=full"],
+            "lr order batch",
+            [(0.5, "shuffled", "full")],
+        ),
+        (
+            GRID,
+            ["epochs=3", "order=blocked:2", "lr=1"],
+            "updates epochs order lr",
+            [(None, 3, "blocked:2", 1)],
+        ),
+        (PLAIN, ["schedule=step:every=2,factor=0.5"], "schedule", ["step:every=2,factor=0.5"]),
+        (PLAIN, ["problem=table:0110"], "problem", ["table:0110"]),
+        (PLAIN, ['problem="table:0110"'], "problem", ["table:0110"]),
+        (PLAIN, ["bias=false"], "bias", [False]),
+        # A list is a grid; a shell takes quotes away.
+        (
+            GRID,
+            ["lr=[0.3,0.4]", 'order=["shuffled"]', "momentum=[0, 0.5]"],
+            "lr order momentum",
+            [(lr, "shuffled", momentum) for lr in (0.3, 0.4) for momentum in (0, 0.5)],
+        ),
+        (PLAIN, ["lr=[0.3,0.4]"], "lr", [0.3, 0.4]),
+        (PLAIN, ["order=[random, blocked:3]"], "order", ["random", "blocked:3"]),
+        (GRIDS, ["epochs=[1,2]"], "lr epochs", [(1, 1), (1, 2), (2, 1), (2, 2)]),
+        # The later of two settings wins.
+        (GRID, ["lr=[1,2]", "lr=3", "order=cyclic"], "lr", [3]),
+        (GRID, ["lr=3", "lr=[1,2]", "order=cyclic"], "lr", [1, 2]),
+        (GRID, ["epochs=5", "order=cyclic", "lr=1"], "budget", [40]),
+        # An integer is one layer, and a list in a list is layers.
+        (PLAIN, ["hidden=[5]"], "hidden", [(5,)]),
+        (PLAIN, ["hidden=5"], "hidden", [(5,)]),
+        (PLAIN, ["hidden=[4, 8]"], "hidden", [(4,), (8,)]),
+        (PLAIN, ["hidden=[[8, 8]]"], "hidden", [(8, 8)]),
+        (PLAIN, ["hidden=[4, 8, [8, 8]]"], "hidden", [(4,), (8,), (8, 8)]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) and "=" in str(value[0]) else "",
 )
-def test_layers_in_a_setting(setting: str, networks: list[tuple[int, ...]]) -> None:
-    plain = HEAD + "updates = 9"
-    assert [s.hidden for s in over(setting, text=plain).setups] == networks, setting
+def test_setups_with_settings(
+    text: str, settings: list[str], keys: str, setups: list[object]
+) -> None:
+    sweep = over(*settings, text=text)
+    assert list(map(attrgetter(*keys.split()), sweep.setups)) == setups
 
 
-def test_later_settings_win() -> None:
-    assert [s.lr for s in over("lr=[1,2]", "lr=3", "order=cyclic").setups] == [3]
-    assert [s.lr for s in over("lr=3", "lr=[1,2]", "order=cyclic").setups] == [1, 2]
-    assert [s.budget for s in over("epochs=5", "order=cyclic", "lr=1").setups] == [40]
+def test_one_setup_that_is_left_is_the_baseline() -> None:
+    sweep = over("lr=0.5", "order = shuffled")
+    assert sweep.setups == (sweep.baseline,)
 
 
 @pytest.mark.parametrize(

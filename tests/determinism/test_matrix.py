@@ -31,6 +31,7 @@ from every_choice import (
     combined,
     in_two,
 )
+from fault_injection import srun
 from lanes import LANES, OTHER_LANES
 from pairs import pairs_of, pairwise
 from stores import HELPERS, ROOT, opened
@@ -399,18 +400,6 @@ def hold_all(
 
 
 WHOLE = every((*EXECUTORS, *("mpi", "slurm")))
-
-
-def srun(folder: Path) -> dict[str, str]:
-    """What makes this process a step of an allocation: a stand-in for Slurm's command, which drops
-    its options."""
-    command = folder / "srun"
-    command.write_text(
-        "#!/bin/sh\n"
-        'while :; do case "$1" in -n|-D|-N) shift 2;; -*) shift;; *) exec "$@";; esac; done\n'
-    )
-    command.chmod(0o755)
-    return {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}", "SLURM_JOB_ID": "1"}
 
 
 @pytest.mark.soak

@@ -19,7 +19,7 @@ import fastbp
 from fastbp.config.setup import Setup
 from fastbp.config.sweep import Sweep
 from fastbp.diagnosis import own_weights, printout, sentences as sentences_module, symptoms, trials
-from fastbp.diagnosis.candidates import Change, changed, changes, larger
+from fastbp.diagnosis.candidates import ANSWERED, Change, changed, changes, larger
 from fastbp.diagnosis.diagnose import Diagnosis, diagnose as diagnosis
 from fastbp.diagnosis.effects import score_of
 from fastbp.diagnosis.recommend import Recommendation
@@ -27,7 +27,6 @@ from fastbp.diagnosis.trials import (
     OTHER_ORDERS,
     Experiment,
     MeasuredRuns,
-    TimeIsUpError,
     Trial,
     train,
 )
@@ -77,9 +76,7 @@ def told() -> list[str]:
 
 @pytest.fixture(scope="module")
 def founding(told: list[str]) -> Diagnosis:
-    from fastbp.diagnosis.candidates import answered
-
-    return diagnose(FOUNDING, SEEDS, tick=told.append, advice=answered())
+    return diagnose(FOUNDING, SEEDS, tick=told.append, advice=ANSWERED)
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
@@ -87,7 +84,7 @@ def test_the_cause_is_named_and_the_first_remedy_mends(
     found: dict[str, Diagnosis], fault: Fault
 ) -> None:
     one = found[fault.name]
-    text = " ".join(sentences_module.verdict(one))
+    text = " ".join(one.verdict)
     if fault.fixes is None:
         assert re.match(rf"Wrong: no setup can learn this: .*{fault.cause}", text)
         assert one.recommended is None
@@ -182,9 +179,7 @@ def test_runs_that_really_diverge_are_said_to() -> None:
     one = diagnose(setup, 168)
     assert one.outcomes["diverged"] == 168
     assert "diverged" in {symptom.name for symptom in one.symptoms}
-    text = " ".join(
-        sentences_module.verdict(one)
-    )  # of which either is a cause, and neither fixes it whole
+    text = " ".join(one.verdict)  # of which either is a cause, and neither fixes it whole
     assert "Wrong: weight decay too strong" in text
     assert re.search(r"Fix: no weight decay and rate ÷ \d", text)
 
@@ -217,7 +212,7 @@ def test_lives_are_those_of_the_runs_themselves() -> None:
 
 def test_a_healthy_setup_has_nothing_wrong() -> None:
     one = diagnose(HEALTHY, SEEDS)
-    text = sentences_module.verdict(one)
+    text = one.verdict
     assert one.converged == 1
     assert one.symptoms == []
     assert one.example is None
@@ -229,7 +224,7 @@ def test_a_healthy_setup_has_nothing_wrong() -> None:
     ]
     assert re.fullmatch(
         r"Now: it is your weights, .* all .*: the setup is not to blame\.",
-        sentences_module.verdict(one._replace(own_fault=own_weights.STAY_EQUAL))[0],
+        one._replace(own_fault=own_weights.STAY_EQUAL).verdict[0],
     )
 
 
@@ -406,7 +401,7 @@ def test_the_time_is_never_exceeded(seconds: float) -> None:
         one = diagnose(SLOW, 5000, seconds)
         assert not one.complete
         assert one.left_out
-        text = " ".join(sentences_module.verdict(one))
+        text = " ".join(one.verdict)
         assert "No time: to try " in text
         assert "None of 0 " not in text
     limit = seconds + 1  # one slice more
@@ -420,7 +415,7 @@ def test_an_epoch_that_nothing_interrupts_is_not_begun() -> None:
     with pytest.raises(SweepError, match="no time for even a few runs"):
         trials.train_rounds(
             Experiment(huge, 0, 9, lambda phase: None, time.perf_counter(), 2, {}),
-            {"": Trial(huge), "again": Trial(huge, 1)},
+            [Trial(huge), Trial(huge, 1)],
         )
     assert time.process_time() - began < 3
 
@@ -432,13 +427,11 @@ def test_what_there_is_no_time_for_at_the_end_is_said(
     after = {"pairs": 1, "recommended": 2, "judged": 3}[at] * 168
 
     def late(trials_: list[Trial], start: int, *more: object) -> dict[Trial, MeasuredRuns]:
-        if start >= after:
-            raise TimeIsUpError
-        return train(trials_, start, *more)
+        return {} if start >= after else train(trials_, start, *more)
 
     monkeypatch.setattr(trials, "train", late)
     one = diagnose(FOUNDING, 168)
-    text = " ".join(sentences_module.verdict(one))
+    text = " ".join(one.verdict)
     assert one.pairs.empty == (at == "pairs")
     assert ("there was no time to check it on fresh seeds" in text) == (at != "judged")
     assert one.orders is None
@@ -471,7 +464,7 @@ def test_it_stops_where_intervals_are_narrow_enough() -> None:
 
 def test_the_founding_diagnosis(founding: Diagnosis) -> None:
     one = founding
-    text = " ".join(sentences_module.verdict(one))
+    text = " ".join(one.verdict)
     assert "it is not your seed" in text
     assert "Wrong: too few updates. 10 × the updates fixes it" in text
     assert re.search(r"No help: .*order shuffled", text)
@@ -500,13 +493,13 @@ def numbers(one: Diagnosis) -> Iterator[str]:
     for row in (*one.table.to_dict("records"), *one.pairs.to_dict("records")):
         cells = printout.cells(row, one.measure, score_of(one.setup))
         yield from re.findall(r"[\d.]+", " ".join(cells).replace(",", ""))
-        yield from re.findall(r"[\d.]+", sentences_module._effect(one, row).replace(",", ""))
+        yield from re.findall(r"[\d.]+", sentences_module._effects(one, [row], "").replace(",", ""))
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_words(found: dict[str, Diagnosis], fault: Fault) -> None:
     one = found[fault.name]
-    sentences = sentences_module.verdict(one)
+    sentences = one.verdict
     text = " ".join(sentences)
     for sentence in sentences:
         assert sentence[0].isupper() or sentence[0].isdigit()
@@ -545,14 +538,14 @@ def test_words(found: dict[str, Diagnosis], fault: Fault) -> None:
 def test_where_nothing_mends_nothing_is_said_to() -> None:
     X, T = np.zeros((8, 1)), np.tile([0, 1], 4)  # equal rows: no network tells them apart
     one = diagnose(Setup.from_arrays(X, T, hidden=[1], lr=0.1, updates=20), SEEDS)
-    first, now, *_ = sentences_module.verdict(one)
+    first, now, *_ = one.verdict
     assert first == (
         "Wrong: no network reaches accuracy:0.95 on these rows, where equal inputs have different "
         "answers: 50.0% is the most; lower `success`."
     )
     assert "it is the rows, not your seed" in now
     reachable = one._replace(setup=one.setup.replaced(success="accuracy:0.5"))
-    text = " ".join(sentences_module.verdict(reachable))
+    text = " ".join(reachable.verdict)
     assert re.match(
         r"Wrong: none of \d+ single changes makes more seeds converge, nor do pairs of them\.", text
     )
@@ -569,7 +562,7 @@ def test_held_out_rows_are_compared_with_a_constant_answer_and_with_their_copies
     runs = made(ends(100), "converged")
     runs.scores[:] = np.array([1.0, np.nan, 0.8, np.nan])[:, None]
     best = Recommendation(changes(setup)[:1], setup, runs, runs)
-    text = " ".join(sentences_module.verdict(one._replace(recommended=best)))
+    text = " ".join(one._replace(recommended=best).verdict)
     said = "median accuracy 1.00, 0.80 on held-out rows, less than the 1.00 on the rows it was"
     always = "trained on, and no more than always giving the commonest answer (0.80)"
     assert f"{said} {always}; of 15 held-out rows, 12 also occur among the others." in text
@@ -583,17 +576,17 @@ def test_held_out_rows_are_compared_with_a_constant_answer_and_with_their_copies
     ]
     for success, said in (("rows", True), ("rows", False)):  # held out by the user, they count
         own = one.setup.replaced(success=success, test=0.25 * said)
-        told = sentences_module.verdict(one._replace(setup=own, recommended=best))
+        told = one._replace(setup=own, recommended=best).verdict
         assert ("on held-out rows" in " ".join(told)) == said
 
 
 def test_one_seed_is_told_in_the_singular() -> None:
-    text = " ".join(sentences_module.verdict(diagnose(FOUNDING, 1)))
+    text = " ".join(diagnose(FOUNDING, 1).verdict)
     assert "Now: 100% of 1 seed fails (" in text
     assert "too few seeds to say whether yours is to blame" in text
     assert re.search(r"is seen to make .*\. With 1 seed, effects of up to .* stay unseen \(", text)
     assert "1 seeds" not in text
-    assert " ".join(sentences_module.verdict(diagnose(HEALTHY, 1))).startswith(
+    assert " ".join(diagnose(HEALTHY, 1).verdict).startswith(
         "Now: the one seed that was tried converges (95% CI "
     )
 
@@ -601,7 +594,6 @@ def test_one_seed_is_told_in_the_singular() -> None:
 def test_explain_says_it_in_a_screenful() -> None:
     explained = fastbp.explain(*ASKED, hidden=[4], lr=0.2, order="random", updates=999, seeds=168)
     assert str(explained) == repr(explained)
-    assert explained.verdict == sentences_module.verdict(explained)
     assert str(explained).startswith("Wrong   too few updates. 10 × the updates fixes it")
     assert "in your own code: " in str(explained)
     assert explained.table.iloc[0]["change"] == "10 × the updates"
@@ -716,7 +708,7 @@ def test_faults_that_are_large_or_two_or_of_ones_own_making(
     X, keys, first: str | None, causes: set[str]
 ) -> None:
     one = diagnose(Setup.from_arrays(X, XOR[1], **keys), SEEDS)
-    text = " ".join(sentences_module.verdict(one))
+    text = " ".join(one.verdict)
     assert re.search(
         f"Wrong: ({'|'.join(and_(list(each)) for each in permutations(causes))})\\b", text
     ), text
@@ -733,7 +725,7 @@ def test_a_tolerance_that_is_strict_is_told() -> None:
     one = diagnose(Setup(problem="xor", lr=2, epochs=500, tolerance=0.02), 168)
     assert (
         "within 0.4 of every target, the usual tolerance, and fail only because the tolerance is "
-        "0.02" in " ".join(sentences_module.verdict(one))
+        "0.02" in " ".join(one.verdict)
     )
     assert "lenient" not in {
         symptom.name for symptom in diagnose(Setup(problem="xor", lr=2, epochs=100), 168).symptoms
@@ -851,8 +843,9 @@ def test_lucky_and_unlucky_weights() -> None:
 
 
 def test_trials_end_at_the_deadline() -> None:
-    with pytest.raises(TimeIsUpError):
-        train([Trial(Setup(problem="xor", updates=10**9))], 0, 10, time.perf_counter() + 0.2)
+    assert (
+        train([Trial(Setup(problem="xor", updates=10**9))], 0, 10, time.perf_counter() + 0.2) == {}
+    )
     assert trials.joined([made(ends(3)), made(ends(4))]).runs == 7
 
 
@@ -881,13 +874,11 @@ def test_it_tells_what_it_is_at(founding: Diagnosis, told: list[str]) -> None:
 
 def test_a_setup_under_which_few_fail_is_sound() -> None:
     one = diagnose(Setup(problem="xor", lr=2, epochs=330), 600)
-    text = " ".join(sentences_module.verdict(one))
+    text = " ".join(one.verdict)
     assert 0.9 < one.converged < 1
     assert text.startswith("Fix: another seed: this setup seldom fails. Fix: ")
     assert re.search(r"Now: .*: it is your seed\.", text)
-    rare = " ".join(
-        sentences_module.verdict(diagnose(Setup(problem="xor", lr=4, epochs=1000), 600))
-    )
+    rare = " ".join(diagnose(Setup(problem="xor", lr=4, epochs=1000), 600).verdict)
     assert "where yours does not converge, it is your code or a rare seed." in rare
     assert re.search(r"Also: fewer seeds fail with .* points, at ", text)
     assert "Wrong" not in text + rare

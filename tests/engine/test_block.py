@@ -21,8 +21,6 @@ from fastbp.engine.block import InterruptedBlockError, check_denormals, train, t
 from fastbp.engine.rows import to_arrow
 from fastbp.engine.tasks import SAMPLES, kernel_key, kernels, layout, suggested_lanes, task
 from fastbp.schema.columns import COLUMNS, schema
-from fastbp.schema.keys import NUMERICS_VERSION
-from fastbp.schema.outcomes import OUTCOMES
 
 
 def table_of(setup, start=0, count=LANES):
@@ -32,6 +30,8 @@ def table_of(setup, start=0, count=LANES):
 
 # Beginnings
 
+SEEDS = 170 if JIT else 2
+
 
 @pytest.mark.parametrize(
     "changes",
@@ -39,20 +39,23 @@ def table_of(setup, start=0, count=LANES):
         {"order": "random", "lr": 4, "eval_every": 3},
         {"order": "shuffled", "momentum": 0.9, "batch": 3, "eval_every": 2},
         {"schedule": "exponential:factor=0.9", "hidden": [5], "bias": False, "dtype": "float32"},
+        {"schedule": "constant:warmup=1", "batch": 3},
+        {"schedule": "step:every=2,factor=0.5", "batch": 3},
+        {"schedule": "inverse:tau=3", "batch": 3},
     ],
     ids=str,
 )
 def test_shorter_budgets_on_the_way_have_the_rows_of_runs_of_their_own(changes):
     """Whole epochs and parts of one, between evaluations and at them, and one budget twice."""
-    count, budgets = (170, (4003, 1600, 963, 83, 80, 79, 8, 5)) if JIT else (2, (43, 24, 13, 8, 5))
+    budgets = (4003, 1600, 963, 83, 80, 79, 16, 8, 5) if JIT else (43, 24, 16, 13, 8, 5)
     keys = {"problem": "table:11101011", "tolerance": 0.45, **changes}
     setups = [Setup(**keys, updates=updates) for updates in budgets]
-    setups.insert(3, Setup(**keys, epochs=1))
+    setups.insert(3, Setup(**keys, epochs=2))
     setups.sort(key=lambda setup: -setup.budget)
     for setup, rows in zip(
-        setups, train_at_once(setups, 5, count, lanes=LANES, slice_seconds=1e-3), strict=True
+        setups, train_at_once(setups, 5, SEEDS, lanes=LANES, slice_seconds=1e-3), strict=True
     ):
-        alone = to_arrow(setup, 5, train(setup, 5, count, lanes=LANES))
+        alone = to_arrow(setup, 5, train(setup, 5, SEEDS, lanes=LANES))
         assert to_arrow(setup, 5, rows).equals(alone), setup.budget
 
 
@@ -66,33 +69,14 @@ CASES = [
 ]
 
 
-@pytest.mark.jit
 @pytest.mark.parametrize("keys", CASES, ids=["founding", "cyclic", "large weights"])
-def test_outcomes_are_as_frequent_as_those_of_the_oracle(keys):
-    """500 seeds each, other ones: the difference of two shares stays within four of its standard
-    errors."""
-    setup, recipe = pair(**keys)
-    ours = table_of(setup, 0, 500).column("outcome").to_pylist()
-    theirs = oracle.outcomes_of_many(recipe, range(10_000, 10_500))
-    assert len(set(ours)) > 1
-    for outcome in OUTCOMES:
-        one, other = ours.count(outcome) / 500, theirs.count(outcome) / 500
-        share = (one + other) / 2
-        assert abs(one - other) <= 4 * math.sqrt(share * (1 - share) * 2 / 500), (
-            outcome,
-            one,
-            other,
-        )
-
-
-@pytest.mark.parametrize("keys", CASES)
 def test_outcomes_of_the_same_seeds_are_the_same(keys):
     """Which they need not be to the last bit, but no run here ends within 10⁻⁹ of a limit."""
-    count, updates = (60, 999) if JIT else (2, 24)
+    count, updates = (500, 999) if JIT else (2, 24)
     setup, recipe = pair(**{**keys, "updates": updates})
-    assert table_of(setup, 7, count).column("outcome").to_pylist() == oracle.outcomes_of_many(
-        recipe, range(7, 7 + count)
-    )
+    ours = table_of(setup, 7, count).column("outcome").to_pylist()
+    assert ours == oracle.outcomes_of_many(recipe, range(7, 7 + count))
+    assert len(set(ours)) > 1 or not JIT
 
 
 @pytest.mark.parametrize("seed", [3, 4, 5])
@@ -189,26 +173,32 @@ def test_rows_hold_the_setup_and_the_seeds():
     for row in rows:
         assert {key: row[key] for key in setup.columns()} == setup.columns()
         assert row["schedule"] == "step:every=2,factor=0.5"
-        assert (row["setup"], row["updates_done"]) == (setup.identity(NUMERICS_VERSION), 9)
+        assert (row["setup"], row["updates_done"]) == (setup.identity(), 9)
 
 
-def test_rows_hold_the_measures_of_the_oracle():
+@pytest.mark.parametrize(
+    "keys",
+    [{"problem": "encoder:3", "hidden": (2,), "lr": 0.5, "epochs": 3}, *every_choice.UNITS],
+    ids=str,
+)
+def test_rows_hold_the_measures_of_the_oracle(keys):
     """And outputs row after row, each with its units side by side."""
-    setup, recipe = pair(problem="encoder:3", hidden=(2,), lr=0.5, epochs=3)
+    setup, recipe = pair(**keys | {"dtype": "float64"})
     rows, runs = table_of(setup).to_pylist(), group(setup)
     starts = [oracle.measures(recipe, runs.layers(lane)) for lane in range(LANES)]
-    runs.advance(3)
+    runs.advance(setup.epochs_budget)
+    apart = setup.eval_interval * setup.updates_per_epoch
     for lane, (row, start) in enumerate(zip(rows, starts, strict=True)):
         network = runs.layers(lane)
         wanted = oracle.measures(recipe, network)
-        for name, value in wanted.items():
-            assert row[name] == value or row[name] == pytest.approx(value, rel=1e-12), name
-        assert (row["loss_start"], row["spread_start"]) == pytest.approx(
-            (start["loss"], start["spread"]), rel=1e-12
-        )
+        begun = {f"{name}_start": start[name] for name in ("loss", "spread")}
+        for name, value in (wanted | begun).items():
+            near = pytest.approx(value, rel=1e-12, abs=1e-12)
+            assert (row[name] is None and np.isnan(value)) or row[name] == near, name
         assert row["outcome"] == oracle.outcome(recipe, wanted)
-        assert row["outputs"] == oracle.outputs(recipe, network).astype(np.float32).ravel().tolist()
-        assert row["converged_at"] is None or row["converged_at"] == 9
+        outputs = oracle.outputs(recipe, network)
+        np.testing.assert_allclose(np.reshape(row["outputs"], outputs.shape), outputs, rtol=2**-23)
+        assert row["converged_at"] in (None, *range(apart, setup.budget, apart), setup.budget)
 
 
 def test_a_diverged_run_keeps_what_was_before():

@@ -1,6 +1,5 @@
 import os
 import re
-import subprocess
 import sys
 import types
 from dataclasses import replace
@@ -8,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import command, succeeded
 from stores import opened, tree
+from sweep_texts import mistakes_of
 
 import fastbp
 from fastbp.config.setup import Setup
@@ -165,12 +166,10 @@ def test_runs_updates_and_files_are_those_of_the_plan(seeds):
         },
     ):
         planned = [file for setup in some.setups for file in Plan(some, present).files(setup)]
-        found = forecast.storage(Plan(some, present))
-        assert found.runs == sum(p.runs for p in planned)
-        assert forecast.duration(Plan(some, present), 1).updates == sum(
-            b.runs * b.setups[0].budget for b in Plan(some, present).blocks()
-        )
-        assert found.files == len(planned)
+        plan = Plan(some, present)
+        assert plan.runs == sum(p.runs for p in planned)
+        assert plan.updates == sum(b.runs * b.setups[0].budget for b in plan.blocks())
+        assert forecast.storage(plan).files == len(planned)
 
 
 @pytest.mark.jit
@@ -245,14 +244,11 @@ print(1024 * int(peaks[0]) if peaks else resource.getrusage(resource.RUSAGE_SELF
 
 
 @pytest.mark.jit
-def test_memory_is_about_what_was_said():
+def test_memory_is_about_what_was_said(tmp_path):
     setup = {"problem": "table:11101011", "updates": 8}
-    environment = os.environ | {"PYTHONPATH": str(Path(fastbp.__file__).parents[1])}
     for seeds in ("1", "200000"):  # what compiles takes more, so the first one does
-        arguments = [sys.executable, "-c", MEASURE, seeds, repr(setup)]
-        done = subprocess.run(
-            arguments, env=environment, capture_output=True, text=True, check=True
-        )
+        measure = [sys.executable, "-c", MEASURE, seeds, repr(setup)]
+        done = succeeded(command(cwd=tmp_path, program=measure))
     said, taken = map(float, done.stdout.split())
     assert taken / 1.5 < said < 1.8 * taken
 
@@ -290,7 +286,7 @@ def test_time_grows_with_what_is_missing_and_shrinks_with_cores(monkeypatch):
         2 * (whole.all_but_compiling - start - 2 * store)
     )
     stored = {sweep(1, lr=0.1).setups[0].identity(): [(0, 100)]}
-    assert forecast.duration(Plan(sweep(100, {"lr": [0.1]}), stored), 2) == (0, start, 0)
+    assert forecast.duration(Plan(sweep(100, {"lr": [0.1]}), stored), 2) == (start, 0)
 
 
 def test_where_nothing_is_compiled_a_formula_must_do(monkeypatch):
@@ -345,9 +341,7 @@ def machine(monkeypatch):
 )
 def test_too_much_memory_is_one_line_that_names_most_of_it(tmp_path, machine, some, said):
     machine(memory=1e8)
-    with pytest.raises(SweepError) as raised:
-        forecast.check(Plan(some), Store(tmp_path / "store"), threads(8))
-    (line,) = raised.value.lines
+    (line,) = mistakes_of(forecast.check, Plan(some), Store(tmp_path / "store"), threads(8))
     assert re.fullmatch(f"the sweep needs {said}", line), line
     assert list(tmp_path.iterdir()) == []
 

@@ -11,7 +11,6 @@ from fastbp import Setup, Sweep
 from fastbp.config.sweep import LAST_SEED, Seeds
 from fastbp.engine import plan
 from fastbp.engine.plan import Plan, block_seeds, cut, file_seeds, missing, shard
-from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.store.filename import Range
 
 small_ranges = st.tuples(st.integers(0, 60), st.integers(1, 40))
@@ -39,10 +38,6 @@ def sweep_of(seeds: Seeds, *updates: int) -> Sweep:
 def planned_files(planned: Plan) -> Iterator[plan.PlannedFile]:
     """Every file that is still to be made."""
     return itertools.chain.from_iterable(planned.files(setup) for setup in planned.sweep.setups)
-
-
-def identity(setup: Setup) -> str:
-    return setup.identity(NUMERICS_VERSION)
 
 
 def is_one_run(ranges: list[Range], start: int, count: int) -> bool:
@@ -142,7 +137,7 @@ def test_blocks_make_up_the_files(start, count, updates, data):
     gap = st.tuples(st.integers(start - 9, start + count), st.integers(1, count)).map(
         lambda r: (max(0, r[0]), r[1])
     )
-    present = {identity(setup): data.draw(st.lists(gap, max_size=3)) for setup in sweep.setups}
+    present = {setup.identity(): data.draw(st.lists(gap, max_size=3)) for setup in sweep.setups}
     made: dict[plan.PlannedFile, list[Range]] = {}
     for files, at, runs in Plan(sweep, present).blocks():
         assert len({file.setup for file in files}) == len(files)
@@ -165,8 +160,8 @@ def test_what_differs_in_its_budget_alone_is_trained_once():
         [400, 100, 70]
     ] * 2
     present = {
-        identity(sweep.setups[0]): [(0, 300)],
-        identity(sweep.setups[4]): [(200, 200), (900, 100)],
+        sweep.setups[0].identity(): [(0, 300)],
+        sweep.setups[4].identity(): [(200, 200), (900, 100)],
     }
     first = [share for share in Plan(sweep, present).missing_ranges() if share[0][0].lr == 0.1]
     assert [([s.budget for s in setups], at, runs) for setups, at, runs in first] == [
@@ -205,7 +200,7 @@ def test_what_is_lost_is_planned_as_it_was(data, seeds, updates):
     present: dict[str, list[Range]] = {}
     for index, publication in enumerate(whole):
         if index not in lost:
-            present.setdefault(identity(publication.setup), []).append(
+            present.setdefault(publication.setup.identity(), []).append(
                 (publication.start, publication.runs)
             )
     found = seeds_by_setup(list(planned_files(Plan(sweep, present))))
@@ -224,7 +219,7 @@ def seeds_by_setup(planned: list[plan.PlannedFile]) -> dict[Setup, list[Range]]:
 @given(st.lists(small_ranges, max_size=5), small_ranges, budgets)
 def test_nothing_present_is_planned_again(present, wanted, updates):
     sweep = sweep_of(Seeds(start=wanted[0], count=wanted[1]), updates)
-    planned = list(planned_files(Plan(sweep, {identity(sweep.setups[0]): present})))
+    planned = list(planned_files(Plan(sweep, {sweep.setups[0].identity(): present})))
     seeds = seeds_in([(p.start, p.runs) for p in planned])
     assert len(set(seeds)) == len(seeds)
     assert set(seeds) == set(seeds_in([wanted])) - set(seeds_in(present))
@@ -239,7 +234,7 @@ def test_files_of_a_setup_do_not_depend_on_what_else_is_in_the_sweep():
 
 def test_a_complete_sweep_has_nothing_left_however_it_was_cut():
     sweep = sweep_of(Seeds(count=10_000), 10, 8000)
-    present = {identity(setup): [(n, 7) for n in range(0, 10_000, 7)] for setup in sweep.setups}
+    present = {setup.identity(): [(n, 7) for n in range(0, 10_000, 7)] for setup in sweep.setups}
     assert list(planned_files(Plan(sweep, present))) == []
 
 
@@ -365,7 +360,7 @@ def test_each_setup_is_planned_for_its_own_seeds_however_it_is_sharded(start, fe
 def test_only_some_seeds_are_planned_as_if_all_others_were_there(wanted, some, present):
     sweep = sweep_of(Seeds(start=wanted[0], count=wanted[1]), 10, 20)
     one, other = sweep.setups
-    part = Plan(sweep, {identity(one): present, "0" * 12: [(0, 100)]}, some)
+    part = Plan(sweep, {one.identity(): present, "0" * 12: [(0, 100)]}, some)
     both = set(seeds_in([wanted])) & set(seeds_in([some]))
     assert set(seeds_in(part.gaps(one))) == both - set(seeds_in(present))
     assert set(seeds_in(part.gaps(other))) == both

@@ -5,16 +5,16 @@ Machine code is run as it is found, so a file of which one bit is wrong must be 
 loaded.
 """
 
-import os
 import random
 import shutil
 import subprocess
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
-from stores import ROOT, rows_of, stamps
+from commands import MODULE, environment
+from stores import contents_of, rows_of, stamps
 
 from fastbp.kernels import code_cache
 from fastbp.kernels.code_cache import unsealed
@@ -38,10 +38,13 @@ def start(
     folder: Path, cache: Path, store: str = "store", program: Sequence[str] = ()
 ) -> subprocess.Popen[str]:
     (folder / "mine.toml").write_text(SWEEP)
-    command = [*program, sys.executable, "-m", "fastbp.sweep", "mine.toml", "-o", store, *OPTIONS]
-    own = os.environ | {"PYTHONPATH": str(ROOT), "FASTBP_CACHE_DIR": str(cache)}
     return subprocess.Popen(
-        command, cwd=folder, env=own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*program, *MODULE, "mine.toml", "-o", store, *OPTIONS],
+        cwd=folder,
+        env=environment(FASTBP_CACHE_DIR=str(cache)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -126,57 +129,53 @@ def holds(whole, cache: Path, folder: Path) -> None:
     assert rows_of(folder / "again") == whole[1]
 
 
-def flip(cache: Path, kernel: str) -> None:
-    for file in files(cache, f"*{kernel}*.nbc"):
-        raw = bytearray(file.read_bytes())
-        raw[len(raw) // 3] ^= 4
-        file.write_bytes(raw)
+def flipped(raw: bytes) -> bytes:
+    at = len(raw) // 3
+    return raw[:at] + bytes([raw[at] ^ 4]) + raw[at + 1 :]
 
 
-def garble(cache: Path, kernel: str) -> None:
-    for file in files(cache, f"*{kernel}*.nbc"):
-        file.write_bytes(b"\x80\x05garbage")
+HARMS: dict[str, Callable[[bytes], bytes | None]] = {
+    "flip": flipped,
+    "garble": lambda raw: b"\x80\x05garbage",
+    "lose": lambda raw: None,
+}
+"""What becomes of a file of code: other bytes, or none."""
 
 
-def swap(cache: Path, kernel: str) -> None:
-    """A data file of another kernel in the place of each of its own."""
-    other, *_ = files(cache, "*make_measure*.nbc")
-    for file in files(cache, f"*{kernel}*.nbc"):
-        shutil.copyfile(other, file)
-
-
-def lose(cache: Path, kernel: str) -> None:
-    for file in files(cache, f"*{kernel}*.nbc"):
+def harm(cache: Path, kernel: str, change: Callable[[bytes], bytes | None]) -> None:
+    """Damage all code of a kernel."""
+    of_kernel = files(cache, f"*{kernel}*.nbc")
+    assert of_kernel
+    for file in of_kernel:
+        other = change(file.read_bytes())
         file.unlink()
-
-
-def damage_all(cache: Path, kernel: str) -> None:
-    draw = random.Random(kernel)
-    for file in files(cache, "*.nbc"):
-        file.write_bytes(damaged(draw, file.read_bytes()))
+        if other is not None:
+            file.write_bytes(other)
 
 
 def test_damaged_kernels_are_compiled_again(whole, cache, tmp_path):
-    """One of each damage."""
-    harms = {SMALL: flip, "make_draw": garble, "make_output_deltas": swap, "make_losses": lose}
-    for kernel, harm in harms.items():
-        assert files(cache, f"*{kernel}*.nbc")
-        harm(cache, kernel)
+    """One of each damage, and a file of another kernel in the place of its own."""
+    measure = files(cache, "*make_measure*.nbc")[0].read_bytes()
+    harms = HARMS | {"swap": lambda raw: measure}
+    kernels = (SMALL, "make_draw", "make_losses", "make_output_deltas")
+    for kernel, change in zip(kernels, harms.values(), strict=True):
+        harm(cache, kernel, change)
     holds(whole, cache, tmp_path)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("kernel", [LARGE, "make_measure"])
-@pytest.mark.parametrize("harm", [flip, garble, lose], ids=lambda harm: harm.__name__)
-def test_any_damaged_kernel_is_compiled_again(whole, cache, tmp_path, harm, kernel):
-    harm(cache, kernel)
+@pytest.mark.parametrize("kind", HARMS)
+def test_any_damaged_kernel_is_compiled_again(whole, cache, tmp_path, kind, kernel):
+    harm(cache, kernel, HARMS[kind])
     holds(whole, cache, tmp_path)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("number", range(5))
 def test_a_folder_of_which_nothing_is_whole(whole, cache, tmp_path, number):
-    damage_all(cache, str(number))
+    draw = random.Random(number)
+    harm(cache, "", partial(damaged, draw))
     holds(whole, cache, tmp_path)
 
 
@@ -236,17 +235,13 @@ def test_without_a_folder_all_is_compiled(whole, tmp_path):
 
 @pytest.mark.soak
 @pytest.mark.skipif(
-    subprocess.run(["unshare", "-m", "true"], check=False).returncode != 0,
+    not shutil.which("unshare")
+    or subprocess.run(["unshare", "-m", "true"], check=False).returncode != 0,
     reason="no file systems of our own here",
 )
 def test_a_folder_that_can_only_be_read(whole, cache, tmp_path):
     """The files stay what they were, whether they are used or not."""
-    if (
-        not shutil.which("unshare")
-        or subprocess.run(["unshare", "-m", "true"], check=False).returncode
-    ):
-        pytest.skip("no mounts of our own here")
-    before = {file: file.read_bytes() for file in cache.iterdir()}
+    before = contents_of(cache)
     mount = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"'
     ended(
         start(
@@ -255,4 +250,4 @@ def test_a_folder_that_can_only_be_read(whole, cache, tmp_path):
         NOTE,
     )
     assert rows_of(tmp_path / "store") == whole[1]
-    assert {file: file.read_bytes() for file in cache.iterdir()} == before
+    assert contents_of(cache) == before

@@ -227,7 +227,15 @@ def test_a_store_that_is_changed_under_a_sweep_ends_it_without_a_table(
     assert (here(*NO_PAGE).returncode, rows_of(store)) == (0, whole)
 
 
-@pytest.mark.parametrize("gone", ["the store", "all runs", "its own file", "a file that was there"])
+LOSSES: dict[str, Callable[[Path, Path, Path], None]] = {
+    "the store": lambda store, own, other: remove(store),
+    "all runs": lambda store, own, other: remove(store / "runs"),
+    "its own file": lambda store, own, other: own.unlink(),
+    "a file that was there": lambda store, own, other: other.unlink(),
+}
+
+
+@pytest.mark.parametrize("gone", LOSSES)
 def test_what_is_gone_once_all_is_published_is_missed(tmp_path, here, monkeypatch, gone):
     """The last moment at which a sweep may see it."""
     sweep_file(tmp_path, 30, SHORT)
@@ -241,15 +249,7 @@ def test_what_is_gone_once_all_is_published_is_missed(tmp_path, here, monkeypatc
         with one:
             published.append(path)
             if len(published) == 2:
-                match gone:
-                    case "the store":
-                        remove(store)
-                    case "all runs":
-                        remove(store / "runs")
-                    case "its own file":
-                        path.unlink()
-                    case _:
-                        there.unlink()
+                LOSSES[gone](store, path, there)
         return path
 
     monkeypatch.setattr(Store, "publish", publish_and_lose)

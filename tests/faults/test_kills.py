@@ -26,7 +26,6 @@ from stores import opened, rows_of
 
 import fastbp
 from fastbp.schema.errors import StoreError
-from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.store.filename import RunFile
 from fastbp.store.store import Store
 
@@ -112,9 +111,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_rows(tmp_path, undisturbed, 
         published = whole(store, published)
     assert sweep(tmp_path).stdout == told
     assert_the_same(store, other)
-    assert set(rows_of(store)) == {
-        s.identity(NUMERICS_VERSION) for s in fastbp.Sweep.from_toml(file).setups
-    }
+    assert set(rows_of(store)) == {s.identity() for s in fastbp.Sweep.from_toml(file).setups}
 
 
 @pytest.mark.parametrize(("stops", "seeds"), STOPS)
@@ -135,15 +132,7 @@ def test_stopped_at_any_moment_it_says_how_to_go_on_and_does(tmp_path, undisturb
         first, _, again = said.partition(" To resume: ")
         assert first == "interrupted; finished work stays in store."
         published = whole(store, published)
-    done = subprocess.run(
-        shlex.split(again),
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == told
+    succeeded(command(cwd=tmp_path, program=shlex.split(again)), stdout=told)
     assert_the_same(store, other)
 
 

@@ -86,24 +86,13 @@ def test_all_rot_is_found(made, tmp_path, times):
     assert integrity.check(store) == sound
 
 
-def read(path: Path) -> None:
-    parquet.read(path)
-
-
-def read_some(path: Path) -> None:
-    parquet.read(path, ["setup", "seed", "outcome", "converged_at"])
-
-
-def read_store(path: Path) -> None:
-    read_all(path.parent.parent)
-
-
-def tallied(path: Path) -> None:
-    count_runs(path.parent.parent)
-
-
-def loaded(path: Path) -> None:
-    fastbp.load(path.parent.parent)
+READERS: dict[str, Callable[[Path], object]] = {
+    "a file": parquet.read,
+    "some columns": lambda path: parquet.read(path, ["setup", "seed", "outcome", "converged_at"]),
+    "a store": lambda path: read_all(path.parent.parent),
+    "counts": lambda path: count_runs(path.parent.parent),
+    "load": lambda path: fastbp.load(path.parent.parent),
+}
 
 
 @pytest.mark.no_cover
@@ -115,18 +104,16 @@ def test_rot_is_never_read_as_runs(made, tmp_path, times):
     for name, store in stores.items():  # a store for each file, so that nothing else is read
         store.open()
         (store.runs / name).write_bytes(contents[name])
-    readers = (read, read_some, read_store, tallied, loaded)
-    for name, store in stores.items():
-        for reader in readers:
-            reader(store.runs / name)
+        for read in READERS.values():
+            read(store.runs / name)
     unnoticed = []
     for index, damage in zip(range(times), damages(contents, random.Random(times)), strict=False):
         for name, content in damage.items():
             path = stores[name].runs / name
             path.write_bytes(content)
-            for reader in readers:
+            for reader, read in READERS.items():
                 try:
-                    reader(path)
+                    read(path)
                     unnoticed.append((index, name, reader))
                 except Exception as error:
                     if not str(error).startswith(f"{path} is damaged ("):

@@ -192,6 +192,17 @@ def test_a_folder_of_results_that_can_only_be_read(tmp_path, folder):
     refused(done, 4, f"{folder}/store cannot be written: Permission denied")
 
 
+def test_a_current_folder_that_can_only_be_read_is_no_matter_to_a_store_elsewhere(
+    complete, tmp_path
+):
+    own = {"cwd": tmp_path / "gone", "program": [*powerless(), *MODULE]}
+    own["cwd"].mkdir()
+    with read_only(own["cwd"]):
+        told = "results/mine cannot be written: Permission denied"
+        refused(command("../mine.toml", **own), 4, told)
+        complete(command("../mine.toml", "-o", "../store", **own))
+
+
 # Limits
 
 

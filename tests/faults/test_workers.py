@@ -11,8 +11,19 @@ import time
 from pathlib import Path
 
 import pytest
-from commands import PATIENCE, cpu_seconds, hears_signals, names, succeeded, until
-from stores import ROOT, opened, rows_of, seeds_of_blocks
+from commands import (
+    PATIENCE,
+    command,
+    cpu_seconds,
+    environment,
+    hears_signals,
+    names,
+    refused,
+    succeeded,
+    until,
+)
+from fault_injection import srun
+from stores import opened, rows_of, seeds_of_blocks
 
 from fastbp import Sweep
 from fastbp.engine import backends, driver as driver_module
@@ -64,12 +75,11 @@ def sweep_with(executor: str, store: str = "") -> list[str]:
     return ["mine.toml", "-o", store or executor, *["--executor", executor, *NO_PAGE, "-j", "2"]]
 
 
-def start(folder: Path, executor: str, *options: str, **environment: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", IMPATIENT, *sweep_with(executor), *options]
+def start(folder: Path, executor: str, *options: str, **more: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        command,
+        [sys.executable, "-c", IMPATIENT, *sweep_with(executor), *options],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+        env=environment(**more),
         start_new_session=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -156,31 +166,13 @@ def test_a_script_needs_no_guard(tmp_path):
         "sweep = fastbp.Sweep(seeds=50, setup={'problem': 'xor', 'updates': 40})\n"
         "print(fastbp.run(sweep, executor='processes').equals(fastbp.run(sweep)))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "mine.py"],
-        check=False,
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
-    assert (done.stdout, done.stderr) == ("once\nTrue\n", "")
-
-
-STAND_IN = """#!/bin/sh
-# For srun: leaves its options out, and runs the command here.
-while [ $# -gt 0 ]; do case "$1" in -n|-D|-c) shift 2;; -*) shift;; *) break;; esac; done
-exec "$@"
-"""
+    done = command(cwd=tmp_path, program=[sys.executable, "mine.py"])
+    succeeded(done, stdout="once\nTrue\n", stderr="")
 
 
 def test_steps_of_a_slurm_allocation(folder, undisturbed, tmp_path):
     pytest.importorskip("executorlib")
-    srun = tmp_path / "srun"
-    srun.write_text(STAND_IN)
-    srun.chmod(0o755)
-    process = start(folder, "slurm", SLURM_JOB_ID="1", PATH=f"{tmp_path}:{os.environ['PATH']}")
+    process = start(folder, "slurm", **srun(tmp_path))
     _, err = process.communicate(timeout=200)
     assert process.returncode == 0, err
     assert rows_of(folder / "slurm") == undisturbed
@@ -200,18 +192,8 @@ def test_mpi(folder, undisturbed, launched):
         if launched
         else [sys.executable]
     )
-    command = [*prefix, "-m", "fastbp.sweep", *sweep_with("mpi", store)]
-    succeeded(
-        subprocess.run(
-            command,
-            check=False,
-            cwd=folder,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            timeout=200,
-        )
-    )
+    program = [*prefix, "-m", "fastbp.sweep"]
+    succeeded(command(*sweep_with("mpi", store), cwd=folder, program=program))
     assert rows_of(folder / store) == undisturbed
 
 
@@ -315,28 +297,22 @@ def test_workers_with_other_versions_are_refused_at_the_start(tmp_path, monkeypa
         (
             "thread",
             "given 'thread', allowed: threads, processes, dask, dask:ADDRESS, mpi, slurm, flux; "
-            "did you mean 'threads'?",
+            r"did you mean 'threads'\?",
         ),
         ("processes:3", "given 'processes:3', allowed: threads, "),
         ("dask:", "given 'dask:', allowed: threads, "),
         ("dask:tcp://127.0.0.1:9", "given 'dask:tcp://127.0.0.1:9', where no scheduler answers"),
     ],
 )
-def test_executors_that_there_are_not(tmp_path, monkeypatch, capfd, given, said):
-    monkeypatch.chdir(tmp_path)
-    assert main(["founding", "-o", "store", "--executor", given]) == 2
-    err = capfd.readouterr().err
-    assert f"fastbp: --executor: {said}" in err
-    assert "Traceback" not in err
+def test_executors_that_there_are_not(here, given, said):
+    refused(here("founding", "-o", "store", "--executor", given), 2, f"--executor: {said}.*")
     assert not Path("store").exists()
 
 
-def test_a_package_that_is_not_there_is_named(monkeypatch, capfd):
+def test_a_package_that_is_not_there_is_named(here, monkeypatch):
     monkeypatch.setattr(backends, "find_spec", lambda name: None)
-    assert main(["founding", "--executor", "flux"]) == 2
-    assert (
-        "which needs the package executorlib: pip install 'fastbp[flux]'" in capfd.readouterr().err
-    )
+    told = r"--executor: .*which needs the package executorlib: pip install 'fastbp\[flux\]'.*"
+    refused(here("founding", "--executor", "flux"), 2, told)
 
 
 def test_two_dask_clusters_run_side_by_side():

@@ -28,7 +28,6 @@ from every_choice import EVERY, FEW, SETUPS, SWEEP, digest_of, instructions, lib
 from fastbp.engine import backends, compile_ahead, driver, integrity, plan, tasks
 from fastbp.engine.executor_map import Pool
 from fastbp.engine.merge import merge
-from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.store.parquet import read_all
 from fastbp.store.store import Store
 
@@ -54,7 +53,7 @@ class WorkerCall(NamedTuple):
                 "thread": threading.get_ident(),
                 "lanes": [kind.dtype, tasks.layout(task.setups[0])[1]],
             }
-            name = f"{task.setups[0].identity(NUMERICS_VERSION)}-{task.start}-{task.runs}"
+            name = f"{task.setups[0].identity()}-{task.start}-{task.runs}"
             Path(self.notes, name).write_text(json.dumps(note | {"uses": uses(kind)}))
         return done
 
@@ -101,16 +100,14 @@ def train(cell: dict[str, Any], folder: Path, pool: Pool) -> tuple[Store, int]:
     files = 0
     with patch.multiple(driver, **calls), blocks:
         for number, store in enumerate(stores, 1):
-            store.open()
             with store.locked():
                 seeds = plan.shard(SWEEP, number, len(stores)) if len(stores) > 1 else None
                 trained = driver.drive(plan.Plan(SWEEP, store.present(), seeds), store, pool=pool)
             assert not trained.failed, trained.failed
-            files += trained.files
+            files += len(list(store.files()))
     if len(stores) == 1:
         return stores[0], files
     merged = Store(folder / "merged")
-    merged.open()
     with merged.locked():
         assert merge(merged, stores).files == files
     return merged, files
@@ -124,8 +121,7 @@ def digests_of(store: Store) -> dict[str, Any]:
     rows = read_all(store.path)
     ids = rows["setup"].cast(pa.string())
     rows_of_setups = [
-        rows.filter(pc.equal(ids, setup.identity(NUMERICS_VERSION))).sort_by("seed")
-        for setup in EVERY
+        rows.filter(pc.equal(ids, setup.identity())).sort_by("seed") for setup in EVERY
     ]
     few = [digest_of(each.slice(0, FEW)) for each, _ in zip(rows_of_setups, SETUPS, strict=False)]
     return {

@@ -223,11 +223,6 @@ def digest_of(rows: pa.Table) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def digest(setup, lanes, start=START, count=FEW):
-    """That of the rows of some seeds."""
-    return digest_of(rows_of(setup, lanes, start, count))
-
-
 def combined(digests):
     """The digest of the sweep."""
     return hashlib.sha256("".join(digests).encode()).hexdigest()

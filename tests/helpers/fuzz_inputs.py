@@ -18,7 +18,7 @@ import tempfile
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -361,18 +361,6 @@ def parquet_files() -> tuple[bytes, ...]:
 # Hostile ones made by hand
 
 
-@cache
-def by_hand(kind: str) -> tuple[bytes, ...]:
-    match kind:
-        case "toml":
-            return tuple(text.encode() for text in _hostile_sweeps())
-        case "csv":
-            return _hostile_csv()
-        case "npz":
-            return _hostile_npz()
-    return tuple(_hostile_parquet())
-
-
 def _hostile_sweeps() -> tuple[str, ...]:
     setup = '[setup]\nproblem = "xor"\nupdates = 9\n'
     head = f"seeds = 3\n{setup}"
@@ -549,6 +537,19 @@ def _hostile_parquet() -> Iterator[bytes]:
         b"\xff",
     ):
         yield written(pa.table({"x": [1, 2], "y": y}).replace_schema_metadata({"pandas": told}))
+
+
+HOSTILE: dict[str, Callable[[], Iterable[bytes]]] = {
+    "toml": lambda: (text.encode() for text in _hostile_sweeps()),
+    "csv": _hostile_csv,
+    "npz": _hostile_npz,
+    "parquet": _hostile_parquet,
+}
+
+
+@cache
+def by_hand(kind: str) -> tuple[bytes, ...]:
+    return tuple(HOSTILE[kind]())
 
 
 # Mutants

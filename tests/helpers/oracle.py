@@ -201,20 +201,14 @@ def arguments(text):
 def initial(recipe, seed):
     """Weights and biases of a seed: layer by layer, unit by unit its inputs, then the layer's
     biases."""
-    sizes = recipe.sizes
-    us = iter(uniforms(seed, sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(sizes))))
-    network = []
+    sizes, network = recipe.sizes, []
     name, own = arguments(recipe.init)
+    count = sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(sizes))
+    drawn = uniforms(int(own.get("origin", 0)) if name == "grid" else seed, count)
     if name == "grid":
         side, x, y = (int(own[key]) for key in ("side", "x", "y"))
-        us = list(
-            uniforms(
-                int(own.get("origin", 0)),
-                sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(sizes)),
-            )
-        )
-        us[x], us[y] = ((place + 0.5) / side for place in (seed % side, seed // side % side))
-        us = iter(us)
+        drawn[x], drawn[y] = ((place + 0.5) / side for place in (seed % side, seed // side % side))
+    us = iter(drawn)
     for fan_in, fan_out in pairwise(sizes):
         w, b = (
             np.array([next(us) for _ in range(fan_in * fan_out)]),

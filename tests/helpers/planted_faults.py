@@ -47,13 +47,6 @@ ASKED = bits(3), truth("11101011")
 MAJORITY = bits(3), truth("00010111")
 
 
-def rings() -> tuple[np.ndarray, np.ndarray]:
-    """Inside or outside: needs at least three hidden units."""
-    angles = np.arange(8) * np.pi / 4
-    circle = np.column_stack([np.cos(angles), np.sin(angles)])
-    return np.vstack([0.5 * circle, 2 * circle]), np.repeat([[1.0], [0.0]], 8, axis=0)
-
-
 def measured() -> tuple[np.ndarray, np.ndarray]:
     """Two columns in their own units, such as grams and millimetres."""
     X, T = MAJORITY

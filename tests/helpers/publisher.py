@@ -31,7 +31,6 @@ PR_SET_PTRACER, ANYBODY = 0x59616D61, ctypes.c_ulong(-1)
 def publish(store: Store, tell: int = 1) -> int:
     """Publish what is missing, as a sweep does, and tell the name of each file once it is
     published."""
-    store.open()
     with store.locked():
         present = store.present()
         for setup, start, count in PLAN:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -113,19 +114,11 @@ def founding(n: int = 10_000) -> list[pa.Table]:
     rng = np.random.default_rng(7)
     luck = rng.random(n)
     tables = []
-    for order in ("random", "shuffled"):
-        for updates in (999, 7992):
-            for lr in (0.1, 0.2):
-                share = {
-                    (999, 0.1): 0.0,
-                    (999, 0.2): 0.0004,
-                    (7992, 0.1): 0.61,
-                    (7992, 0.2): 0.833,
-                }[updates, lr]
-                won = (luck + rng.normal(0, 0.02, n)) % 1 < share * (
-                    1 + 0.01 * (order == "shuffled")
-                )
-                shares = [0, 0, 0.72, 0.26, 0.02] if updates == 999 else [0, 0, 0.001, 0.1, 0.899]
-                outcomes = np.where(won, "converged", mixed(n, rng, *shares))
-                tables.append(table({"order": order, "updates": updates, "lr": lr}, list(outcomes)))
+    converging = {(999, 0.1): 0.0, (999, 0.2): 0.0004, (7992, 0.1): 0.61, (7992, 0.2): 0.833}
+    for order, (updates, lr) in product(("random", "shuffled"), converging):
+        share = converging[updates, lr] * (1 + 0.01 * (order == "shuffled"))
+        won = (luck + rng.normal(0, 0.02, n)) % 1 < share
+        shares = [0, 0, 0.72, 0.26, 0.02] if updates == 999 else [0, 0, 0.001, 0.1, 0.899]
+        outcomes = np.where(won, "converged", mixed(n, rng, *shares))
+        tables.append(table({"order": order, "updates": updates, "lr": lr}, list(outcomes)))
     return tables

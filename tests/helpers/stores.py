@@ -4,19 +4,20 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from fake_runs import runs
+from fake_runs import replaced, runs
 from numba import config
 
 import fastbp
 from fastbp.config.setup import Setup
 from fastbp.engine import block, plan, rows as rows_module, tasks
 from fastbp.schema.keys import NUMERICS_VERSION
+from fastbp.store import parquet
 from fastbp.store.digest import digest
-from fastbp.store.parquet import read_all
 from fastbp.store.store import Store
 
 ROOT = Path(fastbp.__file__).parents[1]
@@ -31,7 +32,7 @@ SOON = Setup(problem="table:01", hidden=(1,), lr=8, eval_every=1, stop="converge
 
 def rows_of(path: Path) -> dict[str, tuple[int, str]]:
     """As `digests`, of a store."""
-    return digests(read_all(path))
+    return digests(parquet.read_all(path))
 
 
 def digests(rows: pa.Table) -> dict[str, tuple[int, str]]:
@@ -55,16 +56,23 @@ def contents_of(folder: Path) -> dict[str, bytes]:
 
 
 def stamps(folder: Path) -> dict[Path, int]:
-    """When each entry of a folder was written."""
-    return {entry: entry.stat().st_mtime_ns for entry in folder.iterdir()}
+    """When each file below a folder was written, but for locks, which say who has them."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != "lock")
+    return {file: file.stat().st_mtime_ns for file in files}
 
 
 @contextlib.contextmanager
 def unchanged(*folders: Path) -> Iterator[None]:
-    """No file and no folder below these is made, changed or removed."""
+    """No file and no folder below these is made, written or removed."""
 
     def state() -> list[object]:
-        return [(contents_of(folder), sorted(folder.rglob("*"))) for folder in folders]
+        return [
+            (
+                {file: (file.read_bytes(), when) for file, when in stamps(folder).items()},
+                sorted(folder.rglob("*")),
+            )
+            for folder in folders
+        ]
 
     before = state()
     yield
@@ -96,6 +104,17 @@ def trained(setup: Setup, start: int, count: int) -> pa.Table:
 def file_of(store: Store, setup: Setup, start: int = 0) -> Path:
     (path,) = store.runs.glob(f"{setup.identity()}-{start}-*")
     return path
+
+
+def change_a_row(store: Store, setup: Setup, start: int) -> Path:
+    """Publish a file anew in which the second row was never trained, digest, name and seal as they
+    should be."""
+    path = file_of(store, setup, start)
+    rows, said = parquet.read(path)
+    loss = rows["loss"].to_numpy().copy()
+    loss[1] = np.nextafter(loss[1], 0)
+    path.unlink()
+    return store.publish(setup.identity(), start, replaced(rows, "loss", pa.array(loss)), said)
 
 
 def flip(path: Path, column: str = "") -> None:

@@ -1,6 +1,7 @@
 """Sweep files as text, and the lines of their mistakes."""
 
 import types
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,15 +18,28 @@ HEAD = 'seeds = 10\n[setup]\nproblem = "table:11101011"\n'  # what a broken file
 XOR = 'seeds = 10\n[setup]\nproblem = "xor"\nupdates = 999\n'
 
 
-def lines_of(text: str, **more: Any) -> list[str]:
-    """The lines of the mistakes in a file called bad.toml."""
+def mistakes_of(make: Callable[..., object], *arguments: Any, **named: Any) -> list[str]:
+    """What is wrong with something that cannot be made: lines that a terminal can show."""
     with pytest.raises(SweepError) as caught:
-        Sweep.from_text(text, "bad.toml", **more)
+        make(*arguments, **named)
     assert str(caught.value) == "\n".join(caught.value.lines)
     for line in caught.value.lines:
         assert line.isprintable(), line
         assert len(line.splitlines()) == 1, line
     return caught.value.lines
+
+
+def made_or_told(make: Callable[..., object], *arguments: Any, **named: Any) -> None:
+    """Something can be made, or what is wrong with it is told."""
+    try:
+        make(*arguments, **named)
+    except SweepError as error:
+        assert all(line.isprintable() for line in error.lines)  # noqa: PT017
+
+
+def lines_of(text: str, **more: Any) -> list[str]:
+    """The lines of the mistakes in a file called bad.toml."""
+    return mistakes_of(Sweep.from_text, text, "bad.toml", **more)
 
 
 def line_of(text: str, **more: Any) -> str:

@@ -2,8 +2,6 @@
 
 import errno
 import importlib
-import os
-import subprocess
 import sys
 import tomllib
 from functools import reduce
@@ -11,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from commands import command, environment, raising, succeeded
 from stores import ROOT
 
 from fastbp.kernels.code_cache import END_NUMBA, MIN_NUMBA, is_tested_numba, seal, unsealed
@@ -32,10 +31,7 @@ def test_two_processes_that_save_at_once_leave_the_code_of_one_of_them(tmp_path,
 
 
 def test_a_disk_that_is_full_leaves_no_part_of_a_file(tmp_path, monkeypatch):
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "no space left")
-
-    monkeypatch.setattr(Path, "replace", full)
+    monkeypatch.setattr(Path, "replace", raising(OSError(errno.ENOSPC, "no space left")))
     with pytest.raises(OSError, match="no space left"):
         seal(tmp_path / "advance.nbc", b"code")
     assert not list(tmp_path.iterdir())
@@ -64,16 +60,11 @@ print(*(made(int(n))(0) for n in sys.argv[1:]))
 def test_code_that_several_processes_compiled_never_calls_each_others_parts(tmp_path):
     """Names of parts are those of one process, and the linker takes the first of a name for all."""
     (tmp_path / "parts.py").write_text(PARTS)
-    environment = os.environ | {
-        "FASTBP_CACHE_DIR": str(tmp_path / "cache"),
-        "PYTHONPATH": str(ROOT),
-    }
+    env = environment(FASTBP_CACHE_DIR=str(tmp_path / "cache"))
 
     def made(*numbers):
-        command = [sys.executable, tmp_path / "parts.py", *numbers]
-        return subprocess.run(
-            command, env=environment, capture_output=True, check=True, text=True
-        ).stdout.split()
+        done = command(*numbers, cwd=tmp_path, program=[sys.executable, "parts.py"], env=env)
+        return succeeded(done).stdout.split()
 
     assert (made("3"), made("5")) == (["9"], ["25"])
     before = sorted((tmp_path / "cache").rglob("*.nbc"))
@@ -145,11 +136,9 @@ print(whole(2), whole.signatures, code_cache.cache_folder(), code_cache.why_not_
 
 @pytest.mark.jit
 def test_with_a_newer_numba_kernels_compile_in_its_plain_way_and_a_note_says_so(tmp_path):
-    environment = os.environ | {"FASTBP_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", NEWER], env=environment, capture_output=True, check=True, text=True
-    )
-    assert done.stdout.splitlines() == [
+    env = environment(FASTBP_CACHE_DIR=str(tmp_path))
+    done = command(cwd=tmp_path, program=[sys.executable, "-c", NEWER], env=env)
+    assert succeeded(done).stdout.splitlines() == [
         "15",
         "[(int64,)]",
         "None",

@@ -9,6 +9,7 @@ shares of many seeds where the image is another seed's.
 from itertools import permutations
 
 import numpy as np
+import oracle
 import pytest
 from lanes import JIT, LANES, group
 
@@ -34,25 +35,22 @@ def setup(**changes):
     return Setup(**keys)
 
 
-def both(one, image, data=None, **changes):
-    """The same seeds of a setup and of its image, all lanes trained: the networks of each before,
-    and after.
+def held(keys, image, data, within=0.0):
+    """Train the same seeds of a setup and of its image, and hold every network to it that it ends
+    as the image of its own. Returns both groups.
 
     `image`: what becomes of a network; `data`: what becomes of X and T.
     """
-    first = setup(**one, **changes)
-    X, T = first.data()
-    runs, images = group(first), group(first, data=(X, T) if data is None else data(X, T))
+    first = setup(**keys)
+    runs, images = group(first), group(first, data=data(*first.data()))
     for lane in range(LANES):
         images.set_layers(lane=lane, layers=image(runs.layers(lane)))
     for each in (runs, images):
         each.advance(EPOCHS)
-    return (
-        [runs.layers(lane) for lane in range(LANES)],
-        [images.layers(lane) for lane in range(LANES)],
-        runs,
-        images,
-    )
+    for lane in range(LANES):
+        found, wanted = oracle.flat(images.layers(lane)), oracle.flat(image(runs.layers(lane)))
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=within)
+    return runs, images
 
 
 def with_columns(network, change):
@@ -61,82 +59,58 @@ def with_columns(network, change):
     return [(change(W), b), *rest]
 
 
-def assert_same(one, other):
-    for (W, b), (V, c) in zip(one, other, strict=True):
-        assert np.array_equal(W, V)
-        assert np.array_equal(b, c)
+KINDS = {
+    "online": {},
+    "batches": {"batch": 3, "momentum": 0.9, "weight_decay": 0.01},
+    "float32": {"dtype": "float32"},
+    "deep": {"loss": "cross-entropy", "hidden": (3, 2)},
+}
+ORDERS = ("random", "shuffled", "cyclic")
 
 
-ONLINE = {}
-KINDS = [
-    ONLINE,
-    {"batch": 3, "momentum": 0.9, "weight_decay": 0.01},
-    {"dtype": "float32"},
-    {"loss": "cross-entropy", "hidden": (3, 2)},
-]
-
-
-@pytest.mark.parametrize("kind", KINDS, ids=["online", "batches", "float32", "deep"])
-@pytest.mark.parametrize("order", ["random", "shuffled", "cyclic"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("signs", SIGNS)
 def test_negated_inputs_are_negated_weights_to_the_bit(signs, order, kind):
     """Inputs −1 and 1: a product of two changed signs is the same, in every order of rows."""
     signs = np.array(signs, float)
-    networks, images, runs, others = both(
-        {"scale_inputs": "standard", "order": order},
+    groups = held(
+        {"scale_inputs": "standard", "order": order} | KINDS[kind],
         lambda network: with_columns(network, lambda W: W * signs),
         lambda X, T: (X * signs, T),
-        **kind,
     )
-    for network, image in zip(networks, images, strict=True):
-        assert_same(with_columns(network, lambda W: W * signs), image)
-    np.testing.assert_array_equal(*[each.measure()[0][:, :LANES] for each in (runs, others)])
+    np.testing.assert_array_equal(*[each.measure()[0][:, :LANES] for each in groups])
 
 
-@pytest.mark.parametrize("kind", KINDS[:3], ids=["online", "batches", "float32"])
-@pytest.mark.parametrize("new", OTHERS)
-def test_permuted_inputs_are_permuted_weights_to_the_bit_where_a_row_has_one_input(new, kind):
-    """Of an encoder's rows one input is not 0, so that no sum depends on its order: what is left is
-    the renaming."""
-    rows = np.array([[1.0], [0.0], [1.0]])
-    first = setup(**{"problem": "encoder:3", **kind})
-    X = first.data().X
-    T = np.hstack([rows, 1 - rows, rows])
-    runs, images = group(first, data=(X, T)), group(first, data=(X[:, new], T))
-    for lane in range(LANES):
-        images.set_layers(lane=lane, layers=with_columns(runs.layers(lane), lambda W: W[:, new]))
-    for each in (runs, images):
-        each.advance(EPOCHS)
-    for lane in range(LANES):
-        assert_same(with_columns(runs.layers(lane), lambda W: W[:, new]), images.layers(lane))
+PERMUTED = [
+    # Of an encoder's rows one input is not 0, so that no sum depends on its order: what is left is
+    # the renaming.
+    *(
+        pytest.param(new, {"problem": "encoder:3"} | KINDS[kind], 0, id=f"{kind}, to the bit-{new}")
+        for kind in ("online", "batches", "float32")
+        for new in OTHERS
+    ),
+    # The first two terms of a sum may change places, which are its first two inputs without a bias.
+    *(
+        pytest.param((1, 0, 2), {"order": order, "bias": False}, 0, id=f"{order}, to the bit")
+        for order in ORDERS
+    ),
+    *(
+        pytest.param(new, {"scale_inputs": scaled}, 1e-11, id=f"{scaled}, but for rounding-{new}")
+        for scaled in ("none", "standard")
+        for new in OTHERS
+    ),
+]
 
 
-@pytest.mark.parametrize("order", ["random", "shuffled", "cyclic"])
-def test_two_inputs_change_places_to_the_bit_where_no_bias_comes_first(order):
-    """The first two terms of a sum may change places; they are its first two where there is no
-    bias."""
-    new = [1, 0, 2]
-    networks, images, *_ = both(
-        {"order": order, "bias": False},
+@pytest.mark.parametrize(("new", "keys", "within"), PERMUTED)
+def test_permuted_inputs_are_permuted_weights(new, keys, within):
+    held(
+        keys,
         lambda network: with_columns(network, lambda W: W[:, new]),
         lambda X, T: (X[:, new], T),
+        within,
     )
-    for network, image in zip(networks, images, strict=True):
-        assert_same(with_columns(network, lambda W: W[:, new]), image)
-
-
-@pytest.mark.parametrize("scaled", ["none", "standard"])
-@pytest.mark.parametrize("new", OTHERS)
-def test_permuted_inputs_are_permuted_weights_but_for_the_order_of_sums(new, scaled):
-    networks, images, *_ = both(
-        {"scale_inputs": scaled},
-        lambda network: with_columns(network, lambda W: W[:, new]),
-        lambda X, T: (X[:, new], T),
-    )
-    for network, image in zip(networks, images, strict=True):
-        for (W, b), (V, c) in zip(with_columns(network, lambda W: W[:, new]), image, strict=True):
-            assert np.allclose(W, V, rtol=0, atol=1e-11)
-            assert np.allclose(b, c, rtol=0, atol=1e-11)
 
 
 @pytest.mark.parametrize("loss", ["squared", "cross-entropy"])
@@ -145,12 +119,8 @@ def test_a_negated_output_is_negated_last_weights_but_for_rounding(loss):
         *rest, (W, b) = network
         return [*rest, (-W, -b)]
 
-    networks, images, runs, others = both({"loss": loss}, negated, lambda X, T: (X, 1 - T))
-    for network, image in zip(networks, images, strict=True):
-        for (W, b), (V, c) in zip(negated(network), image, strict=True):
-            assert np.allclose(W, V, rtol=0, atol=1e-11)
-            assert np.allclose(b, c, rtol=0, atol=1e-11)
-    outputs, mirrored = (each.measure()[1] for each in (runs, others))
+    groups = held({"loss": loss}, negated, lambda X, T: (X, 1 - T), 1e-11)
+    outputs, mirrored = (each.measure()[1] for each in groups)
     assert np.allclose(outputs, 1 - mirrored, rtol=0, atol=1e-11)
 
 

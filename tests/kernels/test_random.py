@@ -3,6 +3,7 @@ integers all the way."""
 
 import re
 from fractions import Fraction
+from functools import cache
 
 import numpy as np
 import oracle
@@ -22,33 +23,15 @@ SEED = st.one_of(st.integers(0, 2**63 - 1), st.integers(0, 20), st.just(2**63 - 
 DRAWN = 10**6 if JIT else 2 * 10**3
 
 
-@njit(**FLAGS)
-def compiled_philox(counter, key, out):
-    out[0], out[1], out[2], out[3] = random.philox(
-        counter[0], counter[1], counter[2], counter[3], key[0], key[1]
-    )
+@cache
+def forms(function):
+    """As plain Python, and as compiled."""
 
+    @njit(**FLAGS)
+    def compiled(*arguments):
+        return function(*arguments)
 
-@njit(**FLAGS)
-def compiled_words(seed, stream, epoch, group, out):
-    out[0], out[1], out[2], out[3] = random.words(seed[0], stream, epoch[0], group)
-
-
-@njit(**FLAGS)
-def compiled_uniform(seed, epoch, draw):
-    return random.uniform(seed[0], random.WEIGHTS, np.uint64(epoch), draw)
-
-
-@njit(**FLAGS)
-def compiled_below(word, n):
-    return random.below(word[0], n)
-
-
-def both_philox(counter, key):
-    out = np.zeros(4, np.uint64)
-    counter, key = np.array(counter, np.uint64), np.array(key, np.uint64)
-    compiled_philox(counter, key, out)
-    return [[int(word) for word in words] for words in (random.philox(*counter, *key), out)]
+    return function, compiled
 
 
 # Bits
@@ -67,15 +50,20 @@ def both_philox(counter, key):
     ],
 )
 def test_known_answers(counter, key, wanted):
-    for words in (*both_philox(counter, key), oracle.philox(counter, key)):
-        assert " ".join(f"{word:08x}" for word in words) == wanted
+    numbers = [np.uint64(word) for word in (*counter, *key)]
+    for words in (
+        *(philox(*numbers) for philox in forms(random.philox)),
+        oracle.philox(counter, key),
+    ):
+        assert " ".join(f"{int(word):08x}" for word in words) == wanted
 
 
 @given(st.tuples(WORD, WORD, WORD, WORD), st.tuples(WORD, WORD))
 @EXAMPLES
 def test_philox_is_that_of_the_definition(counter, key):
-    wanted = list(oracle.philox(counter, key))
-    assert both_philox(counter, key) == [wanted, wanted]
+    numbers = [np.uint64(word) for word in (*counter, *key)]
+    for philox in forms(random.philox):
+        assert tuple(map(int, philox(*numbers))) == oracle.philox(counter, key)
 
 
 @given(SEED, st.integers(0, 1), WORD, st.integers(0, 2**31 - 1))
@@ -83,11 +71,10 @@ def test_philox_is_that_of_the_definition(counter, key):
 def test_words_of_a_stream_have_their_seed_as_key_and_group_epoch_and_stream_as_counter(
     seed, stream, epoch, group
 ):
-    out = np.zeros(4, np.uint64)
-    compiled_words(np.array([seed], np.uint64), np.uint64(stream), np.array([epoch]), group, out)
-    plain = random.words(np.uint64(seed), np.uint64(stream), np.int64(epoch), group)
-    wanted = list(oracle.philox((group, epoch, 0, stream), (seed % 2**32, seed >> 32)))
-    assert [int(word) for word in out] == [int(word) for word in plain] == wanted
+    wanted = oracle.philox((group, epoch, 0, stream), (seed % 2**32, seed >> 32))
+    for words in forms(random.words):
+        found = words(np.uint64(seed), np.uint64(stream), np.int64(epoch), group)
+        assert tuple(map(int, found)) == wanted
 
 
 def test_streams_epochs_and_seeds_share_no_block():
@@ -106,18 +93,17 @@ def test_streams_epochs_and_seeds_share_no_block():
 def test_uniform_is_the_middle_of_one_of_2_to_the_52_cells(seed, draw):
     high, low = oracle.draws(seed, 0, 0, 2 * draw + 2)[-2:]
     wanted = Fraction(2 * ((high * 2**32 + low) // 2**12) + 1, 2**53)
-    plain = random.uniform(np.uint64(seed), random.WEIGHTS, np.uint64(0), draw)
-    compiled = compiled_uniform(np.array([seed], np.uint64), 0, draw)
-    assert Fraction(float(plain)) == Fraction(float(compiled)) == wanted
-    assert 0 < plain < 1
-    assert isinstance(plain, float)
+    for uniform in forms(random.uniform):
+        found = uniform(np.uint64(seed), random.WEIGHTS, np.uint64(0), draw)
+        assert Fraction(float(found)) == wanted
+        assert 0 < found < 1
+        assert isinstance(found, float)
 
 
 @given(WORD, st.integers(1, 2**31 - 1))
 @EXAMPLES
 def test_below_is_the_high_word_of_the_product(word, n):
-    compiled = compiled_below(np.array([word], np.uint64), n)
-    plain = random.below(np.uint64(word), n)
+    plain, compiled = (below(np.uint64(word), n) for below in forms(random.below))
     assert int(compiled) == int(plain) == word * n >> 32 < n
     assert plain.dtype == np.int32
 

@@ -473,52 +473,53 @@ def test_fma_is_the_nearest_to_the_exact_value(kind, data):
             assert error < further or (error == further and vector_ir.to_bits(result) & 1 == 0)
 
 
-@pytest.mark.parametrize("kind", BOTH)
-@pytest.mark.parametrize(
-    ("a", "b", "c", "wanted"),
-    [
-        (0.0, 1.0, 0.0, 0.0),
-        (-0.0, 1.0, 0.0, 0.0),
-        (-0.0, 1.0, -0.0, -0.0),
-        (2.0, 3.0, -6.0, 0.0),
-        (1e38, 1e38, -INF, -INF),
-        (1e38, -1e38, INF, INF),
-        (INF, 0.0, 1.0, NAN),
-        (INF, 1.0, -INF, NAN),
-        (NAN, 1.0, 1.0, NAN),
-        (1.0, 1.0, NAN, NAN),
-    ],
-)
-def test_fma_special_values(kind, a, b, c, wanted):
-    for result in compiled_and_python(kind(a), kind(b), kind(c)):
-        assert bits(result) == bits(kind(wanted))
+SPECIAL = [
+    (0.0, 1.0, 0.0, 0.0),
+    (-0.0, 1.0, 0.0, 0.0),
+    (-0.0, 1.0, -0.0, -0.0),
+    (2.0, 3.0, -6.0, 0.0),
+    (1e38, 1e38, -INF, -INF),
+    (1e38, -1e38, INF, INF),
+    (INF, 0.0, 1.0, NAN),
+    (INF, 1.0, -INF, NAN),
+    (NAN, 1.0, 1.0, NAN),
+    (1.0, 1.0, NAN, NAN),
+]
 
 
-@pytest.mark.parametrize("kind", BOTH)
-def test_fma_where_the_product_alone_is_out_of_range(kind):
+def at_the_ends(kind):
+    """Sums of which the product alone is out of range."""
     top, least = np.finfo(kind).max, np.finfo(kind).smallest_subnormal
-    for result in compiled_and_python(top, kind(2), -top):
-        assert result == top
-    for result in compiled_and_python(top, top, kind(1)):
-        assert result == INF
-    for result in compiled_and_python(top, top, kind(-INF)):
-        assert result == -INF
-    for result in compiled_and_python(least, kind(-0.25), kind(0)):
-        assert bits(result) == bits(kind(-0.0))
-    for result in compiled_and_python(least, kind(0.5), least):  # halfway: to even
-        assert result == 2 * least
+    return [
+        (top, 2.0, -top, top),
+        (top, top, 1.0, INF),
+        (top, top, -INF, -INF),
+        (least, -0.25, 0.0, -0.0),
+        (least, 0.5, least, 2 * least),  # halfway: to even
+    ]
 
 
-def test_fma_rounds_float32_once():
-    a, b, c = (
-        SINGLE(1 + 2.0**-12),
-        SINGLE(1 + 2.0**-12),
-        SINGLE(2.0**-60),
-    )  # a·b lies halfway between two float32
-    for result in compiled_and_python(a, b, c):
-        assert result == SINGLE(1 + 2.0**-11 + 2.0**-23)
-    for result in compiled_and_python(a, b, -c):
-        assert result == SINGLE(1 + 2.0**-11)
+HALFWAY = 1 + 2.0**-12
+"""Its square lies halfway between two float32."""
+
+ROUNDED_ONCE = [
+    (HALFWAY, HALFWAY, 2.0**-60, 1 + 2.0**-11 + 2.0**-23),
+    (HALFWAY, HALFWAY, -(2.0**-60), 1 + 2.0**-11),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "numbers"),
+    [
+        *((kind, numbers) for kind in BOTH for numbers in (*SPECIAL, *at_the_ends(kind))),
+        *((SINGLE, numbers) for numbers in ROUNDED_ONCE),
+    ],
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
+def test_fma_special_values(kind, numbers):
+    *abc, wanted = map(kind, numbers)
+    for result in compiled_and_python(*abc):
+        assert bits(result) == bits(wanted)
 
 
 def test_fma_refuses_mixed_types():

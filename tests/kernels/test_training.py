@@ -25,15 +25,17 @@ from lanes import (
     pair,
 )
 from numba import njit
+from pairs import pairs_of, pairwise
 
 from fastbp.choices.families import FAMILIES
 from fastbp.config.setup import Setup
 from fastbp.engine.block import train
-from fastbp.engine.tasks import rate_maker
+from fastbp.engine.tasks import of_choice
 from fastbp.kernels import measures as m
 from fastbp.kernels.jit import FLAGS
 from fastbp.kernels.layout import Layer
 from fastbp.kernels.tiles import TILE
+from fastbp.kernels.training import make_rates
 
 
 def few(cases, step=7):
@@ -135,26 +137,18 @@ def test_options_name_every_choice(key):
 
 @cache
 def every_pair():
-    """Few sets of options in which any two values of two keys meet (greedy, always the same)."""
+    """Few sets of options in which any two values of two keys meet: of random ones, always the
+    same."""
     chance = random.Random(1)
-    left = {
-        ((one, a), (other, b))
-        for one, other in itertools.combinations(OPTIONS, 2)
-        for a in range(len(OPTIONS[one]))
-        for b in range(len(OPTIONS[other]))
-    }
-    found = []
-    while left:
-        best, gain = None, set()
-        for _ in range(20):
-            chosen = {key: chance.randrange(len(values)) for key, values in OPTIONS.items()}
-            chosen |= dict(chance.choice(sorted(left)))
-            met = left & set(itertools.combinations(chosen.items(), 2))
-            if len(met) > len(gain):
-                best, gain = chosen, met
-        left -= gain
-        found.append({key: OPTIONS[key][index] for key, index in best.items()})
-    return found
+    sets = [tuple(map(chance.choice, OPTIONS.values())) for _ in range(2000)]
+    chosen = pairwise(sets, cost=lambda options: 1.0)
+    return [dict(zip(OPTIONS, values, strict=True)) for values in chosen]
+
+
+def test_any_two_options_meet():
+    met = {pair for each in every_pair() for pair in pairs_of(each.values())}
+    sizes = [len(values) for values in OPTIONS.values()]
+    assert len(met) == sum(a * b for a, b in itertools.combinations(sizes, 2))
 
 
 @pytest.mark.parametrize("part", range(10))
@@ -344,27 +338,6 @@ def test_setups_that_differ_in_anything_but_the_start_begin_alike():
                 assert parameters({key: value}).tobytes() == wanted, (key, value)
 
 
-@pytest.mark.no_cover
-def test_setups_that_differ_only_in_order_have_the_same_first_loss():
-    starts = [
-        train(Setup(**{**FOUNDING, "order": order, "updates": 8}), 0, 5, lanes=LANES).start
-        for order in OPTIONS["order"]
-    ]
-    assert all(start.tobytes() == starts[0].tobytes() for start in starts)
-
-
-def test_inits_use_the_same_deviates():
-    normal, uniform = parameters({}), parameters({"init": "uniform"})
-    (order,) = {tuple(np.argsort(part, axis=None)) for part in (normal, uniform)}
-    assert len(order) == normal.size
-    for name, draws, gain in (("glorot-normal", normal, 2), ("glorot-uniform", uniform, 6)):
-        glorot = parameters({"init": name})
-        for layer, weights, biases in places():
-            scale = math.sqrt(gain / (layer.inputs + layer.units))
-            np.testing.assert_allclose(glorot[weights], scale * draws[weights], rtol=1e-15)
-            assert (glorot[biases] == 0).all()
-
-
 def test_no_bias_passes_over_its_draws():
     with_bias, without = parameters({}), parameters({"bias": False})
     for layer, weights, biases in places():
@@ -410,37 +383,34 @@ def test_same_bits_for_any_number_of_lanes(by_lanes, dtype, lanes):
             assert same(quietly(setup, 5, SEEDS, lanes=lanes), wanted), setup
 
 
-@pytest.mark.no_cover
-def test_same_bits_for_any_blocks(by_lanes):
-    for setup, wanted in zip(BITS, by_lanes, strict=True):
-        cuts = (0, 1, SEEDS // 2, SEEDS)
-        parts = [quietly(setup, 5 + a, b - a, lanes=LANES) for a, b in itertools.pairwise(cuts)]
-        assert same(joined(parts), wanted), setup
+def in_blocks(setup, *ends, each=map, **more):
+    """The rows of a setup, in blocks that end before these seeds."""
+
+    def block(start, end):
+        return quietly(setup, 5 + start, end - start, lanes=LANES, **more)
+
+    return joined(each(block, (0, *ends), (*ends, SEEDS)))
 
 
-@pytest.mark.no_cover
-@pytest.mark.parametrize("seconds", [0, 1e9])
-def test_same_bits_for_any_length_of_slices(by_lanes, seconds):
-    """Stopping after every epoch, and never."""
-    for setup, wanted in zip(BITS, by_lanes, strict=True):
-        assert same(quietly(setup, 5, SEEDS, lanes=LANES, slice_seconds=seconds), wanted), setup
-
-
-@pytest.mark.no_cover
-def test_same_bits_in_threads_at_once(by_lanes):
-    """Two threads, mostly at two halves of the same setup."""
-    half = SEEDS // 2
-    blocks = [
-        (setup, start, count)
-        for setup in BITS
-        for start, count in ((5, half), (5 + half, SEEDS - half))
-    ]
+def in_threads(setup):
+    """Both halves at once, in many slices."""
     with ThreadPoolExecutor(2) as threads:
-        found = list(
-            threads.map(lambda block: quietly(*block, lanes=LANES, slice_seconds=1e-4), blocks)
-        )
-    for one, other, wanted in zip(found[::2], found[1::2], by_lanes, strict=True):
-        assert same(joined([one, other]), wanted)
+        return in_blocks(setup, SEEDS // 2, each=threads.map, slice_seconds=1e-4)
+
+
+WAYS = {
+    "three blocks": lambda setup: in_blocks(setup, 1, SEEDS // 2),
+    "two threads": in_threads,
+    "a slice for each epoch": lambda setup: in_blocks(setup, slice_seconds=0),
+    "one slice": lambda setup: in_blocks(setup, slice_seconds=1e9),
+}
+
+
+@pytest.mark.no_cover
+@pytest.mark.parametrize("way", WAYS)
+def test_same_bits_in_any_blocks_and_slices(by_lanes, way):
+    for setup, wanted in zip(BITS, by_lanes, strict=True):
+        assert same(WAYS[way](setup), wanted), setup
 
 
 def test_runs_of_a_block_do_not_depend_on_those_before_them():
@@ -461,30 +431,6 @@ def test_runs_of_a_block_do_not_depend_on_those_before_them():
         runs.advance(10**6)
     assert used.state.block.tobytes() == fresh.state.block.tobytes()
     assert same(used.measure(), fresh.measure())
-
-
-@pytest.mark.parametrize(
-    "schedule",
-    [
-        "constant",
-        "constant:warmup=2",
-        "step:every=2,factor=0.5",
-        "exponential:factor=0.9",
-        "inverse:tau=3",
-    ],
-)
-def test_a_longer_budget_passes_through_the_shorter_ones(schedule):
-    """Where a schedule has no horizon, budgets are points on one path."""
-    short, long = (
-        group(Setup(**{**PLAIN, "schedule": schedule, "batch": 3, "epochs": epochs}))
-        for epochs in (4, 9)
-    )
-    short.advance(10**6)
-    long.advance(4)
-    assert short.done
-    assert not long.done
-    assert short.state.block.tobytes() == long.state.block.tobytes()
-    assert (short.state.updates == long.state.updates).all()
 
 
 # --- What is compiled
@@ -516,7 +462,7 @@ def test_kernels_call_no_libm_and_no_svml():
         runs = group(Setup(**{**PLAIN, "dtype": dtype}))
         runs.advance(1)
         runs.measure()
-    made = {**runs._kernels._asdict(), "rates": rate_maker("cosine")}
+    made = {**runs._kernels._asdict(), "rates": of_choice(make_rates, "schedule", "cosine")}
     group(Setup(**{**PLAIN, "schedule": "cosine"}))
     del made["advance"]  # its test is the next
     for name, kernel in made.items():

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
+from sweep_texts import mistakes_of
 
 import fastbp
 from fastbp.analysis.counts import count_runs
@@ -154,13 +155,10 @@ def test_columns_that_are_one_hot_are_one_target(T: Any, kind: str, groups: Any)
     ],
 )
 def test_what_is_refused(values: tuple[object, ...], keys: dict[str, Any], line: str) -> None:
-    with pytest.raises(SweepError) as caught:
-        table(*values, **keys)
-    assert caught.value.lines == [line]
+    assert mistakes_of(table, *values, **keys) == [line]
     base = {"problem": "file:d.csv", "targets": "y", "updates": 9} | keys
-    with pytest.raises(SweepError) as caught:
-        Sweep(seeds=1, setup={key: value for key, value in base.items() if value is not None})
-    assert caught.value.lines == [f"setup.{line}"]
+    setup = {key: value for key, value in base.items() if value is not None}
+    assert mistakes_of(Sweep, seeds=1, setup=setup) == [f"setup.{line}"]
 
 
 def test_a_diagnosis_takes_targets_out_of_range() -> None:

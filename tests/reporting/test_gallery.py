@@ -141,7 +141,7 @@ def test_a_map_is_found_whichever_key_is_its_first(results):
 )
 def test_a_damaged_account_of_commands_says_nothing(tmp_path, content):
     (tmp_path / "made.json").write_text(content)
-    assert gallery.effort_of(tmp_path) == gallery.Effort()
+    assert gallery.efforts_of(tmp_path).empty
 
 
 @pytest.mark.parametrize("content", ["", "<h1><bdi>a</bdi></h1>", "\x00"])

@@ -5,11 +5,12 @@ import pandas as pd
 import pytest
 import sample_frames as frames
 from matplotlib.contour import ContourSet
+from scipy import stats
 
 from fastbp.analysis import counts, summary as summary_module
 from fastbp.analysis.axes import critical, map_axes, the_map, with_width_and_depth
 from fastbp.analysis.statistics.proportions import crossings, wilson
-from fastbp.analysis.summary import summary
+from fastbp.analysis.summary import probably_above_half, summary
 from fastbp.reporting.plots import heatmap, heatmap_panels
 from fastbp.reporting.sections.maps_section import map_paragraphs
 from fastbp.reporting.verdict import verdict
@@ -82,13 +83,66 @@ def test_a_map_is_described_by_its_lines() -> None:
     assert "with init_scale 10, up to lr " in second
     assert "At least half have collapsed to a constant in 6 of 42 setups." in second
     assert second.endswith(
-        "as constant: 100% with init_scale 0.03, 100% with init_scale 0.3 and 25.0% with "
-        "init_scale 10."
+        "as constant as a collapsed one: 100% with init_scale 0.03, 100% with init_scale 0.3 and "
+        "25.0% with init_scale 10."
     )
     assert map_paragraphs(whole)[0] == first
     told = verdict(whole, pd.DataFrame(), pd.DataFrame(), None, constant_at_start)
     assert [told[0], *told[2:]] == [first, second]
     assert told[1].startswith("Runs converge most often with ")
+
+
+def test_a_map_counts_more_setups_if_some_may_be_wrong() -> None:
+    """Of 42 setups 6 are at 90%, 12 at 66%: too few for an interval that holds for all at once."""
+    tables = [
+        frames.table(
+            {"lr": lr, "init_scale": s}, outcomes(90 if lr > 1e3 else 66 if lr > 10 else 20, 0)
+        )
+        for lr in RATES
+        for s in SCALES
+    ]
+    whole = summary(frames.frame(*tables))
+    p = np.sort(stats.binom.sf(whole["converged"] - 1, 100, 0.5))
+    below = np.flatnonzero(p <= 0.05 * np.arange(1, 43) / 42)
+    assert probably_above_half(whole, "converged") == below[-1] + 1 == 18
+    assert (
+        "in 6 of 42 setups (at 95% confidence; 18 if 5% of these may be wrong), and perhaps in 12 "
+        "more" in map_paragraphs(whole)[0]
+    )
+
+
+def test_of_setups_counted_above_half_few_are_not() -> None:
+    """Of 400 setups 40 are above one half. Errors are few on average, though many tables have
+    one."""
+    rng, wrong = np.random.default_rng(1), []
+    share = np.repeat([0.5, 0.1, 0.65], [160, 200, 40])
+    for _ in range(200):
+        counts = rng.binomial(100, share)
+        found = probably_above_half(pd.DataFrame({"converged": counts, "runs": 100}), "converged")
+        wrong.append(
+            (np.sort(counts[:160])[::-1] >= np.sort(counts)[::-1][found - 1]).sum() / found
+        )
+    assert np.mean(wrong) <= 0.05
+    assert np.mean(np.array(wrong) > 0) > 0.1
+
+
+def test_few_runs_show_no_region() -> None:
+    rows = [
+        frames.table({"lr": lr, "init_scale": s}, outcomes(3, 1, of=5))
+        for lr in RATES
+        for s in SCALES
+    ]
+    first, second = map_paragraphs(summary(frames.frame(*rows)), pd.Series(np.full(42, 0.2)))
+    said = "perhaps 42 of 42 setups, but this is shown for none."
+    assert first.startswith(f"At least half of the runs converge in {said} Half had converged")
+    assert second.startswith(
+        f"At least half of the runs give the same answer to every input in {said}"
+    )
+    assert second.endswith("already as constant as a collapsed one: 20.0%.")
+    none = [
+        frames.table({"lr": lr, "init_scale": s}, outcomes(0, 0)) for lr in RATES for s in SCALES
+    ]
+    assert "converge in none of 42 setups." in map_paragraphs(summary(frames.frame(*none)))[0]
 
 
 def test_what_is_no_map_has_no_description() -> None:

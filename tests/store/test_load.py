@@ -11,7 +11,6 @@ import pytest
 import sample_frames as frames
 
 import fastbp
-from fastbp.schema.errors import StoreError
 from fastbp.store.load import RunsFrame
 
 
@@ -174,13 +173,3 @@ def test_notebooks_show_few_rows(runs: pd.DataFrame) -> None:
     assert 10 < html.count("<tr") < 15
     assert html.endswith(".</p>")
     assert "<p>40 runs of 2 setups; " in html
-
-
-def test_no_runs(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="holds no runs"):
-        fastbp.load(tmp_path)
-    frames.write(tmp_path, frames.table({}, ["partial"] * 3))
-    (file,) = (tmp_path / "runs").iterdir()
-    file.write_bytes(file.read_bytes()[:-9])
-    with pytest.raises(StoreError, match=f"{file.name} is damaged"):
-        fastbp.load(tmp_path)

@@ -1,6 +1,5 @@
 """Intervals and tests for comparisons over the same seeds: pure functions, each with its source."""
 
-import math
 from math import comb
 from typing import NamedTuple
 
@@ -8,7 +7,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import betainc, chdtrc
 
-from fastbp.analysis.statistics.proportions import HALVINGS, Real, normal_quantile
+from fastbp.analysis.statistics.proportions import (
+    HALVINGS,
+    Real,
+    clopper_pearson,
+    normal_quantile,
+)
 
 
 def tango(
@@ -105,28 +109,38 @@ def mcnemar(fixed: ArrayLike, broken: ArrayLike) -> Real:
     return np.where(tail < 0.5, 2 * tail, 1.0)
 
 
-def seeds_to_show(
-    difference: float, changed: float, level: float = 0.95, power: float = 0.8
-) -> int:
-    """Number of pairs with which McNemar's test shows a difference of paired proportions.
+def odds_ratio(fixed: ArrayLike, broken: ArrayLike, level: float = 0.95) -> tuple[Real, Real, Real]:
+    """Odds ratio of success after and before a change, from matched pairs, with exact bounds.
 
     Parameters
     ----------
-    difference : float
-        The difference to show, above 0 and at most 1.
-    changed : float
-        Share of the pairs that change, in either direction; at least the difference.
-    level, power : float
-        One minus the significance level, and the probability that the difference is shown.
+    fixed, broken
+        As for `mcnemar`.
+    level : float
+        Two-sided confidence level.
+
+    Returns
+    -------
+    ratio, low, high : float64 arrays, same shape
+        fixed / broken and its bounds: NaN where no pair changed; the ratio and its upper bound are
+        ∞ where none was broken.
+
+    Raises
+    ------
+    ValueError
+        If a count is negative, or unless 0 < level < 1.
 
     Notes
     -----
-    R. J. Connor (1987), Biometrics 43:207-211, doi:10.2307/2531961.
+    A pair that changed was fixed with probability π = ψ/(1 + ψ), where ψ is the odds ratio of each
+    pair. So fixed / broken is the conditional maximum-likelihood estimate of ψ, and Clopper and
+    Pearson's bounds of π give those of ψ. F. D. K. Liddell (1983), Journal of Epidemiology and
+    Community Health 37:82-84, doi:10.1136/jech.37.1.82.
     """
-    z, w = normal_quantile(level), normal_quantile(2 * power - 1)
-    changed = min(1.0, max(changed, difference))
-    reach = z * math.sqrt(changed) + w * math.sqrt(changed - difference**2)
-    return math.ceil((reach / difference) ** 2)
+    b, c = np.asarray(fixed, float), np.asarray(broken, float)
+    low, high = clopper_pearson(b, b + c, level)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return b / c, low / (1 - low), high / (1 - high)
 
 
 def holm(p: ArrayLike) -> Real:
@@ -254,30 +268,38 @@ def effective_trials(together: ArrayLike, total: int) -> float:
 
 
 class PointsInterval(NamedTuple):
-    """An estimate of a difference of proportions and its bounds."""
+    """An estimate and its bounds."""
 
     value: float
     low: float
     high: float
 
 
-def _mean_difference(values: Real, level: float) -> PointsInterval:
-    """The interval of Agresti & Min for the mean of independent values from −1 to 1, [run].
+def mean_difference(values: Real, level: float, most: float = 1.0) -> PointsInterval:
+    """The interval of Agresti & Min for the mean of independent values from −most to most, [run].
 
-    Half a run at 1, half a run at −1 and one at 0 are added, then Wald's interval is taken: it has
-    a width even where all values are equal. A. Agresti and Y. Min (2005), Statistics in Medicine
-    24:729-740, doi:10.1002/sim.1781, for differences of −1, 0 and 1; others vary less.
+    Half a run at `most`, half a run at −most and one at 0 are added, then Wald's interval is taken:
+    it has a width even where all values are equal. A. Agresti and Y. Min (2005), Statistics in
+    Medicine 24:729-740, doi:10.1002/sim.1781, for differences of −1, 0 and 1; others vary less.
     """
     n, value = values.size, float(values.mean())
     mean = value * n / (n + 2)
-    variance = (float(values @ values) + 1) / (n + 2) - mean * mean
+    variance = (float(values @ values) + most * most) / (n + 2) - mean * mean
     reach = normal_quantile(level) * (variance / (n + 2)) ** 0.5
-    return PointsInterval(value, max(mean - reach, -1.0), min(mean + reach, 1.0))
+    return PointsInterval(value, max(mean - reach, -most), min(mean + reach, most))
 
 
-def _difference(before: Real, after: Real, level: float) -> PointsInterval:
-    """The difference of two paired proportions, from the result of each run, [run]."""
-    moved = after - before
+def paired_difference(before: ArrayLike, after: ArrayLike, level: float = 0.95) -> PointsInterval:
+    """The difference of two paired proportions with Tango's interval.
+
+    Parameters
+    ----------
+    before, after : array_like of 0 and 1, [run]
+        Whether each run succeeds without the change, and with it.
+    level : float
+        Two-sided confidence level.
+    """
+    moved = np.asarray(after, float) - np.asarray(before, float)
     low, high = tango(np.sum(moved > 0), np.sum(moved < 0), moved.size, level)
     return PointsInterval(float(moved.mean()), float(low), float(high))
 
@@ -299,7 +321,7 @@ def interaction(corners: ArrayLike, level: float = 0.95) -> PointsInterval:
     """
     neither, one, other, both = np.asarray(corners, float)
     return PointsInterval(
-        *(2 * x for x in _mean_difference((both - other - one + neither) / 2, level))
+        *(2 * x for x in mean_difference((both - other - one + neither) / 2, level))
     )
 
 
@@ -366,7 +388,7 @@ def shapley(corners: ArrayLike, level: float = 0.95) -> list[Contribution]:
                 changes * comb(changes - 1, subset.bit_count())
             )
         alone, last = (
-            _difference(v[subset], v[subset | bit], level) for subset in (0, without[-1])
+            paired_difference(v[subset], v[subset | bit], level) for subset in (0, without[-1])
         )
-        result.append(Contribution(alone, last, _mean_difference(average, level)))
+        result.append(Contribution(alone, last, mean_difference(average, level)))
     return result

@@ -1,21 +1,16 @@
 """Functions that draw pictures of tables with matplotlib, and write them into files."""
 
-from fastbp.reporting.plots.answers_plot import answers, answers_sheet
 from fastbp.reporting.plots.atlas_plot import MAX_TILES, atlas
-from fastbp.reporting.plots.basin_plot import basin
-from fastbp.reporting.plots.cures_plot import cures
-from fastbp.reporting.plots.outcomes_plot import effects, outcome_bars, share_pairs
-from fastbp.reporting.plots.response_plot import (
-    FEW_VALUES,
-    heatmap,
-    heatmap_panels,
-    response_curves,
-)
+from fastbp.reporting.plots.curves_plot import collapse_curves, response_curves, survival_curves
+from fastbp.reporting.plots.maps_plot import FEW_VALUES, basin, heatmap, heatmap_panels
+from fastbp.reporting.plots.outcomes_plot import cures, effects, outcome_bars, share_pairs
+from fastbp.reporting.plots.profile_plot import profile_curves
 from fastbp.reporting.plots.spread_loss_plot import MAX_POINTS, spread_loss, spread_loss_panels
 from fastbp.reporting.plots.style import encoded, save
-from fastbp.reporting.plots.survival_plot import collapse_curves, survival_curves
 from fastbp.reporting.plots.trajectory_plot import (
     MAX_LINES,
+    answers,
+    answers_sheet,
     learning_curves,
     learning_sheet,
     measure_curves,
@@ -45,6 +40,7 @@ __all__ = [
     "outcome_bars",
     "outcome_strip",
     "output_curves",
+    "profile_curves",
     "response_curves",
     "save",
     "share_pairs",

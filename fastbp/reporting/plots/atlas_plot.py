@@ -1,7 +1,6 @@
 """The picture of an atlas: a tile for each Boolean function, grouped into classes by symmetry."""
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,9 +50,9 @@ _BOLD = 9.8
 
 Point = tuple[float, float]
 
-_Layout = tuple[
-    list["FunctionTile"], list[tuple[Point, pd.DataFrame]], list[tuple[float, float, float]], float
-]
+_Bars = dict[tuple[Any, ...], tuple[float, float]]
+"""The bars that every tile has: the left edge and the width, in inches, by the values of the keys
+that vary besides the problem."""
 
 
 class FunctionTile(NamedTuple):
@@ -72,24 +71,6 @@ class FunctionTile(NamedTuple):
     at: Point
     bits: str
     rows: pd.DataFrame
-
-
-class _Bars(NamedTuple):
-    """The bars that every tile has, one for each setting.
-
-    Attributes
-    ----------
-    keys : list of str
-        Names of the keys that vary besides the problem.
-    settings : list of tuple
-        Their values, for each bar.
-    places : list of (float, float)
-        Left edge and width of each bar, in inches.
-    """
-
-    keys: list[str]
-    settings: list[tuple[Any, ...]]
-    places: list[tuple[float, float]]
 
 
 @styled
@@ -128,24 +109,28 @@ def atlas(table: pd.DataFrame, ax: Axes | None = None, title: str | None = None)
     keys = others_of(table)
     settings = list(dict.fromkeys(zip(*(table[key] for key in keys), strict=True))) or [()]
     settings = [settings[i] for i in evenly(len(settings), MAX_BARS).tolist()]
-    bars = _Bars(keys, settings, _places(settings))
+    bars: _Bars = dict(zip(settings, _places(settings), strict=True))
     tiles, classes, brackets, height = _layout(table)
     ax = ax or Figure(figsize=(WIDTH, height)).add_axes((0, 0, 1, 1))
     ax.set(xlim=(0, WIDTH), ylim=(height, 0), aspect="equal")
     ax.axis("off")
     _draw_cubes(ax, tiles, 1.0)
-    _draw_bars(ax, tiles, bars, 1.0)
+    _draw_bars(ax, tiles, keys, bars, 1.0)
     for start, stop, y in brackets:
         ax.plot([start, stop], [y, y], color="#bbbbbb", linewidth=0.9)
     for (x, y), rows in classes:
         name, note = _named(rows)
         ax.text(x, y + 0.12, name, fontsize=8.5, weight="bold")
         ax.text(x + inches(name, _BOLD) + 0.08, y + 0.12, note, fontsize=7)
-    _head(ax, table, tiles, bars, title)
+    _head(ax, table, tiles, keys, bars, title)
     return ax
 
 
-def _layout(table: pd.DataFrame) -> _Layout:
+def _layout(
+    table: pd.DataFrame,
+) -> tuple[
+    list[FunctionTile], list[tuple[Point, pd.DataFrame]], list[tuple[float, float, float]], float
+]:
     """Place all tiles.
 
     Returns
@@ -199,8 +184,10 @@ def _named(rows: pd.DataFrame) -> tuple[str, str]:
 
 def _by_share(table: pd.DataFrame, key: str) -> list[pd.DataFrame]:
     """Split a table by the classes in the column `key`, the highest convergence rate first."""
-    classes = [rows for _, rows in table.groupby(key, sort=True)]
-    return sorted(classes, key=lambda rows: -rows["converged"].sum() / rows["runs"].sum())
+    return sorted(
+        (rows for _, rows in table.groupby(key, sort=True)),
+        key=lambda rows: -rows["converged"].sum() / rows["runs"].sum(),
+    )
 
 
 def _draw_cubes(ax: Axes, tiles: Sequence[FunctionTile], scale: float) -> None:
@@ -211,8 +198,8 @@ def _draw_cubes(ax: Axes, tiles: Sequence[FunctionTile], scale: float) -> None:
     corners = inputs @ (_EDGES[len(_EDGES) - 1 - d : -1] if d < 4 else _EDGES)
     middle = (_TILE - _APART - np.ptp(corners[:, 0])) / 2 - corners[:, 0].min()
     places = np.array([middle, _CUBE - 0.035]) + corners
-    edges = [(a, b) for a, b in combinations(range(length), 2) if (a ^ b).bit_count() == 1]
-    lines = np.concatenate([t.at + scale * places[[*edge]] for t in tiles for edge in edges])
+    edges = [[a, a | 1 << i] for a in range(length) for i in range(d) if not a >> i & 1]
+    lines = np.concatenate([t.at + scale * places[edge] for t in tiles for edge in edges])
     _shape(ax, lines, 2, facecolor="none", edgecolor="#909090", linewidth=0.6 * scale**0.5)
     dots = np.concatenate([t.at + scale * places[[bit == "1" for bit in t.bits]] for t in tiles])
     if len(dots):
@@ -229,12 +216,14 @@ def _places(settings: Sequence[tuple[Any, ...]]) -> list[tuple[float, float]]:
     return [(i * wide + apart * group, wide - 0.006) for i, group in enumerate(groups.tolist())]
 
 
-def _draw_bars(ax: Axes, tiles: Sequence[FunctionTile], bars: _Bars, scale: float) -> None:
+def _draw_bars(
+    ax: Axes, tiles: Sequence[FunctionTile], keys: Sequence[str], bars: _Bars, scale: float
+) -> None:
     """Draw the outcomes as stacked bars, with converged runs at the bottom."""
     boxes: dict[Outcome, list[Point]] = {outcome: [] for outcome in STACKED}
     for t in tiles:
-        rows = {tuple(row[key] for key in bars.keys): row for row in t.rows.to_dict("records")}
-        for setting_, (left, wide) in zip(bars.settings, bars.places, strict=True):
+        rows = {tuple(row[key] for key in keys): row for row in t.rows.to_dict("records")}
+        for setting_, (left, wide) in bars.items():
             row, top = rows.get(setting_, {}), 1.0
             x, y = t.at[0] + scale * left, t.at[1] + scale * _CUBE
             for outcome in STACKED:
@@ -259,6 +248,7 @@ def _head(
     ax: Axes,
     table: pd.DataFrame,
     tiles: Sequence[FunctionTile],
+    keys: Sequence[str],
     bars: _Bars,
     title: str | None,
 ) -> None:
@@ -267,16 +257,21 @@ def _head(
     runs = plural(int(table["runs"].sum()), "run")
     title = title or f"{plural(len(tiles), 'function')} of {d} inputs: how {runs} ended"
     ax.text(0.1, 0.1, wrapped(title, WIDTH - 0.2, 12, 2), fontsize=12, va="top")
-    large = min(tiles, key=_evenness)._replace(at=(_MARGIN + 1.35, 0.55))
+    columns = [outcome.column for outcome in STACKED]
+    # The tile whose shares are the most equal has the smallest sum of squares.
+    most_equal = min(
+        tiles, key=lambda t: ((t.rows[columns].sum() / t.rows["runs"].sum()) ** 2).sum()
+    )
+    large = most_equal._replace(at=(_MARGIN + 1.35, 0.55))
     (left, top), scale = large.at, _LARGE
     _draw_cubes(ax, [large], scale)
-    _draw_bars(ax, [large], bars, scale)
+    _draw_bars(ax, [large], keys, bars, scale)
     rows = f"targets of its rows,\n{'0' * d} to {'1' * d}"
     ax.text(_MARGIN, top + 0.12, large.bits, fontsize=8.5, va="top", weight="bold")
     ax.text(_MARGIN, top + 0.3, rows, fontsize=7.5, va="top")
     ax.text(_MARGIN, top + scale * _CUBE + 0.1, "how its runs ended", fontsize=7.5, va="top")
     x = left + scale * _TILE + 0.15
-    for i, line in enumerate(_explained(d, bars)):
+    for i, line in enumerate(_explained(d, keys, [*bars])):
         ax.text(
             x, top + 0.12 + 0.19 * i, clipped(line, WIDTH - _MARGIN - x, 8), fontsize=8, va="top"
         )
@@ -296,15 +291,8 @@ def _head(
     )
 
 
-def _evenness(tile: FunctionTile) -> float:
-    """Sum of the squared shares of a tile's outcomes: smaller if the shares are more equal."""
-    counts = tile.rows[[outcome.column for outcome in STACKED]].sum()
-    return float(((counts / tile.rows["runs"].sum()) ** 2).sum())
-
-
-def _explained(d: int, bars: _Bars) -> Iterator[str]:
+def _explained(d: int, keys: Sequence[str], settings: Sequence[tuple[Any, ...]]) -> Iterator[str]:
     """Yield the lines that explain the parts of a tile."""
-    keys, settings, _ = bars
     ways = ("into the picture", "up", "to the right", "down")[3 - d if d < 4 else 0 :][:d]
     edges = and_(
         [

@@ -1,6 +1,6 @@
-"""Rows of setups: stacked bars of outcomes, shares in two stores, and effects of changes."""
+"""Stacked bars of outcomes, of setups and of networks; shares in two stores; effects of changes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from fastbp.analysis.statistics.proportions import modified_wilson
 from fastbp.reporting.phrases import labels, plain, runs_in
 from fastbp.reporting.plots.style import (
     INK,
+    alone,
     clipped,
     inches,
     interval_axes,
@@ -73,7 +74,9 @@ def outcome_bars(
     }
     outside = [_outside(counts, fits, row) for row in range(len(summary))]
     ax = ax or _axes(names, outside)
-    _bars(ax, counts, total, fits, outside)
+    drawn = [each for each, count in counts.items() if count.any()]
+    middles = _bars(ax, summary, drawn, range(len(names)), 0.78, edgecolor="white", linewidth=0.6)
+    _write(ax, counts, fits, middles, outside)
     name_rows(ax, names)
     for label, setup in zip(ax.get_yticklabels(), summary["setup"], strict=True):
         label.set_fontweight("bold" if setup == baseline else "normal")
@@ -93,37 +96,37 @@ def _outside(counts: Counts, fits: Counts, row: int) -> str:
 
 
 def _bars(
-    ax: Axes, counts: Counts, total: NDArray[Any], fits: Counts, outside: Sequence[str]
-) -> None:
-    """Draw the bars and write the counts."""
-    left = np.zeros(len(total))
-    for outcome, count in counts.items():
-        if not count.any():
-            continue
-        share = 100 * count / total
-        ax.barh(
-            range(len(share)),
-            share,
-            0.78,
-            left,
-            color=outcome.colour,
-            edgecolor="white",
-            linewidth=0.6,
-            label=outcome,
-        )
+    ax: Axes,
+    rows: pd.DataFrame,
+    outcomes: Iterable[Outcome],
+    y: Sequence[float],
+    high: float,
+    **style: Any,
+) -> dict[Outcome, NDArray[np.float64]]:
+    """Draw a bar of stacked shares for each row; the middles of the parts of each outcome."""
+    left, middles = np.zeros(len(rows)), {}
+    for outcome in outcomes:
+        share = 100 * rows[outcome.column].to_numpy() / rows["runs"].to_numpy()
+        ax.barh(y, share, high, left, color=outcome.colour, label=str(outcome), **style)
+        middles[outcome], left = left + share / 2, left + share
+    return middles
+
+
+def _write(ax: Axes, counts: Counts, fits: Counts, middles: Counts, outside: Sequence[str]) -> None:
+    """Write the counts into the parts of the bars, and the others beside them."""
+    for outcome, middle in middles.items():
         for row in np.flatnonzero(fits[outcome]).tolist():
             ax.text(
-                left[row] + share[row] / 2,
+                middle[row],
                 row,
-                plain(count[row]),
+                plain(counts[outcome][row]),
                 ha="center",
                 va="center_baseline",
                 fontsize=8.5,
                 color=INK,
             )
-        left += share
-    for row, counted in enumerate(outside):
-        ax.text(101, row, counted, va="center_baseline", fontsize=8)
+    for row, text in enumerate(outside):
+        ax.text(101, row, text, va="center_baseline", fontsize=8)
 
 
 def _axes(names: Sequence[str], outside: Sequence[str]) -> Axes:
@@ -131,10 +134,80 @@ def _axes(names: Sequence[str], outside: Sequence[str]) -> Axes:
     widest = max((inches(name, 9) for name in names), default=0.0)
     left = 1.12 * widest + 0.2  # bold letters are wider
     right = max((inches(text, 8) for text in outside), default=0.0) + 0.3
-    below, above, high = 0.6, 1.3, _ROW * max(len(names), 1)
-    width, height = left + _BAR + right, below + high + above
-    return Figure(figsize=(width, height)).add_axes(
-        (left / width, below / height, _BAR / width, high / height)
+    high = _ROW * max(len(names), 1)
+    return alone(left + _BAR + right, 0.6 + high + 1.3, left, right, top=1.3, bottom=0.6)
+
+
+# Kinds of networks
+
+_THIN, _GAP = 0.17, 0.12
+"""Height of a bar, and of the space between two groups of bars, in inches."""
+
+
+@styled
+def cures(rows: pd.DataFrame, group: str, member: str, title: str) -> Figure:
+    """Draw how networks end, a panel for each problem and a group of bars for each kind.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        A result of `fastbp.analysis.cures.pooled` by `group`, `member` and, where there are
+        several, the problem.
+    group, member : str
+        The keys whose values name a group of bars and its bars.
+    title : str
+        Of the picture.
+    """
+    rows = rows if "problem" in rows else rows.assign(problem="")
+    problems = rows["problem"].unique().tolist()
+    groups, members = rows[group].unique().tolist(), rows[member].unique().tolist()
+    across = min(len(problems), 4)
+    down = -(-len(problems) // across)
+    high = len(groups) * (len(members) * _THIN + _GAP)
+    figure = Figure(figsize=(1.9 + 2.3 * across, down * (high + 0.45) + 1.0))
+    axes = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
+    places = {
+        (g, m): i * (len(members) * _THIN + _GAP) + j * _THIN
+        for i, g in enumerate(groups)
+        for j, m in enumerate(members)
+    }
+    for ax, problem in zip(axes, problems, strict=False):
+        part = rows[rows["problem"] == problem]
+        y = [places[g, m] for g, m in zip(part[group], part[member], strict=True)]
+        _bars(ax, part, STACKED, y, _THIN * 0.9)
+        ax.set_title(problem, fontsize=9, loc="left")
+        ax.set(xlim=(0, 100), ylim=(high - _GAP / 2, -_THIN))
+        ax.set_xticks([0, 50, 100], ["0", "50", "100%"], fontsize=8)
+        ax.set_yticks(list(places.values()), [m for _, m in places], fontsize=7)
+        ax.tick_params(axis="y", length=0)
+        ax.spines[["top", "right", "left"]].set_visible(False)
+    for ax in axes[len(problems) :]:
+        ax.set_visible(False)
+    for ax in axes[::across]:
+        for g in groups:
+            middle = places[g, members[0]] + (len(members) - 1) * _THIN / 2
+            ax.annotate(
+                g, (-0.32, middle), xycoords=("axes fraction", "data"),
+                ha="right", va="center", fontsize=9, fontweight="bold", annotation_clip=False,
+            )  # fmt: skip
+    _framed(figure, axes[0], title)
+    return figure
+
+
+def _framed(figure: Figure, ax: Axes, title: str) -> None:
+    """Put the title and the legend, of the bars of `ax`, above all panels."""
+    size = figure.get_figheight()
+    legend(
+        figure,
+        "upper left",
+        (0.0, 1 - 0.3 / size),
+        handles=ax.containers,
+        ncols=len(STACKED),
+        fontsize=8.5,
+    )
+    figure.suptitle(title, x=0.01, y=1 - 0.08 / size, ha="left", va="top", fontsize=11)
+    figure.subplots_adjust(
+        1.75 / figure.get_figwidth(), 0.35 / size, 0.98, 1 - 0.95 / size, wspace=0.12, hspace=0.12
     )
 
 
@@ -177,8 +250,8 @@ def share_pairs(
     _shares(ax, table, "b", names[1])
     ax.set(xlim=(-2, 102), xlabel="share of runs converged (%)")
     a, b = (plural(int(table[name].sum()), "run") for name in ("runs_a", "runs_b"))
-    setups = plural(len(table), "setup")
-    titled(ax, title or f"Share converged of {a} and of {b} in {setups}", 26)
+    what = f"Share converged of {a} and of {b} in {plural(len(table), 'setup')}"
+    titled(ax, title or what, 26)
     legend(ax, "lower left", (0, 1), ncols=2, fontsize=9, borderaxespad=0.3)
     return ax
 

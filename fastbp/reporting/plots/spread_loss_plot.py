@@ -83,10 +83,7 @@ def spread_loss(
         ax.axhline(constant_loss, **THRESHOLD_LINE, zorder=0)
     if collapse is not None:
         ax.axvline(collapse, **_COLLAPSE_LINE, zorder=0)
-    low, high = _decades(points["loss"], constant_loss)
-    ax.set(xlim=(0, _largest_spread(points)), ylim=(low, high))
-    log_ticks(ax.yaxis, (1,) if high > 300 * low else (1, 3))
-    ax.yaxis.set_minor_locator(NullLocator())
+    _scale(ax, points, constant_loss)
     ax.set_xlabel("spread of outputs (share of target range)", fontsize=9)
     ax.set_ylabel("loss", fontsize=9)
     total = int(points["runs"].sum()) if "runs" in points else len(points)
@@ -97,16 +94,14 @@ def spread_loss(
     )
 
 
-def _largest_spread(points: pd.DataFrame) -> float:
-    return max(1.02, float(points["spread"].max()) if len(points) else 0)
-
-
-def _decades(losses: "pd.Series[Any]", constant_loss: float | None) -> tuple[float, float]:
-    """Limits of a logarithmic axis for these losses and, if given, the constant loss."""
-    positive = losses[losses > 0].astype(float)
-    if not len(positive):
-        return 1e-3, 1.0
-    return float(positive.min()) / 1.3, 1.3 * max(float(positive.max()), constant_loss or 0.0)
+def _scale(ax: Axes, points: pd.DataFrame, constant_loss: float | None) -> None:
+    """Make room on both axes for these points and, if given, the constant loss."""
+    low, high, losses = 1e-3, 1.0, points["loss"][points["loss"] > 0].astype(float)
+    if len(losses):
+        low, high = losses.min() / 1.3, 1.3 * max(losses.max(), constant_loss or 0.0)
+    ax.set(xlim=(0, points["spread"].to_numpy(float).max(initial=1.02)), ylim=(low, high))
+    log_ticks(ax.yaxis, (1,) if high > 300 * low else (1, 3))
+    ax.yaxis.set_minor_locator(NullLocator())
 
 
 def _dots(points: pd.DataFrame, ax: Axes) -> None:
@@ -167,9 +162,8 @@ def spread_loss_panels(
     """
     columns = 4 if len(names) > 6 else min(3, len(names))
     figure, axes = sheet(
-        len(names), columns, 1.75 if columns == 4 else 2.3, top=1.25, gap=(0.15, 0.6)
+        range(len(names)), columns, 1.75 if columns == 4 else 2.3, top=1.25, gap=(0.15, 0.6)
     )
-    limits = _decades(density["loss"], max(constants.values(), default=0.0))
     for i, (ax, (setup, name)) in enumerate(zip(axes, names.items(), strict=True)):
         left, bottom = i % columns == 0, i + columns >= len(names)
         spread_loss(
@@ -177,16 +171,17 @@ def spread_loss_panels(
         )
         ax.set_title(wrapped(name, width_of(ax) + 0.1, 8, 2), loc="left", fontsize=8)
         ax.set_xticks([0, 0.5, 1], ["0", "½", "1"])
-        ax.set(xlim=(0, _largest_spread(density)), ylim=limits)
-        log_ticks(ax.yaxis, (1,) if limits[1] > 300 * limits[0] else (1, 3))
+        _scale(ax, density, max(constants.values(), default=0.0))
         ax.tick_params(labelsize=8, labelleft=left, labelbottom=bottom)
         ax.set_ylabel("loss" if left else "")
         ax.set_xlabel("spread (share of target range)" if bottom else "", fontsize=8)
     handles = outcome_handles(each for each in STACKED if (density["outcome"] == each).any())
-    constant = Line2D([], [], **THRESHOLD_LINE, label="loss of the best constant answer")
-    collapse = Line2D([], [], **_COLLAPSE_LINE, label="collapse threshold")
-    handles += [constant, collapse] if constants else [collapse]
-    style: Any = {"fontsize": 8.5, "handlelength": 1.6, "columnspacing": 1.2, "borderaxespad": 0}
+    lines = [
+        Line2D([], [], **THRESHOLD_LINE, label="loss of the best constant answer"),
+        Line2D([], [], **_COLLAPSE_LINE, label="collapse threshold"),
+    ]
+    handles += lines if constants else lines[1:]
     at = 0.06, 1 - 0.5 / figure.get_figheight()
+    style: Any = {"fontsize": 8.5, "handlelength": 1.6, "columnspacing": 1.2, "borderaxespad": 0}
     legend(figure, "upper left", at, handles=handles, ncols=len(handles), **style)
     return headed(figure, title)

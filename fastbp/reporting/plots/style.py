@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache, wraps
 from itertools import cycle
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar, cast
 
 import matplotlib as mpl
 import numpy as np
@@ -15,7 +15,8 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ft2font import FT2Font, LoadFlags
+from matplotlib.font_manager import get_font
+from matplotlib.ft2font import LoadFlags
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, NullFormatter
@@ -52,24 +53,22 @@ LINES: list[Any] = [
 THRESHOLD_LINE: Any = {"color": "black", "linewidth": 0.9, "linestyle": (0, (4, 2))}
 """Style of the line at the loss of the best constant answer."""
 
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
+_Draw = TypeVar("_Draw", bound=Callable[..., Any])
 
 
-def styled(draw: Callable[_P, _T]) -> Callable[_P, _T]:
+def styled(draw: _Draw) -> _Draw:
     """Decorate a drawing function: it draws with `STYLE`, and `$` in texts starts no formula."""
 
     @wraps(draw)
-    def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
         with mpl.rc_context(STYLE):
             drawn = draw(*args, **kwargs)
-        first = drawn[0] if isinstance(drawn, tuple) else drawn
-        assert isinstance(first, Artist)
+        first: Artist = drawn[0] if isinstance(drawn, tuple) else drawn
         for artist in first.findobj(Text):
             artist.set_parse_math(False)
         return drawn
 
-    return wrapper
+    return cast("_Draw", wrapper)
 
 
 def inches(text: str, size: float) -> float:
@@ -80,15 +79,10 @@ def inches(text: str, size: float) -> float:
 @cache
 def _advance(letter: str) -> float:
     """The width of a letter as a share of the font size; 1 if DejaVu Sans lacks the letter."""
-    font = _font()
+    font = get_font(Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf")
     if not font.get_char_index(ord(letter)):
         return 1.0
     return font.load_char(ord(letter), LoadFlags.NO_SCALE).horiAdvance / font.units_per_EM
-
-
-@cache
-def _font() -> FT2Font:
-    return FT2Font(str(Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"))
 
 
 def clipped(text: str, wide: float, size: float, more: bool = False) -> str:
@@ -166,7 +160,7 @@ def alone(
 
 
 def sheet(
-    panels: int,
+    panels: Sequence[int],
     columns: int,
     high: float,
     *,
@@ -180,8 +174,10 @@ def sheet(
 
     Parameters
     ----------
-    panels, columns : int
-        Number of panels, and number of panels in a row.
+    panels : sequence of int
+        The places of the panels, ascending, counted from 0 row by row.
+    columns : int
+        Number of panels in a row.
     high : float
         Height of a panel in inches.
     left, right, top, bottom : float
@@ -196,13 +192,12 @@ def sheet(
         The panels, row by row.
     """
     # matplotlib's own layouts are not used: their last bits differ from one time to the next.
-    rows = -(-panels // columns)
+    rows = panels[-1] // columns + 1
     height = top + bottom + rows * high + (rows - 1) * gap[1]
     wide = (WIDTH - left - right - (columns - 1) * gap[0]) / columns
     figure = Figure(figsize=(WIDTH, height))
     places = [
-        (left + i % columns * (wide + gap[0]), top + i // columns * (high + gap[1]))
-        for i in range(panels)
+        (left + i % columns * (wide + gap[0]), top + i // columns * (high + gap[1])) for i in panels
     ]
     return figure, [
         figure.add_axes((x / WIDTH, 1 - (y + high) / height, wide / WIDTH, high / height))
@@ -212,8 +207,14 @@ def sheet(
 
 def headed(figure: Figure, title: str) -> Figure:
     """Write the title of a sheet at its top."""
-    top = 1 - 0.1 / figure.get_figheight()
-    figure.text(0.1 / WIDTH, top, wrapped(title, WIDTH - 0.2, 12), fontsize=12, va="top", ha="left")
+    figure.text(
+        0.1 / WIDTH,
+        1 - 0.1 / figure.get_figheight(),
+        wrapped(title, WIDTH - 0.2, 12),
+        fontsize=12,
+        va="top",
+        ha="left",
+    )
     return figure
 
 

@@ -1,8 +1,8 @@
-"""Pictures of single runs: outputs and measures over updates."""
+"""Pictures of single runs: outputs and measures over updates, and the outputs at the end."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from itertools import cycle, pairwise
+from itertools import cycle, groupby, pairwise
 from typing import Any
 
 import matplotlib as mpl
@@ -13,11 +13,12 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import EngFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from fastbp.reporting.phrases import evenly, losses, plain
 from fastbp.reporting.plots.style import bare, clipped, headed, legend, log_ticks, sheet, styled
+from fastbp.reporting.svg import Box
 from fastbp.schema.outcomes import STACKED, Outcome
 from fastbp.schema.text import plural
 
@@ -26,6 +27,9 @@ MAX_EVALUATIONS, MAX_LINES = 400, 200
 
 FEW_ROWS = 16
 """If a problem has at most this many rows, its curves are thick: each can be followed."""
+
+_COLUMNS = 5
+"""Number of networks in a row of `answers_sheet`."""
 
 _TARGETS = LinearSegmentedColormap.from_list(
     "targets", mpl.colormaps["cividis"](np.linspace(0, 0.8, 64))
@@ -112,13 +116,9 @@ def outcome_strip(evaluations: pd.DataFrame, ax: Axes, converged_at: int | None 
     changes = np.flatnonzero(outcomes[1:] != outcomes[:-1]) + 1
     for first, end in pairwise([0, *changes.tolist(), len(outcomes)]):
         ax.axvspan(edges[first], edges[end], color=Outcome(outcomes[first]).colour, linewidth=0)
-    handles: list[Any] = [
-        Patch(color=outcome.colour, label=outcome) for outcome in STACKED if outcome in outcomes
-    ]
+    handles: list[Any] = [Patch(color=o.colour, label=o) for o in STACKED if o in outcomes]
     if converged_at is not None:
-        handles.append(
-            Line2D([], [], **_CONVERGED, label=f"first converged at {plain(converged_at)}")
-        )
+        handles += [Line2D([], [], **_CONVERGED, label=f"first converged at {plain(converged_at)}")]
     legend(
         ax,
         "lower left",
@@ -154,8 +154,7 @@ def output_curves(evaluations: pd.DataFrame, T: NDArray[np.float64], ax: Axes) -
         Where to draw.
     """
     shown = _shown(evaluations)
-    nothing = np.full(T.size, np.nan, np.float32)
-    outputs = np.stack([nothing if values is None else values for values in shown["outputs"]])
+    outputs = np.stack([np.full(T.size, np.nan) if o is None else o for o in shown["outputs"]])
     targets = T.ravel()
     lines = evenly(T.size, MAX_LINES)
     low, high = float(T.min()), float(T.max())
@@ -164,8 +163,7 @@ def output_curves(evaluations: pd.DataFrame, T: NDArray[np.float64], ax: Axes) -
     if len(T) <= FEW_ROWS:
         style = {"linewidth": 1.3, "alpha": 0.9, **_marked(shown)}
     for line in lines[np.argsort(targets[lines], kind="stable")].tolist():
-        colour = _TARGETS(place(targets[line]))
-        ax.plot(shown["updates"], outputs[:, line], color=colour, **style)
+        ax.plot(shown["updates"], outputs[:, line], color=_TARGETS(place(targets[line])), **style)
     values = np.unique(T)
     for value in values[evenly(len(values), 5)].tolist():
         colour = _TARGETS(place(value))
@@ -173,9 +171,10 @@ def output_curves(evaluations: pd.DataFrame, T: NDArray[np.float64], ax: Axes) -
         ax.plot([], [], color=colour, linewidth=1.6, label=f"target {value:.3g}")
     some = "" if len(lines) == T.size else f"{plain(len(lines))} of "
     label = f"{some}{plain(T.size)} output{'s'[: T.size != 1]} over {plain(len(T))} rows"
-    usual = low >= 0 and high <= 1
-    low = min(low, 0.0 if usual else float(np.nanmin(outputs)))
-    high = max(high, 1.0 if usual else float(np.nanmax(outputs)))
+    if low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
+    else:
+        low, high = min(low, float(np.nanmin(outputs))), max(high, float(np.nanmax(outputs)))
     margin = 0.03 * (high - low)
     ax.set(ylim=(low - margin, high + margin), ylabel=label)
     legend(
@@ -209,10 +208,9 @@ def measure_curves(
     logarithmic = log and positive.size > 0 and bool(positive.max() >= 10 * positive.min())
     if logarithmic:
         values = np.where(values > 0, values, np.nan)
-    style: Any = {"linewidth": 1.3, **_marked(shown)}
-    for column, (name, curve) in enumerate(zip(names, _CURVES, strict=False)):
+    for name, measure, curve in zip(names, values.T, _CURVES, strict=False):
         words = name.replace("test_", "held-out ")
-        ax.plot(shown["updates"], values[:, column], **curve, **style, label=words)
+        ax.plot(shown["updates"], measure, **curve, linewidth=1.3, **_marked(shown), label=words)
     if logarithmic:
         ax.set_yscale("log")
         log_ticks(ax.yaxis, (1, 3) if positive.max() < 1000 * positive.min() else (1,))
@@ -261,7 +259,7 @@ def learning_curves(
         Instead of one with the number of runs.
     """
     for (name, evaluations), dash in zip(
-        traces.items(), cycle(("-", (0, (5, 1.5)), (0, (1.5, 1)))), strict=False
+        traces.items(), cycle(("-", (0, (5, 1.5)), (0, (1.5, 1))))
     ):
         shown = _shown(evaluations)
         outcome = Outcome(str(evaluations["outcome"].iloc[-1]))
@@ -291,8 +289,111 @@ def learning_curves(
 @styled
 def learning_sheet(traces: Mapping[str, pd.DataFrame], title: str) -> Figure:
     """Draw the loss and the spread of several runs over their updates, in two panels."""
-    figure, axes = sheet(2, 2, 2.8, top=0.9, bottom=0.75 + 0.18 * len(traces), gap=(0.8, 0))
+    figure, axes = sheet(range(2), 2, 2.8, top=0.9, bottom=0.75 + 0.18 * len(traces), gap=(0.8, 0))
     for ax, measure in zip(axes, ("loss", "spread"), strict=True):
         learning_curves(traces, ax, measure, "")
     axes[1].get_legend().remove()  # type: ignore[union-attr]  # it repeats the first one
     return headed(figure, title)
+
+
+@styled
+def answers(
+    outputs: NDArray[np.floating[Any]],
+    T: NDArray[np.float64] | None,
+    ax: Axes,
+    outcome: str,
+    title: str | None = None,
+    ends: tuple[float, float] = (0.0, 1.0),
+) -> Axes:
+    """Draw the outputs of a network: a dot for each output of each row, and a line at its target.
+
+    Parameters
+    ----------
+    outputs : float array, [row × output]
+        All outputs of the network, row by row of the problem.
+    T : float64 array, [row, output], optional
+        Targets, if they are known.
+    ax : Axes
+        Where to draw.
+    outcome : str
+        The outcome, which colours the dots.
+    title : str, optional
+        By default the number of outputs.
+    ends : (float, float)
+        The smallest and the largest output that there can be.
+    """
+    x = np.arange(outputs.size)
+    rows, units = T.shape if T is not None else (outputs.size, 1)
+    if T is not None:
+        t = T.ravel()
+        low, high = np.minimum(outputs, t), np.maximum(outputs, t)
+        ax.vlines(x, low, high, color="#999999", linewidth=0.7, zorder=1, clip_on=False)
+        ax.hlines(t, x - 0.36, x + 0.36, color="black", linewidth=1.2, zorder=2, clip_on=False)
+    size, colour = 26 if outputs.size <= 16 else 9, Outcome(outcome).colour
+    ax.scatter(x, outputs, size, colour, edgecolor="black", linewidth=0.4, zorder=3, clip_on=False)
+    for edge in range(units, outputs.size, units) if units > 1 else ():
+        ax.axvline(edge - 0.5, color="#bbbbbb", linewidth=0.5, zorder=0, clip_on=False)
+    shown = evenly(rows, 4)  # more are hard to read, and each takes its time
+    ax.set_xticks(shown * units + (units - 1) / 2, [str(row) for row in shown], fontsize=7.5)
+    ax.set(xlim=(-0.6, outputs.size - 0.4), ylim=_scale(ax, *ends))
+    ax.set_xlabel("row", fontsize=8, labelpad=1)
+    title = f"{plural(outputs.size, 'output')}: {outcome}" if title is None else title
+    ax.set_title(title, loc="left", fontsize=8.5, pad=3)
+    ax.tick_params(length=2)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def _scale(ax: Axes, low: float, high: float) -> tuple[float, float]:
+    """Write three numbers beside the axis of outputs from low to high; returns its limits."""
+    ticks, margin = [low, (low + high) / 2, high], 0.06 * (high - low)
+    if (low, high) == (0.0, 1.0):
+        ax.set_yticks(ticks, ["0", "½", "1"], fontsize=7.5)
+    else:  # three digits, and perhaps a letter, such as 1.25k or 30M
+        short = EngFormatter(sep="")
+        ax.set_yticks(ticks, [short(float(f"{tick:.3g}")) for tick in ticks], fontsize=6)
+    return low - margin, high + margin
+
+
+@styled
+def answers_sheet(
+    runs: Sequence[
+        tuple[NDArray[np.floating[Any]], NDArray[np.float64] | None, str, tuple[float, float]]
+    ],
+    names: Sequence[str],
+    title: str,
+) -> tuple[Figure, list[Box]]:
+    """Draw the outputs of several networks, five in a row; each outcome starts a new row.
+
+    Parameters
+    ----------
+    runs : sequence of (array, array or None, str, (float, float))
+        Outputs, targets, outcome and ends of each network, as `answers` takes them, sorted by
+        outcome.
+    names : sequence of str
+        A name for each network.
+    title : str
+        Title of the sheet.
+
+    Returns
+    -------
+    figure : Figure
+        The sheet.
+    boxes : list of Box
+        The part of the sheet with the axes and labels of each network, without its name.
+    """
+    places: list[int] = []
+    for _, same in groupby(run[2] for run in runs):
+        start = -(-(places[-1] + 1) // _COLUMNS) * _COLUMNS if places else 0
+        places += range(start, start + len(list(same)))
+    figure, axes = sheet(places, _COLUMNS, 1.1, left=0.4, top=0.85, gap=(0.35, 0.65))
+    width, height = figure.get_figwidth(), figure.get_figheight()
+    boxes = []
+    for ax, (outputs, T, outcome, ends), name in zip(axes, runs, names, strict=True):
+        answers(outputs, T, ax, outcome, "", ends)
+        x, y, x1, y1 = ax.get_position().extents
+        figure.text(x, y1 + 0.09 / height, name, fontsize=7.5, va="bottom", ha="left")
+        left, top = x * width - 0.33, (1 - y1) * height - 0.06
+        right, bottom = x1 * width + 0.06, (1 - y) * height + 0.36
+        boxes.append((72 * left, 72 * top, 72 * (right - left), 72 * (bottom - top)))
+    return headed(figure, title), boxes

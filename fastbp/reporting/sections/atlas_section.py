@@ -18,6 +18,7 @@ from fastbp.reporting.html_tables import (
 )
 from fastbp.reporting.phrases import (
     Record,
+    count_of,
     evenly,
     extreme,
     fastest_and_slowest,
@@ -206,9 +207,9 @@ def _with(row: Record, keys: Sequence[str]) -> str:
 
 
 def _others(table: pd.DataFrame, row: Record, name: str, least: bool = False) -> str:
-    """Say of how many others the share may be as extreme; empty if of none."""
+    """Say of how many other setups the share may be as extreme; empty if of none."""
     others = rivals(table, row, name, least)
-    return f" (of {plain(others)} more perhaps as {'few' if least else 'many'})" * (others > 0)
+    return f" ({plural(others, 'other')} may have as {'few' if least else 'many'})" * (others > 0)
 
 
 def _learnt(table: pd.DataFrame) -> str:
@@ -227,10 +228,10 @@ def _learnt(table: pd.DataFrame) -> str:
     text = f"{who} are learnt from some seed{some}, {always} of them from every seed."
     hardest = extreme(best, "converged", least=True)
     if hardest["converged"] < hardest["runs"]:
+        where = f"in its best setting ({setting(hardest, keys)}) " * bool(keys)
         text += (
-            f" The hardest is {_called(hardest)}: {'at most ' * bool(keys)}"
-            f"{percent(hardest['converged_share'])} of {plain(hardest['runs'])} runs converge"
-            f"{_with(hardest, keys)}{_others(best, hardest, 'converged', least=True)}."
+            f" The hardest is {_called(hardest)}: {where}{count_of(hardest, 'converged')} runs "
+            f"converge{_others(best, hardest, 'converged', least=True)}."
         )
     return text + _speed(table, keys)
 
@@ -250,24 +251,14 @@ def _speed(table: pd.DataFrame, keys: list[str]) -> str:
 
 def _collapsed(table: pd.DataFrame) -> str:
     """Say for which function networks most often give the same answer to every input."""
-    keys, most, constant = others_of(table), extreme(table, "collapsed"), extreme(table, "constant")
-    if not constant["constant"]:
+    most = extreme(table, "constant")
+    if not most["constant"]:
         return "No run gives the same answer to every input."
-    text = (
-        f"Runs give the same answer to every input most often for {_called(constant)}: "
-        f"{percent(constant['constant_share'])}{_with(constant, keys)}"
-        f"{_others(table, constant, 'constant')}"
+    return (
+        f"Runs give the same answer to every input most often for {_called(most)}: "
+        f"{count_of(most, 'constant')} runs{_with(most, others_of(table))}"
+        f"{_others(table, most, 'constant')}."
     )
-    if not most["collapsed"]:
-        return f"{text}."
-    share = percent(most["collapsed_share"])
-    if most["setup"] != constant["setup"]:
-        return (
-            f"{text}; they collapse to a constant most often for {_called(most)}: {share}"
-            f"{_with(most, keys)}."
-        )
-    each = "each of these runs has" if most["collapsed"] == constant["constant"] else ""
-    return f"{text}, and {each or f'{share} of its runs have'} collapsed to a constant."
 
 
 def _equal(classes: pd.DataFrame) -> str:
@@ -296,7 +287,7 @@ def _unequal(classes: pd.DataFrame) -> list[str]:
         return []
     start = "Functions that differ in negated inputs need not converge equally often, "
     if shown.empty:
-        return [f"{start}but are not shown to differ."]
+        return [f"{start}but no class is shown to differ."]
     most = shown.iloc[int((shown["max_share"] - shown["min_share"]).argmax())].to_dict()
     some, every = shown["class"].nunique(), free["class"].nunique()
     where = f"{plain(some)} of {plain(every)} classes" if every > 1 else "their one class"

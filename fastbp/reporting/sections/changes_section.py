@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from fastbp.analysis.contrasts import least_effect
+from fastbp.analysis.statistics.power import pairing_worth
 from fastbp.analysis.summary import ALPHA, keys_of
 from fastbp.reporting.html import HtmlTable, TableColumn
 from fastbp.reporting.html_tables import MAX_ROWS, column, difference, html_table, text_table
@@ -36,6 +37,9 @@ def _effect(row: Record) -> str:
 _CHANGE, _EFFECT = TableColumn("change", change_of, True), TableColumn("effect", _effect, True)
 _COUNTS = [column("fixed"), column("broken")]
 
+_PARTS = {"total": "all together"} | {name: name for name in ("alone", "last", "average")}
+"""Numbers of points in a table of `attribution`, and the titles of their columns."""
+
 
 # The tables of a terminal
 
@@ -63,7 +67,8 @@ def effect_lines(
         return [f"{'One setup' if len(summary) else 'No runs'}: there is nothing to compare."]
     if contrasts.empty:
         return [NOTHING]
-    rows, unit = contrasts.to_dict("records"), "(points of the convergence rate, paired by seed)"
+    rows = contrasts.to_dict("records")
+    unit = f"(points of the convergence rate, paired by seed; effect: Holm's p < {ALPHA})"
     start = row_of(summary, baseline)
     direct = [row for row in rows if starts_at(row, start)]
     if start is None or not direct:
@@ -150,8 +155,8 @@ def contrasts_table(data: ReportData) -> HtmlTable | None:
         _EFFECT,
     ]
     bold = " Changes of the baseline are in bold." * any(map(is_of_baseline, shown))
-    first = "Those first, then the strongest" if bold else "The strongest"
-    some = f" {first} of {plain(len(rows))}." * (len(shown) < len(rows))
+    first = "Those first, then the largest" if bold else "The largest"
+    some = f" {first} of {plain(len(rows))} differences." * (len(shown) < len(rows))
     return html_table(
         "Single changes",
         f"Changes of one key, paired by seed.{bold}{some}",
@@ -187,10 +192,12 @@ def attribution_table(data: ReportData) -> HtmlTable | None:
         ),
         TableColumn("on the way to", lambda row: settings[row["to"]], True),
         column("pairs", "seeds"),
-        TableColumn("all together", lambda row: points(row["total_points"] / 100)),
         *(
-            TableColumn(f"{name} [95%]", lambda row, name=name: _part(row, name))  # type: ignore[misc]
-            for name in ("alone", "last", "average")
+            TableColumn(
+                f"{title} [95%]",
+                lambda row, name=name: difference(row, f"{name}_points", 100),  # type: ignore[misc]
+            )
+            for name, title in _PARTS.items()
         ),
     ]
     some = f" The {len(ends)} largest of {plain(len(order))} changes." * (len(ends) < len(order))
@@ -202,13 +209,6 @@ def attribution_table(data: ReportData) -> HtmlTable | None:
         parts[parts["to"].isin(ends)].to_dict("records"),
         "attribution.csv",
     )
-
-
-def _part(row: Record, name: str) -> str:
-    """Write points with their interval, which is left out if all seeds agree."""
-    name = f"{name}_points".lstrip("_")
-    value, low, high = (row[f"{name}{end}"] / 100 for end in ("", "_low", "_high"))
-    return f"{points(value)}" + f" [{points(low)}, {points(high)}]" * bool(low < high)
 
 
 def interactions_table(data: ReportData) -> HtmlTable | None:
@@ -227,7 +227,7 @@ def interactions_table(data: ReportData) -> HtmlTable | None:
             TableColumn("with the change of", lambda row: row["other"], True),
             TableColumn("on the way to", lambda row: settings[row["to"]], True),
             column("pairs", "seeds"),
-            TableColumn("points more [95%]", lambda row: _part(row, "")),
+            TableColumn("points more [95%]", lambda row: difference(row, "points", 100)),
         ],
         strongest[:MAX_ROWS].to_dict("records"),
         "interactions.csv",
@@ -249,6 +249,24 @@ def least_text(data: ReportData) -> str:
     return f"With {most} and {plural(seeds, 'seed')} no effect{below} could be shown{however}."
 
 
+def worth_text(data: ReportData) -> str:
+    """Say what pairing is worth for the change that the page leads with; empty if that is unknown.
+
+    It is unknown unless all runs of the baseline are compared, and said only if it is surely more
+    than one.
+    """
+    start, rows = row_of(data.summary, data.baseline), data.contrasts.to_dict("records")
+    effects = [row for row in rows if starts_at(row, start) and has_effect(row)]
+    best = max(effects, key=lambda row: float(row["difference"]), default=None)
+    if start is None or best is None or best["difference"] < 0 or start["runs"] != best["pairs"]:
+        return ""
+    worth = pairing_worth(best["pairs"], best["fixed"], best["broken"], start["converged"])
+    return (
+        f" For {change_of(best)}, pairing by seed is as good as {worth.value:,.1f} times the seeds "
+        f"(95% interval {worth.low:,.1f} to {worth.high:,.1f})."
+    ) * (worth.low > 1.05)  # not as "1.0 times"
+
+
 def _content(data: ReportData) -> Content:
     nothing = NOTHING
     if len(data.summary) == 1:
@@ -261,7 +279,7 @@ def _content(data: ReportData) -> Content:
         "attribution": attribution_table(data),
         "interactions": interactions_table(data),
         "alpha": ALPHA,
-        "least": least_text(data),
+        "planning": least_text(data) + worth_text(data),
     }
 
 
@@ -272,17 +290,19 @@ SECTION = Section(
     """\
 {% if contrasts %}<p>Each row compares two setups that differ in one key, on the same seeds. The
 change fixes runs that fail without it and converge with it; it breaks runs that converge without it
-and fail with it. An effect has p &lt; {{ alpha }} after Holm's adjustment, over the changes of
-the baseline and over all others; intervals are pointwise 95% (Tango's score interval for paired
-shares). {{ least }}</p>
+and fail with it. An effect has p &lt; {{ alpha }} after Holm's adjustment: changes of the baseline
+are adjusted among themselves, all others among themselves. Intervals are pointwise 95% (Tango's
+score interval for paired shares); those of the sentences above hold for all changes at once.
+{{ planning }}</p>
 {{ table(contrasts) }}{% else %}<p>{{ no_contrasts }}</p>{% endif %}
 {% if attribution %}<h3>Several changes at once</h3>
 <p>How much each change contributes to the convergence rate, in percentage points: if it is made
 first (alone), if it is made last, and on average over all orders of making the changes (Shapley's
 value). Intervals are 95%, over seeds (Tango's; of the average Agresti and Min's).</p>
 {{ table(attribution) }}{% endif %}
-{% if interactions %}<p>Where a change does the opposite alone of what it does last, an average says
-nothing; the second table has the differences of differences (95%, Agresti and Min).</p>
+{% if interactions %}<p>There is no average if a change does the opposite alone of what it does
+last. The second table says how changes depend on each other (differences of differences, 95%,
+Agresti and Min).</p>
 {{ table(interactions) }}{% endif %}
 """,
 )

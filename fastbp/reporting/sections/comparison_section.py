@@ -65,7 +65,10 @@ def _answer(both: pd.DataFrame, table: pd.DataFrame, names: StoreNames) -> str:
     one = "the one setup" if len(both) == 1 else ""
     if shown.empty:
         where = one or f"any of {len(both):,} setups"
-        return f"No change of the share converged is shown in {where} that both have."
+        most = both[["difference_low", "difference_high"]].abs().to_numpy().max()
+        within = f" (at most {points(most).lstrip('+')} points, pointwise at 95% confidence)"
+        within *= not both["identical"].fillna(False).all()
+        return f"No change of the share converged is shown in {where} that both have{within}."
     most = by_strength(shown).iloc[0].to_dict()
     a, b = (
         f"{percent(share)} in {name}" for share, name in zip(compared(most), names, strict=True)
@@ -73,7 +76,11 @@ def _answer(both: pd.DataFrame, table: pd.DataFrame, names: StoreNames) -> str:
     common = f" on the {plural(most['pairs'], 'seed')} that both ran" * (
         0 < most["pairs"] < max(most["runs_a"], most["runs_b"])
     )
-    by = f"{', most' * (len(shown) > 1)} by {points(most['difference'])} points{common}"
+    ends = f"{points(most['difference_low'])} to {points(most['difference_high'])}"
+    by = (
+        f"{', most' * (len(shown) > 1)} by {points(most['difference'])} points (95% interval "
+        f"{ends}){common}"
+    )
     where = one or f"{len(shown):,} of {len(both):,} setups"
     return (
         f"The share converged moved in {where} that both have{by}: from {a} to {b}, "

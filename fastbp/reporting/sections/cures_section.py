@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 
 from fastbp.analysis.cures import at_best_rate, cure_keys, over_rates, pooled
+from fastbp.analysis.statistics.proportions import wilson
 from fastbp.analysis.summary import keys_of
 from fastbp.reporting import plots
 from fastbp.reporting.html import HtmlTable, TableColumn
@@ -28,21 +29,27 @@ def _table(best: pd.DataFrame, ends: pd.DataFrame, keys: list[str], others: str)
     return html_table(
         "How each kind of network ends",
         f"All runs of a kind of network, whatever its {others}. Each network counts at its best "
-        "rate, at which most seeds converge; the last column is from the rate with the fewest "
-        "constant answers to that with the most.",
+        "rate, at which most seeds converge (of equal ones, that with the fewest constant answers);"
+        " the last column is from the rate with the fewest constant answers to that with the most.",
         [*setting_columns(keys, rows), column("runs"), *map(_share, outcomes), rates],
         rows.to_dict("records"),
     )
 
 
 def _sentence(best: pd.DataFrame, key: str) -> str:
-    """Say how many constant answers each value of a key has at the best rates, in their order."""
+    """Say how many constant answers each value of a key has at the best rates, in their order.
+
+    Runs of a seed may be alike, so a share has the interval of a share of seeds.
+    """
     rows: list[Any] = pooled(best, [key]).to_dict("records")
     rows.sort(key=lambda row: row["constant"] / row["runs"])
-    each = [f"{percent(row['constant'] / row['runs'])} with {named(row[key])}" for row in rows]
+    each, seeds = [], int(best["runs"].min())
+    for row in rows:
+        share = row["constant"] / row["runs"]
+        low, high = map(float, wilson(share * seeds, seeds))
+        each.append(f"{percent(share)} with {named(row[key])} ({percent(low)} to {percent(high)})")
     return (
-        f"Constant answers by {key}, each network at its best rate, from the fewest to the most: "
-        f"{and_(each)}."
+        f"Constant answers by {key}, each network at its best rate (95% intervals): {and_(each)}."
     )
 
 

@@ -16,7 +16,7 @@ from fastbp.analysis.axes import (
     the_map,
     with_width_and_depth,
 )
-from fastbp.analysis.summary import keys_of, simultaneous_bounds
+from fastbp.analysis.summary import keys_of, probably_above_half, simultaneous_bounds
 from fastbp.reporting import plots
 from fastbp.reporting.html import HtmlFigure
 from fastbp.reporting.phrases import (
@@ -73,8 +73,11 @@ def map_paragraphs(
     if constant_at_start is not None:
         means = constant_at_start.groupby(summary[y]).mean()
         shares = [f"{percent(means[value])} with {y} {named(value)}" for value in shown]
+        if means.nunique() == 1:
+            shares = [percent(means.iloc[0])]
         second += (
-            f" Before the first update, this share of networks is as constant: {and_(shares)}."
+            " Before the first update, this share of networks is already as constant as a "
+            f"collapsed one: {and_(shares)}."
         )
     return [first, second]
 
@@ -83,8 +86,13 @@ def _count(summary: pd.DataFrame, name: str) -> str:
     """Say in how many setups at least half of the runs have an outcome, as far as that is sure."""
     low, high = simultaneous_bounds(summary, name)
     sure, more = int((low >= 0.5).sum()), int(((low < 0.5) & (high >= 0.5)).sum())
-    perhaps = f" for certain, and perhaps in {plain(more)} more" * (more > 0)
-    return f"{plain(sure)} of {plural(len(summary), 'setup')}{perhaps}"
+    setups, found = plural(len(summary), "setup"), probably_above_half(summary, name)
+    some = f"; {plain(found)} if 5% of these may be wrong" * (found > sure)
+    if not sure:
+        perhaps = f"perhaps {plain(more)} of {setups}, but this is shown for none{some}"
+        return perhaps if more else f"none of {setups}"
+    perhaps = f" (at 95% confidence{some}), and perhaps in {plain(more)} more" * (more > 0)
+    return f"{plain(sure)} of {setups}{perhaps}"
 
 
 def _soonest(summary: pd.DataFrame, keys: tuple[str, str]) -> str:
@@ -135,9 +143,10 @@ def _side(shares: "pd.Series[Any]", above: NDArray[Any], below: NDArray[Any], x:
 def _extremes(summary: pd.DataFrame) -> str:
     """Write the lowest and the highest convergence rate, and the setups that have them."""
     rows = [extreme(summary, "converged", least) for least in (True, False)]
-    return " to ".join(
+    ends = [
         f"{percent(row['converged_share'])} with {setting(row, keys_of(summary))}" for row in rows
-    )
+    ]
+    return " to ".join(dict.fromkeys(ends))
 
 
 def _curves(data: ReportData) -> Content | None:
@@ -193,7 +202,7 @@ def _caption(x: str, y: str, shown: Settings, has_starts: bool) -> str:
     if len(shown) == 1:
         caption = (
             "The share converged, the share constant (collapsed or one-class), the share collapsed"
-            + ", and the share as constant before the first update" * has_starts
+            + ", and the share already as constant before the first update" * has_starts
         )
     tables = [rows for _, rows in shown]
     line = any(rows[[x, y]].nunique().min() > plots.FEW_VALUES for rows in tables)

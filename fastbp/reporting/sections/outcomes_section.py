@@ -3,11 +3,12 @@
 import pandas as pd
 
 from fastbp.analysis.histograms import constant_loss
-from fastbp.analysis.summary import collapsing, density, keys_of
+from fastbp.analysis.summary import collapsing, density, keys_of, settings_of
 from fastbp.reporting import plots
+from fastbp.reporting.change_sentences import TASKS
 from fastbp.reporting.html import TableColumn
 from fastbp.reporting.html_tables import column, listed, setting_columns, setup_table, text_table
-from fastbp.reporting.phrases import Record, extreme, interval, plain, rivals, runs_in
+from fastbp.reporting.phrases import Record, interval, plain, rivals, runs_in
 from fastbp.reporting.report_data import Content, ReportData, Section
 from fastbp.schema.columns import SCORES
 from fastbp.schema.outcomes import STACKED
@@ -39,17 +40,20 @@ def result_table(summary: pd.DataFrame, baseline: str | None = None) -> list[str
         A line with the titles, and a line for each setup. The columns are the keys that vary (and
         the setup's id, if they do not distinguish the rows), the number of runs if it varies, the
         share converged with its 95% interval, the share constant, the share diverged if any run
-        is, and marks for the baseline and the best setup (`highest` if others may be as good).
+        is, and marks for the baseline and, of each task, for the setups that converge most often:
+        `best`, or `highest` if others may be as good.
     """
     if summary.empty:
         return ["No runs."]
     keys = keys_of(summary)
     named_by = keys if keys and not summary[keys].duplicated().any() else [*keys, "setup"]
     one_count = len(summary) > 1 and summary["runs"].nunique() == 1
-    highest = extreme(summary, "converged")
-    mark = "highest" if rivals(summary, highest) else "best"
-    is_tie = summary["converged_share"].nunique() == 1
-    marks = {"baseline": baseline, mark: None if is_tie else highest["setup"]}
+    marks: dict[str, str] = {}
+    for rows in settings_of(summary, [key for key in TASKS if key in keys]):
+        highest = rows[rows["converged_share"] == rows["converged_share"].max()]
+        if len(highest) < len(rows):
+            mark = "highest" if rivals(rows, highest.iloc[0]) else "best"
+            marks |= dict.fromkeys(highest["setup"], mark)
     ends = ["constant", "diverged"] if summary["diverged"].any() else ["constant"]
     columns = [
         *setting_columns(named_by, summary),
@@ -60,7 +64,10 @@ def result_table(summary: pd.DataFrame, baseline: str | None = None) -> list[str
         *score_columns(summary),
         TableColumn(
             "",
-            lambda row: ", ".join(each for each, of in marks.items() if row["setup"] == of),
+            lambda row: ", ".join(
+                ["baseline"] * (row["setup"] == baseline)
+                + [mark for setup, mark in marks.items() if setup == row["setup"]]
+            ),
             True,
         ),
     ]
@@ -107,6 +114,7 @@ def _content(data: ReportData) -> Content:
         f"Stacked bars of outcomes, one for each setup. {listed(rows, _outcomes)}",
         f"Each bar is a setup, each colour an outcome, each number a count of runs.{bold}",
     )
+    scores = ", and means of scores" * bool(score_columns(data.summary))
     some_diverged = data.summary["diverged"].any()
     columns = [
         column("runs"),
@@ -125,8 +133,8 @@ def _content(data: ReportData) -> Content:
         "bars": bars,
         "summary": setup_table(
             "Outcomes of each setup",
-            "Share and count of runs by outcome, with Wilson's 95% interval of the convergence "
-            "rate.",
+            "Share and count of runs by outcome, with the 95% interval of the convergence rate "
+            f"(modified Wilson){scores}.",
             columns,
             rows,
             data.summary,

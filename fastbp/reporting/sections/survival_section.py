@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from fastbp.analysis.summary import survival
+from fastbp.analysis.summary import RESTART_SUCCESSES, survival
 from fastbp.reporting import plots
 from fastbp.reporting.html import TableColumn
 from fastbp.reporting.html_tables import column, listed, setup_table
@@ -20,7 +20,7 @@ def _updates(value: float | None) -> str:
 def _with_bounds(name: str, title: str) -> TableColumn:
     def cell(row: Record) -> str:
         value, low, high = (_updates(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
-        return value if value == "–" else f"{value} [{low}–{high}]"
+        return value if value == "–" else f"{value} [{low}–{high}]".replace("––", "–?")
 
     return TableColumn(f"{title} [95%]", cell)
 
@@ -45,7 +45,8 @@ def _content(data: ReportData) -> Content | None:
         "Runs that converged at some evaluation, and those among them that did not end converged; "
         "the updates after which half had converged (Kaplan-Meier); the updates after which a new "
         "seed should be drawn so that a success costs least (at the budget: no earlier restart "
-        "pays), and the updates that a success then costs.",
+        "was cheaper), and the updates that a success then costs, both only with "
+        f"{RESTART_SUCCESSES} successes or more.",
         [
             column("ever_converged", "ever converged"),
             column("relapsed", "of these relapsed"),
@@ -66,7 +67,9 @@ SECTION = Section(
     _content,
     """\
 <p>A share says how many runs had converged at the end of the budget. These curves show when. If a
-curve still falls at its end, the runs are slow; if it is flat, they are stuck. The curves are
-Kaplan-Meier with runs censored at their budget; bands are pointwise 95% (log-log Greenwood).</p>
+curve still falls at its end, some runs are slow: more updates would help. If it has long been flat,
+the other runs are probably stuck. Runs are seen to converge at their evaluations (key
+<code>eval_every</code>), so updates are rounded up to the next one. The curves are Kaplan-Meier
+with runs censored at their budget; bands are pointwise 95% (log-log Greenwood).</p>
 {{ figure(curves) }}{{ table(times) }}""",
 )
