@@ -7,7 +7,6 @@ import os
 import re
 import shlex
 import time
-from argparse import Namespace
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -20,14 +19,14 @@ from fastbp.schema.errors import SweepError
 from fastbp.schema.text import plural
 
 if TYPE_CHECKING:
-    from fastbp.cli.job import Done, Job
+    from fastbp.cli.job import Done, Job, Options
 
 SINGLE = {
     "sweep": "FILE or NAME", "settings": "--set", "shard": "--shard",
     "until_width": "--until-width", "bisect": "--bisect", "no_report": "--no-report",
     "detect": "--detect",
 }  # fmt: skip
-"""Options that `--all` refuses, with their names in messages."""
+"""Options that `--all` refuses: the fields of `Options`, with their names in messages."""
 
 
 def _executor(text: str) -> str:
@@ -44,9 +43,9 @@ def _shard(text: str) -> tuple[int, int] | None:
 # One sweep
 
 
-def _sweep_one(options: Namespace, began: float) -> int:
+def _sweep_one(options: Options, began: float) -> int:
     from fastbp.cli.dry_run import dry_run
-    from fastbp.cli.job import perform, pool_of, read_job, with_max_seeds
+    from fastbp.cli.job import perform, read_job, with_max_seeds
     from fastbp.engine import forecast
 
     mistakes = [*options.mistakes, *_conflicts(options)]
@@ -58,7 +57,7 @@ def _sweep_one(options: Namespace, began: float) -> int:
         raise SweepError(mistakes)
     print_notes(job.sweep.notes)
     job.store.check_usable()
-    pool = pool_of(options)
+    pool = options.pool()
     if options.dry_run:
         sweep = with_max_seeds(job, pool, options)
         sweep = sweep.within(*job.shard) if job.shard else sweep
@@ -74,7 +73,7 @@ def _sweep_one(options: Namespace, began: float) -> int:
     return done.code
 
 
-def _conflicts(options: Namespace) -> list[str]:
+def _conflicts(options: Options) -> list[str]:
     """Return a line for each option that is not allowed with --until-width or --bisect."""
     adapts = options.until_width or options.bisect
     adaptive = "--until-width" if options.until_width else "--bisect"
@@ -94,7 +93,7 @@ def _conflicts(options: Namespace) -> list[str]:
 # What it prints
 
 
-def _print_result(job: Job, done: Done, options: Namespace) -> None:
+def _print_result(job: Job, done: Done, options: Options) -> None:
     report, adapted = done.report, done.adapted
     answer = adapted.lines(report.summary) if adapted and not done.trained.failed else []
     if options.json:
@@ -116,13 +115,13 @@ def _print_result(job: Job, done: Done, options: Namespace) -> None:
 # All sweeps of a folder
 
 
-def _sweep_all(options: Namespace, began: float) -> int:
+def _sweep_all(options: Options, source: Path, began: float) -> int:
     from fastbp.cli.dry_run import dry_run, print_dry_runs
-    from fastbp.cli.job import pool_of, read_folder
+    from fastbp.cli.job import read_folder
     from fastbp.engine import forecast
 
     results = options.folder or Path("results")
-    jobs, mistakes = read_folder(options.all, results, options.seeds)
+    jobs, mistakes = read_folder(source, results, options.seeds)
     only_single = [
         f"{spelling}: given together with --all, allowed: only with a single sweep"
         for name, spelling in SINGLE.items()
@@ -130,7 +129,7 @@ def _sweep_all(options: Namespace, began: float) -> int:
     ]
     if mistakes := [*options.mistakes, *only_single, *mistakes]:
         raise SweepError(mistakes)
-    pool = pool_of(options)
+    pool = options.pool()
     for job in jobs:
         print_notes(f"{job.name}: {note}" for note in job.sweep.notes)
         try:
@@ -145,10 +144,12 @@ def _sweep_all(options: Namespace, began: float) -> int:
         )
         return process.COMPLETE
     process.interruption.kept_in = str(results)
-    return _perform_all(jobs, options, results, began)
+    return _perform_all(jobs, options, source, results, began)
 
 
-def _perform_all(jobs: Sequence[Job], options: Namespace, results: Path, began: float) -> int:
+def _perform_all(
+    jobs: Sequence[Job], options: Options, source: Path, results: Path, began: float
+) -> int:
     """Train one sweep after the other and write the gallery. Returns the worst exit code."""
     entries: list[dict[str, object]] = []
     codes = [process.COMPLETE]
@@ -157,7 +158,7 @@ def _perform_all(jobs: Sequence[Job], options: Namespace, results: Path, began: 
         codes.append(process.exit_code(train, job.store.path))
         if codes[-1] == process.NOT_WRITABLE:
             break  # the next could not be written either
-    file = _write_gallery(jobs, options, results)
+    file = _write_gallery(jobs, options, source, results)
     seconds = time.perf_counter() - began
     if options.json:
         print_data(
@@ -175,14 +176,14 @@ def _perform_all(jobs: Sequence[Job], options: Namespace, results: Path, began: 
     return max(codes)
 
 
-def _perform(job: Job, options: Namespace, label: str, entries: list[dict[str, object]]) -> int:
+def _perform(job: Job, options: Options, label: str, entries: list[dict[str, object]]) -> int:
     """Train a sweep of a folder. Print its question and answer, or add what `--json` prints."""
-    from fastbp.cli.job import perform, pool_of
+    from fastbp.cli.job import perform
     from fastbp.reporting import gallery
 
     began = time.perf_counter()
     with job.store.locked():
-        done = perform(job, options, pool_of(options), began, f"{label}: ")
+        done = perform(job, options, options.pool(), began, f"{label}: ")
     if options.json:
         entries.append(done.as_json(job.store))
         return done.code
@@ -196,7 +197,7 @@ def _perform(job: Job, options: Namespace, label: str, entries: list[dict[str, o
     return done.code
 
 
-def _write_gallery(jobs: Sequence[Job], options: Namespace, results: Path) -> Path:
+def _write_gallery(jobs: Sequence[Job], options: Options, source: Path, results: Path) -> Path:
     """Write the gallery of all stores, with the commands that make them again."""
     from fastbp.reporting import gallery
     from fastbp.store.store import write_if_changed
@@ -225,14 +226,17 @@ def _write_gallery(jobs: Sequence[Job], options: Namespace, results: Path) -> Pa
         job.name: command([relative(job.file)], place / job.name, default / job.file.stem)
         for job in jobs
     }
-    whole = command(["--all", relative(options.all)], place, default)
+    whole = command(["--all", relative(source)], place, default)
     return write_if_changed(results / gallery.FILE, gallery.text(results, commands, whole))
 
 
 def sweep(**given: Any) -> int:
-    """Run `fastbp sweep`: train one sweep, or all of a folder. `given`: the options below."""
-    began, options = time.perf_counter(), Namespace(**given)
-    return _sweep_all(options, began) if options.all else _sweep_one(options, began)
+    """Run `fastbp sweep`: train one sweep, or all of a folder. `given`: the fields of `Options`."""
+    began = time.perf_counter()
+    from fastbp.cli.job import Options
+
+    options = Options(**given)
+    return _sweep_all(options, options.all, began) if options.all else _sweep_one(options, began)
 
 
 main = process.Command(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from argparse import Namespace
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -35,9 +35,39 @@ MAX_FAILED = 20
 """The most lines about failed blocks of runs: many blocks usually fail for the same reason."""
 
 
-def pool_of(options: Namespace) -> Pool:
-    """Make the pool of workers that `fastbp sweep` asks for; for a dry run it starts none."""
-    return backends.pool("threads" if options.dry_run else options.executor, options.jobs)
+@dataclass(frozen=True)
+class Options:
+    """The options of `fastbp sweep`.
+
+    `mistakes`: a line for each value that is not allowed. `all`: the folder of `--all`. `shard`:
+    (I, N) of `--shard I/N`.
+    """
+
+    mistakes: list[str]
+    sweep: str | None
+    all: Path | None
+    folder: Path | None
+    seeds: str | None
+    settings: list[str]
+    jobs: int | None
+    executor: str
+    shard: tuple[int, int] | None
+    until_width: float | None
+    bisect: bisection.SearchAxis | None
+    dry_run: bool
+    detect: float | None
+    no_report: bool
+    quiet: bool
+    json: bool
+
+    @property
+    def silent(self) -> bool:
+        """Whether no progress is shown."""
+        return self.quiet or self.json
+
+    def pool(self) -> Pool:
+        """Make the pool of workers; for a dry run it starts none."""
+        return backends.pool("threads" if self.dry_run else self.executor, self.jobs)
 
 
 class Job(NamedTuple):
@@ -98,7 +128,7 @@ class Done(NamedTuple):
 # Reading
 
 
-def read_job(options: Namespace) -> Job:
+def read_job(options: Options) -> Job:
     """Make the job of a single sweep from the options: read its file, and choose its store.
 
     Raises SweepError if the file, a setting or the shard is wrong.
@@ -169,7 +199,7 @@ def read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Jo
 # Training
 
 
-def with_max_seeds(job: Job, pool: Pool, options: Namespace) -> Sweep:
+def with_max_seeds(job: Job, pool: Pool, options: Options) -> Sweep:
     """The sweep with the most seeds that `--until-width` may train; print a note about them."""
     width, sweep = options.until_width, job.sweep
     if width is None:
@@ -178,12 +208,12 @@ def with_max_seeds(job: Job, pool: Pool, options: Namespace) -> Sweep:
     seeds = f"note: at most {most:,} seeds"
     if short:
         print_note(f"{seeds}, which may be too few for intervals {width:g} wide: {short}")
-    elif options.dry_run or not (options.quiet or options.json):
+    elif options.dry_run or not options.silent:
         print_note(f"{seeds}, which is enough for a width of {width:g} for any shares")
     return sweep.with_seeds(sweep.seeds.start, most)
 
 
-def perform(job: Job, options: Namespace, pool: Pool, began: float, label: str = "") -> Done:
+def perform(job: Job, options: Options, pool: Pool, began: float, label: str = "") -> Done:
     """Train the missing runs of a sweep, and write its tables and its page.
 
     `began`: when the command began, on the clock of ``time.perf_counter``. `label`: printed before
@@ -202,7 +232,7 @@ def perform(job: Job, options: Namespace, pool: Pool, began: float, label: str =
             f"shard {number}/{count}: seeds {job.shard[0]:,} to {sum(job.shard) - 1:,}; "
             "fastbp merge unites shards"
         )
-    show = ProgressLine(options.quiet or options.json, name=label)
+    show = ProgressLine(options.silent, name=label)
     seconds = {"start": time.perf_counter() - began}
     train = _trainer(job, pool, show, adapts=bool(options.until_width or options.bisect))
     adapted: until_width.UntilWidthResult | bisection.BisectionResult | None = None

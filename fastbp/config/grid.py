@@ -81,7 +81,12 @@ def numbers(value: Mapping[Any, Any], integers: bool) -> list[float]:
     -------
     list of float
         A, B and the values between, rounded: on a log scale to three significant digits, on a
-        linear one to three significant digits of the step. Raises ValueError "given …, allowed: …".
+        linear one to three significant digits of the step.
+
+    Raises
+    ------
+    ValueError
+        "given …, allowed: …".
     """
     low, high, count, spaced = (value.get(key, default) for key, default in SERIES.items())
     if (
