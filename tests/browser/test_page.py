@@ -198,6 +198,7 @@ def test_reads_from_the_answer_to_how_it_was_run(opened: Opened) -> None:
         "ended",
         "published",
         "planes",
+        "problems",
         "changes",
         "spread",
         "survival",
