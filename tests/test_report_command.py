@@ -98,7 +98,7 @@ def test_of_many_changes_those_of_the_baseline_come_first(tmp_path):
     own = [is_marked for _, is_marked in table.rows]
     assert len(data.contrasts) > len(own) == 40
     assert (own, sum(own)) == (sorted(own, reverse=True), 30)
-    assert "Those first, then the strongest of " in table.caption
+    assert "Those first, then the largest of " in table.caption
 
 
 def test_pairing_is_said_to_be_worth_something_where_it_surely_is(tmp_path):

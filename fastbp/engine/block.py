@@ -131,7 +131,9 @@ def train_at_once(
     rows = {budget: empty_rows(count, kept_outputs(setups[0])) for budget in budgets}
     pace = Pace(stopped, slice_seconds)
     group = LaneGroup(work, orders=orders, layers=layers)
-    parts = np.split(np.arange(count), range(work.lanes, count, work.lanes))
+    parts = [
+        np.arange(first, min(first + work.lanes, count)) for first in range(0, count, work.lanes)
+    ]
     # In less than one epoch there is only one evaluation.
     if work.config.refill and work.setup.budget >= work.setup.updates_per_epoch:
         _train_refilled(group, start, parts, rows[work.setup.budget], pace)

@@ -116,7 +116,10 @@ def test_a_page_of_several_problems_compares_settings(tmp_path: Path) -> None:
     made, page = build.make(tmp_path), (tmp_path / "report.html").read_text()
     assert {"improvement.csv", "profiles.svg"} <= {path.name for path in made.written}
     assert "averaged over 3 problems" in page
-    said = "Surely better than lr 0.2: 0 of 2 other settings; surely worse: 1; perhaps as good: 1."
+    said = (
+        "Of 2 other settings, 0 are shown to be better than lr 0.2 and 1 to be worse; 1 may be as "
+        "good."
+    )
     assert said in page
     row = pd.read_csv(tmp_path / "improvement.csv").set_index(["lr", "other_lr"]).loc[(0.1, 0.2)]
     assert row["improvement"] == pytest.approx(0.5 - (30 - 3) / SEEDS / 2)

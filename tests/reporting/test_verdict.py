@@ -460,34 +460,20 @@ def test_the_share_that_is_constant_then() -> None:
     )
 
 
-def test_many_are_listed_by_key() -> None:
-    others: Setups = [
-        ({"lr": 0.1}, [P] * 40),
-        *(({"momentum": m}, [P] * 40) for m in (0.1, 0.2, 0.3, 0.4)),
-    ]
+def test_of_many_the_first_are_named() -> None:
     it = answer(
         ({}, [P] * 40),
         ({"lr": 0.4}, [C] * 40),
-        *others,
+        ({"lr": 0.1}, [P] * 40),
+        *(({"momentum": m}, [P] * 40) for m in (0.1, 0.2, 0.3, 0.4)),
         ({"order": "cyclic"}, [P] * 40),
-        ({"order": "shuffled"}, [P] * 40),
+        ({"order": "shuffled"}, [K] * 10 + [P] * 30),
     )
     assert it.lines[1].endswith(
         " These changes alone make no measurable difference (at most 15.7 points, at 95% "
-        "confidence): order → cyclic or shuffled, lr → "
-        "0.1 and 4 other values of momentum."
-    )
-
-
-def test_many_of_a_key_are_counted() -> None:
-    it = answer(
-        ({}, [P] * 40),
-        ({"lr": 0.4}, [C] * 40),
-        *(({"lr": 0.1 + lr}, [P] * 40) for lr in range(1, 5)),
-    )
-    assert it.lines[1].endswith(
-        " These changes alone make no measurable difference (at most 14.2 points, at 95% "
-        "confidence): 4 other values of lr."
+        "confidence): order random → shuffled (but the share that give the same answer to every "
+        "input rises from 0% to 25.0%, 95% interval of the difference +14.0 to +40.2), order "
+        "random → cyclic, lr 0.2 → 0.1 and 4 more."
     )
 
 

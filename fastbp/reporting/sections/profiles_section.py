@@ -22,8 +22,8 @@ def _standing(rows: pd.DataFrame, first: str) -> str:
     low, high = (rows[f"improvement_simultaneous_{end}"][1:] for end in ("low", "high"))
     better, worse = int((low > 0.5).sum()), int((high < 0.5).sum())
     return (
-        f"Surely better than {first}: {better} of {plural(len(low), 'other setting')}; surely "
-        f"worse: {worse}; perhaps as good: {len(low) - better - worse}."
+        f"Of {plural(len(low), 'other setting')}, {better} are shown to be better than {first} and "
+        f"{worse} to be worse; {len(low) - better - worse} may be as good."
     )
 
 
