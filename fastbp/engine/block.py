@@ -44,8 +44,9 @@ class Pace:
         epochs = min(self._epochs, most)
         began = time.perf_counter()
         advance(epochs)
+        seconds = time.perf_counter() - began
         # At most doubled: the first call may have been slow because nothing was in the cache.
-        growth = min(2.0, self._seconds / max(time.perf_counter() - began, 1e-9))
+        growth = min(2.0, self._seconds / max(seconds, 1e-9))
         self._epochs = max(1, min(MAX_EPOCHS, int(epochs * growth)))
 
 
@@ -131,14 +132,12 @@ def train_at_once(
     rows = {budget: empty_rows(count, kept_outputs(setups[0])) for budget in budgets}
     pace = Pace(stopped, slice_seconds)
     group = LaneGroup(work, orders=orders, layers=layers)
-    parts = [
-        np.arange(first, min(first + work.lanes, count)) for first in range(0, count, work.lanes)
-    ]
     # In less than one epoch there is only one evaluation.
     if work.config.refill and work.setup.budget >= work.setup.updates_per_epoch:
-        _train_refilled(group, start, parts, rows[work.setup.budget], pace)
+        _RefilledBlock(group, start, rows[work.setup.budget], pace).train()
     else:
-        for runs in parts:
+        for first in range(0, count, work.lanes):
+            runs = np.arange(first, min(first + work.lanes, count))
             group.start((start + runs).astype(np.uint64))
             _train_group(group, shorter, runs, rows, pace)
     return [rows[setup.budget] for setup in setups]
@@ -195,45 +194,57 @@ def _record(
         rows.outputs[runs] = outputs[..., columns].reshape(rows.outputs.shape[1], -1).T
 
 
-def _train_refilled(
-    group: LaneGroup,
-    start: int,
-    parts: Sequence[NDArray[np.intp]],
-    rows: Rows,
-    pace: Pace,
-) -> None:
-    """Train a block whose runs end once they have converged or diverged.
+class _RefilledBlock:
+    """A block whose runs end once they have converged or diverged.
 
-    Each lane then takes the next run of `parts`. If the last epoch is incomplete, runs leave their
-    lanes before it, and a second group trains that epoch.
+    Each lane then takes the next seed. If the last epoch is incomplete, runs leave their lanes
+    before it, and a second group trains that epoch.
     """
-    work = group.task
-    waiting, ended = (runs_of(work.network, work.lanes, work.table.values.dtype) for _ in range(2))
-    for runs in parts:
-        waiting.filled[:] = 0, len(runs)
-        group.draw(waiting, (start + runs).astype(np.uint64))
-        measures, _ = group.measure(with_gradient=False, block=waiting.block)
-        rows.start[:, runs] = measures[:, : len(runs)]
-        while waiting.filled[0] < waiting.filled[1] or (
-            runs is parts[-1] and group.state.running.any()
-        ):
-            pace(lambda epochs: group.advance(epochs, waiting, ended))
-            if ended.filled[1] == work.lanes:
-                _record_ended(rows, start, group, ended)
-    _record_ended(rows, start, group, ended)
 
+    def __init__(self, group: LaneGroup, start: int, rows: Rows, pace: Pace) -> None:
+        work = group.task
+        self._group, self._start, self._rows, self._pace = group, start, rows, pace
+        self._drawn, self._count = 0, len(rows.updates_done)
+        self._waiting, self._ended = (
+            runs_of(work.network, work.lanes, work.table.values.dtype) for _ in range(2)
+        )
 
-def _record_ended(rows: Rows, start: int, group: LaneGroup, ended: Runs) -> None:
-    """Record the runs that have ended, after training the last epoch where it is missing."""
-    work, columns = group.task, np.arange(ended.filled[1])
-    runs = (ended.seeds[columns] - (np.uint64(start) + group.orders)).astype(np.intp)
-    has_converged = ended.converged_at[columns] != UNDECIDED
-    complete = has_converged | (ended.updates[columns] == work.setup.budget)
-    _record(rows, runs[complete], group, ended, columns[complete])
-    if not complete.all():
-        last = after_last_epoch(work, ended)
-        _record(rows, runs[~complete], last, last.state, columns[~complete])
-    ended.filled[:] = 0
+    def train(self) -> None:
+        """Train all runs of the block."""
+        group, waiting, ended = self._group, self._waiting, self._ended
+        over = False
+        while not over:
+            if waiting.filled[0] == waiting.filled[1]:
+                self._draw()
+            self._pace(lambda epochs: group.advance(epochs, waiting, ended))
+            none_left = waiting.filled[0] == waiting.filled[1] and self._drawn == self._count
+            over = none_left and not group.state.running.any()
+            if over or ended.filled[1] == group.task.lanes:
+                self._collect()
+
+    def _draw(self) -> None:
+        """Fill the waiting columns with the next seeds."""
+        runs = np.arange(self._drawn, min(self._drawn + self._group.task.lanes, self._count))
+        self._waiting.filled[:] = 0, len(runs)
+        if runs.size:
+            self._group.draw(self._waiting, (self._start + runs).astype(np.uint64))
+            measures, _ = self._group.measure(with_gradient=False, block=self._waiting.block)
+            self._rows.start[:, runs] = measures[:, : len(runs)]
+            self._drawn += len(runs)
+
+    def _collect(self) -> None:
+        """Record the runs that have ended, after training the last epoch where it is missing."""
+        ended, work = self._ended, self._group.task
+        columns = np.arange(ended.filled[1])
+        first = np.uint64(self._start) + self._group.orders
+        runs = (ended.seeds[columns] - first).astype(np.intp)
+        updates = ended.updates[columns]
+        complete = (ended.converged_at[columns] != UNDECIDED) | (updates == work.setup.budget)
+        _record(self._rows, runs[complete], self._group, ended, columns[complete])
+        if not complete.all():
+            last = after_last_epoch(work, ended)
+            _record(self._rows, runs[~complete], last, last.state, columns[~complete])
+        ended.filled[:] = 0
 
 
 def check_denormals() -> None:
