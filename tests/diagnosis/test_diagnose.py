@@ -447,7 +447,7 @@ def test_it_stops_where_intervals_are_narrow_enough() -> None:
     assert (widths <= 2 * trials.NARROW).all()
     few = diagnose(HEALTHY, 30)
     assert (few.runs, few.complete) == (30, True)
-    assert "88.6% to 100%): this setup works here: " in few.verdict[0]
+    assert "88.6% to 100%): up to 11.4% may still fail, so try more --seeds." in few.verdict[0]
     assert diagnose(HEALTHY, 6).verdict == [
         "Now: all 6 seeds converge (95% CI of the convergence rate: 61.0% to 100%): up to 39.0% "
         "may still fail, so try more --seeds.",
@@ -584,7 +584,10 @@ def test_one_seed_is_told_in_the_singular() -> None:
     text = " ".join(diagnose(FOUNDING, 1).verdict)
     assert "Now: 100% of 1 seed fails (" in text
     assert "too few seeds to say whether yours is to blame" in text
-    assert re.search(r"is seen to make .*\. With 1 seed, effects of up to .* stay unseen \(", text)
+    assert re.search(
+        r"is seen to make .*\. With 1 seed and \d+ single changes, effects of up to .* stay unseen \(",
+        text,
+    )
     assert "1 seeds" not in text
     assert " ".join(diagnose(HEALTHY, 1).verdict).startswith(
         "Now: the one seed that was tried converges (95% CI "
