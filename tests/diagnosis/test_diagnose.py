@@ -585,7 +585,8 @@ def test_one_seed_is_told_in_the_singular() -> None:
     assert "Now: 100% of 1 seed fails (" in text
     assert "too few seeds to say whether yours is to blame" in text
     assert re.search(
-        r"is seen to make .*\. With 1 seed and \d+ single changes, effects of up to .* stay unseen \(",
+        r"is seen to make .*\. With 1 seed and \d+ single changes, effects of up to .* stay "
+        r"unseen \(",
         text,
     )
     assert "1 seeds" not in text
