@@ -881,7 +881,9 @@ def test_a_setup_under_which_few_fail_is_sound() -> None:
     text = " ".join(one.verdict)
     assert 0.9 < one.converged < 1
     assert text.startswith("Fix: another seed: this setup seldom fails. Fix: ")
-    assert re.search(r"Now: .*: where yours does not converge, it is your seed or your code\.", text)
+    assert re.search(
+        "Now: .*: where yours does not converge, it is your seed or your code[.]", text
+    )
     rare = " ".join(diagnose(Setup(problem="xor", lr=4, epochs=1000), 600).verdict)
     assert "where yours does not converge, it is your code or a rare seed." in rare
     assert re.search(r"Also: fewer seeds fail with .* points, at ", text)
