@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fastbp.analysis.statistics.kaplan_meier import kaplan_meier
+from fastbp.analysis.statistics.kaplan_meier import kaplan_meier, mean_time_difference
 from fastbp.analysis.statistics.paired import cochran, holm, mcnemar
 from fastbp.analysis.statistics.proportions import clopper_pearson, newcombe, wilson
 
@@ -55,3 +55,15 @@ def test_survival_is_the_reference() -> None:
         assert earliest == curve.times[np.array(low) <= 0.5][0]
         if (np.diff(low) <= 0).all():
             assert earliest == expected[1]
+
+
+def test_restricted_means_are_the_reference() -> None:
+    """Ours is a difference, here from runs that take no time, of runs censored at the horizon only:
+    such are the runs of one budget."""
+    lives = [(each, value) for each, _, (*_, value) in REFERENCE["survival"]]
+    whole = [(each, value) for each, value in lives if len(set(each[1])) == 1]
+    assert len(whole) == 3
+    for (ended, went_on, level), value in whole:
+        times = np.array([*ended, *went_on], float)
+        found = mean_time_difference(0 * times, times, went_on[0], level)
+        assert found.value == pytest.approx(value, rel=1e-12)

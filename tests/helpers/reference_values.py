@@ -51,7 +51,7 @@ ENDED = {
         [204, 344],
     ),
     "18 times": ([3, 5, 8, 5, 8, 12, 2, 11, 12, 5, 8, 11], [10, 5, 15, 14, 10, 9]),
-    "a budget": ([*range(10, 800, 30)] * 3, [999] * 50),
+    "a budget": ([*range(10, 800, 3)], [999] * 150),
 }
 """Times with and without the event. Remissions: Freireich et al. (1963), Blood 21:699-716; rats:
 Pike (1966), Biometrics 22:142-161; 18 times: SciPy's tests of `ecdf`."""
