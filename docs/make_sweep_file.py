@@ -30,7 +30,7 @@ TOP = {
         "an integer from 1, or `{start = S, count = N}` with S ≥ 0 and S + N ≤ 2⁶³",
         "the number of seeds, and the first one",
     ),
-    "setup": ("a table, `[setup]`", "the baseline: any keys of a setup"),
+    "setup": ("a table, `[setup]`", "what all setups have: any keys of a setup"),
     "grid": (
         "a table, `[grid]`, or several, `[[grid]]`",
         "lists of values, crossed; several grids are joined",

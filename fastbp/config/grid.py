@@ -299,7 +299,7 @@ class SweepTables:
         for index, (table, grid) in enumerate(zip(tables, grids, strict=True)):
             self._cross(index, table, values, grid)
         grids = grids if self.grids else []
-        return grids, self._baseline(values), list(self._setups.values())
+        return grids, self._baseline(values, grids), list(self._setups.values())
 
     def _checked_grid(self, table: Placed) -> GridValues:
         """Check a grid, and return its valid values by key, in the order of the file."""
@@ -369,9 +369,17 @@ class SweepTables:
                 )
                 self._add([Mistake("problem", text)], table)
 
-    def _baseline(self, values: Mapping[str, Any]) -> Setup | None:
-        """Make the setup of `[setup]` alone; None if it is incomplete or invalid without a grid."""
-        file = load(values) if complete(values) else ()
+    def _baseline(self, values: Mapping[str, Any], grids: Sequence[GridValues]) -> Setup | None:
+        """Make the setup of `[setup]` alone; None if it is no setup of the sweep.
+
+        Some grid must have it, with every key of that grid written in `[setup]`: a default that
+        nobody wrote is not what others are compared with.
+        """
+        has_it = not grids or any(
+            all(key in values and values[key] in options for key, options in grid.items())
+            for grid in grids
+        )
+        file = load(values) if has_it and complete(values) else ()
         if isinstance(file, tuple):
             return None
         setup = Setup.unchecked(values, file)

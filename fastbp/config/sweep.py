@@ -63,7 +63,7 @@ class Sweep:
     Attributes
     ----------
     baseline
-        The setup of `[setup]` alone; None if that is incomplete or invalid without a grid.
+        The setup of `[setup]` alone; None if no grid has it with all its keys written there.
     setups
         All setups without repeats, in the order of the file; the last key changes fastest.
     grid_seeds

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fastbp import __version__
 from fastbp.analysis.counts import count_runs
-from fastbp.reporting.html import render, render_part
+from fastbp.reporting.html import HtmlFigure, render, render_part
 from fastbp.reporting.report_data import ReportData, Section
 from fastbp.reporting.sections import (
     atlas_section,
@@ -49,7 +49,17 @@ SECTIONS: tuple[Section, ...] = (
     definitions_section.SECTION,
     definitions_section.PROVENANCE,
 )
-"""The sections of the page, from the top down; the answer stands above the first."""
+"""The sections of the page, from the top down, below the one whose figure leads the page."""
+
+LEADERS = (
+    atlas_section.SECTION,
+    cures_section.SECTION,
+    planes_section.SECTION,
+    maps_section.SECTION,
+    maps_section.CURVES,
+    outcomes_section.SECTION,
+)
+"""Sections with a figure that may lead the page: that of the first one that `leads` does."""
 
 Write = Callable[[Path, bytes], object]
 """Function of a path and a content that writes the file completely or not at all."""
@@ -60,6 +70,9 @@ Tick = Callable[[str], None]
 
 class Report(ReportData):
     """The tables of a store, and the sentences and terminal tables made from them."""
+
+    lead: HtmlFigure | None = None
+    """The figure that leads the page; None until the page is made, and if it has none."""
 
     @cached_property
     def verdict(self) -> list[str]:
@@ -153,19 +166,24 @@ def write_page(report: Report, key: str, write: Write, tick: Tick) -> None:
     nothing.
     """
     report.notes += notes(report)
+    leader = next(section for section in LEADERS if section.leads(report))
     sections = []
-    for section in SECTIONS:
+    for section in sorted(SECTIONS, key=lambda section: section is not leader):
         tick(f"drawing: {section.title.lower()}")
-        if (content := section.content(report)) is not None:
-            sections.append(
-                {
-                    "anchor": section.anchor,
-                    "title": section.title,
-                    "html": render_part(section.template, content),
-                }
-            )
+        if (content := section.content(report)) is None:
+            continue
+        if section is leader:
+            report.lead = section.take_lead(content)
+        sections.append(
+            {
+                "anchor": section.anchor,
+                "title": section.title,
+                "finding": section.finding(report, content) if section.finding else section.title,
+                "html": render_part(section.template, content),
+            }
+        )
     tick("writing the page")
-    content = top_of_page(report, report.verdict) | {"sections": sections}
+    content = top_of_page(report, report.verdict) | {"lead": report.lead, "sections": sections}
     page = render("report.html", report.title, content, key)
     write_tables(report, write)
     files = report.drawing.drawn | {report.store / "report.html": page}

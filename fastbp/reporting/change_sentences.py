@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from fastbp.analysis.contrasts import GOALS
-from fastbp.analysis.summary import ALPHA
+from fastbp.analysis.summary import ALPHA, keys_of
 from fastbp.reporting.phrases import (
     Record,
     apart,
@@ -26,8 +26,10 @@ from fastbp.reporting.phrases import (
     name_of,
     named,
     plain,
+    row_of,
     setting,
     span_of,
+    starts_at,
     unchanged_keys,
 )
 from fastbp.schema.text import and_, first_of, percent, plural, points
@@ -37,6 +39,9 @@ _LOW, _HIGH = "difference_simultaneous_low", "difference_simultaneous_high"
 
 TASKS = (*GOALS, "problem", "targets")
 """Keys that change what a network must reach or learn: another one is no better setup."""
+
+_PLURALS = ("updates", "epochs")
+"""Keys whose names are plural."""
 
 MAX_CHANGES = 3
 """Largest number of changes that a sentence lists one by one."""
@@ -84,6 +89,43 @@ class Changes(NamedTuple):
         """The baseline's changes with a positive (1) or negative (−1) effect, the largest first."""
         rows = [row for row in self.direct if has_effect(row) and sign * row["difference"] > 0]
         return sorted(rows, key=lambda row: -abs(row["difference"]))
+
+
+def changes_of(
+    summary: pd.DataFrame, contrasts: pd.DataFrame, baseline: str | None
+) -> Changes | None:
+    """Collect the changes of the baseline that compare it with other setups of the same task.
+
+    Parameters
+    ----------
+    summary, contrasts : DataFrame
+        The results of the functions of these names for the same runs.
+    baseline : str or None
+        Id of the setup from which changes start.
+
+    Returns
+    -------
+    Changes or None
+        None without a baseline, or if none of its changes is compared.
+    """
+    start, rows = row_of(summary, baseline), contrasts.to_dict("records")
+    direct = [row for row in rows if starts_at(row, start) and row["key"] not in TASKS]
+    if start is None or not direct:
+        return None
+    return Changes(start, direct, rows, summary.to_dict("records"), keys_of(summary))
+
+
+def headline(changes: Changes) -> str:
+    """Say in a few words which single change helps: `More updates help in every setting`."""
+    helpful = changes.shown(1)
+    if not helpful:
+        return "No single change measurably helps"
+    best, end = helpful[0], changes.end_of(helpful[0])
+    assert end is not None
+    alike = [row for row in changes.rows if change_of(row) == change_of(best)]
+    if len(alike) > 1 and all(_sign(row) > 0 for row in alike):
+        return f"{_subject(best)} {'help' if best['key'] in _PLURALS else 'helps'} in every setting"
+    return _headline(best, end, alone=False)
 
 
 def best_change(changes: Changes) -> str:
@@ -139,14 +181,18 @@ def _constant(changes: Changes, row: Record, tests: int = 1) -> str:
 
 def _headline(row: Record, end: Record, alone: bool) -> str:
     """Say what helps, and how much: `More updates fix it`; `alone`: surely more than others do."""
-    key, before, after = row["key"], _number(row["from"]), _number(row["to"])
-    subject, plural_ = f"Changing {key}", key in ("updates", "epochs")
-    if before is not None and after is not None:
-        words = ("More", "Fewer") if plural_ else ("A larger", "A smaller")
-        subject = f"{words[after < before]} {key}"
-    fixes, helps = ("fix", "help") if plural_ else ("fixes", "helps")
+    fixes, helps = ("fix", "help") if row["key"] in _PLURALS else ("fixes", "helps")
     verb, most = (f"{fixes} it", " best") if end["converged_low"] >= 0.5 else (helps, " most")
-    return f"{subject} {verb}{most * alone}"
+    return f"{_subject(row)} {verb}{most * alone}"
+
+
+def _subject(row: Record) -> str:
+    """Name a change to begin a sentence: `More updates`, `A smaller lr`, `Changing order`."""
+    key, before, after = row["key"], _number(row["from"]), _number(row["to"])
+    if before is None or after is None:
+        return f"Changing {key}"
+    words = ("More", "Fewer") if key in _PLURALS else ("A larger", "A smaller")
+    return f"{words[after < before]} {key}"
 
 
 def _number(value: Any) -> float | None:

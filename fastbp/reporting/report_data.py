@@ -19,7 +19,7 @@ from fastbp.analysis.counts import SetupCounts
 from fastbp.analysis.improvement import improvement
 from fastbp.analysis.published import published, published_figures
 from fastbp.analysis.summary import ALPHA, keys_of
-from fastbp.reporting.html import Drawing
+from fastbp.reporting.html import Drawing, HtmlFigure
 from fastbp.reporting.phrases import evenly, labels, plain, setting
 from fastbp.schema.text import shortened
 from fastbp.store.npz import read_arrays
@@ -287,15 +287,33 @@ class Section(NamedTuple):
     anchor : str
         Id of its heading, to link to.
     title : str
-        The heading.
+        What the section is about, in a few words.
     content : callable
         Takes the ReportData and returns the variables of the template, or None if the page does not
         need the section.
     template : str
         Jinja template of its HTML; it may use the macros `figure` and `table` of `parts.html`.
+    finding : callable, optional
+        Takes the ReportData and the variables of the template, and returns what the section shows
+        in a short sentence without a full stop: its heading. By default the title is the heading.
+    lead : str
+        The variable of the template with the figure, or the figures, of which the (first) one may
+        lead the page.
+    leads : callable
+        Takes the ReportData and returns whether this figure answers the question of the sweep best.
     """
 
     anchor: str
     title: str
     content: Callable[[ReportData], Content | None]
     template: str
+    finding: Callable[[ReportData, Content], str] | None = None
+    lead: str = ""
+    leads: Callable[[ReportData], bool] = lambda data: False
+
+    def take_lead(self, content: Content) -> HtmlFigure | None:
+        """Take the figure that may lead the page out of the variables of the template."""
+        figures = content[self.lead]
+        first: HtmlFigure | None = figures[0] if isinstance(figures, list) else figures
+        content[self.lead] = figures[1:] if isinstance(figures, list) else None
+        return first

@@ -12,10 +12,10 @@ from fastbp.analysis.statistics.proportions import bonferroni, wilson
 from fastbp.analysis.summary import ALPHA, LEVEL, keys_of, settings_of, simultaneous_bounds
 from fastbp.reporting.change_sentences import (
     TASKS,
-    Changes,
     all_changes,
     best_change,
     best_of_all,
+    changes_of,
     effects_elsewhere,
     other_changes,
     strongest_changes,
@@ -33,7 +33,6 @@ from fastbp.reporting.phrases import (
     row_of,
     setting,
     share_interval,
-    starts_at,
 )
 from fastbp.reporting.report_data import Content, ReportData
 from fastbp.reporting.sections import (
@@ -92,10 +91,9 @@ def verdict(
     # On the fine grid of a map, each single change has little effect.
     if lines := map_paragraphs(with_width_and_depth(summary), constant_at_start):
         return [lines[0], most_and_least, *lines[1:], *of_baseline]
-    direct = [row for row in rows if starts_at(row, start) and row["key"] not in TASKS]
-    if start is None or not direct:
+    changes = changes_of(summary, contrasts, baseline)
+    if changes is None:
         return [most_and_least, *_widest_average(summary, keys), strongest_changes(rows)]
-    changes = Changes(start, direct, rows, summary.to_dict("records"), keys)
     return [
         best_change(changes),
         " ".join([*of_baseline, *other_changes(changes), *effects_elsewhere(changes)]),

@@ -12,7 +12,7 @@ from fastbp.analysis.axes import critical, map_axes, the_map, with_width_and_dep
 from fastbp.analysis.statistics.proportions import crossings, wilson
 from fastbp.analysis.summary import probably_above_half, summary
 from fastbp.reporting.plots import heatmap, heatmap_panels
-from fastbp.reporting.sections.maps_section import map_paragraphs
+from fastbp.reporting.sections.maps_section import edges_table, map_paragraphs
 from fastbp.reporting.verdict import verdict
 
 RATES, SCALES = [0.01, 0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0], [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
@@ -69,18 +69,19 @@ def test_a_critical_line_has_a_row_for_each_crossing() -> None:
     np.testing.assert_allclose(table[["lr_low", "lr_high"]][:2], [[0.1, 1], [10, 100]])
 
 
-def test_a_map_is_described_by_its_lines() -> None:
+def test_a_map_is_described_by_its_region() -> None:
     whole = a_map()
     constant_at_start = pd.Series(np.where(whole["init_scale"] < 1, 1.0, 0.25))
     first, second = map_paragraphs(whole, constant_at_start)
-    assert "with init_scale 0.03, from lr 0.359 [0.1, 1] up to lr 27.8 [10, 100]" in first
-    assert "with init_scale 10, at no lr (0%) (95% intervals hold in the whole map" in first
-    assert first.startswith("At least half of the runs converge in 10 of 42 setups: with ")
-    assert ". Half had converged soonest with " in first
-    assert second.startswith(
-        "At least half of the runs give the same answer to every input in 6 of 42 setups: with "
+    assert first == (
+        "Runs converge best with lr 1 to 10 and init_scale up to 3: up to 90.0% with lr 1, "
+        "init_scale 0.03. At least half do in 10 of 10 setups there, and in none of 32 elsewhere "
+        "(at 95% confidence)."
     )
-    assert "with init_scale 10, up to lr " in second
+    assert second.startswith(
+        "At least half of the runs converge in 10 of 42 setups. Half had converged soonest with "
+    )
+    assert "At least half give the same answer to every input in 6 of 42 setups." in second
     assert "At least half have collapsed to a constant in 6 of 42 setups." in second
     assert second.endswith(
         "as constant as a collapsed one: 100% with init_scale 0.03, 100% with init_scale 0.3 and "
@@ -90,6 +91,21 @@ def test_a_map_is_described_by_its_lines() -> None:
     told = verdict(whole, pd.DataFrame(), pd.DataFrame(), None, constant_at_start)
     assert [told[0], *told[2:]] == [first, second]
     assert told[1].startswith("Runs converge most often with ")
+
+
+def test_the_edges_of_a_map_stand_in_a_table() -> None:
+    table = edges_table(a_map())
+    assert table is not None
+    assert [column.title for column in table.columns] == [
+        "init_scale", "half converge", "half are constant",
+    ]  # fmt: skip
+    cells = {row[0]: row[1:] for row, _ in table.rows}
+    assert [float(name) for name in cells] == sorted(SCALES)
+    assert cells["0.03"][0] == "from 0.359 [0.1, 1] up to 27.8 [10, 100]"
+    assert cells["10"][0] == "at no lr (0%)"
+    assert "up to " in cells["10"][1]
+    line = frames.frame(*(frames.table({"lr": lr}, outcomes(1, 1)) for lr in RATES))
+    assert edges_table(summary(line)) is None
 
 
 def test_a_map_counts_more_setups_if_some_may_be_wrong() -> None:
@@ -107,8 +123,9 @@ def test_a_map_counts_more_setups_if_some_may_be_wrong() -> None:
     assert probably_above_half(whole, "converged") == below[-1] + 1 == 18
     assert (
         "in 6 of 42 setups (at 95% confidence; 18 if 5% of these may be wrong), and perhaps in 12 "
-        "more" in map_paragraphs(whole)[0]
+        "more" in map_paragraphs(whole)[1]
     )
+    assert "in 6 of 18 setups there, perhaps in 12 more, and in none" in map_paragraphs(whole)[0]
 
 
 def test_of_setups_counted_above_half_few_are_not() -> None:
@@ -134,15 +151,14 @@ def test_few_runs_show_no_region() -> None:
     ]
     first, second = map_paragraphs(summary(frames.frame(*rows)), pd.Series(np.full(42, 0.2)))
     said = "perhaps 42 of 42 setups, but this is shown for none."
-    assert first.startswith(f"At least half of the runs converge in {said} Half had converged")
-    assert second.startswith(
-        f"At least half of the runs give the same answer to every input in {said}"
-    )
+    assert first.startswith(f"At least half of the runs converge in {said[:-1]}; the highest")
+    assert second.startswith(f"At least half of the runs converge in {said} Half had converged")
+    assert f"At least half give the same answer to every input in {said}" in second
     assert second.endswith("already as constant as a collapsed one: 20.0%.")
     none = [
         frames.table({"lr": lr, "init_scale": s}, outcomes(0, 0)) for lr in RATES for s in SCALES
     ]
-    assert "converge in none of 42 setups." in map_paragraphs(summary(frames.frame(*none)))[0]
+    assert "converge in none of 42 setups;" in map_paragraphs(summary(frames.frame(*none)))[0]
 
 
 def test_what_is_no_map_has_no_description() -> None:

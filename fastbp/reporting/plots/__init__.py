@@ -1,7 +1,12 @@
 """Functions that draw pictures of tables with matplotlib, and write them into files."""
 
 from fastbp.reporting.plots.atlas_plot import MAX_TILES, atlas
-from fastbp.reporting.plots.curves_plot import collapse_curves, response_curves, survival_curves
+from fastbp.reporting.plots.curves_plot import (
+    MAX_CURVES,
+    collapse_curves,
+    response_curves,
+    survival_curves,
+)
 from fastbp.reporting.plots.maps_plot import FEW_VALUES, basin, heatmap, heatmap_panels
 from fastbp.reporting.plots.outcomes_plot import cures, effects, outcome_bars, share_pairs
 from fastbp.reporting.plots.profile_plot import profile_curves
@@ -21,6 +26,7 @@ from fastbp.reporting.plots.trajectory_plot import (
 
 __all__ = [
     "FEW_VALUES",
+    "MAX_CURVES",
     "MAX_LINES",
     "MAX_POINTS",
     "MAX_TILES",

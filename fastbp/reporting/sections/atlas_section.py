@@ -319,4 +319,7 @@ the same if inputs are −1 and 1. If they are 0 and 1, the negated function is 
 network.</p>
 {% if atlas %}{{ figure(atlas) }}{% endif %}
 {{ table(classes) }}{{ table(tests) }}""",
+    lambda data, content: _learnt(data.functions).partition(". ")[0].rstrip("."),
+    "atlas",
+    lambda data: data.is_atlas and data.functions["bits"].nunique() <= plots.MAX_TILES,
 )

@@ -7,6 +7,7 @@ import pandas as pd
 from fastbp.analysis.contrasts import least_effect
 from fastbp.analysis.statistics.power import pairing_worth
 from fastbp.analysis.summary import ALPHA, keys_of
+from fastbp.reporting.change_sentences import changes_of, headline
 from fastbp.reporting.html import HtmlTable, TableColumn
 from fastbp.reporting.html_tables import MAX_ROWS, column, difference, html_table, text_table
 from fastbp.reporting.phrases import (
@@ -283,6 +284,16 @@ def _content(data: ReportData) -> Content:
     }
 
 
+def _finding(data: ReportData, content: Content) -> str:
+    rows = data.contrasts.to_dict("records")
+    if not rows:
+        return "There is nothing to compare"
+    if changes := changes_of(data.summary, data.contrasts, data.baseline):
+        return headline(changes)
+    shown = sum(map(has_effect, rows))
+    return f"{plain(shown)} of {plural(len(rows), 'single change')} make a measurable difference"
+
+
 SECTION = Section(
     "changes",
     "What each change does on its own",
@@ -305,4 +316,5 @@ last. The second table says how changes depend on each other (differences of dif
 Agresti and Min).</p>
 {{ table(interactions) }}{% endif %}
 """,
+    _finding,
 )

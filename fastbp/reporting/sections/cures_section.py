@@ -36,15 +36,19 @@ def _table(best: pd.DataFrame, ends: pd.DataFrame, keys: list[str], others: str)
     )
 
 
+def _by_constant(best: pd.DataFrame, key: str) -> list[Any]:
+    """The runs of each value of a key, those with the fewest constant answers first."""
+    rows: list[Any] = pooled(best, [key]).to_dict("records")
+    return sorted(rows, key=lambda row: row["constant"] / row["runs"])
+
+
 def _sentence(best: pd.DataFrame, key: str) -> str:
     """Say how many constant answers each value of a key has at the best rates, in their order.
 
     Runs of a seed may be alike, so a share has the interval of a share of seeds.
     """
-    rows: list[Any] = pooled(best, [key]).to_dict("records")
-    rows.sort(key=lambda row: row["constant"] / row["runs"])
     each, seeds = [], int(best["runs"].min())
-    for row in rows:
+    for row in _by_constant(best, key):
         share = row["constant"] / row["runs"]
         low, high = map(float, wilson(share * seeds, seeds))
         each.append(f"{percent(share)} with {named(row[key])} ({percent(low)} to {percent(high)})")
@@ -88,9 +92,22 @@ def _content(data: ReportData) -> Content | None:
     }
 
 
+def _finding(data: ReportData, content: Content) -> str:
+    key = cure_keys(data.summary)[0]
+    rows = _by_constant(at_best_rate(data.summary), key)
+    few, many = (
+        f"{percent(row['constant'] / row['runs'])} with {named(row[key])}"
+        for row in (rows[0], rows[-1])
+    )
+    return f"Constant answers: from {few} to {many}"
+
+
 SECTION = Section(
     "cures",
     "Which networks collapse",
     _content,
     "{% for each in sentences %}<p>{{ each }}</p>{% endfor %}{{ figure(cures) }}{{ table(kinds) }}",
+    _finding,
+    "cures",
+    lambda data: bool(cure_keys(data.summary)) and not data.baseline,
 )

@@ -6,6 +6,7 @@ Also the sentences about a single map.
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
@@ -18,7 +19,8 @@ from fastbp.analysis.axes import (
 )
 from fastbp.analysis.summary import keys_of, probably_above_half, simultaneous_bounds
 from fastbp.reporting import plots
-from fastbp.reporting.html import HtmlFigure
+from fastbp.reporting.html import HtmlFigure, HtmlTable
+from fastbp.reporting.html_tables import column, html_table
 from fastbp.reporting.phrases import (
     apart,
     as_soon,
@@ -56,30 +58,62 @@ def map_paragraphs(
     if not keys:
         return []
     y = keys[1]
-    values = sorted(summary[y].unique(), key=float)
-    shown = sorted(
-        {*[values[i] for i in evenly(len(values), 3)], extreme(summary, "converged")[y]}, key=float
+    second = (
+        f"At least half of the runs converge in {_count(summary, 'converged')}."
+        f"{_soonest(summary, keys)} At least half give the same answer to every input in "
+        f"{_count(summary, 'constant')}."
     )
-    converged, constant = (
-        _count(summary, name)
-        + f": {_where(summary, keys, shown, name)}"
-        * bool((simultaneous_bounds(summary, name)[0] >= 0.5).any())
-        for name in ("converged", "constant")
-    )
-    first = f"At least half of the runs converge in {converged}.{_soonest(summary, keys)}"
-    second = f"At least half of the runs give the same answer to every input in {constant}."
-    if ":" in constant:
+    if (simultaneous_bounds(summary, "constant")[0] >= 0.5).any():
         second += f" At least half have collapsed to a constant in {_count(summary, 'collapsed')}."
     if constant_at_start is not None:
         means = constant_at_start.groupby(summary[y]).mean()
-        shares = [f"{percent(means[value])} with {y} {named(value)}" for value in shown]
+        shown = means.iloc[evenly(len(means), 3)]
+        shares = [f"{percent(share)} with {y} {named(value)}" for value, share in shown.items()]
         if means.nunique() == 1:
             shares = [percent(means.iloc[0])]
         second += (
             " Before the first update, this share of networks is already as constant as a "
             f"collapsed one: {and_(shares)}."
         )
-    return [first, second]
+    return [_region(summary, keys), second]
+
+
+def _region(summary: pd.DataFrame, keys: tuple[str, str]) -> str:
+    """Say in which rectangle of the map half of the runs may converge, and in how many setups.
+
+    Outside it surely fewer than half converge; the intervals of all setups hold at once.
+    """
+    low, high = simultaneous_bounds(summary, "converged")
+    best, inside = extreme(summary, "converged"), np.ones(len(summary), bool)
+    for key in keys:
+        ends = summary[key][high >= 0.5].agg(["min", "max"])
+        inside &= summary[key].between(*ends).to_numpy()
+    most = f"{percent(best['converged_share'])} with {setting(best, keys)}"
+    if inside.all() or not inside.any() or not (low >= 0.5).any():
+        count = _count(summary, "converged")
+        return f"At least half of the runs converge in {count}; the highest share is {most}."
+    where = " and ".join(_reach(summary[key], inside) for key in keys)
+    sure, more = int((low >= 0.5).sum()), int(((low < 0.5) & (high >= 0.5)).sum())
+    perhaps = f", perhaps in {plain(more)} more" * (more > 0)
+    return (
+        f"Runs converge best with {where}: up to {most}. At least half do in {plain(sure)} of "
+        f"{plural(int(inside.sum()), 'setup')} there{perhaps}, and in none of "
+        f"{plain((~inside).sum())} elsewhere (at 95% confidence)."
+    )
+
+
+def _reach(values: "pd.Series[Any]", inside: NDArray[np.bool_]) -> str:
+    """Write the range that a key has inside a part of the map: `lr 0.681 to 21.5`."""
+    least, most = values[inside].min(), values[inside].max()
+    if values.min() == least and values.max() == most:
+        return f"any {values.name}"
+    if least == most:
+        return f"{values.name} {named(most)}"
+    if values.max() == most:
+        return f"{values.name} from {named(least)}"
+    if values.min() == least:
+        return f"{values.name} up to {named(most)}"
+    return f"{values.name} {named(least)} to {named(most)}"
 
 
 def _count(summary: pd.DataFrame, name: str) -> str:
@@ -107,7 +141,41 @@ def _soonest(summary: pd.DataFrame, keys: tuple[str, str]) -> str:
     )
 
 
-def _where(summary: pd.DataFrame, keys: tuple[str, str], values: Sequence[Any], name: str) -> str:
+def edges_table(summary: pd.DataFrame) -> HtmlTable | None:
+    """Make a table of where half of the runs converge, or are constant, along the key across.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        As in `map_paragraphs`.
+
+    Returns
+    -------
+    HtmlTable or None
+        A row for each value of the key up; None if the setups form no map.
+    """
+    keys = the_map(summary)
+    if not keys:
+        return None
+    x, y = keys
+    values = sorted(summary[y].unique(), key=float)
+    texts = {
+        f"half {verb}": _edges(summary, keys, values, name)
+        for name, verb in (("converged", "converge"), ("constant", "are constant"))
+    }
+    return html_table(
+        f"Where along {x} half of the runs converge, or are constant",
+        f"For each {y}, where along {x} the share passes one half, in brackets the values of {x} "
+        "between which it does: these intervals hold in the whole map at once (95%). Elsewhere the "
+        "range of the shares.",
+        [column(y), *(column(title, is_text=True) for title in texts)],
+        [{y: value} | {t: texts[t][i] for t in texts} for i, value in enumerate(values)],
+    )
+
+
+def _edges(
+    summary: pd.DataFrame, keys: tuple[str, str], values: Sequence[Any], name: str
+) -> list[str]:
     """Say for some values of the key y at which x half of the runs have the outcome `name`."""
     x, y = keys
     lines, (low, high) = critical(summary, x, y, name), simultaneous_bounds(summary, name)
@@ -115,14 +183,13 @@ def _where(summary: pd.DataFrame, keys: tuple[str, str], values: Sequence[Any], 
     for value in values:
         here = (summary[y] == value).to_numpy()
         ends = [
-            f"{'from' if line['rising'] else 'up to'} {x} {line[x]:.3g} "
+            f"{'from' if line['rising'] else 'up to'} {line[x]:.3g} "
             f"[{line[f'{x}_low']:.3g}, {line[f'{x}_high']:.3g}]"
             for line in lines[lines[y] == value].to_dict("records")
         ]
         side = _side(summary[f"{name}_share"][here], low[here] >= 0.5, high[here] < 0.5, x)
-        texts.append(f"with {y} {named(value)}, {' '.join(ends) or side}")
-    exact = " (95% intervals hold in the whole map at once)" * bool(len(lines))
-    return f"{'; '.join(texts)}{exact}"
+        texts.append(" ".join(ends) or side)
+    return texts
 
 
 def _side(shares: "pd.Series[Any]", above: NDArray[Any], below: NDArray[Any], x: str) -> str:
@@ -168,11 +235,30 @@ def _curves(data: ReportData) -> Content | None:
     return {"curves": figures} if figures else None
 
 
+def _curves_lead(data: ReportData) -> bool:
+    """Whether all setups lie on a few curves over one key."""
+    summary = with_width_and_depth(data.summary)
+    return any(
+        len(settings_of(summary, [other for other in keys_of(summary) if other != key]))
+        <= plots.MAX_CURVES
+        for key in curve_keys(summary)
+    )
+
+
+def _finding(data: ReportData, content: Content) -> str:
+    best = extreme(data.summary, "converged")
+    where = setting(best, keys_of(data.summary))
+    return f"Most runs converge with {where}: {percent(best['converged_share'])}"
+
+
 CURVES = Section(
     "curves",
     "Shares over one key",
     _curves,
     "{% for each in curves %}{{ figure(each) }}{% endfor %}",
+    _finding,
+    "curves",
+    _curves_lead,
 )
 
 
@@ -235,12 +321,17 @@ def _content(data: ReportData) -> Content | None:
     if data.constant_at_start is not None:
         summary = summary.assign(constant_at_start_share=data.constant_at_start)
     maps = [_figure(data, summary, x, y) for x, y in map_axes(summary)[:MAX_MAPS]]
-    return {"maps": maps} if maps else None
+    return {"maps": maps, "edges": edges_table(summary)} if maps else None
 
 
 SECTION = Section(
     "maps",
     "Shares over two keys",
     _content,
-    "{% for each in maps %}{{ figure(each) }}{% endfor %}",
+    """\
+{% for each in maps %}{{ figure(each) }}{% endfor %}
+{% if edges %}{{ table(edges) }}{% endif %}""",
+    _finding,
+    "maps",
+    lambda data: bool(the_map(with_width_and_depth(data.summary))),
 )

@@ -1,5 +1,6 @@
 """The sections on how the runs ended: bars, a table, spread and loss, the threshold of collapse."""
 
+import numpy as np
 import pandas as pd
 
 from fastbp.analysis.histograms import constant_loss
@@ -12,7 +13,7 @@ from fastbp.reporting.phrases import Record, interval, plain, rivals, runs_in
 from fastbp.reporting.report_data import Content, ReportData, Section
 from fastbp.schema.columns import SCORES
 from fastbp.schema.outcomes import STACKED
-from fastbp.schema.text import percent
+from fastbp.schema.text import percent, points
 
 SHARES = {
     "collapsed": "collapsed",
@@ -103,15 +104,15 @@ def share(row: Record, name: str) -> str:
 
 
 def _content(data: ReportData) -> Content:
-    rows, baseline = data.shown, data.marked
+    rows, bars, baseline = data.shown, data.panels, data.marked
     bold = " The baseline is in bold." if baseline in set(rows["setup"]) else ""
     stop = "." * data.figure_title[-1:].isalnum()
-    title = f"{data.figure_title}{stop} How {runs_in(rows)} ended".strip()
-    bars = data.drawing(
-        plots.outcome_bars(rows, title=title, baseline=baseline),
+    title = f"{data.figure_title}{stop} How {runs_in(bars)} ended".strip()
+    figure = data.drawing(
+        plots.outcome_bars(bars, title=title, baseline=baseline),
         "outcomes",
         "How the runs ended",
-        f"Stacked bars of outcomes, one for each setup. {listed(rows, _outcomes)}",
+        f"Stacked bars of outcomes, one for each setup. {listed(bars, _outcomes)}",
         f"Each bar is a setup, each colour an outcome, each number a count of runs.{bold}",
     )
     scores = ", and means of scores" * bool(score_columns(data.summary))
@@ -130,7 +131,7 @@ def _content(data: ReportData) -> Content:
         *score_columns(data.summary),
     ]
     return {
-        "bars": bars,
+        "bars": figure,
         "summary": setup_table(
             "Outcomes of each setup",
             "Share and count of runs by outcome, with the 95% interval of the convergence rate "
@@ -143,7 +144,23 @@ def _content(data: ReportData) -> Content:
     }
 
 
-SECTION = Section("ended", "How the runs ended", _content, "{{ figure(bars) }}{{ table(summary) }}")
+def _finding(data: ReportData, content: Content) -> str:
+    shares = data.summary["converged_share"]
+    least, most = percent(shares.min()), percent(shares.max())
+    if least == most:
+        return f"{most} of the runs converge" + " in every setup" * (len(shares) > 1)
+    return f"From {least} to {most} of the runs converge, depending on the setup"
+
+
+SECTION = Section(
+    "ended",
+    "How the runs ended",
+    _content,
+    "{{ figure(bars) }}{{ table(summary) }}",
+    _finding,
+    "bars",
+    lambda data: True,
+)
 
 
 # What failing networks do
@@ -187,6 +204,14 @@ def _spread(data: ReportData) -> Content | None:
     }
 
 
+def _constant_finding(data: ReportData, content: Content) -> str:
+    failed = data.summary["runs"].sum() - data.summary["converged"].sum()
+    if not failed:
+        return "No run fails"
+    share = percent(data.summary["constant"].sum() / failed)
+    return f"Of the runs that fail, {share} give the same answer to every input"
+
+
 SPREAD = Section(
     "spread",
     "What failing networks do",
@@ -196,6 +221,7 @@ SPREAD = Section(
 target range) and its loss at the end. A network that has learnt the best constant answer lies on
 the left, at the dashed line; one that has learnt the targets lies at the lower right.</p>
 {{ figure(scatter) }}""",
+    _constant_finding,
 )
 
 
@@ -206,6 +232,8 @@ def _collapse(data: ReportData) -> Content | None:
     values = set(_thresholds(data).values())
     threshold = values.pop() if len(values) == 1 else None
     return {
+        "threshold": threshold,
+        "table": table,
         "curves": data.drawing(
             plots.collapse_curves(table, collapse=threshold, baseline=data.marked),
             "collapse",
@@ -213,8 +241,28 @@ def _collapse(data: ReportData) -> Content | None:
             "Curves of the share of collapsed runs over the threshold. With the threshold in use: "
             + listed(data.panels, lambda row: f"{percent(row['collapsed_share'])} collapsed"),
             "Solid and dashed lines: at the end of the runs. Grey dots: before the first update.",
-        )
+        ),
     }
+
+
+def _threshold_finding(data: ReportData, content: Content) -> str:
+    """Say how far the share of collapsed runs moves with half and with twice the threshold."""
+    moved, threshold = 0.0, content["threshold"]
+    if threshold is None:
+        return THRESHOLD.title
+    for _, rows in content["table"].groupby("setup"):
+        ends = np.interp(
+            np.log([threshold / 2, threshold, 2 * threshold]),
+            np.log(rows["threshold"]),
+            rows["collapsed_share"],
+        )
+        moved = max(moved, float(np.ptp(ends)))
+    if points(moved) == points(0):
+        return "Half or twice the threshold would leave the share of collapsed runs as it is"
+    return (
+        "Half or twice the threshold would move the share of collapsed runs by up to "
+        f"{points(moved).lstrip('+')} points"
+    )
 
 
 THRESHOLD = Section(
@@ -226,4 +274,5 @@ THRESHOLD = Section(
 curves show the share of collapsed runs for every threshold, and the share of networks that were as
 constant before their first update.</p>
 {{ figure(curves) }}""",
+    _threshold_finding,
 )

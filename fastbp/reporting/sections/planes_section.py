@@ -101,6 +101,11 @@ def _content(data: ReportData) -> Content | None:
     return {"planes": figures} if figures else None
 
 
+def _finding(data: ReportData, content: Content) -> str:
+    lines = sentences(data)
+    return lines[0].partition(": one")[0] if lines else "Starts next to each other end alike"
+
+
 SECTION = Section(
     "planes",
     "Where runs start and how they end",
@@ -110,4 +115,7 @@ SECTION = Section(
 black, violet, red or yellow, the brighter the later. Runs that did not converge have the dull
 colours of the legend, such as petrol and brown.</p>
 {% for each in planes %}{{ figure(each) }}{% endfor %}""",
+    _finding,
+    "planes",
+    lambda data: bool(data.planes) and len(data.plane_counts) == len(data.summary),
 )

@@ -12,7 +12,7 @@ import pandas as pd
 from fastbp.analysis.summary import keys_of
 from fastbp.reporting.html import HtmlTable, TableColumn
 from fastbp.reporting.html_tables import MAX_ROWS, column, html_table, text_lines
-from fastbp.reporting.phrases import BASELINE, Record, apart, setting
+from fastbp.reporting.phrases import BASELINE, Record, apart, plain, setting
 from fastbp.reporting.report_data import Content, ReportData, Section
 from fastbp.schema.text import and_, plural, shortened
 
@@ -211,6 +211,14 @@ def _content(data: ReportData) -> Content | None:
     }
 
 
+def _finding(data: ReportData, content: Content) -> str:
+    rows = data.published[data.published["agrees"].notna()]
+    of_baseline = rows["setup"] == data.marked
+    rows = rows[of_baseline] if of_baseline.any() else rows
+    agree = int(rows["agrees"].astype(bool).sum())
+    return f"{plain(agree)} of {plural(len(rows), 'published figure')} agree with ours"
+
+
 SECTION = Section(
     "published",
     "Published figures and ours",
@@ -222,4 +230,5 @@ runs behind the figure: exact binomial bounds for a share, and for other figures
 samples of our runs with this number of runs. Two figures agree if their intervals overlap.</p>
 {% for text in agreement %}<p>{{ text }}</p>
 {% endfor %}{% for each in sources %}{{ table(each) }}{% endfor %}""",
+    _finding,
 )

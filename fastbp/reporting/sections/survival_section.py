@@ -8,7 +8,7 @@ from fastbp.reporting.html import TableColumn
 from fastbp.reporting.html_tables import column, listed, setup_table
 from fastbp.reporting.phrases import Record
 from fastbp.reporting.report_data import Content, ReportData, Section
-from fastbp.schema.text import percent
+from fastbp.schema.text import percent, plural
 
 
 def _updates(value: float | None) -> str:
@@ -61,6 +61,15 @@ def _content(data: ReportData) -> Content | None:
     return {"curves": curves, "times": times}
 
 
+def _finding(data: ReportData, content: Content) -> str:
+    medians = data.summary["updates_median"].dropna()
+    if medians.empty:
+        return "In no setup had half of the runs converged"
+    first = plural(int(medians.min()), "update")
+    best = "at the earliest " * (len(data.summary) > 1)
+    return f"Half of the runs had converged {best}after {first}"
+
+
 SECTION = Section(
     "survival",
     "Slow or stuck?",
@@ -72,4 +81,5 @@ the other runs are probably stuck. Runs are seen to converge at their evaluation
 <code>eval_every</code>), so updates are rounded up to the next one. The curves are Kaplan-Meier
 with runs censored at their budget; bands are pointwise 95% (log-log Greenwood).</p>
 {{ figure(curves) }}{{ table(times) }}""",
+    _finding,
 )
