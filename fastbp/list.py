@@ -1,20 +1,23 @@
 """`python -m fastbp.list`: the sweeps that ship with fastbp."""
 
-import textwrap
-
 import fastbp
 from fastbp.cli import process
-from fastbp.cli.arguments import shipped_sweeps
-from fastbp.cli.terminal import WIDTH, print_data
+from fastbp.cli.arguments import shipped_sweeps, sweep_order
+from fastbp.cli.terminal import print_data, screen
+from fastbp.schema.text import WIDTH, wrap
 
 
 def list_sweeps() -> None:
-    """Print the name, size and question of each sweep that ships with fastbp."""
-    for name, file in sorted(shipped_sweeps().items()):
-        sweep = fastbp.Sweep.from_toml(file)
+    """Print the name, size and question of each sweep that ships with fastbp, by folder."""
+    width, folder = min(WIDTH, screen().width), ""
+    sweeps = shipped_sweeps()
+    for name in sorted(sweeps, key=sweep_order):
+        sweep = fastbp.Sweep.from_toml(sweeps[name])
         size = f"{len(sweep.setups):,} × {sweep.seeds.count:,} runs"
-        print_data(f"{name:<{WIDTH - 1 - len(size)}} {size}")
-        print_data(textwrap.indent(textwrap.fill(sweep.title, WIDTH - 4), "    "))
+        before, folder = folder, name.rpartition("/")[0]
+        space = "\n" * (folder != before)
+        print_data(f"{space}{name:<{width - 1 - len(size)}} {size}")
+        print_data("\n".join(wrap(sweep.title, width, " " * 4, " " * 4)))
 
 
 main = process.Command(

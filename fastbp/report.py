@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fastbp.cli import process
 from fastbp.cli.arguments import STORE, lazily, number, option
-from fastbp.cli.terminal import print_answer, print_note, print_notes
+from fastbp.cli.terminal import print_answer, print_note, print_notes, screen
 
 
 def report(store: Path, collapse: float | None, all_runs: bool) -> None:
@@ -15,7 +15,8 @@ def report(store: Path, collapse: float | None, all_runs: bool) -> None:
         )
     )
     print_notes(made.notes)
-    print_answer(made.verdict, made.table(), made.published_lines())
+    shown = screen()
+    print_answer(made.verdict, made.table(shown), made.published_lines(shown.width))
     print_note(
         f"written: {store / 'report.html'}, and {len(made.written) - 1} more files in the same "
         "folder"

@@ -14,12 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 from fastbp.cli import process
 from fastbp.cli.arguments import folder, integer, lazily, number, option, value
-from fastbp.cli.terminal import print_answer, print_data, print_note, print_notes
+from fastbp.cli.terminal import (
+    paragraphs,
+    print_answer,
+    print_data,
+    print_note,
+    print_notes,
+    screen,
+)
 from fastbp.schema.errors import SweepError
 from fastbp.schema.text import plural
 
 if TYPE_CHECKING:
     from fastbp.cli.job import Done, Job, Options
+    from fastbp.reporting.build import Report
 
 SINGLE = {
     "sweep": "FILE or NAME", "settings": "--set", "shard": "--shard",
@@ -104,12 +112,21 @@ def _print_result(job: Job, done: Done, options: Options) -> None:
             )
         )
         return
-    print_answer(
-        answer or report.answer(), report.table(), report.changes(), report.published_lines()
-    )
-    page = f" Report: {job.store.path}/report.html." * (not options.no_report)
-    tables = ", ".join(f"{name}.csv" for name in report.tables)
-    print_note(f"{done.summary()}.{page} Stored in {job.store.path}: runs/, {tables}.")
+    answer = answer or report.answer()
+    shown = screen()
+    print_answer(answer, *report.parts(shown, len(paragraphs(answer, shown))))
+    print_note(f"{done.summary()}. {_files(job, report, options.no_report)}")
+
+
+def _files(job: Job, report: Report, no_page: bool) -> str:
+    """Say which file to open: the page and its first picture, or without a page the tables."""
+    from fastbp.reporting import gallery
+
+    store = job.store.path
+    if no_page or (page := gallery.page_of(store)) is None:
+        return f"Tables: {', '.join(f'{store}/{name}.csv' for name in report.tables)}"
+    picture = gallery.picture_of(store, page)
+    return f"Report: {store}/report.html{f' (picture: {store}/{picture})' * bool(picture)}"
 
 
 # All sweeps of a folder

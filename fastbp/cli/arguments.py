@@ -152,6 +152,11 @@ def shipped_sweeps() -> dict[str, Path]:
     return {}
 
 
+def sweep_order(name: str) -> tuple[object, ...]:
+    """The key by which sweeps are sorted by name: the founding one first, deep folders last."""
+    return name != FOUNDING, name.count("/"), name
+
+
 def sweep_file(name: str) -> Path:
     """Find a sweep file by its path, or by the name of a sweep that ships with fastbp.
 
@@ -170,7 +175,7 @@ def sweep_file(name: str) -> Path:
     similar = nearest(name, [*files, *(file.stem for file in files.values())])
     raise SweepError(
         [
-            f"{named(name)}: no such file, and no sweep of this name ships with fastbp{similar}; "
-            "`fastbp list` shows all that do"
+            f"{named(name)}: no such file, and no sweep of this name ships with fastbp: "
+            f"`fastbp list` names them{similar}"
         ]
     )

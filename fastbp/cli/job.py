@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fastbp.adaptive import bisection, until_width
 from fastbp.cli import process
-from fastbp.cli.arguments import FOUNDING, sweep_file
+from fastbp.cli.arguments import FOUNDING, sweep_file, sweep_order
 from fastbp.cli.terminal import Phase, ProgressLine, print_note, speed
 from fastbp.config.sweep import Sweep
 from fastbp.engine import backends, driver, forecast
@@ -103,9 +103,13 @@ class Done(NamedTuple):
     def summary(self) -> str:
         """Say how many runs were trained, how fast, and how long everything took."""
         trained, nothing = self.trained, "complete already, nothing to train"
-        text = f"{trained.runs:,} runs trained" if trained.runs else nothing
-        each = f", {speed(trained.updates / trained.seconds['train'])}" if trained.updates else ""
-        return f"{text} ({trained.seconds['total']:.1f} s{each})"
+        took = f"{trained.seconds['total']:.1f} s"
+        each = f" ({speed(trained.updates / trained.seconds['train'])})" if trained.updates else ""
+        return (
+            f"{trained.runs:,} runs trained in {took}{each}"
+            if trained.runs
+            else (f"{nothing} ({took})")
+        )
 
     def as_json(self, store: Store) -> dict[str, object]:
         """The result as a dictionary, as `--json` prints it."""
@@ -168,7 +172,7 @@ def read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Jo
     }
     jobs: list[Job] = []
     mistakes: list[str] = []
-    for name in sorted(files, key=lambda name: (name != FOUNDING, "/" in name, name)):
+    for name in sorted(files, key=sweep_order):
         mistakes += [
             f"{named(files[name])}: its results would be in the same folder as those of "
             f"{parent}.toml: give it another name"

@@ -6,26 +6,27 @@ import io
 import os
 import shutil
 import sys
-import textwrap
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
+from fastbp.schema.text import WIDTH, Screen, wrap
+
 if TYPE_CHECKING:
     from fastbp.engine.driver import Progress
 
-ASCII = str.maketrans({"−": "-", "–": "-", "×": "x", "→": "->", "←": "<-"})
-"""Replacements of dashes, arrows and × for terminals that cannot show them."""
+ASCII = str.maketrans({"−": "-", "–": "-", "×": "x", "→": "->", "←": "<-", "…": "...", "≠": "!="})
+"""Replacements of dashes, arrows and signs for terminals that cannot show them."""
+
+MIN_WIDTH = 40
+"""On a terminal with fewer characters per line, tables and paragraphs are wrapped by it."""
 
 TERMINAL_SECONDS, PLAIN_SECONDS = 0.2, 30.0
 """Seconds between two progress lines: on a terminal, and in a file or pipe."""
 
 INDENT = " " * 8
 """The start of the second and later lines of an error on a terminal."""
-
-WIDTH = 80
-"""Characters per line of printed paragraphs. Lines end between words: paths stay in one piece."""
 
 
 def print_data(text: str) -> None:
@@ -48,11 +49,30 @@ def print_data(text: str) -> None:
 
 def print_answer(answer: Iterable[str], *parts: Sequence[str]) -> None:
     """Print wrapped paragraphs, then other groups of lines, with empty lines between them."""
-    paragraphs = (
-        textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
-        for text in answer
-    )
-    print_data("\n\n".join("\n".join(lines) for lines in (*paragraphs, *parts) if lines))
+    texts = "\n".join(paragraphs(answer, screen()))
+    print_data("\n\n".join(filter(None, [texts, *map("\n".join, parts)])))
+
+
+def paragraphs(answer: Iterable[str], shown: Screen) -> list[str]:
+    """Wrap paragraphs into lines, with an empty line between two."""
+    wrapped = (wrap(text, min(WIDTH, shown.width)) for text in answer)
+    return "\n\n".join("\n".join(lines) for lines in wrapped if lines).splitlines()
+
+
+def screen() -> Screen:
+    """What stdout can show. A file or a pipe shows shades, in lines of `WIDTH` characters."""
+    out, terminal = sys.stdout, os.environ.get("TERM", "")
+    is_terminal = out is not None and out.isatty()
+    columns = max(MIN_WIDTH, shutil.get_terminal_size().columns) if is_terminal else WIDTH
+    try:
+        "…▀░▒▓█".encode(getattr(out, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return Screen(columns, "digits")
+    if not is_terminal or os.environ.get("NO_COLOR"):
+        return Screen(columns, "shades")
+    if os.environ.get("COLORTERM") in ("truecolor", "24bit"):
+        return Screen(columns, "24-bit" if terminal != "dumb" else "shades")
+    return Screen(columns, "256" if "256color" in terminal else "shades")
 
 
 def print_note(line: str) -> None:
@@ -71,13 +91,7 @@ def print_errors(lines: Iterable[str]) -> None:
     for line in lines:
         parts = [f"fastbp: {line}"]
         if _is_terminal():
-            parts = textwrap.wrap(
-                parts[0],
-                shutil.get_terminal_size().columns,
-                subsequent_indent=INDENT,
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
+            parts = wrap(parts[0], shutil.get_terminal_size().columns, rest=INDENT)
         for part in parts:
             print_note(part)
 

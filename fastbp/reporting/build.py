@@ -9,9 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from fastbp import __version__
+from fastbp.analysis.axes import the_map, with_width_and_depth
 from fastbp.analysis.counts import count_runs
 from fastbp.reporting.html import HtmlFigure, render, render_part
-from fastbp.reporting.report_data import ReportData, Section
+from fastbp.reporting.report_data import MAX_BARS, ReportData, Section
 from fastbp.reporting.sections import (
     atlas_section,
     changes_section,
@@ -25,8 +26,10 @@ from fastbp.reporting.sections import (
     published_section,
     survival_section,
 )
+from fastbp.reporting.terminal_map import map_lines
 from fastbp.reporting.verdict import notes, paragraphs, top_of_page
 from fastbp.schema.errors import RunsError, StoreError
+from fastbp.schema.text import Screen
 from fastbp.store import filename, parquet
 from fastbp.store.provenance import latest_sweep
 from fastbp.store.store import Store
@@ -61,6 +64,16 @@ LEADERS = (
 )
 """Sections with a figure that may lead the page: that of the first one that `leads` does."""
 
+SCREENFUL = 38
+"""The lines that a sweep prints, roughly, apart from those about its files."""
+
+CHANGES_HEAD = 6
+"""The lines of a table of changes besides its rows, with empty lines before and behind."""
+
+FEW = 6
+"""The least rows of a table of changes, and the most of one that stands besides published
+figures."""
+
 Write = Callable[[Path, bytes], object]
 """Function of a path and a content that writes the file completely or not at all."""
 
@@ -79,27 +92,48 @@ class Report(ReportData):
         """The answer to the question of the sweep, in paragraphs."""
         return paragraphs(self)
 
-    def table(self) -> list[str]:
-        """The table of results for a terminal: a row for each setup, in an atlas for each class."""
+    def table(self, screen: Screen, most: int = MAX_BARS) -> list[str]:
+        """The results for a terminal: a line for at most `most` setups, in an atlas for classes.
+
+        Of a map it is the critical line and a picture.
+        """
         if self.is_atlas:
-            return atlas_section.terminal_table(self.classes)
-        return outcomes_section.result_table(self.summary, self.baseline)
+            return atlas_section.terminal_table(self.classes, screen.width, most)
+        summary = with_width_and_depth(self.summary)
+        if keys := the_map(summary):
+            return map_lines(summary, *keys, screen)
+        return outcomes_section.result_table(
+            self.summary, self.baseline, self.chosen(most), screen.width
+        )
 
     def answer(self) -> list[str]:
         """The paragraphs of the answer for a terminal: the first one, in an atlas all."""
         return self.verdict if self.is_atlas else self.verdict[:1]
 
-    def changes(self) -> list[str]:
-        """The table of single changes for a terminal; empty in an atlas."""
-        if self.is_atlas:
-            return []
-        return changes_section.effect_lines(self.contrasts, self.summary, self.baseline)
-
-    def published_lines(self) -> list[str]:
+    def published_lines(self, width: int) -> list[str]:
         """The comparison of published figures with ours for a terminal; empty without any."""
         if self.published.empty:
             return []
-        return published_section.terminal_lines(self.published, self.baseline)
+        return published_section.terminal_lines(self.published, self.baseline, width)
+
+    def parts(self, screen: Screen, before: int) -> list[list[str]]:
+        """The tables for a terminal, as groups of lines that leave room for `before` lines.
+
+        Together they have about `SCREENFUL` lines. A table of single changes stands below that of
+        the setups, except in an atlas, of a map, and where published figures are compared.
+        """
+        if self.is_atlas or not self.published.empty or the_map(with_width_and_depth(self.summary)):
+            most = MAX_BARS if self.published.empty else FEW
+            return [self.table(screen, most), self.published_lines(screen.width)]
+        many = len(self.summary) > MAX_BARS and len(self.contrasts) > 0
+        table = self.table(screen, MAX_BARS // 2 if many else MAX_BARS)
+        room = SCREENFUL - before - len(table) - CHANGES_HEAD
+        return [
+            table,
+            changes_section.effect_lines(
+                self.contrasts, self.summary, self.baseline, screen.width, max(FEW, room)
+            ),
+        ]
 
 
 def page_key(store: Path, setups: Sequence[str] = (), collapse: float | None = None) -> str:

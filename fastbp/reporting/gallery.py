@@ -1,4 +1,4 @@
-"""The gallery: a Markdown file with the question, answer and best figure of many stores."""
+"""The gallery: a contact sheet of stores, with the first picture and the finding of each."""
 
 import html
 import re
@@ -10,9 +10,10 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from fastbp.analysis.summary import keys_of
+from fastbp.analysis.counts import grouped
+from fastbp.reporting.html_tables import markdown
 from fastbp.reporting.phrases import plain
-from fastbp.schema.text import and_, plural
+from fastbp.schema.text import and_, plural, shortened
 from fastbp.store.provenance import read_made
 
 FILE = "README.md"
@@ -20,10 +21,8 @@ FILE = "README.md"
 MARK = "<!-- Made by fastbp sweep --all: edit the sweep files, not this. -->"
 """The first line, which tells a generated gallery from a file that somebody wrote."""
 
-MANY = 4
-"""A map is shown if both its keys have at least this many values; bars are preferred to survival
-curves for at least this many setups."""
-
+ACROSS, MANY, MAX_FINDING = 3, 9, 140
+"""Stores in a row of the sheet; stores of a subfolder that are not folded; letters of a finding."""
 
 Page = tuple[str, str, dict[str, str]]
 """(title, answer, labels) of a page; `labels`: the label of each figure by the stem of its file."""
@@ -39,6 +38,10 @@ def is_generated(results: Path) -> bool:
 
 def text(results: Path, commands: Mapping[str, str], command: str) -> str:
     """Write the text of the gallery from the pages, `summary.csv` and `made.json` of its stores.
+
+    It is a contact sheet: three stores a row, each with the first picture of its page, its finding
+    and its question; below stand the commands. Stores directly in the folder come first, then those
+    of each subfolder, in the order of `commands`; more than `MANY` of a subfolder are folded.
 
     Parameters
     ----------
@@ -57,33 +60,38 @@ def text(results: Path, commands: Mapping[str, str], command: str) -> str:
     """
     pages = {name: page_of(results / name) for name in commands}
     there = {name: page for name, page in pages.items() if page is not None}
-    summaries = [
-        pd.read_csv(results / name / "summary.csv", dtype=str, keep_default_na=False)
+    counts = {
+        name: pd.read_csv(results / name / "summary.csv", usecols=["runs"])["runs"]
         for name in there
-    ]
-    runs = [int(summary["runs"].astype(int).sum()) for summary in summaries]
-    lines = [
-        MARK,
-        "",
-        "# Results",
-        "",
-        _opening([results / name for name in there], sum(runs), command),
-    ]
-    for (name, page), summary, count in zip(there.items(), summaries, runs, strict=True):
-        lines += ["", *_section(results, name, commands[name], page, summary, count)]
+    }
+    runs = sum(int(count.sum()) for count in counts.values())
+    lines = [MARK, "", "# Results", "", _opening([results / name for name in there], runs, command)]
+    for folder, names in grouped(there, map(_folder, there)).items():
+        sheet = _sheet(results, {name: there[name] for name in names})
+        made = [_made(results, name, commands[name], counts[name]) for name in names]
+        part = [*sheet, "", *made]
+        if len(names) > MANY and folder:
+            summary = f"<summary>{plural(len(names), 'sweep')}</summary>"
+            part = ["<details>", summary, "", *part, "", "</details>"]
+        lines += ["", *[f"## {markdown(folder)}", ""] * bool(folder), *part]
     if missing := [f"`{name}`" for name, page in pages.items() if page is None]:
         lines += ["", f"Not there yet: {and_(missing)}."]
     return "\n".join(lines) + "\n"
+
+
+def _folder(name: str) -> str:
+    """The first folder of a store's path; empty for a store directly in the results."""
+    return name.partition("/")[0] if "/" in name else ""
 
 
 def _opening(stores: Sequence[Path], runs: int, command: str) -> str:
     total = efforts_of(*stores)
     # An interrupted command left runs without a time.
     least = "at least " * bool(total["runs"].sum() < runs)
-    where = f" on {and_([_escaped(cpu) for cpu in total['cpu'].unique()])}" * (not total.empty)
+    where = f" on {and_([markdown(cpu) for cpu in total['cpu'].unique()])}" * (not total.empty)
     return (
-        f"The question of {'each of ' * (len(stores) != 1)}{plural(len(stores), 'sweep')}, its "
-        f"answer in a sentence, and a figure that leads to the page: {plural(runs, 'run')} and "
+        f"What {plural(len(stores), 'sweep')} found, and a picture that leads to the page of each: "
+        f"{plural(runs, 'run')} and "
         f"{least}{_updates(int(total['updates'].sum()))}, which took {least}"
         f"{_seconds(total['seconds'].sum())}{where}. "
         "Every sentence, number and figure is computed from the runs. This command makes the "
@@ -95,36 +103,52 @@ def _opening(stores: Sequence[Path], runs: int, command: str) -> str:
     )
 
 
-def _section(
-    results: Path, name: str, command: str, page: Page, summary: pd.DataFrame, runs: int
-) -> list[str]:
-    folder, efforts = quote(name), efforts_of(results / name)
-    title, answer, figures = page
-    lines = [f"## {_escaped(title)}", "", _escaped(answer), ""]
-    if figure := best_figure(
-        [*figures], len(summary), {key: summary[key].nunique() for key in keys_of(summary)}
-    ):
-        files = [f"figures/{figure}.{kind}" for kind in ("svg", "png")]
-        sizes = {
-            each: (results / name / each).stat().st_size
-            for each in files
-            if (results / name / each).is_file()
-        }
-        file = min(sizes, key=sizes.__getitem__, default=files[0])  # the smaller one
-        # Screen readers read this text aloud, so characters are removed and not escaped.
-        label = re.sub(r"[][\\`<>]", "", plain(" ".join(figures[figure].split())))
-        lines += [f"[![{label}]({folder}/{quote(file)})]({folder}/report.html)", ""]
+def _sheet(results: Path, pages: Mapping[str, Page]) -> list[str]:
+    """Make an HTML table of pictures: Markdown's has a row of titles, and no width of columns."""
+    cells = [_cell(results, name, page) for name, page in pages.items()]
+    rows = [cells[i : i + ACROSS] for i in range(0, len(cells), ACROSS)]
+    return ["<table>", *chain(*(["<tr>", *row, "</tr>"] for row in rows)), "</table>"]
+
+
+def _cell(results: Path, name: str, page: Page) -> str:
+    """A store on the sheet: its picture, its finding and its question."""
+    link, picture = f'<a href="{quote(name)}/report.html">', picture_of(results / name, page)
+    image = ""
+    if picture:
+        label = html.escape(plain(" ".join(page[2][first_figure(page)].split())))
+        source = f"{quote(name)}/{quote(picture)}"
+        image = f'{link}<img src="{source}" alt="{label}" width="100%"></a><br>'
+    found, title = (
+        html.escape(plain(" ".join(each.split()))) for each in (finding(page[1]), page[0])
+    )
+    return f'<td width="33%" valign="top">{image}<b>{found}</b><br>{link}{title}</a></td>'
+
+
+def finding(answer: str) -> str:
+    """Shorten an answer to its first sentence, without brackets, of at most `MAX_FINDING` letters.
+
+    It ends at a clause where the sentence is longer.
+    """
+    sentence = re.split(r"(?<=[.!?]) (?=[A-Z])", re.sub(r" ?\([^()]*\)", "", answer))[0]
+    if len(sentence) <= MAX_FINDING:
+        return sentence
+    clause = re.match(rf".{{20,{MAX_FINDING - 1}}}(?=[;:,] )", sentence, re.DOTALL)
+    return f"{clause[0]}." if clause else shortened(sentence, MAX_FINDING)
+
+
+def _made(results: Path, name: str, command: str, counts: "pd.Series[int]") -> str:
+    """The line below the sheet that says how the runs of a store were made."""
+    efforts, runs, folder = efforts_of(results / name), int(counts.sum()), quote(name)
     total, took = efforts.sum(), ""
     if total["seconds"]:
         seconds = f"{_seconds(total['seconds'])} on {plural(int(efforts['jobs'].max()), 'core')}"
         took = f", {_updates(int(total['updates']))}, {seconds}"
         if total["runs"] < runs:  # an interrupted command left runs without a time
             took = f"; {plain(int(total['runs']))} of them took {seconds}"
-    return [
-        *lines,
-        f"`{command}`: {plural(runs, 'run')} in {plural(len(summary), 'setup')}{took}. "
-        f"[The page]({folder}/report.html), [the table]({folder}/summary.csv).",
-    ]
+    return (
+        f"- `{command}`: {plural(runs, 'run')} in {plural(len(counts), 'setup')}{took}. "
+        f"[The page]({folder}/report.html), [the table]({folder}/summary.csv)."
+    )
 
 
 # What a store says about itself
@@ -133,8 +157,8 @@ _COUNTS = ("updates", "jobs", "runs")
 """The counts in an entry of `made.json`."""
 
 _FIGURE = re.compile(
-    r'<figure>(?:(?!<figure>).)*?aria-label="([^"]*)"'
-    r'(?:(?!<figure>).)*?href="figures/([\w.-]+)\.svg"',
+    r'<figure\b(?:(?!<figure\b).)*?aria-label="([^"]*)"'
+    r'(?:(?!<figure\b).)*?href="figures/([\w.-]+)\.(?:svg|png)"',
     re.DOTALL,
 )
 """A figure of a page that has files: group 1 is its label, group 2 the stem of the files."""
@@ -170,35 +194,17 @@ def efforts_of(*stores: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["seconds", *_COUNTS, "cpu"])
 
 
-def best_figure(figures: Sequence[str], setups: int, values: Mapping[str, int]) -> str | None:
-    """Choose the figure of a page that stands in the gallery, by the stem of its file.
-
-    The first of these that the page has is chosen: an atlas, networks by what they are made of, a
-    basin, a map over two keys with many values, a curve over one key; then survival curves for few
-    setups, and bars for many.
-    """
-    many = {key for key, count in values.items() if count >= MANY}
-    many |= {"width", "depth"} if "hidden" in many else set()
-    maps = {f"map-{x}-{y}" for x in many for y in many}
-    last = ["survival", "outcomes"] if setups < MANY else ["outcomes", "survival"]
-    wanted = [
-        "atlas",
-        "cures",
-        *(name for name in reversed(figures) if name.startswith("basin")),
-        *(name for name in figures if name in maps),
-        *(name for name in figures if name.startswith("response-")),
-        *last,
-        *figures,
-    ]
-    return next((name for name in wanted if name in figures), None)
+def first_figure(page: Page) -> str:
+    """The stem of the files of the first figure of a page, which shows its answer; or empty."""
+    return next(iter(page[2]), "")
 
 
-# Markdown
-
-
-def _escaped(text: str) -> str:
-    """Escape a text so that Markdown shows it literally."""
-    return re.sub(r"([\\`*_\[\]<>&#|~])", r"\\\1", plain(" ".join(text.split())))
+def picture_of(store: Path, page: Page) -> str:
+    """The smaller file with the first figure of a page, relative to the store; or empty."""
+    stem = first_figure(page)
+    files = [store / "figures" / f"{stem}.{kind}" for kind in ("svg", "png")]
+    sizes = {file: file.stat().st_size for file in files if file.is_file()}
+    return f"figures/{min(sizes, key=sizes.__getitem__).name}" if sizes else ""
 
 
 def _seconds(seconds: float) -> str:

@@ -1,5 +1,6 @@
 """Tables of a page and of a terminal, made from the rows of a DataFrame."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,14 @@ from fastbp.analysis.axes import is_numeric
 from fastbp.analysis.summary import keys_of
 from fastbp.reporting.html import HtmlTable, TableColumn
 from fastbp.reporting.phrases import Record, labels, named, plain
-from fastbp.schema.text import aligned, points, shortened
+from fastbp.schema.text import WIDTH, aligned, and_, points, shortened, wrap
 from fastbp.store.provenance import read_made
 
 MAX_ROWS = 40
 """Largest number of rows of a table on a page."""
+
+ESSENTIAL = ("converged", "effect", "")
+"""Titles of columns that a narrow table keeps."""
 
 MAX_LISTED = 12
 """Largest number of setups in the text of a figure for screen readers."""
@@ -65,17 +69,93 @@ def html_table(
     return HtmlTable(title, caption + " All columns:" * bool(file), columns, cells, file)
 
 
-def text_table(columns: Sequence[TableColumn], rows: Iterable[Any]) -> list[str]:
-    """Make the lines of a table for a terminal: the titles, and a line for each row."""
-    return text_lines(columns, ([each.cell(row) for each in columns] for row in rows))
+def text_table(
+    columns: Sequence[TableColumn], rows: Iterable[Any], width: int = WIDTH, file: str = ""
+) -> list[str]:
+    """Make the lines of a table for a terminal: the titles, and a line for each row.
+
+    Parameters
+    ----------
+    columns, rows
+        As in `html_table`.
+    width : int
+        The most characters of a line. Where that is too few, columns are left out from the right,
+        except the first and those of `ESSENTIAL`: up to two; or if that is not enough, texts are
+        shortened first. A last line names these columns.
+    file : str
+        The CSV file that has all columns, if there is one.
+    """
+    return text_lines(columns, [[each.cell(row) for each in columns] for row in rows], width, file)
 
 
-def text_lines(columns: Sequence[TableColumn], cells: Iterable[Sequence[str]]) -> list[str]:
-    """Make the lines of a table for a terminal from the cells of its rows."""
-    return aligned(
-        [[each.title for each in columns], *cells],
-        left=[i for i, each in enumerate(columns) if each.is_text],
-    )
+def text_lines(
+    columns: Sequence[TableColumn],
+    cells: Sequence[Sequence[str]],
+    width: int = WIDTH,
+    file: str = "",
+) -> list[str]:
+    """Make the lines of a table for a terminal from the cells of its rows, as `text_table` does."""
+    spare = [i for i in range(1, len(columns)) if columns[i].title not in ESSENTIAL][::-1]
+    tries = [(spare[:many], None) for many in range(3)]
+    for lost, shorten_to in [*tries, *((spare[:many], width) for many in range(len(spare) + 1))]:
+        kept = [i for i in range(len(columns)) if i not in lost]
+        lines = aligned(
+            [[columns[i].title for i in kept], *([row[i] for i in kept] for row in cells)],
+            [place for place, i in enumerate(kept) if columns[i].is_text],
+            shorten_to,
+        )
+        if max(map(len, lines)) <= width:
+            break
+    names = and_([columns[i].title for i in sorted(lost)])
+    where = f"; {file} has all columns" * bool(file)
+    return lines + wrap(f"… not shown: {names}{where}", width) * bool(lost)
+
+
+def _markdown_table(columns: Sequence[TableColumn], cells: Iterable[Sequence[str]]) -> str:
+    rows = [[each.title for each in columns], [], *cells]
+    texts = [[markdown(cell) for cell in row] for row in rows]
+    texts[1] = ["---" if each.is_text else "---:" for each in columns]
+    return "".join(f"| {' | '.join(row)} |\n" for row in texts)
+
+
+def _latex_table(columns: Sequence[TableColumn], cells: Iterable[Sequence[str]]) -> str:
+    rows = [[each.title for each in columns], *cells]
+    head, *lines = [f"{' & '.join(map(latex, row))} \\\\\n" for row in rows]
+    sides = "".join("l" if each.is_text else "r" for each in columns)
+    ruled = ["\\hline\n", head, "\\hline\n", *lines, "\\hline\n"]
+    return f"\\begin{{tabular}}{{{sides}}}\n{''.join(ruled)}\\end{{tabular}}\n"
+
+
+def markdown(text: str) -> str:
+    """Escape a text so that Markdown shows it literally, in one line."""
+    return re.sub(r"([\\`*_\[\]<>&#|~$])", r"\\\1", plain(" ".join(text.split())))
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "²": r"\textsuperscript{2}",
+    "–": "--",
+} | {sign: "\\" + sign for sign in "&%$#_{}"}
+"""What LaTeX needs in place of a character."""
+
+
+def latex(text: str) -> str:
+    """Escape a text so that LaTeX shows it literally."""
+    return "".join(_LATEX.get(character, character) for character in text)
+
+
+PASTED = {"markdown": _markdown_table, "latex": _latex_table}
+"""Functions that write the columns and cells of a table as text for a document, by format."""
+
+
+def more_in(total: int, shown: int, file: str) -> list[str]:
+    """The line below a table that says how many rows a file has besides those that are shown."""
+    return [f"… and {total - shown:,} more in {file}"] * (shown < total)
 
 
 def setup_table(

@@ -4,13 +4,36 @@ import difflib
 import math
 import numbers
 import re
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from os import PathLike, fspath
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 SHOWN = 60
 """The most characters of a value that a message shows."""
+
+WIDTH = 80
+"""Characters per line, where the width of the terminal is not known, and of every paragraph."""
+
+MIN_CELL = 10
+"""A table that is too wide shortens its texts down to this many characters."""
+
+
+class Screen(NamedTuple):
+    """What a terminal or a file can show.
+
+    Attributes
+    ----------
+    width : int
+        Characters per line.
+    ink : str
+        How it shows the cells of a map: in `24-bit` colours, in `256` colours, as `shades` (░▒▓█),
+        or as `digits`.
+    """
+
+    width: int = WIDTH
+    ink: Literal["24-bit", "256", "shades", "digits"] = "shades"
 
 
 def plain(text: str, most: int = SHOWN) -> str:
@@ -151,14 +174,45 @@ def shortened(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 2].rstrip() + " …"
 
 
-def aligned(rows: Sequence[Sequence[str]], left: Sequence[int]) -> list[str]:
-    """Align the cells of rows into lines: columns in `left` to the left, others to the right."""
+def wrap(text: str, width: int, first: str = "", rest: str = "") -> list[str]:
+    """Break a text into lines of at most `width` characters; words and paths stay in one piece.
+
+    `first`, `rest`: the start of the first line, and of the others.
+    """
+    return textwrap.wrap(
+        text,
+        width,
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def aligned(
+    rows: Sequence[Sequence[str]], left: Sequence[int], width: int | None = None
+) -> list[str]:
+    """Align the cells of rows into lines: columns in `left` to the left, others to the right.
+
+    If lines are longer than `width`, texts in the widest of the columns `left` are shortened, down
+    to `MIN_CELL` characters.
+    """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     sides = [str.ljust if i in left else str.rjust for i in range(len(widths))]
-    return [
-        "  ".join(side(cell, w) for side, cell, w in zip(sides, row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    while True:
+        cut = [
+            [shortened(cell, widths[i]) if i in left else cell for i, cell in enumerate(row)]
+            for row in rows
+        ]
+        lines = [
+            "  ".join(side(cell, w) for side, cell, w in zip(sides, row, widths, strict=True))
+            for row in cut
+        ]
+        too_long = width is not None and max(len(line.rstrip()) for line in lines) > width
+        widest = max(left, key=widths.__getitem__, default=None)
+        if not too_long or widest is None or widths[widest] <= MIN_CELL:
+            return [line.rstrip() for line in lines]
+        widths[widest] -= 1
 
 
 def sort_key(values: Iterable[Any]) -> list[list[tuple[int, float, str]]]:

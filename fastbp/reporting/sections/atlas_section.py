@@ -13,6 +13,7 @@ from fastbp.reporting.html import HtmlFigure, HtmlTable, TableColumn
 from fastbp.reporting.html_tables import (
     column,
     html_table,
+    more_in,
     setting_columns,
     text_table,
 )
@@ -28,7 +29,7 @@ from fastbp.reporting.phrases import (
     setting,
 )
 from fastbp.reporting.report_data import Content, ReportData, Section, settings_of
-from fastbp.schema.text import p_value, percent, plural
+from fastbp.schema.text import WIDTH, p_value, percent, plural
 
 MAX_SETTINGS = 8
 """Largest number of settings with columns in the table of classes. A setting is a combination of
@@ -148,7 +149,7 @@ def _tests_table(functions: pd.DataFrame, classes: pd.DataFrame) -> HtmlTable:
     )
 
 
-def terminal_table(classes: pd.DataFrame) -> list[str]:
+def terminal_table(classes: pd.DataFrame, width: int = WIDTH, most: int | None = None) -> list[str]:
     """Make the table of classes for a terminal, one line for each class and setting.
 
     The functions of a class are equal up to permuted or negated inputs and a negated output.
@@ -157,8 +158,19 @@ def terminal_table(classes: pd.DataFrame) -> list[str]:
     ----------
     classes : DataFrame
         A result of `atlas.equality`.
+    width : int
+        The most characters of a line.
+    most : int, optional
+        The most classes that have a line: of the setting in which most runs converge, some from
+        the lowest to the highest share. By default all have one.
     """
-    return text_table(
+    rows = every = classes[classes["symmetry"] == NPN]
+    if most is not None and len(rows) > most:
+        settings = settings_of(rows, keys_of(classes, "symmetry"))
+        _, rows = max(settings, key=lambda setting: int(setting[1]["converged"].sum()))
+        order = rows["converged_share"].sort_values(kind="stable").index
+        rows = rows.loc[sorted(order[evenly(len(rows), most)])]
+    lines = text_table(
         [
             *setting_columns(keys_of(classes, "symmetry"), classes),
             column("class", is_text=True),
@@ -172,8 +184,11 @@ def terminal_table(classes: pd.DataFrame) -> list[str]:
             TableColumn("p (Holm)", lambda row: p_value(row["p_holm"])),
             TableColumn("must be equal", lambda row: "yes" if row["holds"] else "no", True),
         ],
-        classes[classes["symmetry"] == NPN].to_dict("records"),
+        rows.to_dict("records"),
+        width,
+        "classes.csv",
     )
+    return lines + more_in(len(every), len(rows), "classes.csv")
 
 
 # The sentences

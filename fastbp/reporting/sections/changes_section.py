@@ -9,7 +9,14 @@ from fastbp.analysis.statistics.power import pairing_worth
 from fastbp.analysis.summary import ALPHA, keys_of
 from fastbp.reporting.change_sentences import changes_of, headline
 from fastbp.reporting.html import HtmlTable, TableColumn
-from fastbp.reporting.html_tables import MAX_ROWS, column, difference, html_table, text_table
+from fastbp.reporting.html_tables import (
+    MAX_ROWS,
+    column,
+    difference,
+    html_table,
+    more_in,
+    text_table,
+)
 from fastbp.reporting.phrases import (
     Record,
     by_change,
@@ -23,7 +30,7 @@ from fastbp.reporting.phrases import (
     starts_at,
 )
 from fastbp.reporting.report_data import Content, ReportData, Section
-from fastbp.schema.text import p_value, plural, points
+from fastbp.schema.text import WIDTH, p_value, plural, points, wrap
 
 NOTHING = "No two setups differ in exactly one key and share seeds: there is nothing to compare."
 
@@ -46,7 +53,11 @@ _PARTS = {"total": "all together"} | {name: name for name in ("alone", "last", "
 
 
 def effect_lines(
-    contrasts: pd.DataFrame, summary: pd.DataFrame, baseline: str | None = None
+    contrasts: pd.DataFrame,
+    summary: pd.DataFrame,
+    baseline: str | None = None,
+    width: int = WIDTH,
+    most: int | None = None,
 ) -> list[str]:
     """Make the table of single changes for a terminal.
 
@@ -57,6 +68,10 @@ def effect_lines(
     baseline : str, optional
         Id of a setup. The changes that start there are listed first, then the same changes from
         other setups. Without it, all changes are listed.
+    width : int
+        The most characters of a line.
+    most : int, optional
+        The most changes that have a line: the strongest, in their order. By default all have one.
 
     Returns
     -------
@@ -69,32 +84,46 @@ def effect_lines(
     if contrasts.empty:
         return [NOTHING]
     rows = contrasts.to_dict("records")
-    unit = f"(points of the convergence rate, paired by seed; effect: Holm's p < {ALPHA})"
     start = row_of(summary, baseline)
     direct = [row for row in rows if starts_at(row, start)]
+    most = len(rows) if most is None else most
     if start is None or not direct:
-        return ["Each change alone:", unit, *_effects(rows)]
+        return ["Each change alone:", *_effects(rows, width, most)]
     changes = {change_of(row) for row in direct}
     others = [row for row in rows if change_of(row) in changes and not starts_at(row, start)]
-    more = ["The same changes from other settings:", *_ranges(by_change(others))]
+    more = ["The same changes from other settings:", *_ranges(by_change(others), width)]
     return [
-        f"Each change alone, from {setting(start, keys_of(summary))}:",
-        unit,
-        *_effects(direct),
-        *more * bool(others),
+        *wrap(f"Each change alone, from {setting(start, keys_of(summary))}:", width),
+        *_effects(direct, width, most),
+        *more * bool(others and len(direct) + len(more) <= most),
     ]
 
 
-def _effects(rows: Sequence[Record]) -> list[str]:
-    """Make a line for each comparison, or for each change if some was made in several settings."""
-    groups = by_change(rows)
+def _strongest(groups: Sequence[Sequence[Record]], most: int) -> list[Sequence[Record]]:
+    """The groups of changes with the largest effects, in their order."""
+    sizes = pd.Series([max(abs(row["difference"]) for row in group) for group in groups])
+    kept = sizes.sort_values(ascending=False, kind="stable").index[:most]
+    return [groups[i] for i in sorted(kept)]
+
+
+def _effects(rows: Sequence[Record], width: int, most: int) -> list[str]:
+    """Make a line for each comparison, or for each change if some was made in several settings.
+
+    The line above them says the unit, and the number of seeds where it is one for all.
+    """
+    groups, seeds = by_change(rows), [row["pairs"] for row in rows]
+    one_count = len({*seeds}) == 1
+    shown = _strongest(groups, most)
+    rest = more_in(len(groups), len(shown), "contrasts.csv")
+    pairs = plural(seeds[0], "common seed") if one_count else "paired by seed"
+    unit = wrap(f"(points of the convergence rate, {pairs}; effect: Holm's p < {ALPHA})", width)
     if len(groups) < len(rows):
-        return _ranges(groups)
-    return text_table(
+        return [*unit, *_ranges(shown, width), *rest]
+    lines = text_table(
         [
             _CHANGE,
             *_COUNTS,
-            column("pairs", "seeds"),
+            *([] if one_count else [column("pairs", "seeds")]),
             TableColumn("points", lambda row: points(row["difference"])),
             TableColumn(
                 "95% CI",
@@ -102,11 +131,14 @@ def _effects(rows: Sequence[Record]) -> list[str]:
             ),
             _EFFECT,
         ],
-        rows,
+        [row for group in shown for row in group],
+        width,
+        "contrasts.csv",
     )
+    return [*unit, *lines, *rest]
 
 
-def _ranges(groups: Iterable[Sequence[Record]]) -> list[str]:
+def _ranges(groups: Iterable[Sequence[Record]], width: int) -> list[str]:
     """Make a line for each change: the number of its settings, and the range of its effects."""
     return text_table(
         [
@@ -116,6 +148,8 @@ def _ranges(groups: Iterable[Sequence[Record]]) -> list[str]:
             TableColumn("effect", _shown, True),
         ],
         groups,
+        width,
+        "contrasts.csv",
     )
 
 

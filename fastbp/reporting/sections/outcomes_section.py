@@ -1,5 +1,8 @@
 """The sections on how the runs ended: bars, a table, spread and loss, the threshold of collapse."""
 
+from collections.abc import Iterator
+from typing import Literal
+
 import numpy as np
 import pandas as pd
 
@@ -8,12 +11,29 @@ from fastbp.analysis.summary import collapsing, density, keys_of, settings_of
 from fastbp.reporting import plots
 from fastbp.reporting.change_sentences import TASKS
 from fastbp.reporting.html import TableColumn
-from fastbp.reporting.html_tables import column, listed, setting_columns, setup_table, text_table
-from fastbp.reporting.phrases import Record, interval, plain, rivals, runs_in
+from fastbp.reporting.html_tables import (
+    PASTED,
+    column,
+    listed,
+    more_in,
+    setting_columns,
+    setup_table,
+    text_table,
+)
+from fastbp.reporting.phrases import (
+    MANY_KEYS,
+    Record,
+    apart,
+    interval,
+    plain,
+    rivals,
+    row_of,
+    runs_in,
+)
 from fastbp.reporting.report_data import Content, ReportData, Section
 from fastbp.schema.columns import SCORES
 from fastbp.schema.outcomes import STACKED
-from fastbp.schema.text import percent, points
+from fastbp.schema.text import WIDTH, percent, points, refusal
 
 SHARES = {
     "collapsed": "collapsed",
@@ -25,7 +45,12 @@ SHARES = {
 """Outcomes in the table after `converged`: their names in the summary, and their titles."""
 
 
-def result_table(summary: pd.DataFrame, baseline: str | None = None) -> list[str]:
+def result_table(
+    summary: pd.DataFrame,
+    baseline: str | None = None,
+    shown: pd.DataFrame | None = None,
+    width: int = WIDTH,
+) -> list[str]:
     """Make the table of results for a terminal, a line for each setup.
 
     Parameters
@@ -34,35 +59,32 @@ def result_table(summary: pd.DataFrame, baseline: str | None = None) -> list[str
         A result of `summary`.
     baseline : str, optional
         Id of the setup to mark as the baseline.
+    shown : DataFrame, optional
+        The rows of the summary that have a line; by default all.
+    width : int
+        The most characters of a line.
 
     Returns
     -------
     list of str
-        A line with the titles, and a line for each setup. The columns are the keys that vary (and
-        the setup's id, if they do not distinguish the rows), the number of runs if it varies, the
-        share converged with its 95% interval, the share constant, the share diverged if any run
-        is, and marks for the baseline and, of each task, for the setups that converge most often:
-        `best`, or `highest` if others may be as good.
+        A line with the titles, and a line for each setup. The columns are those of `_results`, the
+        number of runs only if it varies, and marks for the baseline and, of each task, for the
+        setups that converge most often: `best`, or `highest` if others may be as good. If the keys
+        that vary are too many for the width, a setup is named by what differs from the baseline,
+        or by the keys that others do not determine.
     """
     if summary.empty:
         return ["No runs."]
-    keys = keys_of(summary)
-    named_by = keys if keys and not summary[keys].duplicated().any() else [*keys, "setup"]
-    one_count = len(summary) > 1 and summary["runs"].nunique() == 1
+    shown = summary if shown is None else shown
     marks: dict[str, str] = {}
-    for rows in settings_of(summary, [key for key in TASKS if key in keys]):
+    for rows in settings_of(summary, [key for key in TASKS if key in keys_of(summary)]):
         highest = rows[rows["converged_share"] == rows["converged_share"].max()]
         if len(highest) < len(rows):
             mark = "highest" if rivals(rows, highest.iloc[0]) else "best"
             marks |= dict.fromkeys(highest["setup"], mark)
-    ends = ["constant", "diverged"] if summary["diverged"].any() else ["constant"]
+    one_count = len(summary) > 1 and summary["runs"].nunique() == 1
     columns = [
-        *setting_columns(named_by, summary),
-        *([] if one_count else [column("runs")]),
-        _share_column("converged"),
-        TableColumn("95% CI", lambda row: interval(row, "converged")),
-        *map(_share_column, ends),
-        *score_columns(summary),
+        *(each for each in _results(summary) if each.title != "runs" or not one_count),
         TableColumn(
             "",
             lambda row: ", ".join(
@@ -72,7 +94,91 @@ def result_table(summary: pd.DataFrame, baseline: str | None = None) -> list[str
             True,
         ),
     ]
-    return text_table(columns, summary.to_dict("records"))
+    tables = [
+        text_table([*names, *columns], shown.to_dict("records"), width, "summary.csv")
+        for names in (_names(summary), *_short_names(summary, baseline))
+    ]
+    # The first table with all columns and whole texts; else the first with whole texts.
+    whole = [lines for lines in tables if not any(" …" in line for line in lines)]
+    full = [lines for lines in whole if not any(line.startswith("…") for line in lines)]
+    lines = [*full, *whole, tables[-1]][0]
+    return lines + more_in(len(summary), len(shown), "summary.csv")
+
+
+def _results(summary: pd.DataFrame) -> list[TableColumn]:
+    """The columns of how the runs of a setup ended, of every table that is not on a page.
+
+    The number of runs, the share converged with its 95% interval, the share constant, the share
+    diverged if any run is, and the scores that a summary has.
+    """
+    ends = ["constant", "diverged"] if summary["diverged"].any() else ["constant"]
+    return [
+        column("runs"),
+        _share_column("converged"),
+        TableColumn("95% CI", lambda row: interval(row, "converged")),
+        *map(_share_column, ends),
+        *score_columns(summary),
+    ]
+
+
+def _names(summary: pd.DataFrame) -> list[TableColumn]:
+    """The columns that name a setup: the keys that vary, and its id if these are not enough."""
+    keys = keys_of(summary)
+    enough = keys and not summary[keys].duplicated().any()
+    return setting_columns(keys if enough else [*keys, "setup"], summary)
+
+
+def _short_names(summary: pd.DataFrame, baseline: str | None) -> Iterator[list[TableColumn]]:
+    """As `_names`, in fewer characters where many keys vary: the last of them always is enough."""
+    keys, start = keys_of(summary), row_of(summary, baseline)
+    if start and len(keys) > MANY_KEYS:
+        apart_in = {row["setup"]: apart(row, keys, start) for row in summary.to_dict("records")}
+        if len(set(apart_in.values())) == len(summary):
+            yield [TableColumn("differs in", lambda row: apart_in[row["setup"]], True)]
+    # A key whose values are nearly all different would determine every other one.
+    strong = [key for key in keys if 2 * summary[key].nunique(dropna=False) <= len(summary)]
+    for key in keys[::-1]:
+        if any(_determines(summary, other, key) for other in strong if other != key):
+            summary = summary.drop(columns=key)
+            strong = [other for other in strong if other != key]
+    yield _names(summary)
+
+
+def _determines(summary: pd.DataFrame, one: str, other: str) -> bool:
+    """Whether setups with the same value of a key have the same value of another key."""
+    counts = summary.groupby(one, dropna=False)[other].nunique(dropna=False)
+    return bool(counts.max() == 1)
+
+
+def table(summary: pd.DataFrame, format: Literal["markdown", "latex"] = "markdown") -> str:
+    """Write the table of a summary as text to paste into a document.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        A result of `fastbp.summary`; its rows keep their order.
+    format : str
+        `markdown`, or `latex`: a tabular that needs no package.
+
+    Returns
+    -------
+    str
+        A row for each setup: the keys that vary, the number of runs, the share converged with its
+        95% interval (modified Wilson), the share constant, the share diverged if any run is, the
+        scores that a summary has, and the median number of updates to convergence (– if fewer than
+        half of the runs converge). Numbers are rounded as `fastbp sweep` prints them, and texts are
+        escaped.
+
+    Raises
+    ------
+    ValueError
+        If the format is another one.
+    """
+    if format not in PASTED:
+        raise ValueError(f"format: {refusal(format, ' or '.join(map(repr, PASTED)))}")
+    columns = [*_names(summary), *_results(summary), column("updates_median", "median updates")]
+    cells = [[each.cell(row) for each in columns] for row in summary.to_dict("records")]
+    return PASTED[format](columns, cells)
 
 
 def score_columns(summary: pd.DataFrame) -> list[TableColumn]:

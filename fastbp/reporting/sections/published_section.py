@@ -11,10 +11,13 @@ import pandas as pd
 
 from fastbp.analysis.summary import keys_of
 from fastbp.reporting.html import HtmlTable, TableColumn
-from fastbp.reporting.html_tables import MAX_ROWS, column, html_table, text_lines
+from fastbp.reporting.html_tables import MAX_ROWS, column, html_table, more_in, text_lines
 from fastbp.reporting.phrases import BASELINE, Record, apart, plain, setting
 from fastbp.reporting.report_data import Content, ReportData, Section
-from fastbp.schema.text import and_, plural, shortened
+from fastbp.schema.text import WIDTH, and_, plural, shortened, wrap
+
+MAX_LINES = 16
+"""Largest number of lines of a table on a terminal."""
 
 MAX_NAMED = 4
 """Largest number of setups that a sentence names."""
@@ -181,21 +184,22 @@ def _elsewhere(all_agree: "pd.Series[Any]", names: Mapping[str, str], noun: str)
     return f"all agree in {len(ids)} of {plural(len(all_agree), noun)}{which}"
 
 
-def terminal_lines(published: pd.DataFrame, baseline: str | None = None) -> list[str]:
+def terminal_lines(
+    published: pd.DataFrame, baseline: str | None = None, width: int = WIDTH
+) -> list[str]:
     """Compare published figures with ours, in lines for a terminal."""
     before = "; (before) if evaluated before the updates of an epoch, an epoch later"
-    lines = [
+    lines = wrap(
         "Published figures and ours (times in epochs; ≠ where the two 95% intervals do not "
-        f"overlap{before * bool(published['evaluated_before'].any())}):"
-    ]
+        f"overlap{before * bool(published['evaluated_before'].any())}):",
+        width,
+    )
     for table, sentence in zip(
         tables(published, baseline), sentences(published, baseline), strict=True
     ):
-        rows = (cells for cells, _ in table.rows[:MAX_ROWS])
-        lines += [sentence, *text_lines(table.columns, rows)]
-        lines += [f"and {len(table.rows) - MAX_ROWS:,} more in published.csv"] * (
-            len(table.rows) > MAX_ROWS
-        )
+        shown = [cells for cells, _ in table.rows[:MAX_LINES]]
+        lines += [*wrap(sentence, width), *text_lines(table.columns, shown, width, table.file)]
+        lines += more_in(len(table.rows), len(shown), table.file)
     return lines
 
 
