@@ -56,6 +56,7 @@ class Opened:
 
     page: Any
     file: Path
+    name: str = ""
     console: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
 
@@ -64,12 +65,13 @@ class Opened:
         return self.file.as_uri()
 
     def at(self, look: str, width: int) -> Any:
-        """The page, in light, in the dark or in print, once it is painted."""
+        """The page, in light, in the dark or in print, unfolded, once it is painted."""
         self.page.emulate_media(
             media="print" if look == "print" else "screen",
             color_scheme="dark" if look == "dark" else "light",
         )
         self.page.set_viewport_size({"width": width, "height": 800})
+        self.page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
         self.page.evaluate(
             "new Promise(end => requestAnimationFrame(() => requestAnimationFrame(end)))"
         )
@@ -103,7 +105,7 @@ def opened(request: pytest.FixtureRequest, browser: Any, folder: Path) -> Iterat
         pages.without_png(patched)
         file = pages.page(request.param, folder / request.param)
     with browser.new_page() as page:
-        found = Opened(page, file)
+        found = Opened(page, file, request.param)
         page.on("console", lambda message: found.console.append(message.text))
         page.on("pageerror", lambda error: found.console.append(str(error)))
         page.on("request", lambda asked: found.requests.append(asked.url))
@@ -187,12 +189,17 @@ def test_is_open_to_everybody(opened: Opened, assert_open_to_everybody: Any) -> 
 @names
 def test_reads_from_the_answer_to_how_it_was_run(opened: Opened) -> None:
     heads = opened.page.evaluate(
-        "[...document.querySelectorAll('h1, h2, .verdict')].map(e => e.id || e.className || "
-        "e.tagName)"
+        "[...document.querySelectorAll('h1, h2[id], .verdict, details > div')]"
+        ".map(e => e.id || e.className || e.tagName)"
     )
+    leads = {
+        "atlas": "atlas", "planes": "planes", "map": "maps", "one key": "curves",
+    }.get(opened.name, "ended")  # fmt: skip
     known = [
         "H1",
         "verdict",
+        "more",
+        leads,
         "shares",
         "atlas",
         "ended",
@@ -209,8 +216,63 @@ def test_reads_from_the_answer_to_how_it_was_run(opened: Opened) -> None:
         "trajectories",
         "words",
     ]
-    assert heads == [head for head in [*known, "how"] if head in heads]
+    assert heads == [head for head in dict.fromkeys([*known, "how"]) if head in heads]
+    links = opened.page.evaluate(
+        "[...document.querySelectorAll('nav a')].map(link => link.getAttribute('href').slice(1))"
+    )
+    assert links == opened.page.evaluate(
+        "[...document.querySelectorAll('details > div')].map(part => part.id)"
+    )
     assert {"H1", "verdict", "how"} <= set(heads)
+
+
+def only(name: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("opened", [name], indirect=True)
+
+
+LEADING = pytest.mark.parametrize(
+    "opened", ["founding", "map", "one key", "planes", "24 setups", "atlas"], indirect=True
+)
+
+
+@LEADING
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+def test_the_answer_and_its_picture_are_seen_first(opened: Opened, width: int, height: int) -> None:
+    page = opened.at("light", width)
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = false)")
+    page.set_viewport_size({"width": width, "height": height})
+    page.evaluate("scrollTo(0, 0)")
+    seen = page.evaluate(
+        """() => ['h1', '.verdict p', 'header figure svg'].map(where => {
+        const one = [...document.querySelectorAll(where)].find(each => each.checkVisibility());
+        const box = one.getBoundingClientRect();
+        return [box.left, box.top, box.right, box.bottom];
+      })"""
+    )
+    tops = [box[1] for box in seen]
+    assert tops == sorted(tops)
+    for left, top, right, bottom in seen:
+        assert left >= 0
+        assert top >= 0
+        assert right <= width
+        assert bottom <= height
+    assert page.evaluate(OVERFLOW) == [width, []]
+
+
+@only("founding")
+def test_links_unfold_what_they_lead_to_and_paper_shows_all(opened: Opened) -> None:
+    page = opened.at("light", 1280)
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = false)")
+    part = page.locator("details > div#changes")
+    assert not part.is_visible()
+    page.click("nav a[href='#changes']")
+    assert part.is_visible()
+    assert not page.locator("details > div#survival").is_visible()
+    page.emulate_media(media="print")
+    heights = page.evaluate(
+        "[...document.querySelectorAll('details > div')].map(part => part.offsetHeight)"
+    )
+    assert min(heights) > 20
 
 
 @names
@@ -219,17 +281,10 @@ def test_is_small(opened: Opened) -> None:
     assert opened.file.stat().st_size < most
 
 
-def only(name: str) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("opened", [name], indirect=True)
-
-
 @only("founding")
 def test_the_founding_page_says_what_mended_the_network(opened: Opened) -> None:
     page = opened.at("light", 1440)
-    assert (
-        "More updates fix it: going from 999 to 7,992"
-        in page.inner_text("body").split("How the runs ended")[0]
-    )
+    assert "More updates fix it: going from 999 to 7,992" in page.inner_text("header")
     marked = page.locator("tr.baseline")
     assert all("random" in row for row in marked.all_inner_texts())
     assert marked.first.evaluate("row => getComputedStyle(row.cells[0]).fontWeight") == "600"
