@@ -67,9 +67,8 @@ def _sweep_one(options: Options, began: float) -> int:
     job.store.check_usable()
     pool = options.pool()
     if options.dry_run:
-        sweep = with_max_seeds(job, pool, options)
-        sweep = sweep.within(*job.shard) if job.shard else sweep
-        estimate = dry_run(sweep, job.store, pool, options.detect)
+        most = job._replace(sweep=with_max_seeds(job, pool, options))
+        estimate = dry_run(most.plan(), job.store, pool, options.detect)
         print_data(json.dumps(estimate.as_json()) if options.json else estimate.text())
     forecast.check(job.plan(), job.store, pool)
     if options.dry_run:
@@ -157,7 +156,7 @@ def _sweep_all(options: Options, source: Path, began: float) -> int:
         raise SweepError(mistakes)
     if options.dry_run:
         print_dry_runs(
-            {job.name: dry_run(job.sweep, job.store, pool) for job in jobs}, options.json
+            {job.name: dry_run(job.plan(), job.store, pool) for job in jobs}, options.json
         )
         return process.COMPLETE
     process.interruption.kept_in = str(results)

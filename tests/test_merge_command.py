@@ -2,6 +2,7 @@
 then one store."""
 
 import errno
+import json
 import os
 import re
 from pathlib import Path
@@ -10,7 +11,10 @@ import pytest
 from commands import in_process, refused, succeeded
 from stores import XOR, contents_of, opened, publish, rows_of, strangers, unchanged
 
+from fastbp.cli.arguments import shipped_sweeps
+from fastbp.config.sweep import Sweep
 from fastbp.engine import forecast, integrity, machine
+from fastbp.engine.plan import Plan, shard
 from fastbp.merge import main
 from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.store.store import Store
@@ -131,6 +135,11 @@ def test_a_shard_that_there_is_not_is_reported_with_what_else_is_wrong(command, 
 def test_a_dry_run_of_a_shard_counts_its_own_runs(command, tmp_path, monkeypatch):
     done = succeeded(command("sweep", "mine.toml", "-o", "store", "--shard", "1/2", "--dry-run"))
     assert "runs     10\nupdates  15\n" in done.stdout
+    many = ("sweep", "published/hamey-1992-xor", "--shard", "1/2", "--dry-run", "--json")
+    sweep = Sweep.from_toml(shipped_sweeps()[many[1]])
+    plan = Plan(sweep, {}, shard(sweep, 1, 2))
+    files = sum(len([*plan.files(setup)]) for setup in sweep.setups)
+    assert json.loads(command(*many).stdout)["disk"]["files"] == files
     monkeypatch.setattr(forecast, "slowness", lambda setup: None)
     monkeypatch.setattr(machine, "disk", lambda path: machine.Disk(5_000_000, None))
     assert command("sweep", "-o", "store", "--dry-run").returncode == 4

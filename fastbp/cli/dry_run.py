@@ -89,7 +89,7 @@ class DryRun(NamedTuple):
         return {
             "store": str(self.store.path),
             "setups": len(self.plan.sweep.setups),
-            "runs": self.plan.sweep.runs,
+            "runs": self.plan.requested_runs,
             "missing": self.plan.runs,
             "updates": self.plan.updates,
             "seconds": {
@@ -114,7 +114,7 @@ class DryRun(NamedTuple):
         return "\n".join(
             [
                 f"setups   {len(sweep.setups):,}",
-                f"runs     {sweep.runs:,}{missing if self.plan.present else ''}",
+                f"runs     {self.plan.requested_runs:,}{missing if self.plan.present else ''}",
                 f"updates  {'at most ' * early}{self.plan.updates:,}",
                 f"time     {'at most' if early else 'about'} "
                 f"{duration(self.time.all_but_compiling)} on {plural(self.jobs, 'core')}",
@@ -130,12 +130,11 @@ class DryRun(NamedTuple):
         )
 
 
-def dry_run(sweep: Sweep, store: Store, pool: Pool, points: float | None = None) -> DryRun:
-    """Estimate the time, disk and memory that a sweep's missing runs need.
+def dry_run(plan: Plan, store: Store, pool: Pool, points: float | None = None) -> DryRun:
+    """Estimate the time, disk and memory that the missing runs of a plan need.
 
     The store is only read and need not be locked. `points`: the difference of `--detect`.
     """
-    plan = Plan(sweep, store.present())
     return DryRun(
         plan,
         store,
@@ -143,7 +142,7 @@ def dry_run(sweep: Sweep, store: Store, pool: Pool, points: float | None = None)
         forecast.storage(plan),
         forecast.duration(plan, pool.workers),
         sum(term.bytes for term in forecast.memory(plan, pool, stored=True, frame=False)),
-        detection(sweep, store, points) if points else None,
+        detection(plan.sweep, store, points) if points else None,
     )
 
 

@@ -118,16 +118,6 @@ class Sweep:
         sweep.__dict__.update(seeds=Seeds(start=start, count=count), grid_seeds=(), seed_counts={})
         return sweep
 
-    def within(self, start: int, count: int) -> Self:
-        """Copy the sweep with only those of its seeds that lie in start … start + count − 1.
-
-        The range must lie within `all_seeds`. A setup may have no seeds left.
-        """
-        sweep = self.with_seeds(start, count)
-        for name, each in self.seed_counts.items():
-            sweep.seed_counts[name] = max(0, min(self.seeds.start + each - start, count))
-        return sweep
-
     @property
     def notes(self) -> list[str]:
         """Warnings about what is allowed but probably a mistake, one line each."""

@@ -132,6 +132,13 @@ class Plan:
                 if lacking and stop > start:
                     yield tuple(setups[i] for i in sorted(lacking)), start, stop - start
 
+    @property
+    def requested_runs(self) -> int:
+        """The number of runs that the plan covers, stored or not."""
+        if self.seeds is None:
+            return self.sweep.runs
+        return sum(self.requested(setup)[1] for setup in self.sweep.setups)
+
     @cached_property
     def runs(self) -> int:
         """The number of missing runs."""
