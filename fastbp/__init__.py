@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # type checkers do not see what is looked up when first used
     from fastbp.engine.retrain import retrain as retrain
     from fastbp.gradcheck.check import check_gradients as check_gradients
     from fastbp.reporting import plots as plots
+    from fastbp.reporting.sections.outcomes_section import table as table
     from fastbp.schema.errors import SweepError as SweepError
     from fastbp.store.load import load as load
 
@@ -42,6 +43,7 @@ _HOMES = {
     "run": "engine.driver",
     "summary": "analysis.summary",
     "survival": "analysis.summary",
+    "table": "reporting.sections.outcomes_section",
 }
 """The module of each public name, relative to `fastbp`."""
 

@@ -4,15 +4,18 @@ from pathlib import Path
 
 from fastbp.cli import process
 from fastbp.cli.arguments import folder, lazily, option
-from fastbp.cli.terminal import print_answer, print_note
+from fastbp.cli.terminal import print_answer, print_note, screen
+from fastbp.schema.errors import SweepError
 
 
-def compare(a: Path, b: Path, folder: Path | None) -> None:
+def compare(a: Path, b: Path, folder: Path | None, vary: str | None) -> None:
     """Compare two stores and print what differs."""
-    compared = process.in_thread(
-        lambda phase: lazily("reporting.sections.comparison_section:compare", a, b, folder, phase)
-    )
-    print_answer(compared.verdict, compared.lines())
+    section = "reporting.sections.comparison_section:compare"
+    try:
+        compared = process.in_thread(lambda phase: lazily(section, a, b, folder, phase, vary))
+    except SweepError as error:
+        raise SweepError(f"--{line}" for line in error.lines) from None
+    print_answer(compared.verdict, compared.lines(screen().width))
     if compared.written:
         print_note(f"written: {', '.join(map(str, compared.written))}")
 
@@ -22,7 +25,8 @@ main = process.Command(
     compare,
     "Compare two stores, for example of two versions, two numerics or two days, and find the "
     "setups whose convergence rates differ, paired by the seeds that both stores have. Setups "
-    "with equal keys count as the same, even if their ids differ.",
+    "with equal keys count as the same, even if their ids differ. --vary compares two stores over "
+    "a key in which they differ on purpose.",
     "Exit: 0 complete (whether or not something differs), 2 bad usage, 3 no store, no runs in "
     "it or a damaged file, 4 disk full or not writable, 130 or 143 interrupted.",
     [
@@ -34,6 +38,11 @@ main = process.Command(
             metavar="DIR",
             type=folder,
             help="also write DIR/compare.csv, DIR/compare.html and DIR/figures",
+        ),
+        option(
+            "--vary",
+            metavar="KEY",
+            help="compare setups that are equal apart from this key of [setup], such as momentum",
         ),
     ],
     place="folder",

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from fastbp.analysis.statistics.proportions import crossings
-from fastbp.analysis.summary import keys_of, settings_of, simultaneous_bounds
+from fastbp.analysis.summary import SHAPE, keys_of, settings_of, simultaneous_bounds, with_shape
 
 MIN_CURVE = 6
 """A curve needs at least this many values of its key while the other keys are fixed."""
@@ -37,13 +37,23 @@ def with_width_and_depth(summary: pd.DataFrame) -> pd.DataFrame:
     layers = [str(value).split("-") for value in summary["hidden"]]
     if all(len(each) == 1 for each in layers) or any(len(set(each)) > 1 for each in layers):
         return summary
-    shape = {"width": [int(each[0]) for each in layers], "depth": [len(each) for each in layers]}
-    place = list(summary.columns).index("hidden")
-    result = summary.drop(columns="hidden")
-    for name in ("depth", "width"):
-        if len(set(shape[name])) > 1:
-            result.insert(place, name, shape[name])
-    return result
+    shaped = with_shape(summary)
+    same = [name for name in SHAPE if shaped[name].nunique() == 1]
+    return shaped.drop(columns=["hidden", *same])
+
+
+def keys_besides(summary: pd.DataFrame, key: str) -> list[str]:
+    """The keys that vary besides one of them, or besides the width or the depth.
+
+    The other of these two then stands for `hidden`, unless several networks have the same.
+    """
+    others = [other for other in keys_of(summary) if other != key]
+    if key in SHAPE and "hidden" in others:
+        networks = summary[["hidden", *SHAPE]].drop_duplicates()
+        if not networks[[*SHAPE]].duplicated().any():
+            more = [name for name in SHAPE if name != key and networks[name].nunique() > 1]
+            others = [other for other in others if other != "hidden"] + more
+    return others
 
 
 def _numeric_keys(summary: pd.DataFrame) -> list[str]:

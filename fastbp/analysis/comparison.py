@@ -1,6 +1,7 @@
 """Compare two stores of the same setups, such as those of two versions or two machines."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,24 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fastbp.analysis.contrasts import pair, paired_effects
-from fastbp.analysis.counts import Runs, SetupCounts, count_runs, files_of, grouped, varying
+from fastbp.analysis.counts import Runs, SetupCounts, Value, count_runs, files_of, grouped, varying
 from fastbp.analysis.statistics.paired import holm
 from fastbp.analysis.statistics.proportions import fisher, newcombe
 from fastbp.analysis.summary import LEVEL, Columns, key_columns, share_columns
 from fastbp.schema.columns import SETUP_COLUMNS
+from fastbp.schema.errors import SweepError
+from fastbp.schema.keys import ALTERNATIVE, KEYS
+from fastbp.schema.text import and_, nearest, number, plain, refusal
 from fastbp.store.filename import Range
 
+Matches = list[tuple[SetupCounts | None, SetupCounts | None]]
+"""Each setup of a store with the same one of another store; None where one of them lacks it."""
 
-def comparison(a: Runs, b: Runs) -> pd.DataFrame:
+_DATA_KEYS = [column.name for column in SETUP_COLUMNS][: list(KEYS).index("hidden")]
+"""The keys that change what is learnt: they come before those of the network."""
+
+
+def comparison(a: Runs, b: Runs, vary: str | None = None) -> pd.DataFrame:
     """Compare the convergence rate of each setup in two stores.
 
     Two setups are the same if their problems and all keys except `collapse` are equal. Their ids
@@ -27,6 +37,9 @@ def comparison(a: Runs, b: Runs) -> pd.DataFrame:
     ----------
     a, b : DataFrame, path or list of SetupCounts
         A table of runs, the path of a store, or the result of `count_runs`.
+    vary : str, optional
+        A key in which the stores differ on purpose, such as `momentum`: setups that are the same
+        apart from it are compared.
 
     Returns
     -------
@@ -34,6 +47,7 @@ def comparison(a: Runs, b: Runs) -> pd.DataFrame:
         One row per setup, in the order of `count_runs`, with the columns:
 
         - the keys that vary; `setup_a` and `setup_b`, its id in each store, null without runs;
+          with `vary`, the values of that key in each store, such as `momentum_a` and `momentum_b`;
         - `runs_a`, `converged_a`, `converged_share_a`, `constant_share_a` and the same for b;
         - `identical`, whether both stores hold the same rows bit for bit, judged by the digests in
           their file names; null where these do not tell;
@@ -47,16 +61,24 @@ def comparison(a: Runs, b: Runs) -> pd.DataFrame:
     ------
     FileNotFoundError, DamagedFileError, ValueError
         As `count_runs` does.
+    SweepError
+        If `vary` is no key or does not differ, or a store has several setups that differ in it
+        alone. It is a ValueError.
     """
-    matches = _matched(count_runs(a), count_runs(b))
+    first, second, key = count_runs(a), count_runs(b), column_of(vary)
+    matches = _matched(first, second) if key is None else _varied(first, second, key)
     setups = [either for one, other in matches if (either := one or other)]
-    columns = key_columns(setups, varying(setups))
+    columns = key_columns(setups, [each for each in varying(setups) if each != key])
     sides = {"_a": [one for one, _ in matches], "_b": [other for _, other in matches]}
     columns |= {
         f"setup{end}": pd.Series([one and one.setup for one in side], dtype=object)
         for end, side in sides.items()
     }
     for end, side in sides.items():
+        if key:
+            columns[f"{key}{end}"] = pd.Series(
+                [one and one.keys.get(key) for one in side], dtype=object
+            )
         columns |= share_columns(side, end)
     digests = _digests(a), _digests(b)
     columns["identical"] = pd.Series(
@@ -88,28 +110,79 @@ def _differences(
 
 
 def _matched(
-    a: Sequence[SetupCounts], b: Sequence[SetupCounts]
-) -> list[tuple[SetupCounts | None, SetupCounts | None]]:
+    a: Sequence[SetupCounts], b: Sequence[SetupCounts], vary: str | None = None
+) -> Matches:
     """Match the setups of store a with those of store b; setups that only b has come last.
 
-    Setups with equal ids are matched first, so that no other setup takes their match.
+    Setups with equal ids are matched first, so that no other setup takes their match. The key
+    `vary` may differ.
     """
     left = {one.setup: one for one in b}
     matches = {one.setup: left.pop(one.setup) for one in a if one.setup in left}
-    alike = grouped(left.values(), map(_identity, left.values()))
+    alike = grouped(left.values(), (_identity(one, vary) for one in left.values()))
+    is_data = vary in _DATA_KEYS
     for one in a:
         if one.setup not in matches:
-            others = [other for other in alike.get(_identity(one), []) if other.setup in left]
-            match = next((other for other in others if _learns_the_same(one, other)), None)
+            others = [other for other in alike.get(_identity(one, vary), []) if other.setup in left]
+            match = next((each for each in others if is_data or _learns_the_same(one, each)), None)
             if match:
                 matches[one.setup] = left.pop(match.setup)
     return [*((one, matches.get(one.setup)) for one in a), *((None, one) for one in left.values())]
 
 
-def _identity(one: SetupCounts) -> tuple[Any, ...]:
-    """The values of all keys except `collapse`: they are equal if two setups are the same."""
-    keys = one.written
-    return tuple(keys.get(column.name) for column in SETUP_COLUMNS if column.name != "collapse")
+def column_of(key: str | None) -> str | None:
+    """The column of a key of setups; None for None, SweepError if there is no such key."""
+    columns = {each.name: each.column for each in KEYS.values() if each.in_id}
+    if key is None or key in columns.values():
+        return key
+    if key not in columns:
+        raise SweepError([f"vary: {refusal(key, 'a key of [setup]')}{nearest(key, columns)}"])
+    return columns[key]
+
+
+def only_difference(a: Runs, b: Runs) -> str | None:
+    """The one key without which all setups of two stores match; None if there is none."""
+    first, second = count_runs(a), count_runs(b)
+    for key in (column.name for column in SETUP_COLUMNS if column.name != "collapse"):
+        with suppress(SweepError):
+            if all(one and other for one, other in _varied(first, second, key)):
+                return key
+    return None
+
+
+def _varied(a: Sequence[SetupCounts], b: Sequence[SetupCounts], key: str) -> Matches:
+    """Match setups that are the same apart from one key. Raises SweepError as `comparison` does."""
+    for name, side in (("first", a), ("second", b)):
+        for alike in grouped(side, (_identity(one, key) for one in side)).values():
+            if len(alike) > 1:
+                values = and_([_text(one.written.get(key)) for one in alike])
+                raise SweepError(
+                    [
+                        f"vary: the {name} store has setups that differ in {key} alone ({values}), "
+                        "allowed: one of them"
+                    ]
+                )
+    matches = _matched(a, b, key)
+    pairs = [
+        (one.written.get(key), other.written.get(key)) for one, other in matches if one and other
+    ]
+    sides = [sorted({str(one.written.get(key)) for one in side}) for side in (a, b)]
+    if all(one == other for one, other in pairs) and (pairs or sides[0] == sides[1]):
+        raise SweepError([f"vary: {refusal(key, 'a key in which the two stores differ')}"])
+    return matches
+
+
+def _text(value: Value) -> str:
+    return number(value) if type(value) in (int, float) else plain(str(value))
+
+
+def _identity(one: SetupCounts, apart_from: str | None = None) -> tuple[Any, ...]:
+    """The values of all keys except `collapse`: they are equal if two setups are the same.
+
+    A key that does not count is left out, and of the two keys of the budget both.
+    """
+    out = {"collapse", apart_from, ALTERNATIVE.get(apart_from or "")}
+    return tuple(one.written.get(each.name) for each in SETUP_COLUMNS if each.name not in out)
 
 
 def _learns_the_same(one: SetupCounts, other: SetupCounts) -> bool:

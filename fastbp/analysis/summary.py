@@ -26,6 +26,9 @@ SHARES: tuple[str, ...] = (*(outcome.column for outcome in OUTCOMES), "constant"
 RESTART_SUCCESSES = 100
 """The best time to restart is estimated from at least this many runs that converged."""
 
+SHAPE = ("width", "depth")
+"""Names of columns: the units of the largest hidden layer, and the number of hidden layers."""
+
 Columns = dict[str, "pd.Series[Any]"]
 
 
@@ -43,7 +46,9 @@ def summary(runs: Runs) -> pd.DataFrame:
         One row per setup, in the order of `count_runs`, with the columns:
 
         - the keys that vary (if some sweeps give budgets in epochs and others in updates, all rows
-          show `updates`); `setup`, its id; `runs`, their number;
+          show `updates`), and after `hidden`, if it varies, the integers `width`, the units of the
+          largest hidden layer, and `depth`, the number of hidden layers; `setup`, its id; `runs`,
+          their number;
         - for each X of diverged, converged, collapsed, one_class, partial and constant (collapsed
           or one-class): the count `X`, the share `X_share` (0…1) and its 95% bounds `X_low`
           and `X_high`;
@@ -62,7 +67,22 @@ def summary(runs: Runs) -> pd.DataFrame:
     FileNotFoundError, DamagedFileError, ValueError
         As `count_runs` does.
     """
-    counted = count_runs(runs)
+    return with_shape(stored_summary(count_runs(runs)))
+
+
+def with_shape(summary: pd.DataFrame) -> pd.DataFrame:
+    """Insert the columns `SHAPE` after `hidden`, if that is a key that varies."""
+    if "hidden" not in keys_of(summary) or SHAPE[0] in summary:
+        return summary
+    layers = [[*map(int, str(value).split("-"))] for value in summary["hidden"]]
+    result, place = summary.copy(), list(summary.columns).index("hidden") + 1
+    result.insert(place, "depth", [len(each) for each in layers])
+    result.insert(place, "width", [max(each) for each in layers])
+    return result
+
+
+def stored_summary(counted: Sequence[SetupCounts]) -> pd.DataFrame:
+    """The result of `summary` without the columns `SHAPE`, as `summary.csv` has it."""
     columns = setup_columns(counted)
     total = np.array([one.runs for one in counted], np.int64)
     columns["runs"] = pd.Series(total)
@@ -384,5 +404,9 @@ def settings_of(summary: pd.DataFrame, keys: list[str]) -> list[pd.DataFrame]:
 
 
 def keys_of(summary: pd.DataFrame, end: str = "setup") -> list[str]:
-    """Names of the keys that vary: the columns of a summary before the column `end`."""
-    return list(summary.columns[: summary.columns.get_loc(end)])
+    """Names of the keys that vary: the columns of a summary before the column `end`.
+
+    The columns `SHAPE` are none if they stand beside `hidden`.
+    """
+    keys = list(summary.columns[: summary.columns.get_loc(end)])
+    return [key for key in keys if key not in SHAPE or "hidden" not in keys]

@@ -17,7 +17,7 @@ from fastbp.store.provenance import read_made
 MAX_ROWS = 40
 """Largest number of rows of a table on a page."""
 
-ESSENTIAL = ("converged", "effect", "")
+ESSENTIAL = ("converged", "difference in points [95%]", "effect", "")
 """Titles of columns that a narrow table keeps."""
 
 MAX_LISTED = 12
@@ -79,9 +79,9 @@ def text_table(
     columns, rows
         As in `html_table`.
     width : int
-        The most characters of a line. Where that is too few, columns are left out from the right,
-        except the first and those of `ESSENTIAL`: up to two; or if that is not enough, texts are
-        shortened first. A last line names these columns.
+        The most characters of a line. Where that is too few, columns are left out from the right:
+        those behind the first of `ESSENTIAL`, except these. If that is not enough, texts are
+        shortened too, and then more columns left out. A last line names these columns.
     file : str
         The CSV file that has all columns, if there is one.
     """
@@ -95,18 +95,21 @@ def text_lines(
     file: str = "",
 ) -> list[str]:
     """Make the lines of a table for a terminal from the cells of its rows, as `text_table` does."""
-    spare = [i for i in range(1, len(columns)) if columns[i].title not in ESSENTIAL][::-1]
-    tries = [(spare[:many], None) for many in range(3)]
+    titles = [each.title for each in columns]
+    spare = [i for i in range(1, len(columns)) if titles[i] not in ESSENTIAL][::-1]
+    first = next((i for i, title in enumerate(titles) if title in ESSENTIAL), 0)
+    details = sum(i > first for i in spare)
+    tries = [(spare[:many], None) for many in range(details + 1)]
     for lost, shorten_to in [*tries, *((spare[:many], width) for many in range(len(spare) + 1))]:
         kept = [i for i in range(len(columns)) if i not in lost]
         lines = aligned(
-            [[columns[i].title for i in kept], *([row[i] for i in kept] for row in cells)],
+            [[titles[i] for i in kept], *([row[i] for i in kept] for row in cells)],
             [place for place, i in enumerate(kept) if columns[i].is_text],
             shorten_to,
         )
         if max(map(len, lines)) <= width:
             break
-    names = and_([columns[i].title for i in sorted(lost)])
+    names = and_([titles[i] for i in sorted(lost)])
     where = f"; {file} has all columns" * bool(file)
     return lines + wrap(f"… not shown: {names}{where}", width) * bool(lost)
 

@@ -101,7 +101,7 @@ class ReportData:
             self.baseline = None  # it is no part of the grid, or has no runs yet
         self.drawing = Drawing(self.store)
         """Draws the figures of the page and keeps their files."""
-        self.summary = summary.summary(self.counted)
+        self.summary = summary.stored_summary(self.counted)
         self.contrasts = contrasts.contrasts(self.counted, self.baseline)
         self.is_atlas = atlas.is_atlas(self.summary)
         # Without a baseline, changes would start at the first function of an atlas: that says

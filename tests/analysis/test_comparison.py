@@ -340,7 +340,7 @@ def test_the_terminal_has_a_line_for_each() -> None:
     table = comparison(
         frames.frame(drawn(1, lr=0.1)), frames.frame(drawn(2, lr=0.1), drawn(2, lr=0.2))
     )
-    lines = StoreComparison(table, [], []).lines()
+    lines = StoreComparison(table, [], []).lines(200)  # at 80 columns some are left out
     assert " ".join(lines[0].split()) == (
         "lr runs converged constant pairs fixed broken difference in points [95%] p (Holm) effect"
     )

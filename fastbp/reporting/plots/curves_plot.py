@@ -8,7 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from fastbp.analysis.summary import keys_of, settings_of
+from fastbp.analysis.axes import keys_besides
+from fastbp.analysis.summary import settings_of
 from fastbp.reporting.phrases import evenly, plain, setting
 from fastbp.reporting.plots.style import (
     LINES,
@@ -53,7 +54,7 @@ def response_curves(
     title : str, optional
         Instead of one with the number of runs.
     """
-    others = [name for name in keys_of(summary) if name != key]
+    others = keys_besides(summary, key)
     groups = settings_of(summary, others)
     groups = [groups[i] for i in evenly(len(groups), MAX_CURVES).tolist()]
     high = 0.1 + 0.18 * len(groups) if others else 0.0

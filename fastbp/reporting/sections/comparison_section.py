@@ -1,5 +1,6 @@
 """The page that compares the convergence rates of the setups of two stores."""
 
+import shlex
 from collections.abc import Callable, Iterator
 from math import isnan
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from fastbp.analysis import comparison
+from fastbp.analysis.counts import count_runs
 from fastbp.analysis.summary import ALPHA, keys_of
 from fastbp.reporting import plots
 from fastbp.reporting.html import Drawing, HtmlFigure, HtmlTable, TableColumn, render
@@ -21,9 +23,9 @@ from fastbp.reporting.html_tables import (
     text_table,
 )
 from fastbp.reporting.phrases import Record, named, plain, setting
-from fastbp.reporting.report_data import by_strength
+from fastbp.reporting.report_data import MAX_BARS, by_strength
 from fastbp.schema.errors import RunsError
-from fastbp.schema.text import p_value, percent, plural, points
+from fastbp.schema.text import WIDTH, and_, p_value, percent, plural, points
 from fastbp.store import filename, parquet
 
 StoreNames = tuple[str, str]
@@ -106,6 +108,26 @@ def _further(both: pd.DataFrame, table: pd.DataFrame, names: StoreNames) -> Iter
             yield f"{plural(only, 'setup')} {'is' if only == 1 else 'are'} not in {name}."
 
 
+def _valued(names: StoreNames, table: pd.DataFrame, key: str) -> StoreNames:
+    """Add the value of a key that differs on purpose to the names, where a store has only one."""
+    values = [table[f"{key}{end}"].dropna().map(named).unique() for end in ("_a", "_b")]
+    first, second = (
+        f"{name} ({key} {each[0]})" if len(each) == 1 else name
+        for name, each in zip(names, values, strict=True)
+    )
+    return first, second
+
+
+def _hint(stores: tuple[Path, Path], key: str) -> str:
+    """Say in which key alone two stores differ, and what to type to compare them over it."""
+    one, other = (
+        and_([*dict.fromkeys(named(each.keys[key]) for each in count_runs(store))])
+        for store in stores
+    )
+    typed = shlex.join(["fastbp", "compare", "--vary", key, *map(str, stores)])
+    return f"The stores differ in {key} ({one}, and {other}): try  {plain(typed)}"
+
+
 # The table
 
 
@@ -180,13 +202,22 @@ class StoreComparison(NamedTuple):
     verdict: list[str]
     written: list[Path]
 
-    def lines(self) -> list[str]:
-        """The table for a terminal, one line for each setup."""
-        return text_table(columns(self.table), self.table.to_dict("records"))
+    def lines(self, width: int = WIDTH) -> list[str]:
+        """The table for a terminal, one line for each setup, of many those that moved most."""
+        shown = by_strength(self.table)[:MAX_BARS].sort_index()
+        file = next((str(path) for path in self.written if path.suffix == ".csv"), "")
+        rest = len(self.table) - len(shown)
+        more = f"… and {plain(rest)} more{f' in {file}' * bool(file)}"
+        lines = text_table(columns(self.table), shown.to_dict("records"), width, file)
+        return lines + [more] * (rest > 0)
 
 
 def compare(
-    a: Path, b: Path, folder: Path | None = None, tick: Callable[[str], None] = lambda phase: None
+    a: Path,
+    b: Path,
+    folder: Path | None = None,
+    tick: Callable[[str], None] = lambda phase: None,
+    vary: str | None = None,
 ) -> StoreComparison:
     """Compare two stores, and write compare.csv, compare.html and figures/ into a folder.
 
@@ -198,11 +229,15 @@ def compare(
         Where to write the files; by default none are written.
     tick : callable
         Called with the name of each phase of the work.
+    vary : str, optional
+        As for `comparison`.
 
     Raises
     ------
     FileNotFoundError, ValueError
         If a path is no store, or the store has no runs.
+    SweepError
+        As `comparison` does.
     DamagedFileError, OSError
         If runs cannot be read, or files cannot be written.
     """
@@ -211,8 +246,13 @@ def compare(
             raise RunsError(f"{store} holds no runs")
     names = names_of(a, b)
     tick("reading")
-    table = comparison.comparison(a, b)
+    table = comparison.comparison(a, b, vary)
+    if key := comparison.column_of(vary):
+        names = _valued(names, table, key)
     verdict = sentences(table, names)
+    none_matches = not (table["setup_a"].notna() & table["setup_b"].notna()).any()
+    if none_matches and not vary and (key := comparison.only_difference(a, b)):
+        verdict.append(_hint((a, b), key))
     if folder is None:
         return StoreComparison(table, verdict, [])
     tick("drawing")
