@@ -4,6 +4,7 @@ import html
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from io import StringIO
 from itertools import chain
 from pathlib import Path
 from urllib.parse import quote
@@ -13,6 +14,7 @@ import pandas as pd
 from fastbp.analysis.summary import keys_of
 from fastbp.reporting.phrases import plain
 from fastbp.schema.text import and_, plural
+from fastbp.store import safe_files
 from fastbp.store.provenance import read_made
 
 FILE = "README.md"
@@ -32,7 +34,7 @@ Page = tuple[str, str, dict[str, str]]
 def is_generated(results: Path) -> bool:
     """Whether the gallery's file in a folder may be written: it is missing or was generated."""
     try:
-        return (results / FILE).read_text("utf-8", "replace").startswith(MARK)
+        return safe_files.read(results / FILE).startswith(MARK.encode())
     except OSError:
         return not (results / FILE).exists()
 
@@ -58,7 +60,11 @@ def text(results: Path, commands: Mapping[str, str], command: str) -> str:
     pages = {name: page_of(results / name) for name in commands}
     there = {name: page for name, page in pages.items() if page is not None}
     summaries = [
-        pd.read_csv(results / name / "summary.csv", dtype=str, keep_default_na=False)
+        pd.read_csv(
+            StringIO(safe_files.text_of(results / name / "summary.csv", results / name)),
+            dtype=str,
+            keep_default_na=False,
+        )
         for name in there
     ]
     runs = [int(summary["runs"].astype(int).sum()) for summary in summaries]
@@ -143,7 +149,7 @@ _FIGURE = re.compile(
 def page_of(store: Path) -> Page | None:
     """Read the page of a store; None where there is none."""
     try:
-        text = (store / "report.html").read_text("utf-8")
+        text = safe_files.text_of(store / "report.html", store)
     except (OSError, ValueError):
         return None
     title = re.search(r"<h1><bdi>(.*?)</bdi></h1>", text, re.DOTALL)

@@ -76,6 +76,14 @@ class FileError(StoreError, ValueError):
         super().__init__(f"{file} cannot be read: {self.why}")
 
 
+class UnsafeFileError(StoreError):
+    """A file or folder of a store leads elsewhere, or would never end; the message is one line."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        self.why = why
+        super().__init__(f"{path} cannot be used: {why}; move it away")
+
+
 class DamagedFileError(FileError):
     """A file of runs has changed since it was written; the message has the remedy."""
 

@@ -1,11 +1,9 @@
-"""Encode, seal, read and check files of runs; and write any file atomically."""
+"""Encode, seal, read and check files of runs."""
 
 import errno
 import hashlib
 import io
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +12,10 @@ import pyarrow.parquet as pq
 
 from fastbp.schema import columns
 from fastbp.schema.columns import RESULT_COLUMNS, SETUP_COLUMNS, Column, schema
-from fastbp.schema.errors import DamagedFileError, FileError, StoreError
+from fastbp.schema.errors import DamagedFileError, FileError, StoreError, UnsafeFileError
+from fastbp.store import safe_files
 from fastbp.store.digest import digest, in_order, stand_in
-from fastbp.store.filename import RunFile, check_overlaps, run_files
+from fastbp.store.filename import RunFile, check_overlaps, root_of, run_files
 
 _MEASURED = [c.name for c in RESULT_COLUMNS if c.kind == "real"]
 _REPEATED = [
@@ -89,11 +88,10 @@ def contents(file: Path) -> tuple[bytes, dict[str, str]]:
     FileError
         If the file cannot be read, so that nobody knows whether it is damaged.
     """
-    # a folder, a pipe that would never end, or a link that leads nowhere
-    if not file.is_file() and os.path.lexists(file):
-        raise DamagedFileError(file, "it is not a file")
     try:
-        content = file.read_bytes()
+        content = safe_files.read(file, root_of(file.parent)[0])
+    except UnsafeFileError as error:
+        raise DamagedFileError(file, error.why) from error
     except OSError as error:
         kind = DamagedFileError if error.errno == errno.EIO else FileError
         raise kind(file, error.strerror or error) from error
@@ -113,50 +111,6 @@ def contents(file: Path) -> tuple[bytes, dict[str, str]]:
     except (OSError, pa.ArrowException, ValueError) as error:  # UnicodeDecodeError is a ValueError
         raise DamagedFileError(file, error) from error
     return content, metadata
-
-
-def write(target: Path, content: bytes, drafts: Path | None = None) -> Path:
-    """Write a file atomically: write a draft, then rename it.
-
-    Parameters
-    ----------
-    target : Path
-        The file. Its folder is made if it is missing.
-    content : bytes
-        All its bytes.
-    drafts : Path, optional
-        The folder of the draft, on the same disk; by default the folder of the file.
-
-    Returns
-    -------
-    Path
-        `target`.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written. The error names the file, not its draft.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = (drafts or target.parent) / f"{target.name}.{os.getpid()}.draft"
-    try:
-        with open(draft, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, target)
-    except OSError as error:  # a user knows the file, not its draft
-        raise OSError(error.errno, error.strerror, str(target)) from error
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-    # fsync the folder too: a rename alone may be lost in a power cut
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-    return target
 
 
 def read_as_written(
