@@ -12,7 +12,13 @@ import pyarrow.parquet as pq
 
 from fastbp.schema import columns
 from fastbp.schema.columns import RESULT_COLUMNS, SETUP_COLUMNS, Column, schema
-from fastbp.schema.errors import DamagedFileError, FileError, StoreError, UnsafeFileError
+from fastbp.schema.errors import (
+    DamagedFileError,
+    FileError,
+    StoreError,
+    UnsafeFileError,
+    raise_memory_error,
+)
 from fastbp.store import safe_files
 from fastbp.store.digest import digest, in_order, stand_in
 from fastbp.store.filename import RunFile, check_overlaps, root_of, run_files
@@ -73,7 +79,15 @@ def sealed(content: bytes) -> bytes:
     return content[:at] + _SEAL + hashlib.sha256(content).digest() + content[at:]
 
 
-def _footer(content: bytes) -> int:
+def _is_sealed(content: memoryview) -> bool:
+    """Whether a file has the sha256 of all its other bytes before its footer."""
+    footer = _footer(content)
+    hasher = hashlib.sha256(content[: max(0, footer - _SEAL_BYTES)])
+    hasher.update(content[max(0, footer) :])
+    return content[max(0, footer - _SEAL_BYTES) : footer] == _SEAL + hasher.digest()
+
+
+def _footer(content: bytes | memoryview) -> int:
     """The index of the first byte of the footer of a Parquet file."""
     return len(content) - _TAIL - int.from_bytes(content[-_TAIL : -_TAIL + 4], "little")
 
@@ -93,11 +107,11 @@ def contents(file: Path) -> tuple[bytes, dict[str, str]]:
     except UnsafeFileError as error:
         raise DamagedFileError(file, error.why) from error
     except OSError as error:
+        raise_memory_error(error)
         kind = DamagedFileError if error.errno == errno.EIO else FileError
         raise kind(file, error.strerror or error) from error
-    seal = _footer(content) - _SEAL_BYTES
     try:
-        if seal < 0 or content != sealed(content[:seal] + content[seal + _SEAL_BYTES :]):
+        if not _is_sealed(memoryview(content)):
             raise ValueError(
                 "its bytes are not those that were written" if content else "it is empty"
             )
@@ -109,6 +123,7 @@ def contents(file: Path) -> tuple[bytes, dict[str, str]]:
         if not metadata["fastbp.schema"].isdecimal():
             raise ValueError("the number of its schema is not a number")
     except (OSError, pa.ArrowException, ValueError) as error:  # UnicodeDecodeError is a ValueError
+        raise_memory_error(error)
         raise DamagedFileError(file, error) from error
     return content, metadata
 
@@ -147,6 +162,7 @@ def read_as_written(
         if run_file := RunFile.parse(file):
             _check_rows(run_file, rows)
     except (OSError, pa.ArrowException, ValueError) as error:
+        raise_memory_error(error)
         raise DamagedFileError(file, error) from error
     for field in rows.schema:
         if field.type not in schema().types:

@@ -19,7 +19,13 @@ import pyarrow.compute as pc
 
 from fastbp import __version__
 from fastbp.schema.columns import SCHEMA, SETUP_COLUMNS
-from fastbp.schema.errors import StoreError, StoreFullError, UnsafeFileError, remedy
+from fastbp.schema.errors import (
+    StoreError,
+    StoreFullError,
+    UnsafeFileError,
+    raise_memory_error,
+    remedy,
+)
 from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.schema.text import printable
 from fastbp.store import filename, parquet, safe_files
@@ -364,6 +370,7 @@ def writing(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        raise_memory_error(error)
         raise StoreFullError(f"{target} cannot be written: {error.strerror or error}") from error
 
 
