@@ -17,14 +17,12 @@ def merge(into: Path, sources: list[Path]) -> None:
     target, stores = Store(into), [Store(source) for source in sources]
     for store in stores:
         store.check_usable(any_version=True, with_runs=True)  # before anything is made
-    is_new = not into.exists()
-    try:
-        with target.locked(any_version=True):
+    with target.locked(any_version=True):
+        try:
             merged = process.in_thread(lambda phase: merge_module.merge(target, stores, phase))
-    except StoreError:
-        if is_new:
+        except StoreError:
             target.remove_if_empty()
-        raise
+            raise
     print_data(
         f"{into}: {merged.runs:,} runs written in {plural(merged.files, 'file')}, "
         f"{merged.there:,} were there already"

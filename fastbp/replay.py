@@ -78,17 +78,21 @@ def _show(
         files |= {path: plots.encoded(picture, path.suffix.lower()[1:]) for path in pictures}
     if export:
         files[export] = stored_run.weights_file(trajectory)
-    _write(files, trace if figure else None)
+    _write(files, folder.parent, trace if figure else None)
 
 
-def _write(files: dict[Path, bytes], optional: Path | None) -> None:
-    """Write files and list them. If the optional one cannot be written, print a note."""
+def _write(files: dict[Path, bytes], store: Path, optional: Path | None) -> None:
+    """Write files and list them. If the optional one cannot be written, print a note.
+
+    No link in the store is followed; elsewhere the user may have one.
+    """
     from fastbp.store.store import write
 
     written = []
     for path, content in files.items():
         try:
-            written.append(str(write(path, content)))
+            root = store if path.parent == store / "replays" else None
+            written.append(str(write(path, content, root)))
         except StoreFullError as error:
             if path != optional:
                 raise

@@ -216,7 +216,7 @@ def _perform(job: Job, options: Options, label: str, entries: list[dict[str, obj
 def _write_gallery(jobs: Sequence[Job], options: Options, source: Path, results: Path) -> Path:
     """Write the gallery of all stores, with the commands that make them again."""
     from fastbp.reporting import gallery
-    from fastbp.store.store import write_if_changed
+    from fastbp.store.store import is_written, write
 
     seeds = [] if options.seeds is None else ["--seeds", options.seeds]
     place = PurePosixPath(results.resolve().name)
@@ -243,7 +243,8 @@ def _write_gallery(jobs: Sequence[Job], options: Options, source: Path, results:
         for job in jobs
     }
     whole = command(["--all", relative(source)], place, default)
-    return write_if_changed(results / gallery.FILE, gallery.text(results, commands, whole))
+    file, content = results / gallery.FILE, gallery.text(results, commands, whole).encode()
+    return file if is_written(file, content) else write(file, content)
 
 
 def sweep(**given: Any) -> int:

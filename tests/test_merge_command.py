@@ -5,7 +5,6 @@ import errno
 import json
 import os
 import re
-from pathlib import Path
 
 import pytest
 from commands import in_process, refused, succeeded
@@ -224,10 +223,10 @@ def test_a_full_disk_ends_with_4_and_is_gone_on_from(here, tmp_path, monkeypatch
     into, replace = store("into"), os.replace
     rooms = iter(range(room))
 
-    def full(draft: Path, target: Path) -> None:
+    def full(draft: str, target: str, **folders: int) -> None:
         if next(rooms, None) is None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        replace(draft, target)
+        replace(draft, target, **folders)
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", full)

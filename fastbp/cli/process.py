@@ -20,6 +20,7 @@ from fastbp.schema.errors import (
     StoreError,
     StoreFullError,
     SweepError,
+    raise_memory_error,
 )
 
 T = TypeVar("T")
@@ -34,6 +35,7 @@ EXIT_CODES: list[tuple[type[Exception], int, str]] = [
     (OtherWorkerError, BAD_STORE, "--executor: "),
     (LostError, FAILED, "--executor: "),
     (ArithmeticError, FAILED, ""),
+    (MemoryError, FAILED, ""),
 ]
 """Errors that users can cause: the class, the exit code, and a text to print before each line."""
 
@@ -143,7 +145,11 @@ def exit_code(work: Callable[[], int], place: Path) -> int:
     # Without a home folder it logs two long lines of advice.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     try:
-        return work()
+        try:
+            return work()
+        except Exception as error:
+            raise_memory_error(error)
+            raise
     except OSError as error:
         if error.errno is None:  # raised by us: there is no such store
             print_errors([str(error)])

@@ -18,7 +18,7 @@ from fastbp.engine import block
 from fastbp.engine.lane_group import LaneGroup, Layers
 from fastbp.engine.tasks import task
 from fastbp.kernels import measures as m
-from fastbp.schema.errors import SweepError
+from fastbp.schema.errors import SweepError, raise_memory_error
 from fastbp.schema.text import dashed, first_line, named, percent, plural
 from fastbp.store.npz import read_arrays
 
@@ -43,6 +43,7 @@ def read(path: str | Path, setup: Setup) -> Layers:
     except FileNotFoundError:
         raise SweepError([f"{refusal} an existing .npz file"]) from None
     except Exception as error:  # over damaged bytes NumPy and zipfile raise a dozen kinds
+        raise_memory_error(error)
         raise SweepError([f"{refusal} a readable .npz file; {first_line(error)}"]) from None
     return fitting(arrays, setup)
 

@@ -28,7 +28,7 @@ from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.schema.text import shown
 from fastbp.store import parquet
 from fastbp.store.load import frame
-from fastbp.store.store import Store, write_if_changed
+from fastbp.store.store import Store, is_written
 
 
 @dataclass
@@ -339,8 +339,9 @@ def _rows_of_sweep(stored: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
 
 def write_sweep(sweep: Sweep, store: Store) -> None:
     """Write what a sweep is into a store: `sweep.toml`, unless it is there, and the problems."""
-    file, text = store.path / "sweep.toml", sweep.to_toml(store.path)
-    write_if_changed(file, text, store.path / "tmp")
+    file, content = store.path / "sweep.toml", sweep.to_toml(store.path).encode()
+    if not is_written(file, content, store.path):
+        store.write(file, content)
     write_problems(sweep, store)
 
 

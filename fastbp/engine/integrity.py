@@ -23,7 +23,7 @@ from fastbp.problems import targets
 from fastbp.schema.columns import COLUMNS, SETUP_COLUMNS
 from fastbp.schema.errors import DamagedFileError, StoreError
 from fastbp.schema.outcomes import DECISIVE, JUDGING, OUTCOMES, classify
-from fastbp.store import filename, parquet
+from fastbp.store import filename, parquet, safe_files
 from fastbp.store.digest import RowsHash, digest, keys_of
 from fastbp.store.filename import RunFile
 from fastbp.store.store import Store, writing
@@ -110,9 +110,16 @@ def check(store: Store, tick: Callable[[str], None] = lambda step: None) -> Inte
         If the path is not a store, has no runs, or has a file that cannot be read.
     """
     store.check_usable(any_version=True, with_runs=True)
-    files = [file for file in store.run_files() if file.path.is_file()]
+    names = safe_files.listed(store.path, "runs")
+    foreign = [name for name in names if not (names[name] and RunFile.parse(store.runs / name))]
+    files = [file for file in store.run_files() if names.get(file.path.name)]
     files.sort(key=lambda file: (file.setup, file.start))
-    findings = [*_foreign_files(store), *_wrong_problems(store)]
+    findings = [
+        StoreFault(store.runs / name, "it is not a file of runs")
+        for name in foreign
+        if not name.startswith(".")  # as a Mac makes them
+    ]
+    findings += _wrong_problems(store)
     setups = _Setups(store)
     for done, (file, reading) in enumerate(_read_in_order(files)):
         tick(f"reading {store.path}: {done:,} of {len(files):,} files")
@@ -132,17 +139,9 @@ def check(store: Store, tick: Callable[[str], None] = lambda step: None) -> Inte
     )
 
 
-def _foreign_files(store: Store) -> list[StoreFault]:
-    """Find files that are not files of runs; hidden files, as a Mac makes them, are allowed."""
-    return [
-        StoreFault(path, "it is not a file of runs")
-        for path in sorted(store.runs.iterdir())
-        if not path.name.startswith(".") and not (RunFile.parse(path) and path.is_file())
-    ]
-
-
 def _wrong_problems(store: Store) -> Iterator[StoreFault]:
-    for path in sorted((store.path / "problems").glob("*")):
+    for name in safe_files.listed(store.path, "problems"):
+        path = store.path / "problems" / name
         with suppress(ValueError, TypeError, AttributeError):
             if f"{targets.stored(path).digest}.npz" == path.name:
                 continue
@@ -251,12 +250,13 @@ def move_aside(store: Store, faults: Iterable[StoreFault]) -> list[tuple[StoreFa
     """
     quarantine, moved = store.path / "quarantine", []
     by_file = {fault.file: fault for fault in faults if fault.file != store.path / "problems"}
-    with writing(quarantine):
-        quarantine.mkdir(exist_ok=True)
+    with writing(quarantine), safe_files.folder(store.path, "quarantine", make=True) as aside:
+        taken = {*os.listdir(aside)}
         for file, fault in by_file.items():
             names = chain([file.name], (f"{file.name}.{number}" for number in count(1)))
-            # a link that leads nowhere exists too
-            target = next(path for n in names if not os.path.lexists(path := quarantine / n))
-            os.rename(file, target)
-            moved.append((fault, target))
+            name = next(name for name in names if name not in taken)
+            with safe_files.folder(store.path, file.parent.name) as there:
+                os.rename(file.name, name, src_dir_fd=there, dst_dir_fd=aside)
+            taken.add(name)
+            moved.append((fault, quarantine / name))
     return moved

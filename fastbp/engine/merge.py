@@ -1,7 +1,9 @@
 """Merge stores, such as those of machines that each trained a shard of a sweep."""
 
 import json
+import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,9 +12,10 @@ from fastbp.engine import integrity
 from fastbp.engine.plan import missing
 from fastbp.schema.errors import StoreError, SweepError
 from fastbp.schema.text import first_of
-from fastbp.store import parquet
+from fastbp.store import parquet, safe_files
 from fastbp.store.filename import Range, RunFile
-from fastbp.store.provenance import add_made, read_made
+from fastbp.store.npz import MAX_BYTES
+from fastbp.store.provenance import MAX_SWEEP, add_made, read_made
 from fastbp.store.store import Store, writing
 
 MAX_NAMED = 3
@@ -169,8 +172,8 @@ def _write(into: Store, parts: Sequence[Part], tick: Callable[[str], None]) -> M
         if gaps == [file.seeds]:
             content, _ = parquet.contents(file.path)
             if replaces:  # first, as a store never holds seeds twice; the source has them all
-                with writing(replaces.path):
-                    replaces.path.unlink()
+                with writing(replaces.path), safe_files.folder(into.path, "runs") as runs:
+                    os.unlink(replaces.path.name, dir_fd=runs)
             into.write(into.runs / file.path.name, content)
         elif gaps:
             rows, metadata = parquet.read_as_written(file.path)
@@ -184,14 +187,18 @@ def _write(into: Store, parts: Sequence[Part], tick: Callable[[str], None]) -> M
 def _copy_other_files(into: Store, sources: Sequence[Store]) -> None:
     """Copy the other files of stores: problems, the sweep, and how runs were made."""
     for store in sources:
-        for path in sorted((store.path / "problems").glob("*.npz")):
-            if not (into.path / "problems" / path.name).exists():
-                into.write(into.path / "problems" / path.name, path.read_bytes())
-        sweep = store.path / "sweep.toml"
-        if sweep.exists() and not (into.path / "sweep.toml").exists():
-            try:  # paths to problem files are relative to the folder
-                content = Sweep.from_toml(sweep).to_toml(into.path).encode()
-            except SweepError:  # the file of its problem is not here
-                content = sweep.read_bytes()
+        there = safe_files.listed(into.path, "problems")
+        for name in safe_files.listed(store.path, "problems"):
+            if name.endswith(".npz") and name not in there:
+                content = safe_files.read(store.path / "problems" / name, store.path, MAX_BYTES)
+                into.write(into.path / "problems" / name, content)
+        if "sweep.toml" in safe_files.listed(into.path):
+            continue
+        with suppress(FileNotFoundError):
+            content = safe_files.read(store.path / "sweep.toml", store.path, MAX_SWEEP)
+            with suppress(SweepError, UnicodeDecodeError):  # the file of its problem is not here
+                # paths to problem files are relative to the folder
+                sweep = Sweep.from_text(content.decode(), folder=store.path)
+                content = sweep.to_toml(into.path).encode()
             into.write(into.path / "sweep.toml", content)
     add_made(into, *(entry for store in sources for entry in read_made(store.path)))

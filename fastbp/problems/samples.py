@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fastbp.problems import read_table
 from fastbp.problems.data_notes import DataNote
 from fastbp.problems.read_table import NUMBER
+from fastbp.schema.errors import raise_memory_error
 from fastbp.schema.text import named
 from fastbp.store.npz import npz, read_arrays
 
@@ -51,7 +52,8 @@ def fixed(path: Path, targets: list[str] | None) -> Changed | None:
             return None
         content, notes = change(path, targets)
         return (content, notes) if notes else None
-    except Exception:  # over damaged bytes pandas, Arrow and zipfile raise a dozen kinds
+    except Exception as error:  # over damaged bytes pandas, Arrow and zipfile raise a dozen kinds
+        raise_memory_error(error)
         return None
 
 

@@ -35,7 +35,7 @@ from fastbp.problems.read_table import (
     rows_of,
     table_of,
 )
-from fastbp.schema.errors import SweepError, TableError
+from fastbp.schema.errors import SweepError, TableError, raise_memory_error
 from fastbp.schema.text import first_line, named, nearest, plain, shown
 from fastbp.store.npz import MAX_BYTES
 
@@ -207,12 +207,14 @@ def _table(path: str, stamp: _Stamp) -> DataTable:
         with open(path, "rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except OSError as error:
+        raise_memory_error(error)
         raise _unreadable(path, error) from None
     try:
         return DECODERS[_extension(path)](raw)
     except TableError as error:
         raise _refused(path, *error.args) from None
     except Exception as error:  # over damaged bytes pandas, Arrow and zipfile raise a dozen kinds
+        raise_memory_error(error)
         raise _refused(path, f"a readable {_extension(path)} file; {first_line(error)}") from None
 
 

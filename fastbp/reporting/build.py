@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -30,9 +30,9 @@ from fastbp.reporting.terminal_map import map_lines
 from fastbp.reporting.verdict import notes, paragraphs, top_of_page
 from fastbp.schema.errors import RunsError, StoreError
 from fastbp.schema.text import Screen
-from fastbp.store import filename, parquet
+from fastbp.store import filename, safe_files
 from fastbp.store.provenance import latest_sweep
-from fastbp.store.store import Store
+from fastbp.store.store import Store, is_written
 
 SECTIONS: tuple[Section, ...] = (
     atlas_section.SECTION,
@@ -159,12 +159,12 @@ def page_key(store: Path, setups: Sequence[str] = (), collapse: float | None = N
         str(collapse),
         *setups,
         *(file.path.name for file in filename.run_files(store / "runs")),
-        *sorted(file.name for file in (store / "replays").glob("*.parquet")),
+        *(name for name in safe_files.listed(store, "replays") if name.endswith(".parquet")),
     ]
     hasher = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape"))
     for name in ("sweep.toml", "made.json"):
         with suppress(OSError):
-            hasher.update((store / name).read_bytes())
+            hasher.update(safe_files.read(store / name, store))
     return hasher.hexdigest()[:16]
 
 
@@ -174,7 +174,7 @@ def is_current(store: Path, setups: Sequence[str]) -> bool:
     The page is written last, so its files are there unless somebody removed them.
     """
     try:
-        text = (store / "report.html").read_text("utf-8")
+        text = safe_files.text_of(store / "report.html", store)
     except (OSError, ValueError):
         return False
     links = re.findall(r'href="((?:figures/)?[\w.-]+)"', text)
@@ -186,7 +186,7 @@ def write_tables(report: Report, write: Write) -> None:
     """Write those CSV files of a report that have changed."""
     for name, table in report.tables.items():
         file, content = report.store / f"{name}.csv", table.to_csv(index=False).encode()
-        if not file.is_file() or file.read_bytes() != content:
+        if not is_written(file, content, report.store):
             write(file, content)
             report.written.append(file)
     if report.published.empty:  # an earlier sweep of other setups may have left the file
@@ -273,7 +273,8 @@ def make(
         )
     if _is_running(store):
         report.notes.append("This sweep is still running: the page shows what is there so far.")
-    write_page(report, page_key(store, ids, collapse), parquet.write, tick)
+    write = partial(safe_files.write, root=store)
+    write_page(report, page_key(store, ids, collapse), write, tick)
     return report
 
 
@@ -282,7 +283,7 @@ def _is_running(store: Path) -> bool:
     try:
         import fcntl
 
-        with open(store / "lock") as lock:
+        with safe_files.opened(store / "lock", store) as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except (ImportError, OSError) as error:
         return isinstance(error, BlockingIOError)

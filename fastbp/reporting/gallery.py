@@ -4,6 +4,7 @@ import html
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from io import StringIO
 from itertools import chain
 from pathlib import Path
 from urllib.parse import quote
@@ -14,6 +15,7 @@ from fastbp.analysis.counts import grouped
 from fastbp.reporting.html_tables import markdown
 from fastbp.reporting.phrases import plain
 from fastbp.schema.text import and_, plural, shortened
+from fastbp.store import safe_files
 from fastbp.store.provenance import read_made
 
 FILE = "README.md"
@@ -31,7 +33,7 @@ Page = tuple[str, str, dict[str, str]]
 def is_generated(results: Path) -> bool:
     """Whether the gallery's file in a folder may be written: it is missing or was generated."""
     try:
-        return (results / FILE).read_text("utf-8", "replace").startswith(MARK)
+        return safe_files.read(results / FILE).startswith(MARK.encode())
     except OSError:
         return not (results / FILE).exists()
 
@@ -61,7 +63,10 @@ def text(results: Path, commands: Mapping[str, str], command: str) -> str:
     pages = {name: page_of(results / name) for name in commands}
     there = {name: page for name, page in pages.items() if page is not None}
     counts = {
-        name: pd.read_csv(results / name / "summary.csv", usecols=["runs"])["runs"]
+        name: pd.read_csv(
+            StringIO(safe_files.text_of(results / name / "summary.csv", results / name)),
+            usecols=["runs"],
+        )["runs"]
         for name in there
     }
     runs = sum(int(count.sum()) for count in counts.values())
@@ -167,7 +172,7 @@ _FIGURE = re.compile(
 def page_of(store: Path) -> Page | None:
     """Read the page of a store; None where there is none."""
     try:
-        text = (store / "report.html").read_text("utf-8")
+        text = safe_files.text_of(store / "report.html", store)
     except (OSError, ValueError):
         return None
     title = re.search(r"<h1><bdi>(.*?)</bdi></h1>", text, re.DOTALL)

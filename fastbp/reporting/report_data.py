@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +20,7 @@ from fastbp.analysis.published import published, published_figures
 from fastbp.analysis.summary import ALPHA, keys_of
 from fastbp.reporting.html import Drawing, HtmlFigure
 from fastbp.reporting.phrases import evenly, labels, plain, setting
+from fastbp.schema.errors import damage_ignored
 from fastbp.schema.text import shortened
 from fastbp.store.npz import read_arrays
 from fastbp.store.provenance import LatestSweep
@@ -258,7 +258,7 @@ def _problem(store: Path, one: SetupCounts) -> StoredProblem | None:
     known = re.fullmatch("[0-9a-f]{64}", one.problem) and one.keys.get("test_split") != "seed"
     if not known or not file.is_file():
         return None
-    with suppress(Exception):  # a damaged file is reported by `fastbp verify`
+    with damage_ignored():  # `fastbp verify` reports it
         arrays = read_arrays(file.read_bytes(), ("X", "T"), ("meaning",))
         X, T = np.asarray(arrays["X"], float), np.asarray(arrays["T"], float)
         if T.ndim == 2 and X.ndim == 2 and len(X) == len(T) and T.size:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import numbers
+import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +51,45 @@ def refuse_wrong(arguments: Iterable[tuple[str, Any, bool, str]]) -> None:
         raise SweepError(lines)
 
 
+_NO_MEMORY = re.compile(
+    "not enough memory|out of memory|cannot allocate|can't start new thread|failed to map segment|"
+    "without (setting an )?exception set",
+    re.IGNORECASE,
+)
+"""What packages and the system say where there is no memory, in errors of other classes."""
+
+
+def raise_memory_error(error: BaseException) -> None:
+    """Raise MemoryError if an error means that there is not enough memory.
+
+    To whoever catches errors of many kinds it must not look like damage.
+    """
+    link: BaseException | None = error
+    while link:
+        if (
+            isinstance(link, MemoryError)
+            or getattr(link, "errno", None) == errno.ENOMEM
+            or (
+                isinstance(link, OSError | RuntimeError | ImportError | SystemError)
+                and _NO_MEMORY.search(str(link))
+            )
+        ):
+            raise MemoryError(
+                "there is not enough memory: close other programs, or train fewer blocks at once "
+                "with -j; the same command goes on"
+            ) from error
+        link = link.__cause__ or link.__context__
+
+
+@contextmanager
+def damage_ignored() -> Iterator[None]:
+    """Ignore all that goes wrong while a damaged file is read, but not that there is no memory."""
+    try:
+        yield
+    except Exception as error:
+        raise_memory_error(error)
+
+
 class StoreFullError(Exception):
     """Nothing more can be written; the message is one line. Exit code 4."""
 
@@ -74,6 +116,14 @@ class FileError(StoreError, ValueError):
     def __init__(self, file: Path, why: object) -> None:
         self.file, self.why = file, str(why).partition("\n")[0]
         super().__init__(f"{file} cannot be read: {self.why}")
+
+
+class UnsafeFileError(StoreError):
+    """A file or folder of a store leads elsewhere, or would never end; the message is one line."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        self.why = why
+        super().__init__(f"{path} cannot be used: {why}; move it away")
 
 
 class DamagedFileError(FileError):

@@ -3,12 +3,12 @@
 import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from fastbp.schema.errors import RunsError, remedy
+from fastbp.store import safe_files
 
 Range = tuple[int, int]
 """Seeds start … start + count − 1, as (start, count)."""
@@ -82,12 +82,21 @@ def run_files(folder: Path) -> Iterator[RunFile]:
 
     Raises
     ------
-    OSError
-        If the folder cannot be read. It must not look empty, or its runs would be trained again.
+    UnsafeFileError, OSError
+        If it is a link, or cannot be read. It must not look empty, or its runs would be trained
+        again.
     """
-    with suppress(FileNotFoundError, NotADirectoryError):
-        files = (RunFile.parse(folder / name) for name in sorted(os.listdir(folder)))
-        yield from filter(None, files)
+    root, *names = root_of(folder)
+    files = (RunFile.parse(folder / name) for name in safe_files.listed(root, *names))
+    yield from filter(None, files)
+
+
+def root_of(runs: Path) -> tuple[Path, *tuple[str, ...]]:
+    """The store of a folder with files of runs, and the name of the folder in it.
+
+    A folder of another name is its own store.
+    """
+    return (runs.parent, runs.name) if runs.name == "runs" else (runs,)
 
 
 def overlaps(files: Iterable[RunFile]) -> Iterator[tuple[RunFile, RunFile]]:

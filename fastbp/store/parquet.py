@@ -1,11 +1,9 @@
-"""Encode, seal, read and check files of runs; and write any file atomically."""
+"""Encode, seal, read and check files of runs."""
 
 import errno
 import hashlib
 import io
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +12,16 @@ import pyarrow.parquet as pq
 
 from fastbp.schema import columns
 from fastbp.schema.columns import RESULT_COLUMNS, SETUP_COLUMNS, Column, schema
-from fastbp.schema.errors import DamagedFileError, FileError, StoreError
+from fastbp.schema.errors import (
+    DamagedFileError,
+    FileError,
+    StoreError,
+    UnsafeFileError,
+    raise_memory_error,
+)
+from fastbp.store import safe_files
 from fastbp.store.digest import digest, in_order, stand_in
-from fastbp.store.filename import RunFile, check_overlaps, run_files
+from fastbp.store.filename import RunFile, check_overlaps, root_of, run_files
 
 _MEASURED = [c.name for c in RESULT_COLUMNS if c.kind == "real"]
 _REPEATED = [
@@ -74,7 +79,15 @@ def sealed(content: bytes) -> bytes:
     return content[:at] + _SEAL + hashlib.sha256(content).digest() + content[at:]
 
 
-def _footer(content: bytes) -> int:
+def _is_sealed(content: memoryview) -> bool:
+    """Whether a file has the sha256 of all its other bytes before its footer."""
+    footer = _footer(content)
+    hasher = hashlib.sha256(content[: max(0, footer - _SEAL_BYTES)])
+    hasher.update(content[max(0, footer) :])
+    return content[max(0, footer - _SEAL_BYTES) : footer] == _SEAL + hasher.digest()
+
+
+def _footer(content: bytes | memoryview) -> int:
     """The index of the first byte of the footer of a Parquet file."""
     return len(content) - _TAIL - int.from_bytes(content[-_TAIL : -_TAIL + 4], "little")
 
@@ -89,17 +102,16 @@ def contents(file: Path) -> tuple[bytes, dict[str, str]]:
     FileError
         If the file cannot be read, so that nobody knows whether it is damaged.
     """
-    # a folder, a pipe that would never end, or a link that leads nowhere
-    if not file.is_file() and os.path.lexists(file):
-        raise DamagedFileError(file, "it is not a file")
     try:
-        content = file.read_bytes()
+        content = safe_files.read(file, root_of(file.parent)[0])
+    except UnsafeFileError as error:
+        raise DamagedFileError(file, error.why) from error
     except OSError as error:
+        raise_memory_error(error)
         kind = DamagedFileError if error.errno == errno.EIO else FileError
         raise kind(file, error.strerror or error) from error
-    seal = _footer(content) - _SEAL_BYTES
     try:
-        if seal < 0 or content != sealed(content[:seal] + content[seal + _SEAL_BYTES :]):
+        if not _is_sealed(memoryview(content)):
             raise ValueError(
                 "its bytes are not those that were written" if content else "it is empty"
             )
@@ -111,52 +123,9 @@ def contents(file: Path) -> tuple[bytes, dict[str, str]]:
         if not metadata["fastbp.schema"].isdecimal():
             raise ValueError("the number of its schema is not a number")
     except (OSError, pa.ArrowException, ValueError) as error:  # UnicodeDecodeError is a ValueError
+        raise_memory_error(error)
         raise DamagedFileError(file, error) from error
     return content, metadata
-
-
-def write(target: Path, content: bytes, drafts: Path | None = None) -> Path:
-    """Write a file atomically: write a draft, then rename it.
-
-    Parameters
-    ----------
-    target : Path
-        The file. Its folder is made if it is missing.
-    content : bytes
-        All its bytes.
-    drafts : Path, optional
-        The folder of the draft, on the same disk; by default the folder of the file.
-
-    Returns
-    -------
-    Path
-        `target`.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written. The error names the file, not its draft.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = (drafts or target.parent) / f"{target.name}.{os.getpid()}.draft"
-    try:
-        with open(draft, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, target)
-    except OSError as error:  # a user knows the file, not its draft
-        raise OSError(error.errno, error.strerror, str(target)) from error
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-    # fsync the folder too: a rename alone may be lost in a power cut
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-    return target
 
 
 def read_as_written(
@@ -193,6 +162,7 @@ def read_as_written(
         if run_file := RunFile.parse(file):
             _check_rows(run_file, rows)
     except (OSError, pa.ArrowException, ValueError) as error:
+        raise_memory_error(error)
         raise DamagedFileError(file, error) from error
     for field in rows.schema:
         if field.type not in schema().types:

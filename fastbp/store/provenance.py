@@ -6,7 +6,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fastbp.schema.text import printable
+from fastbp.store import safe_files
 from fastbp.store.store import Store
+
+MAX_MADE, MAX_SWEEP = 20_000_000, 10_000_000
+"""The most bytes of `made.json`, some 10⁴ commands, and of `sweep.toml`."""
 
 
 def read_made(store: Path) -> list[dict[str, Any]]:
@@ -15,7 +19,7 @@ def read_made(store: Path) -> list[dict[str, Any]]:
     If the file is missing or damaged, there are none. Anything that is not an entry is left out.
     """
     try:
-        entries = json.loads((store / "made.json").read_text("utf-8"))
+        entries = json.loads(safe_files.text_of(store / "made.json", store, MAX_MADE))
     except (OSError, ValueError, RecursionError):
         return []
     return [e for e in entries if isinstance(e, dict)] if isinstance(entries, list) else []
@@ -70,7 +74,7 @@ class LatestSweep(NamedTuple):
 def latest_sweep(store: Path) -> LatestSweep:
     """Read the `sweep.toml` of a store. A file that is missing or invalid counts as empty."""
     try:
-        data = tomllib.loads((store / "sweep.toml").read_text("utf-8"))
+        data = tomllib.loads(safe_files.text_of(store / "sweep.toml", store, MAX_SWEEP))
         seeds, resolved = data.get("seeds", 0), data.get("resolved", {})
         count = int(seeds.get("count", 0) if isinstance(seeds, dict) else seeds)
         baseline, ids = resolved.get("baseline", ""), resolved.get("setups", [])

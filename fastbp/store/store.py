@@ -9,7 +9,7 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
@@ -19,13 +19,28 @@ import pyarrow.compute as pc
 
 from fastbp import __version__
 from fastbp.schema.columns import SCHEMA, SETUP_COLUMNS
-from fastbp.schema.errors import StoreError, StoreFullError, remedy
+from fastbp.schema.errors import (
+    StoreError,
+    StoreFullError,
+    UnsafeFileError,
+    raise_memory_error,
+    remedy,
+)
 from fastbp.schema.keys import NUMERICS_VERSION
-from fastbp.store import filename, parquet
+from fastbp.schema.text import printable
+from fastbp.store import filename, parquet, safe_files
 from fastbp.store.filename import Range, RunFile, run_files
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 """An address such as s3://bucket/place, from which `Path` has removed a slash."""
+
+_DRAFT = re.compile(r".+\.\d+\.draft")
+"""The name of a draft, with the number of the process that writes it."""
+
+_KINDS = dict.fromkeys(
+    ("runs", "tmp", "problems", "replays", "quarantine", "figures"), "a folder"
+) | dict.fromkeys(("lock", "sweep.toml", "made.json", "report.html", "summary.csv"), "a file")
+"""What the entries of a store are. Nothing in a store is a link."""
 
 
 class Store:
@@ -43,6 +58,8 @@ class Store:
         self.path = Path(path)
         self.runs = self.path / "runs"
         self._another = "choose another folder" + (f" with {option}" if option else "")
+        self._is_new = False
+        self._identity: tuple[int, int] | None = None
 
     def check_usable(self, *, any_version: bool = False, with_runs: bool = False) -> None:
         """Check, without writing, that the path is a store or may become one.
@@ -57,7 +74,8 @@ class Store:
         Raises
         ------
         StoreError
-            If it is something else, or if its runs have another numerics version.
+            If it is something else, if a file or folder in it is a link, or if its runs have
+            another numerics version.
         """
         name, is_folder = str(self.path), self.path.is_dir()
         reasons = {
@@ -70,6 +88,10 @@ class Store:
         }
         if why := next((why for why, applies in reasons.items() if applies), ""):
             raise StoreError(f"{self.path} {why}: {self._another}")
+        if is_folder:
+            with os.scandir(self.path) as entries:
+                for entry in (entry for entry in entries if entry.name in _KINDS):
+                    safe_files.check(entry, self.path / entry.name, _KINDS[entry.name])
         if with_runs and not any(self.files()):
             raise StoreError(f"{self.path} holds no runs")
         file = None if any_version else next(self.files(), None)
@@ -94,12 +116,21 @@ class Store:
             If a folder cannot be made.
         """
         self.check_usable(any_version=any_version)
-        for folder in (self.path, self.runs, self.path / "tmp"):
-            with writing(folder):
-                folder.mkdir(parents=True, exist_ok=True)
+        with writing(self.path), suppress(FileExistsError):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir()
+            self._is_new = True
+        for name in ("runs", "tmp"):
+            with writing(self.path / name), safe_files.folder(self.path, name, make=True):
+                pass
 
     def remove_if_empty(self) -> None:
-        """Remove the folders that `open` made, if nothing was written."""
+        """Remove the folders that `open` made, if it made the store and nothing was written.
+
+        The caller holds the lock.
+        """
+        if not self._is_new:
+            return
         with suppress(OSError):
             for folder in (self.runs, self.path / "tmp"):
                 folder.rmdir()
@@ -136,28 +167,44 @@ class Store:
             raise StoreError(
                 "stores need file locks (fcntl), which Windows lacks: run fastbp inside WSL"
             )
-        with writing(self.path / "lock"):
-            lock: IO[str] = open(self.path / "lock", "a+")  # noqa: SIM115  closed below, which unlocks
-        _locks.add(lock)
-        try:
-            try:
-                _take(lock)
-            except BlockingIOError:
-                lock.seek(0)
-                raise StoreError(
-                    f"{self.path} is in use by {lock.read().strip() or 'another run'}: wait for "
-                    f"it, or {self._another}"
-                ) from None
-            lock.truncate(0)
-            lock.write(f"process {os.getpid()} on {os.uname().nodename}\n")
-            lock.flush()
-            # drafts of a process that was killed while it wrote
-            for draft in (self.path / "tmp").glob("*.draft"):
-                draft.unlink(missing_ok=True)
+        with ExitStack() as stack:
+            with writing(self.path / "lock"):
+                opened = safe_files.opened(self.path / "lock", self.path, "r+b")
+                lock = stack.enter_context(opened)  # closing it unlocks it
+            _locks.add(lock)
+            stack.callback(_locks.discard, lock)
+            self._hold(lock)
+            self._identity = self._place()
+            stack.callback(setattr, self, "_identity", None)
+            with safe_files.folder(self.path, "tmp") as drafts:
+                # of a process that was killed while it wrote
+                for draft in filter(_DRAFT.fullmatch, os.listdir(drafts)):
+                    with suppress(OSError):
+                        os.unlink(draft, dir_fd=drafts)
             yield
-        finally:
-            _locks.discard(lock)
-            lock.close()
+
+    def _hold(self, lock: IO[bytes]) -> None:
+        """Take the lock and write into it who has it. Raises StoreError if another has it."""
+        try:
+            _take(lock)
+            names = os.fstat(lock.fileno()).st_nlink
+            if not names:  # who had it has removed the store
+                raise BlockingIOError
+        except BlockingIOError:
+            who = printable(lock.read(200).decode(errors="replace").strip())
+            raise StoreError(
+                f"{self.path} is in use by {who or 'another run'}: wait for it, or {self._another}"
+            ) from None
+        if names > 1:  # what is written into it would be written there too
+            raise UnsafeFileError(self.path / "lock", "it is also a file elsewhere, by a hard link")
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {os.uname().nodename}\n".encode())
+        lock.flush()
+
+    def _place(self) -> tuple[int, int]:
+        """What tells the folder from one that another has put in its place."""
+        status = self.path.stat()
+        return status.st_dev, status.st_ino
 
     def run_files(self) -> Iterator[RunFile]:
         """The files of runs. Raises OSError if their folder cannot be read."""
@@ -272,10 +319,15 @@ class Store:
 
         Raises
         ------
+        StoreError
+            If another folder has taken the place of the store since it was locked.
         StoreFullError
             If the file cannot be written.
         """
-        return write(target, content, self.path / "tmp")
+        with writing(target):
+            if self._identity not in (None, self._place()):
+                raise StoreError(f"{self.path} is no longer the folder that this command locked")
+        return write(target, content, self.path, self.path / "tmp")
 
 
 def footer(problem: str = "") -> dict[str, str]:
@@ -287,7 +339,7 @@ def footer(problem: str = "") -> dict[str, str]:
     } | ({"fastbp.problem": problem} if problem else {})
 
 
-def _take(lock: IO[str]) -> None:
+def _take(lock: IO[bytes]) -> None:
     """Take a lock or raise BlockingIOError, after three tries: a report holds it for an instant."""
     import fcntl
 
@@ -298,7 +350,7 @@ def _take(lock: IO[str]) -> None:
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-_locks: set[IO[str]] = set()
+_locks: set[IO[bytes]] = set()
 """The locks that this process holds."""
 
 
@@ -318,17 +370,20 @@ def writing(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        raise_memory_error(error)
         raise StoreFullError(f"{target} cannot be written: {error.strerror or error}") from error
 
 
-def write(target: Path, content: bytes, drafts: Path | None = None) -> Path:
-    """Write a file as `parquet.write` does, but raise StoreFullError on failure."""
+def write(
+    target: Path, content: bytes, root: Path | None = None, drafts: Path | None = None
+) -> Path:
+    """Write a file as `safe_files.write` does, but raise StoreFullError on failure."""
     with writing(target):
-        return parquet.write(target, content, drafts)
+        return safe_files.write(target, content, root, drafts)
 
 
-def write_if_changed(target: Path, text: str, drafts: Path | None = None) -> Path:
-    """Write a text file as `write` does, unless the file there has the same content."""
-    if not target.is_file() or target.read_bytes() != text.encode():
-        write(target, text.encode(), drafts)
-    return target
+def is_written(target: Path, content: bytes, root: Path | None = None) -> bool:
+    """Whether a file below `root` has this content already. Raises UnsafeFileError."""
+    with suppress(OSError):
+        return safe_files.read(target, root) == content
+    return False

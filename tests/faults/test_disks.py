@@ -222,7 +222,7 @@ def test_a_store_that_is_changed_under_a_sweep_ends_it_without_a_table(
     refused(done, done.returncode, ".*")
     Store(store).check_files()
     if (store / name).is_file():
-        refused(here(*NO_PAGE), 4, f"store/{name} cannot be written: File exists")
+        refused(here(*NO_PAGE), 3, f"store/{name} cannot be used: it is a file, not a folder .*")
         (store / name).unlink()
     assert (here(*NO_PAGE).returncode, rows_of(store)) == (0, whole)
 

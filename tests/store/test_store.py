@@ -18,6 +18,7 @@ import fastbp
 from fastbp.schema.columns import COLUMNS, schema
 from fastbp.schema.errors import StoreError, StoreFullError
 from fastbp.schema.keys import NUMERICS_VERSION
+from fastbp.store import safe_files
 from fastbp.store.digest import digest
 from fastbp.store.filename import RunFile
 from fastbp.store.parquet import read_all
@@ -85,11 +86,11 @@ def test_what_cannot_be_read_is_neither_damaged_nor_empty(store, monkeypatch, fo
     reads = [store.check_usable, lambda: read_all(store.path)]
     if folder:
         error = OSError(errno.EIO, os.strerror(errno.EIO), store.runs)
-        monkeypatch.setattr(os, "listdir", raising(error))
+        monkeypatch.setattr(os, "scandir", raising(error))
         reads, told = [*reads, store.present], "Input/output error"
     else:
         error = PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
-        monkeypatch.setattr(Path, "read_bytes", raising(error))
+        monkeypatch.setattr(safe_files, "read", raising(error))
         reads += [store.check_files, lambda: store.run(ONE, 0)]
         told = f"{path.name} cannot be read: Permission denied"
     for read in reads:
@@ -119,10 +120,11 @@ def test_nobody_sees_half_a_file(store, monkeypatch):
     seen = []
     replace = os.replace
 
-    def rename(draft: Path, target: Path) -> None:
-        seen.append((list(store.runs.iterdir()), Path(draft)))
-        assert pq.read_table(draft).num_rows == 200, "whole before it is renamed"
-        replace(draft, target)
+    def rename(draft: str, target: str, **folders: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{folders['src_dir_fd']}"), draft)
+        seen.append((list(store.runs.iterdir()), path))
+        assert pq.read_table(path).num_rows == 200, "whole before it is renamed"
+        replace(draft, target, **folders)
 
     monkeypatch.setattr(os, "replace", rename)
     path = store.publish(ONE, 0, rows())
@@ -216,8 +218,9 @@ def test_a_store_that_has_begun_or_of_which_a_part_was_kept_goes_on(tmp_path, na
     assert (tmp_path / "runs").is_dir()
 
 
-def test_a_lock_that_cannot_be_written_is_a_full_store(store):
-    (store.path / "lock").mkdir()
+def test_a_lock_that_cannot_be_written_is_a_full_store(store, monkeypatch):
+    error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    monkeypatch.setattr(safe_files, "opened", raising(error))
     with pytest.raises(StoreFullError, match="lock cannot be written"), store.locked():
         pass
 

@@ -23,7 +23,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from fastbp.reporting.phrases import labels
 from fastbp.schema.outcomes import Outcome
-from fastbp.store import parquet
+from fastbp.store import safe_files
 
 # Text stays text in SVG files, dollar signs in names stay dollar signs, and ids depend on the
 # content alone.
@@ -352,5 +352,5 @@ def save(figure: Figure, stem: str | Path) -> tuple[Path, Path]:
     """
     written = [Path(f"{stem}.{kind}") for kind in ("svg", "png")]
     for path in written:
-        parquet.write(path, encoded(figure, path.suffix[1:]))
+        safe_files.write(path, encoded(figure, path.suffix[1:]))
     return written[0], written[1]

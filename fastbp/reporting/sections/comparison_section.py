@@ -26,7 +26,7 @@ from fastbp.reporting.phrases import Record, named, plain, setting
 from fastbp.reporting.report_data import MAX_BARS, by_strength
 from fastbp.schema.errors import RunsError
 from fastbp.schema.text import WIDTH, and_, p_value, percent, plural, points
-from fastbp.store import filename, parquet
+from fastbp.store import filename, safe_files
 
 StoreNames = tuple[str, str]
 """The names of the two stores."""
@@ -272,8 +272,9 @@ def compare(
         **drawing.drawn,
         folder / "compare.html": render("compare.html", f"{names[0]} and {names[1]}", content),
     }
+    folder.mkdir(parents=True, exist_ok=True)
     for path, file in written.items():
-        parquet.write(path, file)
+        safe_files.write(path, file, folder)
     return StoreComparison(table, verdict, list(written))
 
 

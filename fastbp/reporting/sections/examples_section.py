@@ -1,6 +1,5 @@
 """The sections on single runs: examples of each outcome, and runs that were trained again."""
 
-from contextlib import suppress
 from itertools import chain, islice, zip_longest
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from fastbp.reporting import plots
 from fastbp.reporting.phrases import Record
 from fastbp.reporting.report_data import Content, ReportData, Section
 from fastbp.reporting.svg import panels
+from fastbp.schema.errors import damage_ignored
 from fastbp.schema.outcomes import OUTCOMES, STACKED, Outcome
 from fastbp.schema.text import plural
 from fastbp.store import filename, parquet
@@ -153,7 +153,7 @@ def _traces(data: ReportData) -> dict[str, pd.DataFrame]:
         setup, _, seed = path.stem.partition("-")
         if setup not in data.names or len(traces) == MAX_TRAJECTORIES:
             continue
-        with suppress(Exception):  # a damaged file, or one of another program, is not shown
+        with damage_ignored():  # a damaged file, or one of another program, is not shown
             trace = pd.read_parquet(path, columns=["updates", "loss", "spread", "outcome"])
             if len(trace) and set(trace["outcome"]) <= set(OUTCOMES):
                 traces[f"{data.names[setup]}, seed {seed}".removeprefix(", ")] = trace

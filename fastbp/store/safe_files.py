@@ -1,0 +1,212 @@
+"""Read, write and list files of a store that anybody may have made, without following a link in it.
+
+The store itself may be reached through a link. Below it every folder is opened from the one above,
+and every file from its folder, so that nothing can take their place meanwhile.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from fastbp.schema.errors import UnsafeFileError
+
+_KINDS = {
+    stat.S_IFREG: "a file",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFLNK: "a link",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+}
+
+_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""A link is not followed, and a pipe that nobody writes to is not waited for."""
+
+NO_FSYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}
+"""Errors with which file systems say that they cannot flush a folder."""
+
+
+def kind(mode: int) -> str:
+    """What a file of this mode is, in words."""
+    return _KINDS.get(stat.S_IFMT(mode), "a device")
+
+
+@contextmanager
+def folder(root: Path, *names: str, make: bool = False) -> Iterator[int]:
+    """Open the folder `names` below the folder `root`, and yield its descriptor.
+
+    Parameters
+    ----------
+    root : Path
+        A folder, or a link to one.
+    names : str
+        The folders on the way down.
+    make : bool
+        Make those of `names` that are missing.
+
+    Raises
+    ------
+    UnsafeFileError
+        If one of `names` is a link, or anything else but a folder.
+    OSError
+        If a folder cannot be opened or made.
+    """
+    path, descriptor = root, os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in names:
+            path /= name
+            if make:
+                with suppress(FileExistsError):
+                    os.mkdir(name, dir_fd=descriptor)
+            below = _open(path, descriptor, os.O_RDONLY | os.O_DIRECTORY)
+            os.close(descriptor)
+            descriptor = below
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _open(path: Path, parent: int, flags: int) -> int:
+    """Open a file of the folder `parent`, or a folder with O_DIRECTORY. `path`: for messages."""
+    expected = "a folder" if flags & os.O_DIRECTORY else "a file"
+    try:
+        descriptor = os.open(path.name, flags | _FLAGS, 0o666, dir_fd=parent)
+    except OSError as error:
+        with suppress(OSError):
+            _check(path, os.lstat(path.name, dir_fd=parent).st_mode, expected)
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    try:
+        _check(path, os.fstat(descriptor).st_mode, expected)
+    except UnsafeFileError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _check(path: Path, mode: int, expected: str) -> None:
+    if kind(mode) != expected:
+        raise UnsafeFileError(path, f"it is {kind(mode)}, not {expected} of the store itself")
+
+
+def check(entry: os.DirEntry[str], path: Path, expected: str) -> None:
+    """Raise UnsafeFileError if an entry of a folder is not `expected`, "a file" or "a folder"."""
+    _check(path, entry.stat(follow_symlinks=False).st_mode, expected)
+
+
+@contextmanager
+def opened(path: Path, root: Path | None = None, mode: str = "rb") -> Iterator[IO[bytes]]:
+    """Open a file below `root`: to read it ("rb"), or to read, make and write it ("r+b").
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    root : Path, optional
+        The store; by default the folder of the file.
+    mode : str
+        As for `open`.
+
+    Raises
+    ------
+    UnsafeFileError
+        If it, or a folder between it and `root`, is a link or anything else but what it should be.
+    OSError
+        If it cannot be opened.
+    """
+    names = path.parent.relative_to(root).parts if root else ()
+    flags = os.O_RDONLY if mode == "rb" else os.O_RDWR | os.O_CREAT
+    with folder(root or path.parent, *names) as parent:
+        descriptor = _open(path, parent, flags)
+    with open(descriptor, mode) as file:
+        yield file
+
+
+def read(path: Path, root: Path | None = None, most: int = 1 << 31) -> bytes:
+    """Read a file below `root`, of at most `most` bytes. Raises as `opened` does."""
+    with opened(path, root) as file:
+        if (size := os.fstat(file.fileno()).st_size) > most:
+            raise UnsafeFileError(path, f"it has {size:,} bytes, more than {most:,}")
+        return file.read(size)
+
+
+def text_of(path: Path, root: Path | None = None, most: int = 1 << 28) -> str:
+    """Read a file as `read` does, as UTF-8. Raises UnicodeDecodeError if it is none."""
+    return read(path, root, most).decode()
+
+
+def listed(root: Path, *names: str) -> dict[str, bool]:
+    """The names in a folder below `root`, sorted; whether each is a file, and not a link.
+
+    If the folder does not exist, there are none. Raises UnsafeFileError and OSError as `folder`.
+    """
+    with suppress(FileNotFoundError), folder(root, *names) as descriptor:
+        with os.scandir(descriptor) as entries:
+            kinds = {entry.name: entry.is_file(follow_symlinks=False) for entry in entries}
+        return dict(sorted(kinds.items()))
+    return {}
+
+
+def write(
+    target: Path, content: bytes, root: Path | None = None, drafts: Path | None = None
+) -> Path:
+    """Write a file atomically: write a draft, then rename it.
+
+    Parameters
+    ----------
+    target : Path
+        The file. Folders between it and `root` are made if they are missing.
+    content : bytes
+        All its bytes.
+    root : Path, optional
+        The store, which must exist; by default the folder of the file, which is made if it is
+        missing.
+    drafts : Path, optional
+        The folder of the draft, in `root`; by default the folder of the file.
+
+    Returns
+    -------
+    Path
+        `target`.
+
+    Raises
+    ------
+    UnsafeFileError
+        As `opened`.
+    OSError
+        If the file cannot be written. The error names the file, not its draft.
+    """
+    if root is None:
+        root = target.parent
+        root.mkdir(parents=True, exist_ok=True)
+    try:
+        with (
+            folder(root, *target.parent.relative_to(root).parts, make=True) as there,
+            folder(root, *(drafts or target.parent).relative_to(root).parts) as aside,
+        ):
+            _publish(target.name, content, aside, there)
+    except OSError as error:  # a user knows the file, not its draft
+        raise OSError(error.errno, error.strerror, str(target)) from error
+    return target
+
+
+def _publish(name: str, content: bytes, aside: int, there: int) -> None:
+    """Write a draft in the folder `aside`, and rename it to `name` in the folder `there`."""
+    draft = f"{name}.{os.getpid()}.draft"
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS
+        with open(os.open(draft, flags, 0o666, dir_fd=aside), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, name, src_dir_fd=aside, dst_dir_fd=there)
+    finally:
+        with suppress(OSError):
+            os.unlink(draft, dir_fd=aside)
+    try:  # fsync the folder too: a rename alone may be lost in a power cut
+        os.fsync(there)
+    except OSError as error:
+        if error.errno not in NO_FSYNC:
+            raise

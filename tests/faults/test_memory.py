@@ -1,0 +1,118 @@
+"""Memory that runs out is a line and exit code 1; no file is called damaged, and none is moved."""
+
+import errno
+import os
+import resource
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from commands import command as child, in_process, raising, refused, succeeded
+from fake_runs import replaced, runs
+from stores import XOR, opened, unchanged
+
+from fastbp.cli import process
+from fastbp.problems import targets
+from fastbp.schema.errors import damage_ignored
+from fastbp.store import parquet, safe_files
+from fastbp.store.store import Store, writing
+from fastbp.verify import main
+
+here = in_process(main)
+
+SAID = "there is not enough memory: close other programs, or .* with -j; the same command goes on"
+
+ERRORS = {
+    "Arrow": pa.ArrowMemoryError("malloc of size 2097152 failed"),
+    "Python": MemoryError(),
+    "the system": OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
+    "zstd": OSError("ZSTD decompression failed: Allocation error : not enough memory"),
+}
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    made = opened(tmp_path / "store")
+    made.publish(XOR.identity(), 0, runs(XOR, 0, 20))
+    return made
+
+
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("place", ["bytes", "footer", "rows"])
+def test_a_file_that_does_not_fit_is_not_damaged(here, store, monkeypatch, error, place):
+    owner, name = {
+        "bytes": (safe_files, "read"),
+        "footer": (pq, "read_schema"),
+        "rows": (pq.ParquetFile, "read"),
+    }[place]
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, raising(ERRORS[error]))
+        with pytest.raises(MemoryError):
+            parquet.read(next(store.files()))
+        with unchanged(store.runs):
+            refused(here("store", "--repair"), 1, SAID)
+    assert "all sound" in succeeded(here("store", "--repair")).stdout
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_nor_is_a_problem_or_a_full_disk(tmp_path, monkeypatch, error):
+    (tmp_path / "mine.csv").write_text("a,t\n0,1\n")
+    decoders = dict.fromkeys(targets.DECODERS, raising(ERRORS[error]))
+    monkeypatch.setattr(targets, "DECODERS", decoders)
+    with pytest.raises(MemoryError):
+        targets.check(str(tmp_path / "mine.csv"))
+    with pytest.raises(MemoryError), damage_ignored():
+        raise ERRORS[error]
+    with pytest.raises(MemoryError), writing(tmp_path):
+        raise ERRORS[error]
+
+
+def unloadable() -> None:
+    """As llvmlite says it."""
+    try:
+        raise OSError("libllvmlite.so: failed to map segment from shared object")
+    except OSError as error:
+        raise OSError("Could not find/load shared object file 'libllvmlite.so'") from error
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        *map(raising, ERRORS.values()),
+        raising(RuntimeError("can't start new thread")),
+        raising(ImportError("libarrow.so: failed to map segment from shared object")),
+        raising(SystemError("<built-in> returned NULL without setting an exception set")),
+        unloadable,
+    ],
+)
+def test_whatever_says_so_it_is_a_line(capsys, work):
+    assert process.exit_code(work, Path()) == process.FAILED
+    assert "there is not enough memory" in capsys.readouterr().err
+
+
+def test_other_errors_are_none_of_it(capsys):
+    with pytest.raises(RuntimeError, match="something else"):
+        process.exit_code(raising(RuntimeError("something else")), Path())
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("megabytes", range(600, 1300, 50))
+def test_under_any_limit_nothing_is_moved(tmp_path, megabytes):
+    """Packages that cannot even be loaded may end the process in their own ways."""
+    store = opened(tmp_path / "store")
+    rows = pa.concat_tables([runs(XOR, 0, 2_000)] * 200).unify_dictionaries().combine_chunks()
+    rows = replaced(rows, "seed", pa.array(np.arange(rows.num_rows)))
+    store.publish(XOR.identity(), 0, rows)
+    limit = megabytes << 20
+    with unchanged(store.runs):
+        done = child(
+            *("store", "--repair"),
+            cwd=tmp_path,
+            program=[sys.executable, "-P", "-m", "fastbp.verify"],
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+        )
+    assert done.returncode not in (2, 3, 4), done
+    assert not (store.path / "quarantine").exists()
