@@ -153,6 +153,7 @@ def write_page(report: Report, key: str, write: Write, tick: Tick) -> None:
     nothing.
     """
     report.notes += notes(report)
+    report.finding = report.verdict[0].partition(" (")[0] if report.verdict else ""
     sections = []
     for section in SECTIONS:
         tick(f"drawing: {section.title.lower()}")

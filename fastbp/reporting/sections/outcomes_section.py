@@ -3,12 +3,12 @@
 import pandas as pd
 
 from fastbp.analysis.histograms import constant_loss
-from fastbp.analysis.summary import collapsing, density, keys_of, settings_of
+from fastbp.analysis.summary import collapsing, density, keys_of
 from fastbp.reporting import plots
-from fastbp.reporting.change_sentences import TASKS
+from fastbp.reporting.change_sentences import best_marks
 from fastbp.reporting.html import TableColumn
 from fastbp.reporting.html_tables import column, listed, setting_columns, setup_table, text_table
-from fastbp.reporting.phrases import Record, interval, plain, rivals, runs_in
+from fastbp.reporting.phrases import Record, interval, plain, runs_in
 from fastbp.reporting.report_data import Content, ReportData, Section
 from fastbp.schema.columns import SCORES
 from fastbp.schema.outcomes import STACKED
@@ -48,12 +48,7 @@ def result_table(summary: pd.DataFrame, baseline: str | None = None) -> list[str
     keys = keys_of(summary)
     named_by = keys if keys and not summary[keys].duplicated().any() else [*keys, "setup"]
     one_count = len(summary) > 1 and summary["runs"].nunique() == 1
-    marks: dict[str, str] = {}
-    for rows in settings_of(summary, [key for key in TASKS if key in keys]):
-        highest = rows[rows["converged_share"] == rows["converged_share"].max()]
-        if len(highest) < len(rows):
-            mark = "highest" if rivals(rows, highest.iloc[0]) else "best"
-            marks |= dict.fromkeys(highest["setup"], mark)
+    marks = best_marks(summary)
     ends = ["constant", "diverged"] if summary["diverged"].any() else ["constant"]
     columns = [
         *setting_columns(named_by, summary),
@@ -105,14 +100,14 @@ def share(row: Record, name: str) -> str:
 def _content(data: ReportData) -> Content:
     rows, baseline = data.shown, data.marked
     bold = " The baseline is in bold." if baseline in set(rows["setup"]) else ""
-    stop = "." * data.figure_title[-1:].isalnum()
-    title = f"{data.figure_title}{stop} How {runs_in(rows)} ended".strip()
+    finding, measure = data.finding or data.figure_title or None, f"How {runs_in(rows)} ended"
     bars = data.drawing(
-        plots.outcome_bars(rows, title=title, baseline=baseline),
+        lambda: plots.outcome_bars(rows, title=finding, subtitle=measure, baseline=baseline),
         "outcomes",
         "How the runs ended",
         f"Stacked bars of outcomes, one for each setup. {listed(rows, _outcomes)}",
-        f"Each bar is a setup, each colour an outcome, each number a count of runs.{bold}",
+        f"Each bar is a setup, each colour an outcome, each number a share of its runs.{bold}",
+        png=True,
     )
     scores = ", and means of scores" * bool(score_columns(data.summary))
     some_diverged = data.summary["diverged"].any()
@@ -164,7 +159,7 @@ def _spread(data: ReportData) -> Content | None:
     losses = {t.setup: constant_loss(T, str(t.keys.get("loss_function"))) for t, T in known}
     return {
         "scatter": data.drawing(
-            plots.spread_loss_panels(
+            lambda: plots.spread_loss_panels(
                 cells,
                 {setup: data.names[setup] for setup in data.panels["setup"]},
                 {setup: loss for setup, loss in losses.items() if loss},
@@ -207,7 +202,7 @@ def _collapse(data: ReportData) -> Content | None:
     threshold = values.pop() if len(values) == 1 else None
     return {
         "curves": data.drawing(
-            plots.collapse_curves(table, collapse=threshold, baseline=data.marked),
+            lambda: plots.collapse_curves(table, collapse=threshold, baseline=data.marked),
             "collapse",
             "Collapsed runs by threshold",
             "Curves of the share of collapsed runs over the threshold. With the threshold in use: "
