@@ -201,6 +201,7 @@ def write_page(report: Report, key: str, write: Write, tick: Tick) -> None:
     """
     report.notes += notes(report)
     leader = next(section for section in LEADERS if section.leads(report))
+    report.finding = re.split(r" \(|\. ", report.verdict[0])[0] if report.verdict else ""
     sections = []
     for section in sorted(SECTIONS, key=lambda section: section is not leader):
         tick(f"drawing: {section.title.lower()}")

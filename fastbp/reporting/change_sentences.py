@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from fastbp.analysis.contrasts import GOALS
-from fastbp.analysis.summary import ALPHA, keys_of
+from fastbp.analysis.summary import ALPHA, keys_of, settings_of
 from fastbp.reporting.phrases import (
     Record,
     apart,
@@ -26,6 +26,7 @@ from fastbp.reporting.phrases import (
     name_of,
     named,
     plain,
+    rivals,
     row_of,
     setting,
     span_of,
@@ -45,6 +46,20 @@ _PLURALS = ("updates", "epochs")
 
 MAX_CHANGES = 3
 """Largest number of changes that a sentence lists one by one."""
+
+
+def best_marks(summary: pd.DataFrame) -> dict[str, str]:
+    """Mark, of each task, the setups that converge most often, by their ids.
+
+    The mark is `best`, or `highest` if others may be as good. Setups that are all alike have none.
+    """
+    marks: dict[str, str] = {}
+    for rows in settings_of(summary, [key for key in TASKS if key in keys_of(summary)]):
+        highest = rows[rows["converged_share"] == rows["converged_share"].max()]
+        if len(highest) < len(rows):
+            mark = "highest" if rivals(rows, highest.iloc[0]) else "best"
+            marks |= dict.fromkeys(highest["setup"], mark)
+    return marks
 
 
 class Changes(NamedTuple):

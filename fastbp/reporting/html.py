@@ -15,6 +15,8 @@ from matplotlib.figure import Figure
 
 from fastbp import __version__
 from fastbp.reporting import plots
+from fastbp.reporting.plots.panels import page_width
+from fastbp.reporting.plots.style import PHONE
 from fastbp.reporting.svg import inline
 
 
@@ -25,6 +27,8 @@ class HtmlFigure(NamedTuple):
     ----------
     svg : str
         The SVG element.
+    narrow : str
+        The SVG element for narrow screens.
     title : str
         Name of the figure for screen readers.
     caption : str
@@ -34,6 +38,7 @@ class HtmlFigure(NamedTuple):
     """
 
     svg: str
+    narrow: str
     title: str
     caption: str
     files: Sequence[str]
@@ -92,48 +97,21 @@ class Drawing:
         self.folder = folder
         self.drawn: dict[Path, bytes] = {}
 
-    def encode(
-        self,
-        drawn: Figure | Axes,
-        name: str,
-        tight: bool = False,
-        larger: Figure | Axes | None = None,
-    ) -> bytes:
-        """Encode a figure as SVG and PNG, and return the SVG.
-
-        Parameters
-        ----------
-        drawn : Figure or Axes
-            The figure.
-        name : str
-            The stem of its files, different from those of all other figures of the page.
-        tight : bool
-            Whether to cut away empty margins, as `plots.encoded` does.
-        larger : Figure or Axes, optional
-            The figure for the PNG file, if it has more details than a page can hold.
-        """
-        for kind, figure in (("svg", drawn), ("png", larger or drawn)):
-            self.drawn[self.folder / "figures" / f"{name}.{kind}"] = plots.encoded(
-                cast("Figure", figure.get_figure(root=True)), kind, tight
-            )
-        return self.drawn[self.folder / "figures" / f"{name}.svg"]
-
     def __call__(
         self,
-        drawn: Figure | Axes,
+        draw: Callable[[], Figure | Axes],
         name: str,
         title: str,
         alternative: str,
         caption: str,
-        tight: bool = False,
-        larger: Figure | Axes | None = None,
+        png: Callable[[], Figure | Axes] | bool = False,
     ) -> HtmlFigure:
-        """Encode a figure and make it a figure of the page.
+        """Draw a figure for a wide and for a narrow screen, and make it a figure of the page.
 
         Parameters
         ----------
-        drawn : Figure or Axes
-            The figure.
+        draw : callable
+            Draws the figure; it is called once for each width.
         name : str
             The stem of its files, different from those of all other figures of the page.
         title : str
@@ -142,17 +120,22 @@ class Drawing:
             The text that screen readers read instead of the figure.
         caption : str
             The text below the figure; links to its files follow.
-        tight : bool
-            Whether to cut away empty margins.
-        larger : Figure or Axes, optional
-            The figure for the PNG file, if it has more details than a page can hold.
+        png : bool or callable
+            Whether there is a PNG file too, for slides; or what draws the figure for it.
         """
-        return HtmlFigure(
-            inline(self.encode(drawn, name, tight, larger), name, alternative),
-            title,
-            f"{caption} Also as",
-            [f"figures/{name}.svg", f"figures/{name}.png"],
-        )
+        drawn = draw()
+        files = {f"figures/{name}.svg": _encoded(drawn, "svg")}
+        if png:
+            files[f"figures/{name}.png"] = _encoded(png() if callable(png) else drawn, "png")
+        self.drawn |= {self.folder / file: content for file, content in files.items()}
+        wide = inline(files[f"figures/{name}.svg"], name, alternative)
+        with page_width(PHONE):
+            narrow = inline(_encoded(draw(), "svg"), f"{name}-narrow", alternative)
+        return HtmlFigure(wide, narrow, title, f"{caption} Also as", [*files])
+
+
+def _encoded(drawn: Figure | Axes, kind: str) -> bytes:
+    return plots.encoded(cast("Figure", drawn.get_figure(root=True)), kind)
 
 
 @cache

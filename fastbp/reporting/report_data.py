@@ -94,6 +94,8 @@ class ReportData:
     """What a reader must know about these runs."""
     written: list[Path] = field(default_factory=list)
     """The files that were written."""
+    finding: str = ""
+    """The title of the leading picture: what it shows."""
 
     def __post_init__(self) -> None:
         """Make the tables."""

@@ -3,7 +3,13 @@
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
-from copy import deepcopy
+
+import numpy as np
+from markupsafe import escape
+from matplotlib.ticker import EngFormatter
+from numpy.typing import NDArray
+
+from fastbp.reporting.plots.style import HEADING
 
 SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 
@@ -33,9 +39,6 @@ _DRAWN = {
 _NUMBER = re.compile(r"-?\d+\.\d{3,}")
 _REFERENCE = re.compile(r"#([\w.-]+)")
 
-Box = tuple[float, float, float, float]
-"""(left, top, width, height) in points, from the upper left corner of the figure."""
-
 
 def inline(svg: bytes, name: str, alternative: str) -> str:
     """Make an SVG element of a page from an SVG file of matplotlib.
@@ -43,8 +46,9 @@ def inline(svg: bytes, name: str, alternative: str) -> str:
     Parameters
     ----------
     svg : bytes
-        The file. The page's Content-Security-Policy forbids `style` attributes, so each becomes
-        attributes with the same meaning. Ids that nothing refers to are removed.
+        The file. Its heading is left out, since pages have headings themselves. The page's
+        Content-Security-Policy forbids `style` attributes, so each becomes attributes with the same
+        meaning. Ids that nothing refers to are removed.
     name : str
         Prefix of the remaining ids; it must differ between the figures of a page.
     alternative : str
@@ -57,42 +61,15 @@ def inline(svg: bytes, name: str, alternative: str) -> str:
     """
     root = ET.fromstring(svg)
     _, _, width, height = map(float, root.get("viewBox", "0 0 1 1").split())
-    return _element(root, (0, 0, width, height), name, alternative)
-
-
-def panels(svg: bytes, boxes: Sequence[Box], name: str, alternatives: Sequence[str]) -> list[str]:
-    """Make one SVG element of a page from each axes (panel) of a figure.
-
-    Parameters
-    ----------
-    svg : bytes
-        The figure's file.
-    boxes : sequence of Box
-        The part of the figure that each element shows.
-    name : str
-        Prefix of ids; it must differ between the figures of a page.
-    alternatives : sequence of str
-        For each element, the text that screen readers read instead of it.
-    """
-    by_id = {
-        identity: element
-        for element in ET.fromstring(svg).iter()
-        if (identity := element.get("id"))
-    }
-    elements = []
-    for i, (box, alternative) in enumerate(zip(boxes, alternatives, strict=True), 1):
-        axes = deepcopy(by_id[f"axes_{i}"])
-        inside = {element.get("id") for element in axes.iter()}
-        definitions = ET.Element(f"{{{SVG}}}defs")
-        definitions.extend(
-            deepcopy(by_id[each])
-            for each in dict.fromkeys(_references(axes))
-            if each in by_id and each not in inside
-        )
-        panel = ET.Element(f"{{{SVG}}}svg")
-        panel.extend([definitions, axes])
-        elements.append(_element(panel, box, f"{name}-{i}", alternative))
-    return elements
+    top = 0.0
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if (identity := child.get("id", "")).startswith(HEADING):
+                top += float(identity.partition("-")[2] or 0)
+                parent.remove(child)
+            elif child.tag not in _DRAWN:
+                parent.remove(child)
+    return _element(root, (0, top, width, height - top), name, alternative)
 
 
 def _references(root: ET.Element) -> Iterator[str]:
@@ -100,10 +77,7 @@ def _references(root: ET.Element) -> Iterator[str]:
         yield from _REFERENCE.findall(" ".join(element.attrib.values()))
 
 
-def _element(root: ET.Element, box: Box, name: str, alternative: str) -> str:
-    for parent in list(root.iter()):
-        for child in [child for child in parent if child.tag not in _DRAWN]:
-            parent.remove(child)
+def _element(root: ET.Element, box: Sequence[float], name: str, alternative: str) -> str:
     used = set(_references(root))
     for element in root.iter():
         style, identity = (element.attrib.pop(key, "") for key in ("style", "id"))
@@ -138,3 +112,53 @@ def _attributes(style: str) -> Iterator[tuple[str, str]]:
             yield key, _COLOURS.get(value, value)
         elif key not in ("font-family", "image-rendering"):
             yield key, value
+
+
+def dots(
+    values: NDArray[np.float64],
+    targets: NDArray[np.float64] | None,
+    ends: tuple[float, float],
+    colour: str,
+    alternative: str,
+) -> str:
+    """Make a small SVG element of a page: a dot for each output of a network, a line at its target.
+
+    A figure of matplotlib takes a hundred times as long, and a page has many of these.
+
+    Parameters
+    ----------
+    values : float64 array, [row × output]
+        The outputs.
+    targets : float64 array, [row, output], optional
+        Their targets, if they are known.
+    ends : (float, float)
+        The smallest and the largest output that there can be; the axis names them.
+    colour : str
+        The colour of the dots.
+    alternative : str
+        The text that screen readers read instead of the figure.
+    """
+    low, high = ends
+    step, aims = 106 / values.size, values if targets is None else targets.ravel()
+    x = 47 + step * (np.arange(values.size) + 0.5)
+    y, t = (
+        np.clip(np.nan_to_num(80 - 70 * (each - low) / (high - low or 1.0)), -20, 120)
+        for each in (values, aims)
+    )
+    half, radius = min(6.0, 0.42 * step), 3.2 if values.size <= 16 else 1.8
+    stems = "".join(f"M{a:.1f} {b:.1f}V{c:.1f}" for a, b, c in zip(x, t, y, strict=True))
+    lines = "".join(f"M{a - half:.1f} {b:.1f}h{2 * half:.1f}" for a, b in zip(x, t, strict=True))
+    circles = "".join(
+        f'<circle cx="{a:.1f}" cy="{b:.1f}" r="{radius}"/>' for a, b in zip(x, y, strict=True)
+    )
+    short = EngFormatter(sep="")  # three digits, and perhaps a letter, such as 1.25k or 30M
+    texts = "".join(
+        f'<text x="42" y="{at}" text-anchor="end">{short(float(f"{end:.3g}"))}</text>'
+        for end, at in ((high, 14), (low, 84))
+    )
+    return (
+        '<svg viewBox="0 0 156 92" width="156" height="92" role="img" fill="currentColor" '
+        f'font-size="11" aria-label="{escape(alternative)}"><path d="{stems}" stroke="#999999"/>'
+        f'<path d="M46 4V88H154{lines * (targets is not None)}" stroke="currentColor" fill="none"/>'
+        f'<g fill="{colour}" stroke="currentColor" stroke-width="0.4">{circles}</g>{texts}</svg>'
+    )

@@ -56,6 +56,8 @@ class Key(NamedTuple):
     since
         The first `fastbp.schema.columns.SCHEMA` with its column. Rows of files with a smaller
         number count as having `column_default`.
+    label
+        How people say its name, where that is not the name with spaces; pictures have it.
     in_id
         Whether the id of a setup depends on it. It does if the key changes runs, and only then a
         grid may list values of it.
@@ -73,6 +75,12 @@ class Key(NamedTuple):
     nullable: str = ""
     since: int = 1
     in_id: bool = True
+    label: str = ""
+
+    @property
+    def spoken(self) -> str:
+        """How people say its name, on the axes of pictures."""
+        return self.label or self.name.replace("_", " ")
 
     @property
     def column(self) -> str:
@@ -117,6 +125,7 @@ KEYS: dict[str, Key] = {
             0.0,
             "real",
             "share of the rows that is held out: networks are not trained on these rows",
+            label="held-out share",
             details="they are drawn once for a problem, with an equal share of each class",
             since=2,
         ),
@@ -159,6 +168,7 @@ KEYS: dict[str, Key] = {
             (4,),
             "word",
             "hidden layer sizes",
+            label="hidden units",
             details="the problem gives the numbers of inputs and outputs",
             stored_default="4",
         ),
@@ -169,6 +179,7 @@ KEYS: dict[str, Key] = {
             1.0,
             "real",
             "scale of the initial weights",
+            label="scale of the initial weights",
         ),
         Key("bias", bool, True, "flag", "whether units have a bias"),
         Key(
@@ -222,6 +233,7 @@ KEYS: dict[str, Key] = {
             1,
             "integer",
             "rows per update",
+            label="batch size",
         ),
         Key(
             "reduction",
@@ -236,6 +248,7 @@ KEYS: dict[str, Key] = {
             0.1,
             "real",
             "learning rate before the schedule",
+            label="learning rate",
             nullable=_NO_RATE,
         ),
         Key(

@@ -116,7 +116,7 @@ def test_other_runs_are_refused(init: str) -> None:
 def shown(figure: Figure, found: Basin) -> np.ndarray:
     """The pixels of the axes of a PNG file, rows upwards, uint8 [row, column, 3]."""
     path = Path("shown.png")
-    path.write_bytes(encoded(figure, "png", tight=False))
+    path.write_bytes(encoded(figure, "png"))
     image = np.round(255 * matplotlib.image.imread(path)).astype(np.uint8)[::-1, :, :3]
     left, bottom, wide, high = figure.axes[0].get_position().bounds
     x, y, w, h = (

@@ -306,8 +306,8 @@ def without_png(patch: pytest.MonkeyPatch) -> None:
     """PNG files are empty: no page shows one, and drawing them takes as long as the page itself."""
     drawn = plots.encoded
 
-    def svg_alone(figure: Any, kind: str, tight: bool = True) -> bytes:
-        return b"" if kind == "png" else drawn(figure, kind, tight)
+    def svg_alone(figure: Any, kind: str) -> bytes:
+        return b"" if kind == "png" else drawn(figure, kind)
 
     patch.setattr(plots, "encoded", svg_alone)
 

@@ -1,4 +1,4 @@
-"""Functions that draw pictures of tables with matplotlib, and write them into files."""
+"""Functions that draw pictures of tables with matplotlib; `ax.figure.savefig` writes them."""
 
 from fastbp.reporting.plots.atlas_plot import MAX_TILES, atlas
 from fastbp.reporting.plots.curves_plot import (
@@ -7,15 +7,14 @@ from fastbp.reporting.plots.curves_plot import (
     response_curves,
     survival_curves,
 )
-from fastbp.reporting.plots.maps_plot import FEW_VALUES, basin, heatmap, heatmap_panels
+from fastbp.reporting.plots.maps_plot import basin, has_line, heatmap, heatmap_panels
 from fastbp.reporting.plots.outcomes_plot import cures, effects, outcome_bars, share_pairs
 from fastbp.reporting.plots.profile_plot import profile_curves
 from fastbp.reporting.plots.spread_loss_plot import MAX_POINTS, spread_loss, spread_loss_panels
-from fastbp.reporting.plots.style import encoded, save
+from fastbp.reporting.plots.style import encoded
 from fastbp.reporting.plots.trajectory_plot import (
     MAX_LINES,
     answers,
-    answers_sheet,
     learning_curves,
     learning_sheet,
     measure_curves,
@@ -25,19 +24,18 @@ from fastbp.reporting.plots.trajectory_plot import (
 )
 
 __all__ = [
-    "FEW_VALUES",
     "MAX_CURVES",
     "MAX_LINES",
     "MAX_POINTS",
     "MAX_TILES",
     "answers",
-    "answers_sheet",
     "atlas",
     "basin",
     "collapse_curves",
     "cures",
     "effects",
     "encoded",
+    "has_line",
     "heatmap",
     "heatmap_panels",
     "learning_curves",
@@ -48,7 +46,6 @@ __all__ = [
     "output_curves",
     "profile_curves",
     "response_curves",
-    "save",
     "share_pairs",
     "spread_loss",
     "spread_loss_panels",

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 from numpy.typing import NDArray
@@ -14,11 +13,11 @@ from numpy.typing import NDArray
 from fastbp.analysis.atlas import others_of
 from fastbp.analysis.counts import grouped
 from fastbp.reporting.phrases import evenly, plain, setting
+from fastbp.reporting.plots.panels import alone, columns_of, legend, titled, width_of
 from fastbp.reporting.plots.style import (
-    WIDTH,
-    clipped,
+    NARROW,
+    SIZE,
     inches,
-    legend,
     outcome_handles,
     styled,
     wrapped,
@@ -34,16 +33,15 @@ _EDGES: NDArray[np.float64] = np.array([(0.085, -0.065), (0.0, -0.15), (0.15, 0.
 """Edges of a cube as (x, y) in inches, with y downwards. Going from 0 to 1 in an input moves along
 one of them: into the picture, up, to the right, and down for a fourth input."""
 
-_TILE, _CUBE, _BAR, _GAP, _NAME = 0.355, 0.25, 0.24, 0.14, 0.21
+_TILE, _CUBE, _BAR, _GAP, _NAME = 0.355, 0.25, 0.24, 0.14, 0.22
 """In inches: the width of a tile, the heights of its cube and its bars, the gap after a class, and
 the height of its name."""
 
-_MARGIN, _HEAD, _LARGE = 0.12, 2.1, 2.6
-"""Width of the margin and height of the head in inches, and the enlargement of the tile in the
-head."""
+_MARGIN, _LARGE = 0.12, 2.6
+"""Width of the margin in inches, and the enlargement of the tile in the head."""
 
-_APART = 0.06
-"""Inches between tiles."""
+_APART, _LINE = 0.06, 0.18
+"""Inches between tiles, and from one line of text to the next."""
 
 _BOLD = 9.8
 """Font size, in points, whose normal letters are as wide as bold letters of 8.5 points."""
@@ -74,7 +72,9 @@ class FunctionTile(NamedTuple):
 
 
 @styled
-def atlas(table: pd.DataFrame, ax: Axes | None = None, title: str | None = None) -> Axes:
+def atlas(
+    table: pd.DataFrame, ax: Axes | None = None, title: str | None = None, subtitle: str = ""
+) -> Axes:
     """Draw every function of an atlas as a tile: its truth table, and bars of its outcomes.
 
     The rows of the truth table are the corners of a cube. Below it stands a bar of outcomes for
@@ -88,9 +88,10 @@ def atlas(table: pd.DataFrame, ax: Axes | None = None, title: str | None = None)
     table : DataFrame
         A result of `atlas.functions`.
     ax : Axes, optional
-        Where to draw; by default on a new figure, as large as it needs.
-    title : str, optional
-        Instead of one with the number of functions and runs.
+        Where to draw, as large as fits; by default on a new figure, as high as it needs.
+    title, subtitle : str, optional
+        Heading of a new figure, by default with the number of functions and runs; given axes have
+        only a title, and by default none.
 
     Returns
     -------
@@ -102,36 +103,93 @@ def atlas(table: pd.DataFrame, ax: Axes | None = None, title: str | None = None)
     ValueError
         If there are more than 256 functions.
     """
-    if table["bits"].nunique() > MAX_TILES:
-        raise ValueError(
-            f"an atlas has at most {MAX_TILES} tiles, given {table['bits'].nunique():,} functions"
-        )
-    keys = others_of(table)
+    count, wide = table["bits"].nunique(), width_of(None)
+    if count > MAX_TILES:
+        raise ValueError(f"an atlas has at most {MAX_TILES} tiles, given {count:,} functions")
+    keys, d = others_of(table), len(table["bits"].iloc[0]).bit_length() - 1
     settings = list(dict.fromkeys(zip(*(table[key] for key in keys), strict=True))) or [()]
     settings = [settings[i] for i in evenly(len(settings), MAX_BARS).tolist()]
     bars: _Bars = dict(zip(settings, _places(settings), strict=True))
-    tiles, classes, brackets, height = _layout(table)
-    ax = ax or Figure(figsize=(WIDTH, height)).add_axes((0, 0, 1, 1))
-    ax.set(xlim=(0, WIDTH), ylim=(height, 0), aspect="equal")
-    ax.axis("off")
-    _draw_cubes(ax, tiles, 1.0)
+    outcomes = [each for each in STACKED if table[each.column].any()]
+    head = _Head.of([*_explained(d, keys, settings)], outcomes, wide)
+    tiles, classes, brackets, height = _layout(table, wide, head.high)
+    runs = plural(int(table["runs"].sum()), "run")
+    what = title or f"{plural(count, 'function')} of {plural(d, 'input')}: how {runs} ended"
+    titled(ax, title)
+    ax = ax or alone(height, what, subtitle, left=0, right=0, top=0, bottom=0)
+    shrunk = _prepare(ax, wide, height)
+    _draw_cubes(ax, tiles, shrunk, 1.0)
     _draw_bars(ax, tiles, keys, bars, 1.0)
-    for start, stop, y in brackets:
-        ax.plot([start, stop], [y, y], color="#bbbbbb", linewidth=0.9)
-    for (x, y), rows in classes:
-        name, note = _named(rows)
-        ax.text(x, y + 0.12, name, fontsize=8.5, weight="bold")
-        ax.text(x + inches(name, _BOLD) + 0.08, y + 0.12, note, fontsize=7)
-    _head(ax, table, tiles, keys, bars, title)
+    _draw_classes(ax, classes, brackets, shrunk)
+    _draw_head(ax, tiles, keys, bars, head, shrunk)
     return ax
 
 
+def _prepare(ax: Axes, wide: float, height: float) -> float:
+    """Make an inch the unit of axes; in axes of a smaller size, all is smaller by this factor."""
+    size = ax.get_window_extent().size / ax.get_figure(root=True).dpi  # type: ignore[union-attr]
+    ax.set(xlim=(0, wide), ylim=(height, 0), aspect="equal", anchor="NW")
+    ax.axis("off")
+    return min(1.0, *(size / [wide, height]))
+
+
+def _draw_classes(
+    ax: Axes,
+    classes: Sequence[tuple[Point, pd.DataFrame]],
+    brackets: Sequence[tuple[float, float, float]],
+    shrunk: float,
+) -> None:
+    """Draw the names of classes, and the lines below tiles; both as `_layout` returns them."""
+    for start, stop, y in brackets:
+        ax.plot([start, stop], [y, y], color="#bbbbbb", linewidth=0.9 * shrunk)
+    for (x, y), rows in classes:
+        name, note = _named(rows)
+        ax.text(x, y + 0.14, name, fontsize=SIZE * shrunk, weight="bold")
+        ax.text(x + inches(name, _BOLD) + 0.08, y + 0.14, note, fontsize=SIZE * shrunk)
+
+
+class _Head(NamedTuple):
+    """The head, which explains the tiles.
+
+    Attributes
+    ----------
+    lines : list of str
+        Lines of text.
+    outcomes : list of Outcome
+        The entries of the legend.
+    columns : int
+        Columns of the legend.
+    left, top : float
+        Where the lines begin, in inches: right of the large tile or below it.
+    high : float
+        Height of the head in inches.
+    """
+
+    lines: list[str]
+    outcomes: list[Outcome]
+    columns: int
+    left: float
+    top: float
+    high: float
+
+    @classmethod
+    def of(cls, texts: Sequence[str], outcomes: list[Outcome], wide: float) -> "_Head":
+        """Lay out these texts and a legend of these outcomes, in a picture so many inches wide."""
+        beside = wide > NARROW
+        left, top = (_MARGIN + 2.5, 0.12) if beside else (_MARGIN, 1.5)
+        lines = "\n".join(wrapped(text, wide - _MARGIN - left, SIZE, 4) for text in texts)
+        columns = columns_of(map(str, outcomes), wide - left, 0.42)
+        rows = -(-len(outcomes) // columns)
+        end = top + _LINE * (lines.count("\n") + 1) + 0.2 * rows + 0.2
+        return cls(lines.split("\n"), outcomes, columns, left, top, max(end, 1.55))
+
+
 def _layout(
-    table: pd.DataFrame,
+    table: pd.DataFrame, width: float, top: float
 ) -> tuple[
     list[FunctionTile], list[tuple[Point, pd.DataFrame]], list[tuple[float, float, float]], float
 ]:
-    """Place all tiles.
+    """Place all tiles, below a head of the height `top`, in a picture of this width.
 
     Returns
     -------
@@ -146,22 +204,22 @@ def _layout(
     tiles: list[FunctionTile] = []
     classes: list[tuple[Point, pd.DataFrame]] = []
     brackets: list[tuple[float, float, float]] = []
-    x, y, high = _MARGIN, _HEAD, _CUBE + _BAR + 0.17
+    x, y, high = _MARGIN, top, _CUBE + _BAR + 0.17
     for rows in _by_share(table, "npn_class"):
         parts = [(list(part["bits"].unique()), part) for part in _by_share(rows, "pn_class")]
         name, note = _named(rows)
         wide = max(
             sum(len(names) * _TILE + _GAP for names, _ in parts),
-            inches(name, _BOLD) + inches(note, 7) + 0.25,
+            inches(name, _BOLD) + inches(note, SIZE) + 0.25,
         )
-        if x > _MARGIN and x + wide - _GAP > WIDTH - _MARGIN:
+        if x > _MARGIN and x + wide - _GAP > width - _MARGIN:
             x, y = _MARGIN, y + _NAME + high
         classes.append(((x, y), rows))
         stop = x + wide
         for names, part in parts:
             done = 0
             while done < len(names):
-                some = min(len(names) - done, max(1, int((WIDTH - _MARGIN - x) / _TILE + 0.1)))
+                some = min(len(names) - done, max(1, int((width - _MARGIN - x) / _TILE + 0.1)))
                 if x > _MARGIN and done + some < len(names):
                     # A smaller class starts a new line, so that it does not go over two lines.
                     x, y = _MARGIN, y + high
@@ -190,7 +248,7 @@ def _by_share(table: pd.DataFrame, key: str) -> list[pd.DataFrame]:
     )
 
 
-def _draw_cubes(ax: Axes, tiles: Sequence[FunctionTile], scale: float) -> None:
+def _draw_cubes(ax: Axes, tiles: Sequence[FunctionTile], shrunk: float, scale: float) -> None:
     """Draw the truth tables as cubes, with a dot at each corner with a target of 1."""
     length = len(tiles[0].bits)
     d = length.bit_length() - 1
@@ -200,10 +258,14 @@ def _draw_cubes(ax: Axes, tiles: Sequence[FunctionTile], scale: float) -> None:
     places = np.array([middle, _CUBE - 0.035]) + corners
     edges = [[a, a | 1 << i] for a in range(length) for i in range(d) if not a >> i & 1]
     lines = np.concatenate([t.at + scale * places[edge] for t in tiles for edge in edges])
-    _shape(ax, lines, 2, facecolor="none", edgecolor="#909090", linewidth=0.6 * scale**0.5)
+    _shape(ax, lines, 2, facecolor="none", edgecolor="#909090", linewidth=0.6 * shrunk * scale**0.5)
     dots = np.concatenate([t.at + scale * places[[bit == "1" for bit in t.bits]] for t in tiles])
     if len(dots):
-        ax.plot(*dots.T, "o", color="black", markeredgewidth=0, markersize=3.1 * scale)
+        # Lines of next to no length with round ends take a third of the bytes of markers.
+        ends = np.repeat(dots, 2, axis=0)
+        ends[::2] += 1e-4
+        width = 3.1 * shrunk * scale
+        _shape(ax, ends, 2, edgecolor="black", linewidth=width, capstyle="round")
 
 
 def _places(settings: Sequence[tuple[Any, ...]]) -> list[tuple[float, float]]:
@@ -244,50 +306,41 @@ def _shape(ax: Axes, points: NDArray[np.float64], each: int, **style: Any) -> No
     ax.add_patch(PathPatch(Path(points, codes), **style))
 
 
-def _head(
+def _draw_head(
     ax: Axes,
-    table: pd.DataFrame,
     tiles: Sequence[FunctionTile],
     keys: Sequence[str],
     bars: _Bars,
-    title: str | None,
+    at: _Head,
+    shrunk: float,
 ) -> None:
-    """Draw the title, and a large tile that explains the small ones."""
+    """Draw a large tile that explains the small ones, and the legend."""
     d = len(tiles[0].bits).bit_length() - 1
-    runs = plural(int(table["runs"].sum()), "run")
-    title = title or f"{plural(len(tiles), 'function')} of {d} inputs: how {runs} ended"
-    ax.text(0.1, 0.1, wrapped(title, WIDTH - 0.2, 12, 2), fontsize=12, va="top")
     columns = [outcome.column for outcome in STACKED]
     # The tile whose shares are the most equal has the smallest sum of squares.
     most_equal = min(
         tiles, key=lambda t: ((t.rows[columns].sum() / t.rows["runs"].sum()) ** 2).sum()
     )
-    large = most_equal._replace(at=(_MARGIN + 1.35, 0.55))
-    (left, top), scale = large.at, _LARGE
-    _draw_cubes(ax, [large], scale)
-    _draw_bars(ax, [large], keys, bars, scale)
+    large, style = most_equal._replace(at=(_MARGIN + 1.45, 0.1)), {"va": "top"}
+    top, size = large.at[1], {"fontsize": SIZE * shrunk}
+    _draw_cubes(ax, [large], shrunk, _LARGE)
+    _draw_bars(ax, [large], keys, bars, _LARGE)
     rows = f"targets of its rows,\n{'0' * d} to {'1' * d}"
-    ax.text(_MARGIN, top + 0.12, large.bits, fontsize=8.5, va="top", weight="bold")
-    ax.text(_MARGIN, top + 0.3, rows, fontsize=7.5, va="top")
-    ax.text(_MARGIN, top + scale * _CUBE + 0.1, "how its runs ended", fontsize=7.5, va="top")
-    x = left + scale * _TILE + 0.15
-    for i, line in enumerate(_explained(d, keys, [*bars])):
-        ax.text(
-            x, top + 0.12 + 0.19 * i, clipped(line, WIDTH - _MARGIN - x, 8), fontsize=8, va="top"
-        )
-    handles = outcome_handles(each for each in STACKED if table[each.column].any())
-    y = 1 - (top + scale * (_CUBE + _BAR) - 0.15) / ax.get_ylim()[0]
+    ax.text(_MARGIN, top + 0.08, large.bits, weight="bold", **size, **style)
+    ax.text(_MARGIN, top + 0.28, rows, **size, **style)
+    ax.text(_MARGIN, top + _LARGE * _CUBE + 0.1, "how its runs ended", **size, **style)
+    for i, line in enumerate(at.lines):
+        ax.text(at.left, at.top + _LINE * i, line, **size, **style)
+    (wide, height), y = (ax.get_xlim()[1], ax.get_ylim()[0]), at.top + _LINE * len(at.lines) + 0.12
     legend(
         ax,
-        "center left",
-        (x / WIDTH - 0.008, y),
-        handles=handles,
-        ncols=len(handles),
-        fontsize=8.5,
+        "upper left",
+        (at.left / wide, 1 - y / height),
+        handles=outcome_handles(at.outcomes),
+        ncols=at.columns,
         handlelength=1,
         columnspacing=1.2,
-        handletextpad=0.3,
-        borderaxespad=0,
+        **size,
     )
 
 

@@ -1,6 +1,5 @@
 """Curves of setups: shares over a key, runs that have not converged yet, collapse by threshold."""
 
-from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -10,23 +9,24 @@ from matplotlib.ticker import MaxNLocator
 
 from fastbp.analysis.axes import keys_besides
 from fastbp.analysis.summary import settings_of
-from fastbp.reporting.phrases import evenly, plain, setting
+from fastbp.reporting.phrases import evenly, plain
+from fastbp.reporting.plots.panels import alone, titled, width_of, with_legend_below
 from fastbp.reporting.plots.style import (
-    LINES,
-    WIDTH,
-    alone,
+    NARROW,
+    SIZE,
+    axis_label,
     bare,
+    clipped,
     curves,
     inches,
-    legend,
+    known_keys,
+    line_styles,
     log_ticks,
+    short,
     styled,
-    titled,
-    width_of,
-    wrapped,
 )
 from fastbp.schema.outcomes import Outcome
-from fastbp.schema.text import plural, shortened
+from fastbp.schema.text import plural
 
 MAX_CURVES = 8
 """Largest number of curves. Each belongs to a combination of values of the other keys; if there are
@@ -35,7 +35,11 @@ more combinations, evenly spaced ones are drawn."""
 
 @styled
 def response_curves(
-    summary: pd.DataFrame, key: str, ax: Axes | None = None, title: str | None = None
+    summary: pd.DataFrame,
+    key: str,
+    ax: Axes | None = None,
+    title: str | None = None,
+    subtitle: str = "",
 ) -> Axes:
     """Draw the convergence rate over a numeric key, with Wilson's bounds as a band.
 
@@ -51,44 +55,50 @@ def response_curves(
         A numeric key that varies.
     ax : Axes, optional
         Where to draw; by default on a new figure.
-    title : str, optional
-        Instead of one with the number of runs.
+    title, subtitle : str, optional
+        Heading of a new figure, by default with the number of runs; given axes have only a title,
+        and by default none.
+
+    Raises
+    ------
+    ValueError
+        If the key does not vary.
     """
+    known_keys(summary, key)
     others = keys_besides(summary, key)
     groups = settings_of(summary, others)
     groups = [groups[i] for i in evenly(len(groups), MAX_CURVES).tolist()]
-    high = 0.1 + 0.18 * len(groups) if others else 0.0
-    ax = ax or alone(WIDTH, 4.0 + high, top=0.5, bottom=0.65 + high)
+    wide = min(width_of(ax) - 0.8, 5.0)
+    names = [
+        clipped(", ".join(f"{key} {short(rows[key].iloc[0])}" for key in others), wide, SIZE)
+        for rows in groups
+        if others
+    ]
+    runs = plural(int(summary["runs"].sum()), "run")
+    what = title or f"Share converged over {key}: {runs}, 95% bands"
+    titled(ax, title)
+    ax, finish = with_legend_below(ax, names, 3.8, what, subtitle)
     ax.axhline(50, color="#888888", linewidth=0.8)
-    for group, style in zip(groups, cycle(LINES)):
-        label = shortened(setting(group.iloc[0], others), 60) if others else None
+    styles = line_styles(pd.concat([rows.iloc[:1] for rows in groups]), others)
+    for i, (group, style) in enumerate(zip(groups, styles, strict=True)):
         rows = group.sort_values(key, key=lambda values: values.astype(float), kind="stable")
-        x = rows[key].astype(float)
-        ax.plot(
-            x, 100 * rows["converged_share"], marker="o", ms=3, **style, linewidth=1.4, label=label
-        )
+        x, y = rows[key].astype(float), 100 * rows["converged_share"]
+        label = names[i] if names else None
+        ax.plot(x, y, marker="o", ms=3, **style, linewidth=1.4, label=label)
         low, top = (100 * rows[f"converged_{end}"] for end in ("low", "high"))
         ax.fill_between(x, low, top, color=style["color"], alpha=0.15, linewidth=0)
     least, most = summary[key].astype(float).agg(["min", "max"])
     if least > 0 and most >= 10 * least:
         ax.set_xscale("log")
-        log_ticks(ax.xaxis, (1,) if most > 1000 * least else (1, 3))
+        log_ticks(ax.xaxis, least, most)
     elif least == 0 or most < 1e6:
         ax.xaxis.set_major_formatter("{x:g}")
-    ax.set(ylim=(-1, 101), xlabel=key, ylabel="converged (%)")
-    if others:
-        legend(ax, "upper left", (0, -0.14), fontsize=8.5, handlelength=4, borderaxespad=0)
-    runs = plural(int(sum(rows["runs"].sum() for rows in groups)), "run")
-    return bare(titled(ax, title or f"Share converged over {key}: {runs}, 95% bands", 10))
+    ax.set(ylim=(-1, 101), xlabel=axis_label(key), ylabel="converged (%)")
+    return finish()
 
 
-# Over updates
-
-MAX_STEPS = 240
+MAX_STEPS = 200
 """Largest number of steps of a survival curve that are drawn."""
-
-_LABEL = 3.3
-"""Largest width of a setup's name, in inches."""
 
 
 @styled
@@ -96,12 +106,13 @@ def survival_curves(
     table: pd.DataFrame,
     ax: Axes | None = None,
     title: str | None = None,
+    subtitle: str = "",
     baseline: str | None = None,
 ) -> Axes:
     """Draw the share of runs that have not converged yet over updates, with 95% bands.
 
-    Each setup has a line from its first update to its budget. The numbers below the axis are the
-    runs at risk: those that had not converged and were still in training.
+    Each setup has a line from its first update to its budget. Where there is room, the numbers
+    below the axis are the runs at risk: those that had not converged and were still in training.
 
     Parameters
     ----------
@@ -109,46 +120,50 @@ def survival_curves(
         A result of `survival`.
     ax : Axes, optional
         Where to draw; by default on a new figure.
-    title : str, optional
-        Instead of one with the number of runs and setups.
+    title, subtitle : str, optional
+        Heading of a new figure, by default with the number of runs and setups; given axes have only
+        a title, and by default none.
     baseline : str, optional
         Id of a setup. If many keys vary, the other names show only what differs from it.
     """
-    setups = curves(table, baseline, _LABEL)
-    left = max((inches(name, 8.5) for name, *_ in setups), default=0.5) + 0.85
-    below = 1.0 + 0.2 * len(setups)
-    at_left = 0.0 if ax else -(left - 0.1) / (WIDTH - left - 0.3)
-    ax = ax or alone(WIDTH, 3.9 + below, left=max(left, 0.9), right=0.3, top=0.6, bottom=below)
-    bare(ax).set_xlim(0, float(table["after"].max()) if len(table) else 1.0)
-    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    ax.xaxis.set_major_formatter("{x:,.0f}")
-    line = -0.2 / (ax.get_window_extent().height / ax.figure.dpi)
-    if setups:
-        ax.text(
-            0,
-            3.2 * line,
-            "runs at risk",
-            transform=ax.get_xaxis_transform(),
-            fontsize=8.5,
-            va="center",
-            style="italic",
-        )
-    for i, (name, rows, style) in enumerate(setups):
-        _survival(ax, rows, style)
-        _at_risk(ax, rows, line * 3.2 + line * (i + 1), name, style)
-    ax.set(ylim=(0, 101), xlabel="updates", ylabel="not converged yet (%)")
+    has_room = ax is None and width_of(ax) > NARROW
+    setups = curves(table, baseline, 3.3 if has_room else width_of(ax) - 0.8)
     runs = plural(sum(int(rows["at_risk"].iloc[0]) for _, rows, _ in setups), "run")
     what = f"How long it takes to converge: {runs} in {plural(len(setups), 'setup')}, 95% bands"
-    lines = wrapped(title or what, width_of(ax) * (1 - at_left), 12)
-    ax.set_title(lines, loc="left", fontsize=12, x=at_left, pad=14)
+    names = [name for name, *_ in setups]
+    if ax is None and has_room:
+        left, below = max(map(_left, names), default=0.9), 0.9 + 0.2 * len(setups)
+        ax = alone(3.3 + below, title or what, subtitle, left=left, right=0.3, bottom=below)
+        finish = None
+    else:
+        titled(ax, title)
+        ax, finish = with_legend_below(ax, names, 3.3, title or what, subtitle)
+    bare(ax).set_xlim(0, float(table["after"].max()) if len(table) else 1.0)
+    ax.xaxis.set_major_locator(MaxNLocator(6 if width_of(ax) > 4 else 3, integer=True))
+    ax.xaxis.set_major_formatter("{x:,.0f}")
+    for name, rows, style in setups:
+        _survival(ax, rows, style, name)
+    ax.set(ylim=(0, 101), xlabel="updates", ylabel="not converged yet (%)")
+    if finish:
+        return finish()
+    line = -0.2 / (ax.get_window_extent().height / ax.figure.dpi)
+    style: Any = {"transform": ax.get_xaxis_transform(), "fontsize": SIZE, "va": "center"}
+    ax.text(0, 3.2 * line, "runs at risk" * bool(setups), style="italic", **style)
+    for i, (name, rows, look) in enumerate(setups):
+        _at_risk(ax, rows, line * (4.2 + i), name, look)
     return ax
 
 
-def _survival(ax: Axes, rows: pd.DataFrame, style: Any) -> None:
+def _left(name: str) -> float:
+    """Inches that the name of a curve takes left of the axes."""
+    return max(0.9, inches(name, SIZE) + 0.85)
+
+
+def _survival(ax: Axes, rows: pd.DataFrame, style: Any, name: str) -> None:
     """Draw a curve with its band, and a mark at its end."""
     shown = rows.iloc[evenly(len(rows), MAX_STEPS)]
     after, share = np.append(0, shown["after"]), 100 * np.append(1.0, shown["share"])
-    ax.step(after, share, where="post", **style, linewidth=1.4)
+    ax.step(after, share, where="post", **style, linewidth=1.4, label=name)
     ax.plot(
         after[-1],
         share[-1],
@@ -165,7 +180,7 @@ def _survival(ax: Axes, rows: pd.DataFrame, style: Any) -> None:
 def _at_risk(ax: Axes, rows: pd.DataFrame, y: float, name: str, style: Any) -> None:
     """Name a curve below the axis, and write its runs at risk at each tick."""
     ax.plot([-0.048, -0.084], [y, y], **style, linewidth=1.4, transform=ax.transAxes, clip_on=False)
-    ax.text(-0.092, y, name, transform=ax.transAxes, fontsize=8.5, ha="right", va="center")
+    ax.text(-0.092, y, name, transform=ax.transAxes, fontsize=SIZE, ha="right", va="center")
     for tick in ax.get_xticks():
         left = rows.loc[rows["after"] >= tick, "at_risk"]
         if tick >= 0 and len(left):
@@ -174,7 +189,7 @@ def _at_risk(ax: Axes, rows: pd.DataFrame, y: float, name: str, style: Any) -> N
                 y,
                 plain(left.iloc[0]),
                 transform=ax.get_xaxis_transform(),
-                fontsize=8,
+                fontsize=SIZE,
                 ha="center",
                 va="center",
             )
@@ -184,9 +199,6 @@ def _at_risk(ax: Axes, rows: pd.DataFrame, y: float, name: str, style: Any) -> N
 
 _AT_START: Any = {"color": "#777777", "linestyle": (0, (1, 2)), "linewidth": 1.3}
 
-_ENTRY = 3.6
-"""Largest width of a setup's name in the legend, in inches."""
-
 
 @styled
 def collapse_curves(
@@ -194,6 +206,7 @@ def collapse_curves(
     ax: Axes | None = None,
     collapse: float | None = None,
     title: str | None = None,
+    subtitle: str = "",
     baseline: str | None = None,
 ) -> Axes:
     """Draw the share of runs that would be collapsed over the threshold of collapse.
@@ -209,33 +222,30 @@ def collapse_curves(
         Where to draw; by default on a new figure.
     collapse : float, optional
         The threshold in use; a line marks it.
-    title : str, optional
-        Instead of one with the number of runs and setups.
+    title, subtitle : str, optional
+        Heading of a new figure, by default with the number of runs and setups; given axes have only
+        a title, and by default none.
     baseline : str, optional
         Id of the setup from which names show the differences if many keys vary.
     """
-    setups = curves(table, baseline, _ENTRY)
-    columns = 2 if len(setups) > 3 else 1
-    high = 0.2 * -(-(len(setups) + 1) // columns)
-    ax = ax or alone(WIDTH, 4.2 + high, top=0.7, bottom=0.95 + high)
-    for name, rows, style in setups:
-        ax.plot(
-            rows["threshold"], 100 * rows["collapsed_share"], **style, linewidth=1.5, label=name
-        )
-    starts = {tuple(rows["constant_at_start_share"]): rows["threshold"] for _, rows, _ in setups}
-    for shares, thresholds in starts.items():
-        ax.plot(thresholds, 100 * np.array(shares), **_AT_START)
-    ax.plot([], [], **_AT_START, label="before the first update")
-    if collapse is not None:
-        ax.axvline(collapse, color=Outcome.COLLAPSED.colour, linewidth=1.2)
-        ax.text(collapse, 101, f" collapse = {collapse:g}", fontsize=8.5, ha="center", va="bottom")
-    ax.set(xscale="log", xlim=(1e-3, 1), ylim=(0, 100), ylabel="share of runs collapsed (%)")
-    ax.set_xlabel("threshold: outputs that span less of the target range count as constant")
-    log_ticks(ax.xaxis, (1,))
+    setups = curves(table, baseline, min(width_of(ax) - 0.8, 3.6))
     runs = plural(int(sum(rows["runs"].iloc[0] for _, rows, _ in setups)), "run")
     what = "How the share of collapsed runs depends on the threshold"
-    titled(ax, title or f"{what}: {runs} in {plural(len(setups), 'setup')}", 20)
-    legend(
-        ax, "upper left", (0, -0.24), ncols=columns, fontsize=8.5, handlelength=3, borderaxespad=0
-    )
-    return bare(ax)
+    what = title or f"{what}: {runs} in {plural(len(setups), 'setup')}"
+    starts = {tuple(rows["constant_at_start_share"]): rows["threshold"] for _, rows, _ in setups}
+    before = "before the first update"
+    titled(ax, title)
+    ax, finish = with_legend_below(ax, [*(n for n, *_ in setups), before], 4.0, what, subtitle)
+    for name, rows, style in setups:
+        shares = 100 * rows["collapsed_share"]
+        ax.plot(rows["threshold"], shares, **style, linewidth=1.5, label=name)
+    for start, thresholds in starts.items():
+        ax.plot(thresholds, 100 * np.array(start), **_AT_START)
+    ax.plot([], [], **_AT_START, label=before)
+    if collapse is not None:
+        ax.axvline(collapse, color=Outcome.COLLAPSED.colour, linewidth=1.2)
+        ax.text(collapse, 99, f"collapse = {collapse:g} ", fontsize=SIZE, ha="right", va="top")
+    ax.set(xscale="log", xlim=(1e-3, 1), ylim=(0, 100), ylabel="collapsed runs (%)")
+    ax.set_xlabel("threshold: share of the target range")
+    log_ticks(ax.xaxis, 1e-3, 1)
+    return finish()

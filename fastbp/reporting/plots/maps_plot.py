@@ -7,6 +7,7 @@ Systems 4:269-280.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -21,20 +22,19 @@ from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
 from fastbp.analysis.basins import Basin
-from fastbp.reporting.phrases import plain, runs_in
+from fastbp.reporting.phrases import runs_in
+from fastbp.reporting.plots.panels import alone, legend, sheet, titled, width_of
 from fastbp.reporting.plots.style import (
     DPI,
     INK,
-    WIDTH,
-    alone,
-    headed,
+    NARROW,
+    SIZE,
+    axis_label,
     inches,
-    legend,
+    known_keys,
     log_ticks,
-    sheet,
+    short,
     styled,
-    titled,
-    width_of,
     wrapped,
 )
 from fastbp.schema.outcomes import OUTCOMES, STACKED, Outcome
@@ -43,9 +43,6 @@ from fastbp.schema.text import percent, plural, sort_key
 FEW_VALUES = 3
 """If a key has at most this many values, a heatmap has no contour: it would cross the numbers in
 the cells, which say more."""
-
-LINE = "; black line: 50%"
-"""The end of the title of a heatmap with a contour."""
 
 GAP = "#c4c4c8"
 """Colour of a cell without a setup."""
@@ -62,6 +59,7 @@ def heatmap(
     ax: Axes | None = None,
     outcome: str = "converged",
     title: str | None = None,
+    subtitle: str = "",
 ) -> Axes:
     """Draw the share of runs with an outcome over two keys, with a cell for each setup.
 
@@ -77,14 +75,16 @@ def heatmap(
         Where to draw; by default on a new figure.
     outcome : str
         An outcome, `constant` (at the end) or `constant_at_start` (before the first update).
-    title : str, optional
-        By default it has the number of runs.
+    title, subtitle : str, optional
+        Heading of a new figure, by default with the number of runs; given axes have only a title,
+        and by default none.
 
     Raises
     ------
     ValueError
-        If two rows have the same values.
+        If a key does not vary, or two rows have the same values.
     """
+    known_keys(summary, x, y)
     if summary[[x, y]].duplicated().any():
         raise ValueError(f"several setups have the same {x} and {y}")
     column = outcome.replace("-", "_") + "_share"
@@ -92,19 +92,31 @@ def heatmap(
     rows = sorted(table.index, key=lambda value: sort_key([value]))
     columns = sorted(table.columns, key=lambda value: sort_key([value]))
     shares = table.reindex(index=rows, columns=columns).to_numpy(float)
-    ax = ax or alone(1.6 + 0.75 * max(len(columns), 4), 1.6 + 0.5 * max(len(rows), 4), left=1.0)
+    many = shares.size > 100 or len(columns) > 10
+    what = title or f"Share {outcome} of {runs_in(summary)}"
+    titled(ax, title)
+    ax = ax or _new(rows, columns, many, what, subtitle)
     mesh = _cells(ax, shares, outcome)
-    if line := _has_line(summary, x, y, column):
+    if has_line(summary, x, y, column):
         ax.contour(np.ma.masked_invalid(shares), [0.5], colors=INK, linewidths=1.4)
-    if shares.size > 100 or len(columns) > 10:
+    size = _name_values(ax, columns, rows)
+    if many or size < 0.55:
         _scale(ax, mesh)
     else:
         _numbers(ax, shares, mesh)
-    _name_values(ax, columns, rows)
-    ax.set_xlabel(x, fontsize=9)
-    ax.set_ylabel(y, fontsize=9)
-    text = f"Share {outcome} of {runs_in(summary)}{LINE * line}" if title is None else title
-    return titled(ax, text, size=10)
+    ax.set_xlabel(axis_label(x), fontsize=9)
+    ax.set_ylabel(axis_label(y), fontsize=9)
+    return ax
+
+
+def _new(
+    rows: Sequence[object], columns: Sequence[object], many: bool, title: str, subtitle: str
+) -> Axes:
+    """Make axes for a map that fits a screen."""
+    left, right = 0.5 + max(inches(short(value), SIZE) for value in rows), 0.75 if many else 0.15
+    wide = min(width_of(None), left + right + max(0.7 * len(columns), 3.2))
+    high = min(3.5, max(1.6, 0.45 * len(rows)))
+    return alone(high + 0.7, title, subtitle, wide=wide, left=left, right=right, bottom=0.55)
 
 
 def _cells(ax: Axes, shares: NDArray[np.float64], outcome: str) -> QuadMesh:
@@ -114,13 +126,14 @@ def _cells(ax: Axes, shares: NDArray[np.float64], outcome: str) -> QuadMesh:
     if np.isnan(shares).any():
         ax.set_facecolor(GAP)
     y, x = (np.arange(size + 1) - 0.5 for size in shares.shape)
-    return ax.pcolormesh(x, y, shares, cmap=ramp, vmin=0, vmax=1, rasterized=shares.size > 400)
+    return ax.pcolormesh(x, y, shares, cmap=ramp, vmin=0, vmax=1, rasterized=shares.size > 60)
 
 
 def _scale(ax: Axes, mesh: QuadMesh) -> None:
     """Draw the scale of colours right of the cells."""
-    scale = ax.figure.colorbar(mesh, cax=ax.inset_axes((1.03, 0, 0.035, 1)), ticks=[0, 0.5, 1])
-    scale.ax.set_yticklabels(["0%", "50%", "100%"], fontsize=7.5)
+    wide = 0.1 / width_of(ax)
+    scale = ax.figure.colorbar(mesh, cax=ax.inset_axes((1 + wide, 0, wide, 1)), ticks=[0, 0.5, 1])
+    scale.ax.set_yticklabels(["0%", "50%", "100%"], fontsize=SIZE)
     scale.outline.set_visible(False)
 
 
@@ -136,24 +149,44 @@ def _numbers(ax: Axes, shares: NDArray[np.float64], mesh: QuadMesh) -> None:
                 bbox={"facecolor": mesh.cmap(share), "edgecolor": "none", "pad": 0.8},
                 ha="center",
                 va="center",
-                fontsize=7.5,
+                fontsize=SIZE,
                 color=INK,
             )
 
 
-def _name_values(ax: Axes, columns: Sequence[object], rows: Sequence[object]) -> None:
-    """Label both axes with the values of the keys, as many as fit."""
+def _name_values(ax: Axes, columns: Sequence[object], rows: Sequence[object]) -> float:
+    """Label both axes with the values of the keys, as many as fit; the width of a cell."""
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
+    box = ax.get_window_extent()
+    high = box.height / box.width * width_of(ax)
     for axis, values in ((ax.xaxis, columns), (ax.yaxis, rows)):
-        names = [f"{v:.4g}" if isinstance(v, float) else plain(v) for v in values]
-        wide = max(inches(name, 8) for name in names) + 0.12
-        room = min(12.0, width_of(ax) / wide) if axis is ax.xaxis else 12.0
-        every = _every(names, max(1, int(room)))
-        axis.set_ticks(np.arange(len(values))[::every], names[::every], fontsize=8)
+        names = [short(value) for value in values]
+        widest = max(inches(name, SIZE) for name in names) + 0.12
+        most = max(1, int(width_of(ax) / widest if axis is ax.xaxis else high / 0.16))
+        decades = _decades(values, most) if len(values) > min(10, most) else {}
+        every = _every(names, most)
+        ticks = decades or dict(list(zip(names, range(len(names)), strict=True))[::every])
+        axis.set_ticks([*ticks.values()], [*ticks], fontsize=SIZE)
+    return width_of(ax) / len(columns)
 
 
-def _has_line(rows: pd.DataFrame, x: str, y: str, column: str) -> bool:
+def _decades(values: Sequence[Any], most: int) -> dict[str, float]:
+    """Where up to `most` powers of ten lie among evenly spaced values.
+
+    There are none if fewer than two lie among them.
+    """
+    if not all(isinstance(value, int | float) and value > 0 for value in values):
+        return {}
+    logs = np.log10(np.array(values, float))
+    tens = np.arange(np.ceil(logs[0] - 1e-9), np.floor(logs[-1] + 1e-9) + 1)
+    places = np.interp(tens, logs, np.arange(len(logs)))
+    step = -(-len(tens) // most)
+    ticks = dict(zip([f"{10.0**ten:g}" for ten in tens], places.tolist(), strict=True))
+    return dict([*ticks.items()][::step]) if len(tens) > step else {}
+
+
+def has_line(rows: pd.DataFrame, x: str, y: str, column: str = "converged_share") -> bool:
     """Whether a map of these shares has a contour."""
     many = int(rows[[x, y]].nunique().min()) > FEW_VALUES
     return many and bool(rows[column].min() < 0.5 < rows[column].max())
@@ -174,49 +207,35 @@ def _every(names: Sequence[str], most: int) -> int:
 
 @styled
 def heatmap_panels(
-    x: str, y: str, panels: Sequence[tuple[str, pd.DataFrame]], title: str
+    x: str,
+    y: str,
+    panels: Sequence[tuple[str, pd.DataFrame, str]],
+    title: str,
+    subtitle: str = "",
 ) -> Figure:
-    """Draw heatmaps over two keys: the share converged and, below it, the share constant.
+    """Draw several heatmaps over the same two keys on a figure of their own.
 
-    There is a column for each setting, which is a combination of values of the other keys. A single
-    setting has more panels: the share collapsed and, if the rows have `constant_at_start_share`,
-    the share that was constant before the first update.
+    To place maps on another figure, call `heatmap` with each of its axes.
 
     Parameters
     ----------
     x, y : str
         The keys across and up.
-    panels : sequence of (str, DataFrame)
-        The name of each setting and its rows of a summary.
-    title : str
-        Title of the sheet.
+    panels : sequence of (str, DataFrame, str)
+        For each panel its name, its rows of a summary, and an outcome as `heatmap` takes it.
+    title, subtitle : str
+        Heading of the figure.
     """
-    drawn = [
-        (outcome, f"{outcome}: {name}", rows)
-        for outcome in ("converged", "constant")
-        for name, rows in panels
-    ]
-    if len(panels) == 1:
-        rows = panels[0][1]
-        names = {
-            "converged": "converged",
-            "constant": "constant: collapsed or one-class",
-            "collapsed": "collapsed",
-            "constant_at_start": "as constant before the first update",
-        }
-        drawn = [(o, name, rows) for o, name in names.items() if f"{o}_share" in rows]
-    columns = max(len(panels), 2)
-    title += LINE * any(_has_line(rows, x, y, f"{outcome}_share") for outcome, _, rows in drawn)
-    high = min(3.2, max(1.3, 0.34 * max(rows[y].nunique() for _, rows in panels)))
-    top = 0.8 + 0.2 * wrapped(title, WIDTH - 0.2, 12).count("\n")
-    figure, axes = sheet(
-        range(len(drawn)), columns, high, left=0.95, top=top, right=0.7, gap=(0.95, 0.75)
-    )
-    for i, (ax, (outcome, name, rows)) in enumerate(zip(axes, drawn, strict=True)):
-        heatmap(rows, x, y, ax, outcome, "")
-        ax.set_title(wrapped(name, width_of(ax), 8.5, 2), loc="left", fontsize=8.5)
-        ax.set_ylabel(y if i % columns == 0 else "")
-    return headed(figure, title)
+    values, wide = max(rows[y].nunique() for _, rows, _ in panels), width_of(None)
+    columns = min(len(panels), 1 if wide < NARROW else 3 if len(panels) % 3 == 0 else 2)
+    high = min(3.2 if columns < 3 else 2.2, max(1.3, 0.34 * values))
+    style: dict[str, Any] = {"left": 0.95, "top": 0.5, "right": 0.7, "gap": (1.2, 1.0)}
+    figure, axes = sheet(len(panels), columns, high, (title, subtitle), **style)
+    for i, (ax, (name, rows, outcome)) in enumerate(zip(axes, panels, strict=True)):
+        heatmap(rows, x, y, ax, outcome)
+        ax.set_title(wrapped(name, width_of(ax) + 0.6, SIZE, 2), loc="left", fontsize=SIZE)
+        ax.set_ylabel(axis_label(y) if i % columns == 0 else "")
+    return figure
 
 
 # Planes of initial weights
@@ -239,13 +258,14 @@ def basin(
     title: str | None = None,
     most: int | None = None,
     limits: tuple[float, float] | None = None,
+    subtitle: str = "",
 ) -> Axes:
     """Draw a plane of two initial weights: the updates to convergence of each run, or its outcome.
 
     Each run stands at the initial values of the two weights. A converged run has a colour of the
     map magma for the updates until it converged, on a log scale, the brighter the later. A run with
     another outcome has the darkened colour of that outcome. Without `most` and `ax`, each run is a
-    whole number of pixels of a PNG file.
+    whole number of pixels of a PNG file with 200 pixels an inch.
 
     Parameters
     ----------
@@ -255,8 +275,9 @@ def basin(
         Where to draw; by default on a new figure.
     names : sequence of str
         Names of the weights across and up.
-    title : str, optional
-        Instead of one with the number of runs.
+    title, subtitle : str, optional
+        Heading of a new figure, by default with the number of runs; given axes have only a title,
+        and by default none.
     most : int, optional
         Largest number of pixels along a side. If the grid has more points, each pixel has the mean
         colour of a square of runs.
@@ -267,19 +288,23 @@ def basin(
     map_ = runs if isinstance(runs, Basin) else Basin.of(runs)
     low, high = limits or map_.limits or (1.0, 1.0)
     norm = LogNorm(low, max(high, 1.001 * low))
+    count = plural(int(np.count_nonzero(map_.present)), "run")
+    what = title or f"How {count} end, by where they start"
+    titled(ax, title)
+    below, wide = width_of(ax) < NARROW and ax is None, width_of(ax)
     if ax is None:
-        side = map_.plane.side * -(-MIN_PIXELS // map_.plane.side) / DPI
-        ax = alone(side + 2.8, side + 1.2, left=0.8, right=2.0, top=0.6, bottom=0.6)
-    _show(ax, map_, norm, most)
+        pixels = map_.plane.side * -(-MIN_PIXELS // map_.plane.side) / DPI
+        side = wide - 0.95 if below else 3.6 if most else pixels
+        right, bottom = (0.2, 1.35 + 0.19 * len(map_.shares)) if below else (2.1, 0.6)
+        style = {"left": 0.75, "right": right, "bottom": bottom}
+        ax = alone(side + 0.15 + bottom, what, subtitle, wide=side + 0.75 + right, **style)
+    _show(ax, map_, norm, -(-most // 2) if most and below else most)
     across, up = names or (f"initial value of parameter {number}" for number in map_.plane[1:3])
     ax.set_xlabel(across, fontsize=9)
     ax.set_ylabel(up, fontsize=9)
     ax.tick_params(labelsize=9)
     ax.spines[:].set_visible(False)
-    _legend(ax, map_, norm)
-    count = plural(int(np.count_nonzero(map_.present)), "run")
-    text = f"How {count} end, by where they start" if title is None else title
-    ax.set_title(wrapped(text, width_of(ax) + 1.8, 12), loc="left", fontsize=12)
+    _legend(ax, map_, norm, below)
     return ax
 
 
@@ -335,26 +360,24 @@ def _reduced(image: NDArray[np.uint8], most: int) -> tuple[NDArray[np.uint8], in
     return np.round(squares.mean(axis=(1, 3), dtype=np.float32)).astype(np.uint8), side + more
 
 
-def _legend(ax: Axes, map_: Basin, norm: LogNorm) -> None:
-    """Draw, right of the picture, the scale of updates and the colours of the other outcomes."""
+def _legend(ax: Axes, map_: Basin, norm: LogNorm, below: bool) -> None:
+    """Draw the scale of updates and the colours of the other outcomes, right of the picture."""
     shares, step = map_.shares, 0.2 / width_of(ax)
     if share := shares.pop(Outcome.CONVERGED, 0):
-        ax.text(
-            1 + step,
-            0.99,
-            f"converged {percent(share)}\nupdates until then:",
-            transform=ax.transAxes,
-            fontsize=9,
-            va="top",
-        )
+        text = f"converged {percent(share)},{' ' if below else chr(10)}updates until then:"
+        at = (0.0, -2.9 * step) if below else (1 + step, 0.99)
+        ax.text(*at, text, transform=ax.transAxes, fontsize=9, va="top")
+        place = (0, -4.5 * step, 1, 0.6 * step) if below else (1 + step, 0.42, step, 0.45)
         scale = ax.figure.colorbar(
-            ScalarMappable(norm, _MAGMA), cax=ax.inset_axes((1 + step, 0.42, step, 0.5))
+            ScalarMappable(norm, _MAGMA),
+            cax=ax.inset_axes(place),
+            orientation="horizontal" if below else "vertical",
         )
-        wide = float(norm.vmax) > 300 * float(norm.vmin)  # type: ignore[arg-type]
-        log_ticks(scale.ax.yaxis, (1,) if wide else (1, 2, 5))
-        scale.ax.yaxis.set_minor_locator(NullLocator())
-        scale.ax.yaxis.set_major_formatter("{x:,.0f}")
-        scale.ax.tick_params(labelsize=8.5, length=2)
+        axis = scale.ax.xaxis if below else scale.ax.yaxis
+        log_ticks(axis, float(norm.vmin), float(norm.vmax))  # type: ignore[arg-type]
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter("{x:,.0f}")
+        scale.ax.tick_params(labelsize=SIZE, length=2)
         scale.outline.set_visible(False)
     handles = [
         Patch(facecolor="#" + bytes(_dark(each)).hex(), label=f"{each} {percent(shares[each])}")
@@ -362,17 +385,7 @@ def _legend(ax: Axes, map_: Basin, norm: LogNorm) -> None:
         if each in shares
     ]
     if handles:
-        legend(
-            ax,
-            "upper left",
-            (1 + step, 0.36),
-            handles=handles,
-            title="did not converge",
-            alignment="left",
-            fontsize=9,
-            title_fontsize=9,
-            handlelength=1.1,
-            handleheight=1.1,
-            borderpad=0,
-            borderaxespad=0,
-        )
+        style: dict[str, Any] = {"handlelength": 1.1, "handleheight": 1.1, "alignment": "left"}
+        corner = (0.0, -6.6 * step) if below else (1 + step, 0.34)
+        style |= {"title": "did not converge", "title_fontsize": 9, "handles": handles}
+        legend(ax, "upper left", corner, **style)

@@ -15,18 +15,22 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from fastbp.analysis.histograms import PER_DECADE, PER_SPREAD
-from fastbp.reporting.plots.style import (
-    THRESHOLD_LINE,
+from fastbp.reporting.plots.panels import (
     alone,
-    bare,
-    headed,
+    columns_of,
     legend,
-    log_ticks,
-    outcome_handles,
     sheet,
-    styled,
     titled,
     width_of,
+)
+from fastbp.reporting.plots.style import (
+    NARROW,
+    SIZE,
+    THRESHOLD_LINE,
+    bare,
+    log_ticks,
+    outcome_handles,
+    styled,
     wrapped,
 )
 from fastbp.schema.outcomes import OUTCOMES, STACKED, Outcome
@@ -53,6 +57,7 @@ def spread_loss(
     constant_loss: float | None = None,
     collapse: float | None = None,
     title: str | None = None,
+    subtitle: str = "",
 ) -> Axes:
     """Draw the loss of runs over the spread of their outputs, coloured by outcome.
 
@@ -69,11 +74,28 @@ def spread_loss(
         Where to draw; by default on a new figure.
     constant_loss, collapse : float, optional
         Loss of the best constant answer, and the threshold of collapse; both are marked by lines.
-    title : str, optional
-        Instead of one with the number of runs.
+    title, subtitle : str, optional
+        Heading of a new figure, by default with the number of runs; given axes have only a title,
+        and by default none.
     """
+    total = int(points["runs"].sum()) if "runs" in points else len(points)
+    titled(ax, title)
+    what = title or f"Spread and loss of {plural(total, 'run')}"
+    ax = ax or alone(3.8, what, subtitle, wide=min(5.2, width_of(None)))
+    points = _points(ax, points, constant_loss, collapse)
+    _scale(ax, points, constant_loss)
+    ax.set_xlabel("spread of outputs (share of target range)", fontsize=9)
+    ax.set_ylabel("loss", fontsize=9)
+    handles = outcome_handles(each for each in STACKED if (points["outcome"] == each).any())
+    ax.legend(handles=handles, fontsize=SIZE, framealpha=0.75, edgecolor="none", handlelength=1)
+    return bare(ax)
+
+
+def _points(
+    ax: Axes, points: pd.DataFrame, constant_loss: float | None, collapse: float | None
+) -> pd.DataFrame:
+    """Draw runs with a finite loss, and the lines of thresholds; those runs."""
     points = points[np.isfinite(points[["loss", "spread"]].to_numpy(float)).all(axis=1)]
-    ax = ax or alone(5.2, 4.4)
     ax.set_yscale("log")
     if ("runs" in points and len(points)) or len(points) > MAX_POINTS:
         _cells(points, ax)
@@ -83,15 +105,7 @@ def spread_loss(
         ax.axhline(constant_loss, **THRESHOLD_LINE, zorder=0)
     if collapse is not None:
         ax.axvline(collapse, **_COLLAPSE_LINE, zorder=0)
-    _scale(ax, points, constant_loss)
-    ax.set_xlabel("spread of outputs (share of target range)", fontsize=9)
-    ax.set_ylabel("loss", fontsize=9)
-    total = int(points["runs"].sum()) if "runs" in points else len(points)
-    return bare(
-        titled(
-            ax, f"Spread and loss of {plural(total, 'run')}" if title is None else title, size=10
-        )
-    )
+    return points
 
 
 def _scale(ax: Axes, points: pd.DataFrame, constant_loss: float | None) -> None:
@@ -100,7 +114,7 @@ def _scale(ax: Axes, points: pd.DataFrame, constant_loss: float | None) -> None:
     if len(losses):
         low, high = losses.min() / 1.3, 1.3 * max(losses.max(), constant_loss or 0.0)
     ax.set(xlim=(0, points["spread"].to_numpy(float).max(initial=1.02)), ylim=(low, high))
-    log_ticks(ax.yaxis, (1,) if high > 300 * low else (1, 3))
+    log_ticks(ax.yaxis, low, high)
     ax.yaxis.set_minor_locator(NullLocator())
 
 
@@ -145,8 +159,12 @@ def spread_loss_panels(
     constants: Mapping[str, float],
     collapses: Mapping[str, float],
     title: str,
+    subtitle: str = "",
 ) -> Figure:
     """Draw a panel of spread and loss for each setup, all with the same limits.
+
+    The panels share their axes, so they are on a figure of their own; `spread_loss` draws one of
+    them on given axes.
 
     Parameters
     ----------
@@ -157,31 +175,37 @@ def spread_loss_panels(
     constants, collapses : mapping
         Loss of the best constant answer, and threshold of collapse, of each setup by its id; setups
         where it is not known are missing.
-    title : str
-        Title of the sheet.
+    title, subtitle : str
+        Heading of the sheet.
     """
-    columns = 4 if len(names) > 6 else min(3, len(names))
+    wide = width_of(None)
+    columns = min(2 if wide < NARROW else 4 if len(names) > 6 else 3, len(names))
+    handles = outcome_handles(each for each in STACKED if (density["outcome"] == each).any())
+    handles += [
+        *[Line2D([], [], **THRESHOLD_LINE, label="best constant answer")] * bool(constants),
+        Line2D([], [], **_COLLAPSE_LINE, label="collapse threshold"),
+    ]
+    across = columns_of([str(handle.get_label()) for handle in handles], wide - 0.3)
+    top = 0.5 + 0.2 * -(-len(handles) // across)
     figure, axes = sheet(
-        range(len(names)), columns, 1.75 if columns == 4 else 2.3, top=1.25, gap=(0.15, 0.6)
+        len(names),
+        columns,
+        2.3 if columns == 3 else 1.6,
+        (title, subtitle),
+        gap=(0.15, 0.6),
+        top=top,
     )
     for i, (ax, (setup, name)) in enumerate(zip(axes, names.items(), strict=True)):
         left, bottom = i % columns == 0, i + columns >= len(names)
-        spread_loss(
-            density[density["setup"] == setup], ax, constants.get(setup), collapses.get(setup), ""
-        )
-        ax.set_title(wrapped(name, width_of(ax) + 0.1, 8, 2), loc="left", fontsize=8)
+        here = density[density["setup"] == setup]
+        _points(ax, here, constants.get(setup), collapses.get(setup))
+        text = wrapped(name, width_of(ax) + 0.1, SIZE, 2)
+        ax.set_title(text, loc="left", fontsize=SIZE)
         ax.set_xticks([0, 0.5, 1], ["0", "½", "1"])
         _scale(ax, density, max(constants.values(), default=0.0))
-        ax.tick_params(labelsize=8, labelleft=left, labelbottom=bottom)
-        ax.set_ylabel("loss" if left else "")
-        ax.set_xlabel("spread (share of target range)" if bottom else "", fontsize=8)
-    handles = outcome_handles(each for each in STACKED if (density["outcome"] == each).any())
-    lines = [
-        Line2D([], [], **THRESHOLD_LINE, label="loss of the best constant answer"),
-        Line2D([], [], **_COLLAPSE_LINE, label="collapse threshold"),
-    ]
-    handles += lines if constants else lines[1:]
-    at = 0.06, 1 - 0.5 / figure.get_figheight()
-    style: Any = {"fontsize": 8.5, "handlelength": 1.6, "columnspacing": 1.2, "borderaxespad": 0}
-    legend(figure, "upper left", at, handles=handles, ncols=len(handles), **style)
-    return headed(figure, title)
+        bare(ax).tick_params(labelsize=SIZE, labelleft=left, labelbottom=bottom)
+        ax.set_ylabel("loss" if left else "", fontsize=9)
+        ax.set_xlabel("spread of outputs" if bottom else "", fontsize=SIZE)
+    style: Any = {"handles": handles, "handlelength": 1.6, "columnspacing": 1.2}
+    legend(axes[0], "upper left", (0, 1), 0.1 - top, ncols=across, **style)
+    return figure

@@ -1,4 +1,4 @@
-"""What all pictures share: fonts, axes, legends, sheets of panels, and the files they become."""
+"""What all pictures share: fonts, colours, lines, the width of texts, and the files they become."""
 
 import io
 import warnings
@@ -14,6 +14,7 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.font_manager import get_font
 from matplotlib.ft2font import LoadFlags
@@ -21,9 +22,12 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from fastbp.reporting.phrases import labels
+from fastbp.analysis.axes import is_numeric
+from fastbp.analysis.summary import keys_of
+from fastbp.reporting.phrases import labels, plain
+from fastbp.schema.keys import KEYS
 from fastbp.schema.outcomes import Outcome
-from fastbp.store import safe_files
+from fastbp.schema.text import nearest, refusal
 
 # Text stays text in SVG files, dollar signs in names stay dollar signs, and ids depend on the
 # content alone.
@@ -32,23 +36,39 @@ STYLE: Any = {
     "text.usetex": False,
     "svg.fonttype": "none",
     "svg.hashsalt": "fastbp",
+    "axes.labelsize": 9,
 }
 
 INK = "#111111"
 """Colour of text on a coloured area. All other text is black, which a page changes in dark mode."""
 
-WIDTH = 9.6
-"""Width of a sheet in inches."""
+WIDTH, PHONE = 9.6, 3.73
+"""Width of a picture in inches, and of its copy for a phone: 358 pixels."""
 
-DPI = 150
-"""Pixels per inch of a PNG file."""
+NARROW = 5.5
+"""Below this width in inches, names stand above their bars and legends have fewer columns."""
+
+SIZE = 8.5
+"""Size of the smallest texts in points: 11 pixels, so that a phone shows them legibly."""
+
+HEADING = "heading"
+"""Start of the ids of the texts above a picture, which a page leaves out: it has headings itself.
+The first id ends with the height of all of them, in points."""
+
+DPI = 200
+"""Pixels per inch of a PNG file: twice what a screen usually has."""
+
+_DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)))
 
 LINES: list[Any] = [
     {"color": colour, "linestyle": style}
-    for style in ("-", (0, (5, 1.5)), (0, (1.2, 1.2)))
+    for style in _DASHES
     for colour in ("#0072B2", "black", "#9A6FB0", "#8A7A00")
 ]
-"""Line styles of setups; none of their colours is that of an outcome."""
+"""Line styles of setups without an order; none of their colours is that of an outcome."""
+
+_ORDERED = mpl.colormaps["viridis"]
+"""Colours of ordered values; its ends, which a white or a dark page hides, are not used."""
 
 THRESHOLD_LINE: Any = {"color": "black", "linewidth": 0.9, "linestyle": (0, (4, 2))}
 """Style of the line at the loss of the best constant answer."""
@@ -63,8 +83,9 @@ def styled(draw: _Draw) -> _Draw:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         with mpl.rc_context(STYLE):
             drawn = draw(*args, **kwargs)
-        first: Artist = drawn[0] if isinstance(drawn, tuple) else drawn
-        for artist in first.findobj(Text):
+        # Axes of the caller have texts that are older than the style.
+        given = [each for each in (*args, *kwargs.values()) if isinstance(each, Axes)]
+        for artist in given and cast("Artist", drawn).findobj(Text):
             artist.set_parse_math(False)
         return drawn
 
@@ -135,95 +156,6 @@ def wrapped(text: str, wide: float, size: float, lines: int = 3) -> str:
     return "\n".join(rows)
 
 
-def width_of(ax: Axes) -> float:
-    """Width of axes in inches."""
-    return float(ax.get_window_extent().width / ax.get_figure(root=True).dpi)  # type: ignore[union-attr]
-
-
-def alone(
-    width: float,
-    height: float,
-    left: float = 0.75,
-    right: float = 0.2,
-    top: float = 0.6,
-    bottom: float = 0.6,
-) -> Axes:
-    """Make a new figure with one axes; the margins are in inches."""
-    return Figure(figsize=(width, height)).add_axes(
-        (
-            left / width,
-            bottom / height,
-            (width - left - right) / width,
-            (height - top - bottom) / height,
-        )
-    )
-
-
-def sheet(
-    panels: Sequence[int],
-    columns: int,
-    high: float,
-    *,
-    left: float = 0.7,
-    right: float = 0.15,
-    top: float = 0.9,
-    bottom: float = 0.6,
-    gap: tuple[float, float],
-) -> tuple[Figure, list[Axes]]:
-    """Make a figure of equal panels, as wide as a page.
-
-    Parameters
-    ----------
-    panels : sequence of int
-        The places of the panels, ascending, counted from 0 row by row.
-    columns : int
-        Number of panels in a row.
-    high : float
-        Height of a panel in inches.
-    left, right, top, bottom : float
-        Margins in inches.
-    gap : tuple of float
-        Inches between panels, across and down.
-
-    Returns
-    -------
-    figure : Figure
-    axes : list of Axes
-        The panels, row by row.
-    """
-    # matplotlib's own layouts are not used: their last bits differ from one time to the next.
-    rows = panels[-1] // columns + 1
-    height = top + bottom + rows * high + (rows - 1) * gap[1]
-    wide = (WIDTH - left - right - (columns - 1) * gap[0]) / columns
-    figure = Figure(figsize=(WIDTH, height))
-    places = [
-        (left + i % columns * (wide + gap[0]), top + i // columns * (high + gap[1])) for i in panels
-    ]
-    return figure, [
-        figure.add_axes((x / WIDTH, 1 - (y + high) / height, wide / WIDTH, high / height))
-        for x, y in places
-    ]
-
-
-def headed(figure: Figure, title: str) -> Figure:
-    """Write the title of a sheet at its top."""
-    figure.text(
-        0.1 / WIDTH,
-        1 - 0.1 / figure.get_figheight(),
-        wrapped(title, WIDTH - 0.2, 12),
-        fontsize=12,
-        va="top",
-        ha="left",
-    )
-    return figure
-
-
-def titled(ax: Axes, title: str, pad: float | None = None, size: float = 12) -> Axes:
-    """Write the title of axes above their left edge, in lines that fit."""
-    ax.set_title(wrapped(title, width_of(ax), size), loc="left", fontsize=size, pad=pad)
-    return ax
-
-
 def bare(ax: Axes) -> Axes:
     """Remove the spines above and on the right of axes, and set the size of tick labels."""
     ax.spines[["top", "right"]].set_visible(False)
@@ -232,37 +164,30 @@ def bare(ax: Axes) -> Axes:
     return ax
 
 
-def log_ticks(axis: Axis, subs: Sequence[int]) -> None:
-    """Label a logarithmic axis with plain numbers: powers of ten times each of `subs`."""
-    axis.set_major_locator(LogLocator(subs=subs))
+def axis_label(key: str) -> str:
+    """How people say the name of a key: `learning rate`."""
+    return KEYS[key].spoken if key in KEYS else key.replace("_", " ")
+
+
+def short(value: object) -> str:
+    """Write a value of a key beside an axis: `0.2154`."""
+    return f"{value:.4g}" if isinstance(value, float) else plain(value)
+
+
+def known_keys(summary: pd.DataFrame, *keys: str) -> None:
+    """Raise a ValueError if one of these keys is none that varies in a summary."""
+    known = keys_of(summary)
+    for key in keys:
+        if key not in known:
+            allowed = f"the keys that vary: {', '.join(known) or 'there are none'}"
+            raise ValueError(f"{refusal(key, allowed)}{nearest(key, known)}")
+
+
+def log_ticks(axis: Axis, low: float, high: float) -> None:
+    """Label a logarithmic axis with plain numbers: decades, and where they are few, between."""
+    axis.set_major_locator(LogLocator(subs=(1,) if high > 300 * low else (1, 3)))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())
-
-
-def name_rows(ax: Axes, names: Sequence[str]) -> None:
-    """Label the y axis with a name for each row, from the top down."""
-    ax.set_yticks(range(len(names)), names, fontsize=9, va="center_baseline")
-    ax.set_ylim(max(len(names), 1) - 0.5, -0.5)
-
-
-def interval_axes(ax: Axes | None, names: Sequence[str], height: float, top: float) -> Axes:
-    """Prepare axes with a named row for each interval.
-
-    Parameters
-    ----------
-    ax : Axes, optional
-        The axes; by default those of a new figure.
-    names : sequence of str
-        Names of the rows, from the top down.
-    height, top : float
-        Height and top margin of the new figure, in inches.
-    """
-    if ax is None:
-        left = max((inches(name, 9) for name in names), default=0.5) + 0.4
-        ax = alone(max(WIDTH, left + 5), height, left=left, right=0.35, top=top, bottom=0.6)
-    name_rows(ax, names)
-    ax.grid(axis="y", color="#bbbbbb", linewidth=0.4)
-    return bare(ax)
 
 
 def curves(
@@ -285,16 +210,35 @@ def curves(
         Name, rows and line style of each setup.
     """
     setups = [rows for _, rows in table.groupby("setup", sort=False)]
-    names = labels(table.drop_duplicates("setup"), baseline) if setups else []
+    if not setups:
+        return []
+    first = table.drop_duplicates("setup")
     return [
-        (clipped(name, wide, 8.5), rows, style)
-        for name, rows, style in zip(names, setups, cycle(LINES))
+        (clipped(name, wide, SIZE), rows, style)
+        for name, rows, style in zip(
+            labels(first, baseline), setups, line_styles(first, keys_of(table)), strict=True
+        )
     ]
 
 
-def legend(where: Axes | Figure, loc: Any, at: tuple[float, float], **style: Any) -> None:
-    """Draw a legend without a frame, its corner `loc` at the point `at` of the axes or figure."""
-    where.legend(loc=loc, bbox_to_anchor=at, frameon=False, **style)
+def line_styles(rows: pd.DataFrame, keys: Sequence[str]) -> list[Any]:
+    """Choose the line style of each row by its values of these keys.
+
+    The numeric key with the most values has ordered colours, and the others dashes. If there are
+    more combinations of the others than dashes, or no numeric key, the styles have no order.
+    """
+    numeric = [key for key in keys if is_numeric(rows[key]) and rows[key].nunique() > 1]
+    key = max(numeric, key=lambda each: rows[each].nunique(), default=None)
+    others = list(rows[[each for each in keys if each != key]].itertuples(False, None))
+    kinds = dict(zip(dict.fromkeys(map(str, others)), _DASHES, strict=False))
+    if key is None or len(kinds) < len(set(map(str, others))):
+        return [style for _, style in zip(others, cycle(LINES), strict=False)]
+    values = rows[key].astype(float)
+    place = np.searchsorted(np.unique(values), values) / max(values.nunique() - 1, 1)
+    return [
+        {"color": colour, "linestyle": kinds[str(other)]}
+        for colour, other in zip(map(to_hex, _ORDERED(0.2 + 0.6 * place)), others, strict=True)
+    ]
 
 
 def outcome_handles(outcomes: Iterable[Outcome]) -> list[Any]:
@@ -305,7 +249,7 @@ def outcome_handles(outcomes: Iterable[Outcome]) -> list[Any]:
     ]
 
 
-def encoded(figure: Figure, kind: str, tight: bool = True) -> bytes:
+def encoded(figure: Figure, kind: str) -> bytes:
     """Encode a figure as a file: the same bytes for the same figure and library versions.
 
     Parameters
@@ -314,8 +258,6 @@ def encoded(figure: Figure, kind: str, tight: bool = True) -> bytes:
         The figure.
     kind : str
         `svg`, `png` or `pdf`.
-    tight : bool
-        Whether to cut away empty margins, which takes twice the time.
     """
     dated = {"svg": "Date", "png": "Software", "pdf": "CreationDate"}
     buffer = io.BytesIO()
@@ -326,31 +268,6 @@ def encoded(figure: Figure, kind: str, tight: bool = True) -> bytes:
         # be helped.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(
-            buffer,
-            format=kind,
-            dpi=DPI,
-            metadata={dated[kind]: None},
-            bbox_inches="tight" if tight else None,
-            facecolor="white",
-            **fast,
+            buffer, format=kind, dpi=DPI, metadata={dated[kind]: None}, facecolor="white", **fast
         )
     return buffer.getvalue()
-
-
-def save(figure: Figure, stem: str | Path) -> tuple[Path, Path]:
-    """Write a figure as `STEM.svg` and `STEM.png`, and make the folder if it is missing.
-
-    Returns
-    -------
-    svg, png : Path
-        The two files.
-
-    Raises
-    ------
-    OSError
-        If a file cannot be written. A file is written completely or not at all.
-    """
-    written = [Path(f"{stem}.{kind}") for kind in ("svg", "png")]
-    for path in written:
-        safe_files.write(path, encoded(figure, path.suffix[1:]))
-    return written[0], written[1]

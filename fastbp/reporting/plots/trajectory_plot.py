@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from itertools import cycle, groupby, pairwise
+from itertools import cycle, pairwise
 from typing import Any
 
 import matplotlib as mpl
@@ -17,19 +17,15 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from fastbp.reporting.phrases import evenly, losses, plain
-from fastbp.reporting.plots.style import bare, clipped, headed, legend, log_ticks, sheet, styled
-from fastbp.reporting.svg import Box
+from fastbp.reporting.plots.panels import columns_of, legend, sheet, titled, width_of
+from fastbp.reporting.plots.style import NARROW, SIZE, bare, clipped, log_ticks, styled
 from fastbp.schema.outcomes import STACKED, Outcome
-from fastbp.schema.text import plural
 
 MAX_EVALUATIONS, MAX_LINES = 400, 200
 """Largest numbers of points of a curve, and of output curves of a run, that a picture shows."""
 
 FEW_ROWS = 16
 """If a problem has at most this many rows, its curves are thick: each can be followed."""
-
-_COLUMNS = 5
-"""Number of networks in a row of `answers_sheet`."""
 
 _TARGETS = LinearSegmentedColormap.from_list(
     "targets", mpl.colormaps["cividis"](np.linspace(0, 0.8, 64))
@@ -58,6 +54,9 @@ def trajectory(
     converged_at: int | None = None,
 ) -> Figure:
     """Draw the outputs, the outcome and the measures of one run over its updates.
+
+    The panels share their updates, so they are on a figure of their own; `output_curves`,
+    `outcome_strip` and `measure_curves` draw them on given axes.
 
     Parameters
     ----------
@@ -119,18 +118,8 @@ def outcome_strip(evaluations: pd.DataFrame, ax: Axes, converged_at: int | None 
     handles: list[Any] = [Patch(color=o.colour, label=o) for o in STACKED if o in outcomes]
     if converged_at is not None:
         handles += [Line2D([], [], **_CONVERGED, label=f"first converged at {plain(converged_at)}")]
-    legend(
-        ax,
-        "lower left",
-        (0, 1),
-        handles=handles,
-        ncols=len(handles),
-        fontsize=9,
-        borderpad=0,
-        borderaxespad=0.2,
-        handlelength=1.2,
-        columnspacing=1.2,
-    )
+    columns = columns_of([str(handle.get_label()) for handle in handles], width_of(ax), 0.5)
+    legend(ax, "lower left", (0, 1), -0.05, handles=handles, ncols=columns, handlelength=1.2)
     ax.set_yticks([])
     ax.tick_params(axis="x", bottom=False, labelbottom=False)
     ax.spines[:].set_visible(False)
@@ -177,9 +166,8 @@ def output_curves(evaluations: pd.DataFrame, T: NDArray[np.float64], ax: Axes) -
         low, high = min(low, float(np.nanmin(outputs))), max(high, float(np.nanmax(outputs)))
     margin = 0.03 * (high - low)
     ax.set(ylim=(low - margin, high + margin), ylabel=label)
-    legend(
-        ax, "upper center", (0.5, -0.1), ncols=5, fontsize=8.5, handlelength=1.2, columnspacing=1.2
-    )
+    columns = min(5, int(width_of(ax) / 0.9) or 1)
+    legend(ax, "upper center", (0.5, 0), 0.5, ncols=columns, handlelength=1.2, columnspacing=1.2)
     return bare(ax)
 
 
@@ -213,21 +201,12 @@ def measure_curves(
         ax.plot(shown["updates"], measure, **curve, linewidth=1.3, **_marked(shown), label=words)
     if logarithmic:
         ax.set_yscale("log")
-        log_ticks(ax.yaxis, (1, 3) if positive.max() < 1000 * positive.min() else (1,))
+        log_ticks(ax.yaxis, positive.min(), positive.max())
     elif not log:
         ax.set_ylim(-0.04, 1.04 * max([1.0, *positive]))
     ax.set_ylabel(label)
     if len(names) > 1:
-        legend(
-            ax,
-            "lower right",
-            (1, 1),
-            ncols=len(names),
-            borderaxespad=0,
-            borderpad=0,
-            fontsize=8.5,
-            handlelength=2.4,
-        )
+        legend(ax, "lower right", (1, 1), ncols=len(names), handlelength=2.4)
     return bare(ax)
 
 
@@ -256,8 +235,16 @@ def learning_curves(
     measure : str
         A column of the evaluations.
     title : str, optional
-        Instead of one with the number of runs.
+        By default there is none.
     """
+    _learning(traces, ax, measure, min(6.5, width_of(ax) - 1.2))
+    ax.legend(fontsize=8, framealpha=0.75, edgecolor="none", handlelength=2.6)
+    titled(ax, title)
+    return bare(ax)
+
+
+def _learning(traces: Mapping[str, pd.DataFrame], ax: Axes, measure: str, wide: float) -> None:
+    """Draw the curves of runs whose names may take `wide` inches."""
     for (name, evaluations), dash in zip(
         traces.items(), cycle(("-", (0, (5, 1.5)), (0, (1.5, 1))))
     ):
@@ -269,31 +256,30 @@ def learning_curves(
             color=outcome.colour,
             linestyle=dash,
             linewidth=1.4,
-            label=f"{clipped(name, 6.5, 8)}: {outcome}",
+            label=f"{clipped(name, wide, SIZE)}: {outcome}",
         )
     if measure in ("loss", "grad_norm"):
         ax.set_yscale("log")
-        log_ticks(ax.yaxis, (1, 3))
+        log_ticks(ax.yaxis, *ax.get_ylim())
+    ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     ax.xaxis.set_major_formatter("{x:,.0f}")
-    words = measure.replace("_", " ")
-    ax.set(xlabel="updates", ylabel=words)
-    ax.set_title(
-        f"{words} of {plural(len(traces), 'run')} over their updates" if title is None else title,
-        loc="left",
-        fontsize=10,
-    )
-    legend(ax, "upper left", (0, -0.16), fontsize=8, handlelength=2.6, borderaxespad=0)
-    return bare(ax)
+    ax.set(xlabel="updates", ylabel=measure.replace("_", " "))
 
 
 @styled
-def learning_sheet(traces: Mapping[str, pd.DataFrame], title: str) -> Figure:
-    """Draw the loss and the spread of several runs over their updates, in two panels."""
-    figure, axes = sheet(range(2), 2, 2.8, top=0.9, bottom=0.75 + 0.18 * len(traces), gap=(0.8, 0))
+def learning_sheet(traces: Mapping[str, pd.DataFrame], title: str, subtitle: str = "") -> Figure:
+    """Draw the loss and the spread of several runs over their updates, in two panels.
+
+    To place a panel on another figure, call `learning_curves` with its axes.
+    """
+    wide = width_of(None)
+    columns = 1 if wide < NARROW else 2
+    below, gap = 0.65 + 0.18 * len(traces), (0.8, 0.6)
+    figure, axes = sheet(2, columns, 2.6, (title, subtitle), gap, left=0.9, top=0.15, bottom=below)
     for ax, measure in zip(axes, ("loss", "spread"), strict=True):
-        learning_curves(traces, ax, measure, "")
-    axes[1].get_legend().remove()  # type: ignore[union-attr]  # it repeats the first one
-    return headed(figure, title)
+        _learning(traces, bare(ax), measure, wide - 2.2)
+    legend(axes[2 - columns], "upper left", (0, 0), 0.5, handlelength=2.6)
+    return figure
 
 
 @styled
@@ -318,7 +304,7 @@ def answers(
     outcome : str
         The outcome, which colours the dots.
     title : str, optional
-        By default the number of outputs.
+        By default there is none.
     ends : (float, float)
         The smallest and the largest output that there can be.
     """
@@ -334,11 +320,10 @@ def answers(
     for edge in range(units, outputs.size, units) if units > 1 else ():
         ax.axvline(edge - 0.5, color="#bbbbbb", linewidth=0.5, zorder=0, clip_on=False)
     shown = evenly(rows, 4)  # more are hard to read, and each takes its time
-    ax.set_xticks(shown * units + (units - 1) / 2, [str(row) for row in shown], fontsize=7.5)
+    ax.set_xticks(shown * units + (units - 1) / 2, [str(row) for row in shown], fontsize=SIZE)
     ax.set(xlim=(-0.6, outputs.size - 0.4), ylim=_scale(ax, *ends))
-    ax.set_xlabel("row", fontsize=8, labelpad=1)
-    title = f"{plural(outputs.size, 'output')}: {outcome}" if title is None else title
-    ax.set_title(title, loc="left", fontsize=8.5, pad=3)
+    ax.set_xlabel("row", fontsize=SIZE, labelpad=1)
+    titled(ax, title, SIZE, 3)
     ax.tick_params(length=2)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
@@ -348,52 +333,8 @@ def _scale(ax: Axes, low: float, high: float) -> tuple[float, float]:
     """Write three numbers beside the axis of outputs from low to high; returns its limits."""
     ticks, margin = [low, (low + high) / 2, high], 0.06 * (high - low)
     if (low, high) == (0.0, 1.0):
-        ax.set_yticks(ticks, ["0", "½", "1"], fontsize=7.5)
+        ax.set_yticks(ticks, ["0", "½", "1"], fontsize=SIZE)
     else:  # three digits, and perhaps a letter, such as 1.25k or 30M
         short = EngFormatter(sep="")
-        ax.set_yticks(ticks, [short(float(f"{tick:.3g}")) for tick in ticks], fontsize=6)
+        ax.set_yticks(ticks, [short(float(f"{tick:.3g}")) for tick in ticks], fontsize=SIZE)
     return low - margin, high + margin
-
-
-@styled
-def answers_sheet(
-    runs: Sequence[
-        tuple[NDArray[np.floating[Any]], NDArray[np.float64] | None, str, tuple[float, float]]
-    ],
-    names: Sequence[str],
-    title: str,
-) -> tuple[Figure, list[Box]]:
-    """Draw the outputs of several networks, five in a row; each outcome starts a new row.
-
-    Parameters
-    ----------
-    runs : sequence of (array, array or None, str, (float, float))
-        Outputs, targets, outcome and ends of each network, as `answers` takes them, sorted by
-        outcome.
-    names : sequence of str
-        A name for each network.
-    title : str
-        Title of the sheet.
-
-    Returns
-    -------
-    figure : Figure
-        The sheet.
-    boxes : list of Box
-        The part of the sheet with the axes and labels of each network, without its name.
-    """
-    places: list[int] = []
-    for _, same in groupby(run[2] for run in runs):
-        start = -(-(places[-1] + 1) // _COLUMNS) * _COLUMNS if places else 0
-        places += range(start, start + len(list(same)))
-    figure, axes = sheet(places, _COLUMNS, 1.1, left=0.4, top=0.85, gap=(0.35, 0.65))
-    width, height = figure.get_figwidth(), figure.get_figheight()
-    boxes = []
-    for ax, (outputs, T, outcome, ends), name in zip(axes, runs, names, strict=True):
-        answers(outputs, T, ax, outcome, "", ends)
-        x, y, x1, y1 = ax.get_position().extents
-        figure.text(x, y1 + 0.09 / height, name, fontsize=7.5, va="bottom", ha="left")
-        left, top = x * width - 0.33, (1 - y1) * height - 0.06
-        right, bottom = x1 * width + 0.06, (1 - y) * height + 0.36
-        boxes.append((72 * left, 72 * top, 72 * (right - left), 72 * (bottom - top)))
-    return headed(figure, title), boxes

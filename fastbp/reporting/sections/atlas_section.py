@@ -55,7 +55,7 @@ def _figure(data: ReportData) -> HtmlFigure | None:
         for row in sums.reset_index().to_dict("records")
     )
     return data.drawing(
-        plots.atlas(table, title=data.figure_title or None),
+        lambda: plots.atlas(table, title=data.figure_title or None),
         "atlas",
         "Every function",
         f"A tile for each of {count} functions, by class: a cube that shows its truth table, and "

@@ -288,7 +288,7 @@ def _figure(
         for name, row in zip(labels, rows, strict=True)
     ]
     return drawing(
-        plots.share_pairs(shown, labels, names),
+        lambda: plots.share_pairs(shown, labels, names),
         "compare",
         "Share converged in both",
         f"Share converged in {names[0]} and in {names[1]}. {'; '.join(shares[:MAX_LISTED])}.",

@@ -78,7 +78,7 @@ def _content(data: ReportData) -> Content | None:
     others = and_([key for key in varied if apart[key] and key not in (*by, "lr")]) or "seed"
     title = f"How networks end at their best rate: {runs_in(best)}"
     figure = data.drawing(
-        plots.cures(rows, keys[0], keys[1], title),
+        lambda: plots.cures(rows, keys[0], keys[1], title),
         "cures",
         "Which networks collapse",
         f"Stacked bars of how runs end, by {and_(by)}. {' '.join(lines)}",

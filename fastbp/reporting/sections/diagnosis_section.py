@@ -35,7 +35,7 @@ def files(
     rows = table[table["cause"] != "control"].head(12)
     effects = zip(rows["change"], rows["difference"], strict=True)
     picture = drawing(
-        plots.effects(table),
+        lambda: plots.effects(table),
         "changes",
         "What each change does",
         "Change of the convergence rate, with 95% intervals. "

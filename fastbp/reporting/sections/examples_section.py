@@ -11,7 +11,7 @@ from fastbp.analysis.counts import grouped
 from fastbp.reporting import plots
 from fastbp.reporting.phrases import Record
 from fastbp.reporting.report_data import Content, ReportData, Section
-from fastbp.reporting.svg import panels
+from fastbp.reporting.svg import dots
 from fastbp.schema.errors import damage_ignored
 from fastbp.schema.outcomes import OUTCOMES, STACKED, Outcome
 from fastbp.schema.text import plural
@@ -105,22 +105,20 @@ def _content(data: ReportData) -> Content | None:
     runs = examples(data)
     if not runs:
         return None
-    sheet, boxes = plots.answers_sheet(
-        [(run["outputs"], run["targets"], run["outcome"], run["ends"]) for run in runs],
-        [f"{run['setup']}, seed {run['seed']}" for run in runs],
-        f"What {len(runs)} networks answer to each row: dots; lines are their targets",
-    )
-    elements = panels(
-        data.drawing.encode(sheet, "answers"), boxes, "answer", list(map(_alternative, runs))
-    )
     shown = [
         {
-            "svg": element,
+            "svg": dots(
+                run["outputs"],
+                run["targets"],
+                run["ends"],
+                run["outcome"].colour,
+                _alternative(run),
+            ),
             "command": f"fastbp replay {shown_path(data.store)} {run['setup']} {run['seed']}",
             "name": f"{data.names[run['setup']]}, loss {run['loss']:.4g}, spread "
             f"{run['spread']:.3g}",
         }
-        for run, element in zip(runs, elements, strict=True)
+        for run in runs
     ]
     return {"groups": grouped(shown, [str(run["outcome"]) for run in runs])}
 
@@ -170,7 +168,7 @@ def _curves(data: ReportData) -> Content | None:
     ]
     return {
         "curves": data.drawing(
-            plots.learning_sheet(
+            lambda: plots.learning_sheet(
                 traces,
                 f"Loss and spread of {plural(len(traces), 'replayed run')} over their updates",
             ),

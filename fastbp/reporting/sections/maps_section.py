@@ -4,6 +4,7 @@ Also the sentences about a single map.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -220,9 +221,7 @@ def _curves(data: ReportData) -> Content | None:
     summary = with_width_and_depth(data.summary)
     figures = [
         data.drawing(
-            plots.response_curves(
-                summary, key, title=f"Share converged over {key}: {runs_in(summary)}, 95% bands"
-            ),
+            partial(plots.response_curves, summary, key),
             f"response-{key}",
             f"Share converged over {key}",
             f"Curves of the share of runs converged over {key}, with 95% bands. It goes from "
@@ -282,45 +281,64 @@ def _shown(settings: Settings, others: list[str], baseline: dict[Any, Any] | Non
     return [settings[i] for i in evenly(len(settings), MAX_SETTINGS)]
 
 
-def _caption(x: str, y: str, shown: Settings, has_starts: bool) -> str:
-    """The caption of a map."""
-    caption = "Above, the share converged; below, the share constant"
-    if len(shown) == 1:
-        caption = (
-            "The share converged, the share constant (collapsed or one-class), the share collapsed"
-            + ", and the share already as constant before the first update" * has_starts
-        )
+_OUTCOMES = {
+    "converged": "converged",
+    "constant": "constant: collapsed or one-class",
+    "collapsed": "collapsed",
+    "constant_at_start": "as constant before the first update",
+}
+"""The outcomes that have maps, and their titles."""
+
+
+def _caption(x: str, y: str, shown: Settings, outcomes: Sequence[str]) -> str:
+    """The caption of maps."""
     tables = [rows for _, rows in shown]
-    line = any(rows[[x, y]].nunique().min() > plots.FEW_VALUES for rows in tables)
+    line = any(plots.has_line(rows, x, y, f"{o}_share") for rows in tables for o in outcomes)
     gaps = "; grey cells have no setup" * any(
         len(rows) < rows[x].nunique() * rows[y].nunique() for rows in tables
     )
-    return f"{caption}{'; the black line is at one half' * line}{gaps}."
+    return f"{'The black line is at one half' * line}{gaps}.".removeprefix("; ").capitalize()
 
 
-def _figure(data: ReportData, summary: pd.DataFrame, x: str, y: str) -> HtmlFigure:
+def _figures(data: ReportData, summary: pd.DataFrame, x: str, y: str) -> list[HtmlFigure]:
+    """Draw the share converged over two keys, and then the shares of other outcomes."""
     others = [key for key in keys_of(summary) if key not in (x, y)]
     settings = settings_of(summary, others)
     shown = _shown(settings, others, row_of(summary, data.marked))
     some = f", {len(shown)} of {len(settings)} settings of {and_(others)}" * (
         len(shown) < len(settings)
     )
-    title = f"Share of runs by how they end, over {x} and {y}{some}: {runs_in(summary)}"
-    return data.drawing(
-        plots.heatmap_panels(x, y, shown, title),
-        f"map-{x}-{y}",
-        f"Shares over {x} and {y}",
-        f"Heatmaps of the share of runs over {x} and {y}. The share converged goes from "
-        f"{_extremes(summary)}.",
-        _caption(x, y, shown, "constant_at_start_share" in summary),
-    )
+    runs, over = runs_in(summary), f"over {x} and {y}"
+
+    def drawn(outcomes: Sequence[str], name: str, what: str) -> HtmlFigure:
+        panels = [(text or _OUTCOMES[o], rows, o) for o in outcomes for text, rows in shown]
+        title = f"Share of runs {what}, {over}{some}"
+        draw = partial(plots.heatmap_panels, x, y, panels, title, runs)
+        if len(panels) == 1:
+            draw = partial(plots.heatmap, shown[0][1], x, y, None, outcomes[0], title, runs)
+        return data.drawing(
+            draw,
+            name,
+            f"Shares {over}",
+            f"Heatmaps of the share of runs {what}, {over}. The share converged goes from "
+            f"{_extremes(summary)}.",
+            _caption(x, y, shown, outcomes),
+            png=outcomes[0] == "converged",
+        )
+
+    more = [o for o in _OUTCOMES if f"{o}_share" in summary][1 : None if len(shown) == 1 else 2]
+    return [
+        drawn(["converged"], f"map-{x}-{y}", "that converge"),
+        drawn(more, f"map-{x}-{y}-constant", "that end otherwise"),
+    ]
 
 
 def _content(data: ReportData) -> Content | None:
     summary = with_width_and_depth(data.summary)
     if data.constant_at_start is not None:
         summary = summary.assign(constant_at_start_share=data.constant_at_start)
-    maps = [_figure(data, summary, x, y) for x, y in map_axes(summary)[:MAX_MAPS]]
+    axes = map_axes(summary)[:MAX_MAPS]
+    maps = [figure for x, y in axes for figure in _figures(data, summary, x, y)]
     return {"maps": maps, "edges": edges_table(summary)} if maps else None
 
 

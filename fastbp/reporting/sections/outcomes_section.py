@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from fastbp.analysis.histograms import constant_loss
-from fastbp.analysis.summary import collapsing, density, keys_of, settings_of
+from fastbp.analysis.summary import collapsing, density, keys_of
 from fastbp.reporting import plots
-from fastbp.reporting.change_sentences import TASKS
+from fastbp.reporting.change_sentences import best_marks
 from fastbp.reporting.html import TableColumn
 from fastbp.reporting.html_tables import (
     PASTED,
@@ -26,7 +26,6 @@ from fastbp.reporting.phrases import (
     apart,
     interval,
     plain,
-    rivals,
     row_of,
     runs_in,
 )
@@ -76,12 +75,7 @@ def result_table(
     if summary.empty:
         return ["No runs."]
     shown = summary if shown is None else shown
-    marks: dict[str, str] = {}
-    for rows in settings_of(summary, [key for key in TASKS if key in keys_of(summary)]):
-        highest = rows[rows["converged_share"] == rows["converged_share"].max()]
-        if len(highest) < len(rows):
-            mark = "highest" if rivals(rows, highest.iloc[0]) else "best"
-            marks |= dict.fromkeys(highest["setup"], mark)
+    marks = best_marks(summary)
     one_count = len(summary) > 1 and summary["runs"].nunique() == 1
     columns = [
         *(each for each in _results(summary) if each.title != "runs" or not one_count),
@@ -212,14 +206,14 @@ def share(row: Record, name: str) -> str:
 def _content(data: ReportData) -> Content:
     rows, bars, baseline = data.shown, data.panels, data.marked
     bold = " The baseline is in bold." if baseline in set(rows["setup"]) else ""
-    stop = "." * data.figure_title[-1:].isalnum()
-    title = f"{data.figure_title}{stop} How {runs_in(bars)} ended".strip()
+    finding, measure = data.finding or data.figure_title or None, f"How {runs_in(bars)} ended"
     figure = data.drawing(
-        plots.outcome_bars(bars, title=title, baseline=baseline),
+        lambda: plots.outcome_bars(bars, title=finding, subtitle=measure, baseline=baseline),
         "outcomes",
         "How the runs ended",
         f"Stacked bars of outcomes, one for each setup. {listed(bars, _outcomes)}",
-        f"Each bar is a setup, each colour an outcome, each number a count of runs.{bold}",
+        f"Each bar is a setup, each colour an outcome, each number a share of its runs.{bold}",
+        png=True,
     )
     scores = ", and means of scores" * bool(score_columns(data.summary))
     some_diverged = data.summary["diverged"].any()
@@ -287,7 +281,7 @@ def _spread(data: ReportData) -> Content | None:
     losses = {t.setup: constant_loss(T, str(t.keys.get("loss_function"))) for t, T in known}
     return {
         "scatter": data.drawing(
-            plots.spread_loss_panels(
+            lambda: plots.spread_loss_panels(
                 cells,
                 {setup: data.names[setup] for setup in data.panels["setup"]},
                 {setup: loss for setup, loss in losses.items() if loss},
@@ -341,7 +335,7 @@ def _collapse(data: ReportData) -> Content | None:
         "threshold": threshold,
         "table": table,
         "curves": data.drawing(
-            plots.collapse_curves(table, collapse=threshold, baseline=data.marked),
+            lambda: plots.collapse_curves(table, collapse=threshold, baseline=data.marked),
             "collapse",
             "Collapsed runs by threshold",
             "Curves of the share of collapsed runs over the threshold. With the threshold in use: "

@@ -79,9 +79,10 @@ def _figure(
     weights, basin, name = _weights(data, plane), plane.basin, f": {plane.name}" * bool(plane.name)
     runs, reach, near, far = plane.one.runs, basin.plane.reach, plane.unlike[0], plane.unlike[-1]
     title = f"How {plural(runs, 'run')} end, by where they start{name}"
+    most = PIXELS[not single]
     converged = percent(basin.shares.get(Outcome.CONVERGED, 0.0))
     return data.drawing(
-        plots.basin(basin, names=weights, title=title, most=PIXELS[not single], limits=limits),
+        lambda: plots.basin(basin, names=weights, title=title, most=most, limits=limits),
         "basin" if single else f"basin-{plane.one.setup}",
         f"A plane of initial weights{name}",
         f"Map of {plural(runs, 'run')} over the initial values of {and_(weights)}, from "
@@ -90,7 +91,7 @@ def _figure(
         f"alike. {percent(near)} of starts next to each other end differently, and "
         f"{percent(far)} of those {STEPS[-1]} cells apart. "
         "The PNG file has every run as a pixel or more.",
-        larger=plots.basin(basin, names=weights, title=title, limits=limits),
+        png=lambda: plots.basin(basin, names=weights, title=title, limits=limits),
     )
 
 

@@ -69,7 +69,9 @@ def _content(data: ReportData) -> Content | None:
     some = f"{len(rows)}{f' of {all_of:,}' * (all_of > len(rows))} settings"
     title = f"How soon runs converge, averaged over {problems}: {some}, 95% bands"
     figure = data.drawing(
-        plots.profile_curves(curves, title, baseline=first["setup"] if is_baseline else None),
+        lambda: plots.profile_curves(
+            curves, title, baseline=first["setup"] if is_baseline else None
+        ),
         "profiles",
         "Performance profiles",
         "Curves of the share of runs that had converged over the share of the budget. At its end: "

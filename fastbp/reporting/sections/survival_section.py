@@ -28,8 +28,9 @@ def _with_bounds(name: str, title: str) -> TableColumn:
 def _content(data: ReportData) -> Content | None:
     if not data.panels["ever_converged"].any():
         return None
+    table = survival(data.panel_counts)
     curves = data.drawing(
-        plots.survival_curves(survival(data.panel_counts), baseline=data.marked),
+        lambda: plots.survival_curves(table, baseline=data.marked),
         "survival",
         "Updates to convergence",
         "Curves of the share of runs that had not converged yet, over updates. At the end of the "
@@ -37,8 +38,8 @@ def _content(data: ReportData) -> Content | None:
         + listed(
             data.panels, lambda row: f"{percent(1 - row['ever_converged'] / row['runs'])} had not"
         ),
-        "The share of runs that had not converged at any evaluation so far. The numbers below are "
-        "the runs still in training that had not converged.",
+        "The share of runs that had not converged at any evaluation so far. The numbers below, "
+        "on wide screens, are the runs still in training that had not converged.",
     )
     times = setup_table(
         "Updates to convergence of each setup",

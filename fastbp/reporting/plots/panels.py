@@ -1,0 +1,297 @@
+"""Axes and sheets of panels at the width of a page or a phone, their rows of names and legends."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.transforms import ScaledTranslation
+
+from fastbp.reporting.plots.style import (
+    HEADING,
+    NARROW,
+    PHONE,
+    SIZE,
+    WIDTH,
+    bare,
+    clipped,
+    inches,
+    wrapped,
+)
+
+_page: ContextVar[float] = ContextVar("page", default=WIDTH)
+
+
+@contextmanager
+def page_width(wide: float) -> Iterator[None]:
+    """Draw new figures this many inches wide, within the `with` block."""
+    token = _page.set(wide)
+    try:
+        yield
+    finally:
+        _page.reset(token)
+
+
+def width_of(ax: Axes | None) -> float:
+    """Width in inches: of axes, or of a new figure."""
+    if ax is None:
+        return _page.get()
+    return float(ax.get_window_extent().width / ax.get_figure(root=True).dpi)  # type: ignore[union-attr]
+
+
+def new_figure(
+    high: float, title: str, subtitle: str = "", wide: float | None = None
+) -> tuple[Figure, float]:
+    """Make a figure with a heading, which is left out at the width of a phone.
+
+    Parameters
+    ----------
+    high : float
+        Height of what stands below the heading, in inches.
+    title, subtitle : str
+        What the picture shows, in bold, and what was measured.
+    wide : float, optional
+        Width in inches, by default that of the page.
+
+    Returns
+    -------
+    figure : Figure
+    height : float
+        Height of the figure in inches, with the heading.
+    """
+    wide = wide or _page.get()
+    if wide <= PHONE:
+        return Figure(figsize=(wide, high)), high
+    first = wrapped(title, (wide - 0.2) / 1.16, 12, 2)  # bold letters are wider
+    second = wrapped(subtitle, wide - 0.2, 9.5, 2)
+    top = 0.1 + 0.2 * (first.count("\n") + 1)
+    heading = top + (0.09 + 0.16 * (second.count("\n") + 1)) * bool(second) + 0.06
+    figure = Figure(figsize=(wide, high + heading))
+    x, y, style = 0.1 / wide, high + heading, {"va": "top", "ha": "left"}
+    gid = f"{HEADING}-{72 * heading:.1f}"
+    figure.text(x, 1 - 0.1 / y, first, gid=gid, fontsize=12, fontweight="bold", **style)
+    if second:
+        figure.text(x, 1 - (top + 0.07) / y, second, gid=HEADING, fontsize=9.5, **style)
+    return figure, y
+
+
+def alone(
+    high: float,
+    title: str,
+    subtitle: str = "",
+    *,
+    wide: float | None = None,
+    left: float = 0.75,
+    right: float = 0.2,
+    top: float = 0.15,
+    bottom: float = 0.6,
+) -> Axes:
+    """Make a figure as `new_figure` does, with one axes; all lengths are in inches."""
+    figure, height = new_figure(high, title, subtitle, wide)
+    wide = figure.get_figwidth()
+    return figure.add_axes(
+        (
+            left / wide,
+            bottom / height,
+            (wide - left - right) / wide,
+            (high - top - bottom) / height,
+        )
+    )
+
+
+def sheet(
+    count: int,
+    columns: int,
+    high: float,
+    heading: tuple[str, str],
+    gap: tuple[float, float],
+    **margins: float,
+) -> tuple[Figure, list[Axes]]:
+    """Make a figure of equal panels, as wide as a page; all lengths are in inches.
+
+    Parameters
+    ----------
+    count : int
+        Number of panels.
+    columns : int
+        Number of panels in a row.
+    high : float
+        Height of a panel.
+    heading : (str, str)
+        Title and subtitle.
+    gap : (float, float)
+        Room between panels, across and down.
+    **margins : float
+        Other margins than the usual ones: left, right, top, bottom.
+
+    Returns
+    -------
+    figure : Figure
+    axes : list of Axes
+        The panels, row by row.
+    """
+    # matplotlib's own layouts are not used: their last bits differ from one time to the next.
+    left, right, top, bottom = (
+        margins.get(name, usual)
+        for name, usual in {"left": 0.7, "right": 0.15, "top": 0.4, "bottom": 0.6}.items()
+    )
+    rows = -(-count // columns)
+    below = top + bottom + rows * high + (rows - 1) * gap[1]
+    figure, height = new_figure(below, *heading)
+    total = figure.get_figwidth()
+    wide = (total - left - right - (columns - 1) * gap[0]) / columns
+    places = [
+        (left + i % columns * (wide + gap[0]), below - top - i // columns * (high + gap[1]) - high)
+        for i in range(count)
+    ]
+    return figure, [
+        figure.add_axes((x / total, y / height, wide / total, high / height)) for x, y in places
+    ]
+
+
+def titled(ax: Axes | None, title: str | None, size: float = 10, pad: float | None = None) -> None:
+    """Write a title, if there is one, above the left edge of given axes, in lines that fit.
+
+    A new figure (None instead of axes) has its heading.
+    """
+    if ax and title:
+        text = wrapped(title, width_of(ax), size)
+        ax.set_title(text, loc="left", fontsize=size, pad=pad)
+
+
+def named_rows(
+    ax: Axes | None,
+    names: Sequence[str],
+    row: float,
+    title: str,
+    subtitle: str = "",
+    **margins: Any,
+) -> tuple[Axes, float]:
+    """Prepare axes with a named row for each bar or interval.
+
+    Names stand left of their rows; where they would take too much room, above them.
+
+    Parameters
+    ----------
+    ax : Axes, optional
+        The axes; by default those of a new figure.
+    names : sequence of str
+        Names of the rows, from the top down.
+    row : float
+        Height of a row in inches, at least.
+    title, subtitle : str
+        Heading of a new figure.
+    **margins : float
+        Margins of a new figure in inches: right, top, bottom.
+
+    Returns
+    -------
+    ax : Axes
+    y : float
+        Where to draw, in rows below the middle of a row: 0, or more below a name.
+    """
+    widest, wide = max((inches(name, 9) for name in names), default=0.5), width_of(ax)
+    above = wide < NARROW or widest > 0.45 * wide
+    if ax is None:
+        left = 0.12 if above else 1.1 * widest + 0.2  # bold letters are wider
+        high = max(len(names), 1) * max(row, 0.36 * above)
+        margins = {"right": 0.25, "top": 0.4, "bottom": 0.5} | margins
+        ax = alone(high + margins["top"] + margins["bottom"], title, subtitle, left=left, **margins)
+    if above:
+        ax.set_yticks([])
+        ax.spines["left"].set_visible(False)
+    else:
+        ax.set_yticks(range(len(names)), names, fontsize=9, va="center_baseline")
+    ax.set_ylim(max(len(names), 1) - 0.5, -0.5)
+    for i, name in enumerate(names if above else ()):
+        # The transform keeps the names at the left edge, whatever the limits will be; a line of
+        # the axes does not cross the white box.
+        style: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "va": "bottom"}
+        style["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+        ax.text(0, i - 0.02, clipped(name, 0.96 * width_of(ax), 9), fontsize=SIZE, **style)
+    return bare(ax), 0.24 if above else 0.0
+
+
+def row_names(ax: Axes) -> list[Text]:
+    """The texts of the names that `named_rows` wrote."""
+    return ax.get_yticklabels() or [text for text in ax.texts if text.get_position()[0] == 0]
+
+
+def columns_of(names: Iterable[str], wide: float, handle: float = 0.6) -> int:
+    """How many columns of a legend fit into `wide` inches, at least one.
+
+    Each has one of these names, and a handle that takes so many inches with the gaps around it.
+    """
+    widths = [inches(name, SIZE) + handle for name in names]
+    if sum(widths) <= wide:
+        return max(1, len(widths))
+    return max(1, min(len(widths), int(wide / max(widths, default=1.0))))
+
+
+def legend(
+    where: Axes, loc: str, at: tuple[float, float], below: float = 0.0, **style: Any
+) -> None:
+    """Draw a legend without a frame.
+
+    Parameters
+    ----------
+    where : Axes
+        The axes.
+    loc : str
+        The corner of the legend that is placed.
+    at : (float, float)
+        Where it is placed, as shares of the axes.
+    below : float
+        Inches below `at`, which stay the same if a layout moves the axes.
+    **style
+        More arguments for matplotlib.
+    """
+    shift = ScaledTranslation(0, -below, where.get_figure(root=True).dpi_scale_trans)  # type: ignore[union-attr]
+    usual = {"fontsize": SIZE, "borderaxespad": 0, "borderpad": 0, "frameon": False}
+    where.legend(
+        loc=loc, bbox_to_anchor=at, bbox_transform=where.transAxes + shift, **usual | style
+    )
+
+
+def with_legend_below(
+    ax: Axes | None, names: Sequence[str], high: float, title: str, subtitle: str = ""
+) -> tuple[Axes, Callable[[], Axes]]:
+    """Prepare axes for curves with a legend: below those of a new figure, within given ones.
+
+    Parameters
+    ----------
+    ax : Axes, optional
+        The axes; by default those of a new figure.
+    names : sequence of str
+        Names of the curves.
+    high : float
+        Height of a new figure in inches, without the legend.
+    title, subtitle : str
+        Heading of a new figure.
+
+    Returns
+    -------
+    ax : Axes
+    finish : callable
+        Draws the legend, when all curves have their labels, and returns the axes.
+    """
+    given, wide = ax is not None, width_of(ax)
+    columns = columns_of(names, wide - 0.3, 0.5)
+    if ax is None:
+        rows = -(-len(names) // columns)
+        below = 0.6 + 0.18 * rows
+        left = 0.75 if wide > NARROW else 0.6
+        ax = alone(high + 0.18 * rows, title, subtitle, left=left, bottom=below)
+
+    def finish() -> Axes:
+        if names and given:
+            ax.legend(fontsize=8, framealpha=0.75, edgecolor="none", handlelength=2)
+        elif names:
+            at = (-0.45 / width_of(ax) * (wide < NARROW), 0)  # a phone has no room to indent
+            legend(ax, "upper left", at, 0.52, ncols=columns, handlelength=2.4, columnspacing=1)
+        return bare(ax)
+
+    return ax, finish
