@@ -1,5 +1,6 @@
 """The answer to the question of a sweep, made from its tables, and notes at the top of a page."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -209,7 +210,7 @@ def _most_and_least(
         + as_best(summary, row, name, last, comparisons)
         for row, last in ((best, False), (worst, True))
     )
-    return f"{before}Runs {several} most often {most}; least often {least}."
+    return f"{before}Runs {several} most often {most}. They do so least often {least}."
 
 
 def _widest_average(summary: pd.DataFrame, keys: Sequence[str]) -> list[str]:
@@ -300,13 +301,21 @@ def _page_notes(data: ReportData) -> Iterator[str]:
         )
 
 
+def _first_sentence(text: str) -> tuple[str, list[str]]:
+    """Split a paragraph after its first sentence; the list has the rest, if there is any."""
+    first, *rest = re.split(r"(?<=\.) (?=[A-Z])", text, maxsplit=1)
+    return first, rest
+
+
 def top_of_page(data: ReportData, answer: list[str]) -> Content:
-    """Make the variables of the template `report.html`, except the sections."""
+    """Make the variables of the template `report.html`, except the lead and the sections."""
+    first, rest = _first_sentence(answer[0])
     runs = data.summary["runs"]
     low, high = int(runs.min()), int(runs.max())
     seeds = plain(low) if low == high else f"{plain(low)} to {plain(high)}"
     return {
-        "verdict": answer,
+        "shown": first,
+        "more": [*rest, *answer[1:]],
         "notes": [*data.notes, *_page_notes(data)],
         "runs": plural(int(runs.sum()), "run"),
         "setups": f"{plural(len(runs), 'setup')}, {'each ' * (len(runs) > 1)}from {seeds} "

@@ -233,7 +233,7 @@ def test_without_a_baseline(founding: pd.DataFrame, baseline: str | None) -> Non
         f"{percent(best['converged_share'])} of "
     )
     assert it.lines[0].endswith(
-        f"least often with {setting(worst, keys)}: none of 2,000"
+        f"They do so least often with {setting(worst, keys)}: none of 2,000"
         f"{as_best(it.summary, worst, least=True)}."
     )
     assert "; 3 other setups may do so as seldom)" in it.lines[0]
@@ -687,8 +687,8 @@ def test_but_the_share_that_is_constant_differs() -> None:
     first = (
         "No run converges in any of 2 setups (at most 14.3% of a setup's runs would, at 95% "
         "confidence). Runs give the same answer to every input most often with lr 0.1: 80.0% of 30 "
-        "(95% interval for the highest of 2: 59.9% to 91.4%); least often with lr 0.2: none of 30 "
-        "(95% interval for the lowest of 2: 0% to 14.3%)."
+        "(95% interval for the highest of 2: 59.9% to 91.4%). They do so least often with lr 0.2: "
+        "none of 30 (95% interval for the lowest of 2: 0% to 14.3%)."
     )
     assert answer(*setups).lines == [
         first,
@@ -803,8 +803,8 @@ def test_one_seed() -> None:
     ]
     assert answer(({}, [K]), ({"lr": 0.1}, [C]), baseline=None).lines[0] == (
         "Runs converge most often with lr 0.1: 1 of 1 (95% interval for the highest of 2: 16.6% "
-        "to 100%; 1 other setup may do so as often); least often with lr 0.2: 0 of 1 (95% interval "
-        "for the lowest of 2: 0% to 83.4%; 1 other setup may do so as seldom)."
+        "to 100%; 1 other setup may do so as often). They do so least often with lr 0.2: 0 of 1 "
+        "(95% interval for the lowest of 2: 0% to 83.4%; 1 other setup may do so as seldom)."
     )
 
 
