@@ -181,7 +181,7 @@ def test_the_page_that_the_sweep_made(drawn, swept, tmp_path):
     (store / "report.html").unlink()
     assert drawn("sweep", "store/sweep.toml", "-o", "store").returncode == 0
     made = results(store)
-    kinds = ("outcomes", "spread-loss", "survival", "collapse", "answers")
+    kinds = ("outcomes", "spread-loss", "survival", "collapse")
     assert {"report.html", *(f"figures/{kind}.svg" for kind in kinds)} <= {*made}
     for name in made:
         if not name.startswith(("runs", "sweep.toml", "problems", "made.json")):

@@ -106,10 +106,10 @@ class ReportData:
         self.summary = summary.stored_summary(self.counted)
         self.contrasts = contrasts.contrasts(self.counted, self.baseline)
         self.is_atlas = atlas.is_atlas(self.summary)
-        # Without a baseline, changes would start at the first function of an atlas: that says
-        # nothing.
-        has_start = self.baseline is not None or not self.is_atlas
-        self.attribution = attribution.attribution(self.counted if has_start else (), self.baseline)
+        # Without a baseline, several changes would start at the first setup, which nobody chose.
+        self.attribution = attribution.attribution(
+            self.counted if self.baseline else (), self.baseline
+        )
         self.interactions = attribution.interactions(self.counted, self.attribution)
         self.improvement = improvement(self.counted, self.baseline)
         self.constant_at_start = summary.constant_at_start(self.counted)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
+from fastbp.analysis.axes import the_map, with_width_and_depth
 from fastbp.analysis.contrasts import least_effect
 from fastbp.analysis.statistics.power import pairing_worth
 from fastbp.analysis.summary import ALPHA, keys_of
@@ -302,7 +303,9 @@ def worth_text(data: ReportData) -> str:
     ) * (worth.low > 1.05)  # not as "1.0 times"
 
 
-def _content(data: ReportData) -> Content:
+def _content(data: ReportData) -> Content | None:
+    if data.marked is None and the_map(with_width_and_depth(data.summary)):
+        return None  # each step between neighbours on a map is too small to be seen
     nothing = NOTHING
     if len(data.summary) == 1:
         nothing = "One setup has runs: there is nothing to compare it with."

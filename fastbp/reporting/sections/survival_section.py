@@ -67,8 +67,9 @@ def _finding(data: ReportData, content: Content) -> str:
     if medians.empty:
         return "In no setup had half of the runs converged"
     first = plural(int(medians.min()), "update")
-    best = "at the earliest " * (len(data.summary) > 1)
-    return f"Half of the runs had converged {best}after {first}"
+    if len(data.summary) == 1:
+        return f"Half of the runs had converged after {first}"
+    return f"At the earliest, half of the runs of a setup had converged after {first}"
 
 
 SECTION = Section(
