@@ -15,6 +15,7 @@ from fastbp.reporting.phrases import labels, plain, runs_in
 from fastbp.reporting.plots.panels import (
     columns_of,
     legend,
+    name_margin,
     named_rows,
     row_names,
     sheet,
@@ -34,8 +35,11 @@ from fastbp.reporting.plots.style import (
 from fastbp.schema.outcomes import STACKED, Outcome
 from fastbp.schema.text import percent, plural
 
-_OUTSIDE = 2.0
-"""Inches right of bars for the shares that do not fit into them."""
+_OUTSIDE = 2.2
+"""Largest width right of bars, in inches, of the shares that do not fit into them."""
+
+_LEAST = 0.01
+"""Smaller shares are not written; tables have them."""
 
 Shares = Mapping[Outcome, NDArray[Any]]
 """An array [setup] for each outcome."""
@@ -51,8 +55,8 @@ def outcome_bars(
 ) -> Axes:
     """Draw how the runs of each setup ended: a bar of stacked shares, in percent.
 
-    Shares are written in their segments; those of narrow segments beside the bar, as far as there
-    is room. Shares of 0 are not written. The setup with the highest convergence rate is marked.
+    Shares from 1% on are written in their segments; those of narrow segments beside the bar, or
+    above it if there is room. The setup with the highest convergence rate is marked.
 
     Parameters
     ----------
@@ -75,13 +79,16 @@ def outcome_bars(
     top = 0.12 + 0.2 * -(-len(drawn) // columns)
     room = min(0.42, 3.5 / count) if 0 < count <= 12 else 0.25
     what = title or f"How {runs_in(summary)} ended"
-    ax, below = named_rows(
-        ax, names, room, what, subtitle, right=_OUTSIDE if wide > NARROW else 0.15, top=top
-    )
+    margin = name_margin(names, wide)
+    bar = wide - margin - _OUTSIDE if margin else wide - 0.3
+    rooms = [_OUTSIDE if margin else bar - inches(name, 10) for name in names]
+    outside, fits = _beside(shares, bar, rooms)
+    right = 0.2 + max((inches(text, SIZE) for text in outside), default=0.0) * (margin > 0)
+    ax, below = named_rows(ax, names, room, what, subtitle, right=right, top=top)
     middles = _bars(
         ax, summary, drawn, np.arange(count) + below, 0.44 if below else 0.78, edge="white"
     )
-    _write(ax, shares, middles, names, below)
+    _write(ax, shares, middles, fits, outside, below)
     for label, setup in zip(row_names(ax), summary["setup"], strict=True):
         label.set_fontweight("bold" if setup == baseline else "normal")
     same = summary["runs"].nunique() == 1
@@ -136,32 +143,48 @@ def _bars(
     return middles
 
 
-def _write(ax: Axes, shares: Shares, middles: Shares, names: Sequence[str], below: float) -> None:
+def _beside(shares: Shares, bar: float, rooms: Sequence[float]) -> tuple[list[str], Shares]:
+    """Decide where the shares of each setup are written.
+
+    Parameters
+    ----------
+    shares : mapping
+        The shares.
+    bar : float
+        Length of a bar of 100% in inches, at least.
+    rooms : sequence of float
+        Inches beside the bar of each setup.
+
+    Returns
+    -------
+    outside : list of str
+        The text beside each bar.
+    fits : mapping
+        Whether a share fits into its segment.
+    """
+    fits = {o: s * bar > [inches(percent(n), SIZE) + 0.06 for n in s] for o, s in shares.items()}
+    outside = []
+    for row, room in enumerate(rooms):
+        small = [o for o in STACKED if shares[o][row] >= _LEAST and not fits[o][row]]
+        text = " · ".join(f"{percent(shares[o][row])} {o}" for o in small)
+        outside.append(text if inches(text, SIZE) < room else "")
+    return outside, fits
+
+
+def _write(
+    ax: Axes, shares: Shares, middles: Shares, fits: Shares, outside: Sequence[str], below: float
+) -> None:
     """Write the shares into the parts of the bars, and the others beside them."""
-    bar = width_of(ax)
-    room = [bar - inches(name, 9.6) - 0.1 for name in names] if below else [_OUTSIDE] * len(names)
-    for row in range(len(names)):
-        outside = ""
-        for outcome in STACKED:
-            share = shares[outcome][row]
-            text = percent(share)
-            if share * bar > inches(text, SIZE) + 0.06:
-                ax.text(
-                    middles[outcome][row],
-                    row + below,
-                    text,
-                    ha="center",
-                    va="center_baseline",
-                    fontsize=SIZE,
-                    color=INK,
-                )
-            elif share:
-                more = f"{outside} · {text} {outcome}".removeprefix(" · ")
-                outside = more if inches(more, SIZE) < room[row] else outside
+    style: dict[str, Any] = {"fontsize": SIZE, "va": "center_baseline"}
+    for outcome, middle in middles.items():
+        for row in np.flatnonzero(fits[outcome]).tolist():
+            text = percent(shares[outcome][row])
+            ax.text(middle[row], row + below, text, ha="center", color=INK, **style)
+    for row, text in enumerate(outside):
         if below:
-            ax.text(100, row - 0.02, outside, ha="right", va="bottom", fontsize=SIZE)
+            ax.text(100, row - 0.02, text, ha="right", va="bottom", fontsize=SIZE)
         else:
-            ax.text(101, row, outside, va="center_baseline", fontsize=SIZE)
+            ax.text(101, row, text, **style)
 
 
 # Kinds of networks

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -162,6 +163,12 @@ def titled(ax: Axes | None, title: str | None, size: float = 10, pad: float | No
         ax.set_title(text, loc="left", fontsize=size, pad=pad)
 
 
+def name_margin(names: Sequence[str], wide: float) -> float:
+    """Inches that names of rows take on their left; 0 where they must stand above them."""
+    widest = max((inches(name, 9) for name in names), default=0.5)
+    return 0.0 if wide < NARROW or widest > 0.4 * wide else 1.1 * widest + 0.2  # bold is wider
+
+
 def named_rows(
     ax: Axes | None,
     names: Sequence[str],
@@ -193,13 +200,14 @@ def named_rows(
     y : float
         Where to draw, in rows below the middle of a row: 0, or more below a name.
     """
-    widest, wide = max((inches(name, 9) for name in names), default=0.5), width_of(ax)
-    above = wide < NARROW or widest > 0.45 * wide
+    left = name_margin(names, width_of(ax))
+    above = not left
     if ax is None:
-        left = 0.12 if above else 1.1 * widest + 0.2  # bold letters are wider
         high = max(len(names), 1) * max(row, 0.36 * above)
         margins = {"right": 0.25, "top": 0.4, "bottom": 0.5} | margins
-        ax = alone(high + margins["top"] + margins["bottom"], title, subtitle, left=left, **margins)
+        ax = alone(
+            high + margins["top"] + margins["bottom"], title, subtitle, left=left or 0.12, **margins
+        )
     if above:
         ax.set_yticks([])
         ax.spines["left"].set_visible(False)
@@ -226,9 +234,10 @@ def columns_of(names: Iterable[str], wide: float, handle: float = 0.6) -> int:
     Each has one of these names, and a handle that takes so many inches with the gaps around it.
     """
     widths = [inches(name, SIZE) + handle for name in names]
-    if sum(widths) <= wide:
-        return max(1, len(widths))
-    return max(1, min(len(widths), int(wide / max(widths, default=1.0))))
+    for columns in range(len(widths), 1, -1):
+        if sum(max(part) for part in np.array_split(widths, columns)) <= wide:
+            return columns
+    return 1
 
 
 def legend(
