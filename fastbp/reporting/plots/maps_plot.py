@@ -18,7 +18,6 @@ from matplotlib.collections import QuadMesh
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap, LogNorm, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
 from fastbp.analysis.basins import Basin
@@ -375,7 +374,6 @@ def _legend(ax: Axes, map_: Basin, norm: LogNorm, below: bool) -> None:
         )
         axis = scale.ax.xaxis if below else scale.ax.yaxis
         log_ticks(axis, float(norm.vmin), float(norm.vmax))  # type: ignore[arg-type]
-        axis.set_minor_locator(NullLocator())
         axis.set_major_formatter("{x:,.0f}")
         scale.ax.tick_params(labelsize=SIZE, length=2)
         scale.outline.set_visible(False)

@@ -115,7 +115,6 @@ def _scale(ax: Axes, points: pd.DataFrame, constant_loss: float | None) -> None:
         low, high = losses.min() / 1.3, 1.3 * max(losses.max(), constant_loss or 0.0)
     ax.set(xlim=(0, points["spread"].to_numpy(float).max(initial=1.02)), ylim=(low, high))
     log_ticks(ax.yaxis, low, high)
-    ax.yaxis.set_minor_locator(NullLocator())
 
 
 def _dots(points: pd.DataFrame, ax: Axes) -> None:
@@ -201,9 +200,11 @@ def spread_loss_panels(
         _points(ax, here, constants.get(setup), collapses.get(setup))
         text = wrapped(name, width_of(ax) + 0.1, SIZE, 2)
         ax.set_title(text, loc="left", fontsize=SIZE)
-        ax.set_xticks([0, 0.5, 1], ["0", "½", "1"])
         _scale(ax, density, max(constants.values(), default=0.0))
-        bare(ax).tick_params(labelsize=SIZE, labelleft=left, labelbottom=bottom)
+        bare(ax).tick_params(labelsize=SIZE)
+        ax.set_xticks([0, 0.5, 1] * bottom, ["0", "½", "1"] * bottom)
+        if not left:
+            ax.yaxis.set_major_locator(NullLocator())
         ax.set_ylabel("loss" if left else "", fontsize=9)
         ax.set_xlabel("spread of outputs" if bottom else "", fontsize=SIZE)
     style: Any = {"handles": handles, "handlelength": 1.6, "columnspacing": 1.2}
