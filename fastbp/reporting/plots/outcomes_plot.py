@@ -19,7 +19,6 @@ from fastbp.reporting.plots.panels import (
     named_rows,
     row_names,
     sheet,
-    titled,
     width_of,
 )
 from fastbp.reporting.plots.style import (
@@ -71,20 +70,20 @@ def outcome_bars(
         Id of a setup. Its name is bold, and if many keys vary, the other names show only what
         differs from it.
     """
-    given, wide, count = ax, width_of(ax), len(summary)
+    wide, count = width_of(ax), len(summary)
     names = _names(summary, baseline, wide - 0.4)
     shares = {o: summary[o.column].to_numpy() / summary["runs"].to_numpy() for o in STACKED}
     drawn = [outcome for outcome, share in shares.items() if share.any()]
     columns = columns_of(drawn, wide - 0.2, 0.42)
     top = 0.12 + 0.2 * -(-len(drawn) // columns)
     room = min(0.42, 3.5 / count) if 0 < count <= 12 else 0.25
-    what = title or f"How {runs_in(summary)} ended"
+    heading = title, subtitle, f"How {runs_in(summary)} ended"
     margin = name_margin(names, wide)
     bar = wide - margin - _OUTSIDE if margin else wide - 0.3
     rooms = [_OUTSIDE if margin else bar - inches(name, 10) for name in names]
     outside, fits = _beside(shares, bar, rooms)
     right = 0.2 + max((inches(text, SIZE) for text in outside), default=0.0) * (margin > 0)
-    ax, below = named_rows(ax, names, room, what, subtitle, right=right, top=top)
+    ax, below = named_rows(ax, names, room, heading, right=right, top=top)
     middles = _bars(
         ax, summary, drawn, np.arange(count) + below, 0.44 if below else 0.78, edge="white"
     )
@@ -96,7 +95,6 @@ def outcome_bars(
     ax.set(xlim=(0, 100), xlabel=f"share of runs (%){each}")
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0)
-    titled(given, title, pad=8 + 72 * (top - 0.12))
     if drawn:
         legend(ax, "lower left", (0, 1), -0.06, ncols=columns, handlelength=1.2, columnspacing=1.2)
     return ax
@@ -288,19 +286,17 @@ def share_pairs(
     """
     a, b = (plural(int(table[name].sum()), "run") for name in ("runs_a", "runs_b"))
     what = f"Share converged of {a} and of {b} in {plural(len(table), 'setup')}"
-    given, wide = ax, width_of(ax)
     sides = [
         f"{side}: {clipped(name, _NAME, SIZE)}" for side, name in zip("AB", names, strict=True)
     ]
-    columns = columns_of(sides, wide - 0.2)
+    columns = columns_of(sides, width_of(ax) - 0.2)
     top = 0.12 + 0.2 * -(-len(sides) // columns)
-    ax, below = named_rows(ax, labels, 0.34, title or what, subtitle, top=top)
+    ax, below = named_rows(ax, labels, 0.34, (title, subtitle, what), top=top)
     for side, name, shift in zip("ab", sides, (-0.13, 0.13), strict=True):
         _shares(ax, table, side, name, below + shift)
     ax.grid(axis="y", color="#bbbbbb", linewidth=0.4)
     ax.set(xlim=(-2, 102), xlabel="share of runs converged (%)")
     legend(ax, "lower left", (0, 1), -0.06, ncols=columns)
-    titled(given, title, pad=8 + 72 * (top - 0.12))
     return ax
 
 
@@ -349,10 +345,8 @@ def effects(
     seeds = plural(int(table["pairs"].max()) if len(table) else 0, "seed")
     changes = plural(int((table["cause"] != "placebo").sum()), "change")
     what = f"What {changes} {'does' if changes == '1 change' else 'do'} to the same {seeds}"
-    titled(ax, title)
-    ax, below = named_rows(
-        ax, [*map(str, table["change"])], 0.26, title or what, subtitle, top=0.15, bottom=0.6
-    )
+    names = [*map(str, table["change"])]
+    ax, below = named_rows(ax, names, 0.26, (title, subtitle, what), top=0.15)
     for fixes, colour in ((True, Outcome.CONVERGED.colour), (False, "#777777")):
         rows = np.flatnonzero(table["fixes"].to_numpy(bool) == fixes)
         ends = ["difference", "difference_low", "difference_high"]

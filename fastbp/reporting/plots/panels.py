@@ -64,7 +64,7 @@ def new_figure(
         Height of the figure in inches, with the heading.
     """
     wide = wide or _page.get()
-    if wide <= PHONE:
+    if _page.get() <= PHONE:
         return Figure(figsize=(wide, high)), high
     first = wrapped(title, (wide - 0.2) / 1.16, 12, 2)  # bold letters are wider
     second = wrapped(subtitle, wide - 0.2, 9.5, 2)
@@ -79,10 +79,14 @@ def new_figure(
     return figure, y
 
 
-def alone(
+Heading = tuple[str | None, str, str]
+"""A title and a subtitle as the caller gave them, and the title of a new figure without one."""
+
+
+def axes_for(
+    ax: Axes | None,
     high: float,
-    title: str,
-    subtitle: str = "",
+    heading: Heading,
     *,
     wide: float | None = None,
     left: float = 0.75,
@@ -90,17 +94,17 @@ def alone(
     top: float = 0.15,
     bottom: float = 0.6,
 ) -> Axes:
-    """Make a figure as `new_figure` does, with one axes; all lengths are in inches."""
-    figure, height = new_figure(high, title, subtitle, wide)
+    """Prepare axes: given ones, with no more than their title, or those of a `new_figure`.
+
+    All lengths are in inches; those of given axes do not change.
+    """
+    if ax is not None:
+        titled(ax, heading[0], pad=72 * top)
+        return ax
+    figure, height = new_figure(high, heading[0] or heading[2], heading[1], wide)
     wide = figure.get_figwidth()
-    return figure.add_axes(
-        (
-            left / wide,
-            bottom / height,
-            (wide - left - right) / wide,
-            (high - top - bottom) / height,
-        )
-    )
+    sizes = (wide - left - right) / wide, (high - top - bottom) / height
+    return figure.add_axes((left / wide, bottom / height, *sizes))
 
 
 def sheet(
@@ -153,14 +157,10 @@ def sheet(
     ]
 
 
-def titled(ax: Axes | None, title: str | None, size: float = 10, pad: float | None = None) -> None:
-    """Write a title, if there is one, above the left edge of given axes, in lines that fit.
-
-    A new figure (None instead of axes) has its heading.
-    """
-    if ax and title:
-        text = wrapped(title, width_of(ax), size)
-        ax.set_title(text, loc="left", fontsize=size, pad=pad)
+def titled(ax: Axes, title: str | None, size: float = 10, pad: float | None = None) -> None:
+    """Write a title, if there is one, above the left edge of axes, in lines that fit."""
+    if title:
+        ax.set_title(wrapped(title, width_of(ax), size), loc="left", fontsize=size, pad=pad)
 
 
 def name_margin(names: Sequence[str], wide: float) -> float:
@@ -170,12 +170,7 @@ def name_margin(names: Sequence[str], wide: float) -> float:
 
 
 def named_rows(
-    ax: Axes | None,
-    names: Sequence[str],
-    row: float,
-    title: str,
-    subtitle: str = "",
-    **margins: Any,
+    ax: Axes | None, names: Sequence[str], row: float, heading: Heading, **margins: Any
 ) -> tuple[Axes, float]:
     """Prepare axes with a named row for each bar or interval.
 
@@ -188,9 +183,9 @@ def named_rows(
     names : sequence of str
         Names of the rows, from the top down.
     row : float
-        Height of a row in inches, at least.
-    title, subtitle : str
-        Heading of a new figure.
+        Height of a row of a new figure in inches, at least.
+    heading : Heading
+        The title and subtitle.
     **margins : float
         Margins of a new figure in inches: right, top, bottom.
 
@@ -201,13 +196,9 @@ def named_rows(
         Where to draw, in rows below the middle of a row: 0, or more below a name.
     """
     left = name_margin(names, width_of(ax))
-    above = not left
-    if ax is None:
-        high = max(len(names), 1) * max(row, 0.36 * above)
-        margins = {"right": 0.25, "top": 0.4, "bottom": 0.5} | margins
-        ax = alone(
-            high + margins["top"] + margins["bottom"], title, subtitle, left=left or 0.12, **margins
-        )
+    above, margins = not left, {"right": 0.25, "top": 0.4, "bottom": 0.5} | margins
+    high = max(len(names), 1) * max(row, 0.36 * above) + margins["top"] + margins["bottom"]
+    ax = axes_for(ax, high, heading, left=left or 0.12, **margins)
     if above:
         ax.set_yticks([])
         ax.spines["left"].set_visible(False)
@@ -266,7 +257,7 @@ def legend(
 
 
 def with_legend_below(
-    ax: Axes | None, names: Sequence[str], high: float, title: str, subtitle: str = ""
+    ax: Axes | None, names: Sequence[str], high: float, heading: Heading
 ) -> tuple[Axes, Callable[[], Axes]]:
     """Prepare axes for curves with a legend: below those of a new figure, within given ones.
 
@@ -278,8 +269,8 @@ def with_legend_below(
         Names of the curves.
     high : float
         Height of a new figure in inches, without the legend.
-    title, subtitle : str
-        Heading of a new figure.
+    heading : Heading
+        The title and subtitle.
 
     Returns
     -------
@@ -289,11 +280,9 @@ def with_legend_below(
     """
     given, wide = ax is not None, width_of(ax)
     columns = columns_of(names, wide - 0.3, 0.5)
-    if ax is None:
-        rows = -(-len(names) // columns)
-        below = 0.6 + 0.18 * rows
-        left = 0.75 if wide > NARROW else 0.6
-        ax = alone(high + 0.18 * rows, title, subtitle, left=left, bottom=below)
+    below = 0.18 * -(-len(names) // columns)
+    left = 0.75 if wide > NARROW else 0.6
+    ax = axes_for(ax, high + below, heading, left=left, bottom=0.6 + below)
 
     def finish() -> Axes:
         if names and given:

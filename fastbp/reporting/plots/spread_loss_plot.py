@@ -16,11 +16,10 @@ from matplotlib.ticker import NullLocator
 
 from fastbp.analysis.histograms import PER_DECADE, PER_SPREAD
 from fastbp.reporting.plots.panels import (
-    alone,
+    axes_for,
     columns_of,
     legend,
     sheet,
-    titled,
     width_of,
 )
 from fastbp.reporting.plots.style import (
@@ -79,9 +78,8 @@ def spread_loss(
         and by default none.
     """
     total = int(points["runs"].sum()) if "runs" in points else len(points)
-    titled(ax, title)
-    what = title or f"Spread and loss of {plural(total, 'run')}"
-    ax = ax or alone(3.8, what, subtitle, wide=min(5.2, width_of(None)))
+    heading = title, subtitle, f"Spread and loss of {plural(total, 'run')}"
+    ax = axes_for(ax, 3.8, heading, wide=min(5.2, width_of(None)))
     points = _points(ax, points, constant_loss, collapse)
     _scale(ax, points, constant_loss)
     ax.set_xlabel("spread of outputs (share of target range)", fontsize=9)
@@ -192,6 +190,7 @@ def spread_loss_panels(
         2.3 if columns == 3 else 1.6,
         (title, subtitle),
         gap=(0.15, 0.6),
+        left=0.9,
         top=top,
     )
     for i, (ax, (setup, name)) in enumerate(zip(axes, names.items(), strict=True)):
