@@ -160,6 +160,6 @@ def dots(
     return (
         '<svg viewBox="0 0 156 92" width="156" height="92" role="img" fill="currentColor" '
         f'font-size="11" aria-label="{escape(alternative)}"><path d="{stems}" stroke="#999999"/>'
-        f'<path d="M46 4V88H154{lines * (targets is not None)}" stroke="currentColor" fill="none"/>'
+        f'<path d="M46 4V88H152{lines * (targets is not None)}" stroke="currentColor" fill="none"/>'
         f'<g fill="{colour}" stroke="currentColor" stroke-width="0.4">{circles}</g>{texts}</svg>'
     )

@@ -134,7 +134,7 @@ def survival_curves(
         below, finish = 0.9 + 0.2 * len(setups), None
         ax = axes_for(ax, 3.3 + below, heading, left=left, right=0.3, bottom=below)
     else:
-        ax, finish = with_legend_below(ax, names, 3.3, heading)
+        ax, finish = with_legend_below(ax, names, 3.3, heading, "lower left")
     bare(ax).set_xlim(0, float(table["after"].max()) if len(table) else 1.0)
     ax.xaxis.set_major_locator(MaxNLocator(6 if width_of(ax) > 4 else 3, integer=True))
     ax.xaxis.set_major_formatter("{x:,.0f}")
@@ -227,7 +227,7 @@ def collapse_curves(
     starts = {tuple(rows["constant_at_start_share"]): rows["threshold"] for _, rows, _ in setups}
     before = "before the first update"
     names = [*(name for name, *_ in setups), before]
-    ax, finish = with_legend_below(ax, names, 4.0, (title, subtitle, what))
+    ax, finish = with_legend_below(ax, names, 4.0, (title, subtitle, what), "upper left")
     for name, rows, style in setups:
         shares = 100 * rows["collapsed_share"]
         ax.plot(rows["threshold"], shares, **style, linewidth=1.5, label=name)
@@ -270,7 +270,7 @@ def profile_curves(
     settings = curves(table, baseline, width_of(ax) - 0.8)
     names = [name for name, *_ in settings]
     heading = title, subtitle, "How soon runs converge, averaged over the problems"
-    ax, finish = with_legend_below(ax, names, 3.7, heading)
+    ax, finish = with_legend_below(ax, names, 3.7, heading, "upper left")
     for name, rows, style in settings:
         share, low, high = (100 * rows[each] for each in ("share", "low", "high"))
         ax.step(100 * rows["within"], share, where="post", **style, linewidth=1.4, label=name)

@@ -257,7 +257,7 @@ def legend(
 
 
 def with_legend_below(
-    ax: Axes | None, names: Sequence[str], high: float, heading: Heading
+    ax: Axes | None, names: Sequence[str], high: float, heading: Heading, loc: str = "best"
 ) -> tuple[Axes, Callable[[], Axes]]:
     """Prepare axes for curves with a legend: below those of a new figure, within given ones.
 
@@ -271,6 +271,8 @@ def with_legend_below(
         Height of a new figure in inches, without the legend.
     heading : Heading
         The title and subtitle.
+    loc : str
+        The place of the legend within given axes.
 
     Returns
     -------
@@ -286,7 +288,7 @@ def with_legend_below(
 
     def finish() -> Axes:
         if names and given:
-            ax.legend(fontsize=8, framealpha=0.75, edgecolor="none", handlelength=2)
+            ax.legend(loc=loc, fontsize=8, framealpha=0.75, edgecolor="none", handlelength=2)
         elif names:
             at = (-0.45 / width_of(ax) * (wide < NARROW), 0)  # a phone has no room to indent
             legend(ax, "upper left", at, 0.52, ncols=columns, handlelength=2.4, columnspacing=1)

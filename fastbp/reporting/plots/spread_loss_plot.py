@@ -85,7 +85,14 @@ def spread_loss(
     ax.set_xlabel("spread of outputs (share of target range)", fontsize=9)
     ax.set_ylabel("loss", fontsize=9)
     handles = outcome_handles(each for each in STACKED if (points["outcome"] == each).any())
-    ax.legend(handles=handles, fontsize=SIZE, framealpha=0.75, edgecolor="none", handlelength=1)
+    ax.legend(
+        loc="lower left",
+        handles=handles,
+        fontsize=SIZE,
+        framealpha=0.75,
+        edgecolor="none",
+        handlelength=1,
+    )
     return bare(ax)
 
 
