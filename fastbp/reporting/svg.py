@@ -3,6 +3,7 @@
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from markupsafe import escape
@@ -36,7 +37,7 @@ _DRAWN = {
     )
 }
 
-_NUMBER = re.compile(r"-?\d+\.\d{3,}")
+_NUMBER = re.compile(r"-?\d+\.\d{2,}")
 _REFERENCE = re.compile(r"#([\w.-]+)")
 
 
@@ -82,12 +83,8 @@ def _element(root: ET.Element, box: Sequence[float], name: str, alternative: str
     for element in root.iter():
         style, identity = (element.attrib.pop(key, "") for key in ("style", "id"))
         for key, value in [*element.attrib.items(), *_attributes(style)]:
-            element.set(
-                key,
-                _NUMBER.sub(
-                    lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), value
-                ),
-            )
+            digits = 1 if key == "d" else 2  # of points; a path has most of the numbers
+            element.set(key, _NUMBER.sub(partial(_rounded, digits), value))
         if identity in used:
             element.set("id", f"{name}-{identity}")
         for key in ("clip-path", f"{{{XLINK}}}href"):
@@ -102,6 +99,10 @@ def _element(root: ET.Element, box: Sequence[float], name: str, alternative: str
         "fill": "currentColor",
     }
     return ET.tostring(root, "unicode")
+
+
+def _rounded(digits: int, number: re.Match[str]) -> str:
+    return f"{float(number[0]):.{digits}f}".rstrip("0").rstrip(".")
 
 
 def _attributes(style: str) -> Iterator[tuple[str, str]]:
@@ -159,6 +160,6 @@ def dots(
     return (
         '<svg viewBox="0 0 156 92" width="156" height="92" role="img" fill="currentColor" '
         f'font-size="11" aria-label="{escape(alternative)}"><path d="{stems}" stroke="#999999"/>'
-        f'<path d="M46 4V88H154{lines * (targets is not None)}" stroke="currentColor" fill="none"/>'
+        f'<path d="M46 4V88H152{lines * (targets is not None)}" stroke="currentColor" fill="none"/>'
         f'<g fill="{colour}" stroke="currentColor" stroke-width="0.4">{circles}</g>{texts}</svg>'
     )

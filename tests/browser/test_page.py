@@ -30,7 +30,8 @@ modes = pytest.mark.parametrize(
 
 # What the browser says of every picture, in pixels of the page: its box, what can be seen of it,
 # and each text in it.
-PICTURES = """() => [...document.querySelectorAll('svg:not(.swatch)')].map(svg => {
+PICTURES = """() => [...document.querySelectorAll('svg:not(.swatch)')]
+  .filter(svg => svg.getClientRects().length).map(svg => {
   const flat = r => [r.left + scrollX, r.top + scrollY, r.right + scrollX, r.bottom + scrollY];
   const around = svg.closest('.scroll')?.getBoundingClientRect() ?? svg.getBoundingClientRect();
   return {
@@ -172,6 +173,33 @@ def test_nothing_overflows_and_pictures_are_whole(opened: Opened, look: str, wid
     assert [each for each in found if each] == []
 
 
+# Of every picture that is shown: its class, by how much it is wider than the window, the height of
+# its letters in pixels, and whether it is read out.
+SHOWN = """() => [...document.querySelectorAll('figure svg')]
+  .filter(svg => svg.getClientRects().length).map(svg => {
+  const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
+  return [svg.parentElement.className, svg.getBoundingClientRect().right - innerWidth,
+    [...svg.querySelectorAll('text')].filter(text => text.textContent.trim())
+      .map(text => scale * parseFloat(getComputedStyle(text).fontSize))];
+})"""
+
+
+@names
+@pytest.mark.parametrize(
+    ("look", "width", "other"),
+    [("light", 390, "wide"), ("print", 390, "narrow"), ("light", 1280, "narrow")],
+)
+def test_pictures_are_drawn_for_the_screen(
+    opened: Opened, look: str, width: int, other: str
+) -> None:
+    pictures = opened.at(look, width).evaluate(SHOWN)
+    assert pictures
+    assert other not in {name for name, *_ in pictures}
+    assert max(beyond for _, beyond, _ in pictures) <= 0
+    if look != "print":
+        assert min(size for *_, sizes in pictures for size in sizes) >= 11
+
+
 @names
 def test_says_nothing_and_asks_for_nothing(opened: Opened) -> None:
     for look, width in MODES:
@@ -289,11 +317,11 @@ def test_the_founding_page_says_what_mended_the_network(opened: Opened) -> None:
     assert all("random" in row for row in marked.all_inner_texts())
     assert marked.first.evaluate("row => getComputedStyle(row.cells[0]).fontWeight") == "600"
     bold = (
-        "all => all.filter(text => getComputedStyle(text).fontWeight === '700').map(text => "
-        "text.textContent.trim())"
+        "all => all.filter(text => text.getClientRects().length && "
+        "getComputedStyle(text).fontWeight === '700').map(text => text.textContent.trim())"
     )
     assert page.locator("svg text").evaluate_all(bold) == [
-        "order random, lr 0.2, updates 999  (n = 400)"
+        "order random, lr 0.2, updates 999 · baseline"
     ]
 
 
@@ -368,7 +396,8 @@ def test_faults_are_found(opened: Opened, browser: Any) -> None:
         spoilt = Opened(page, opened.file)
         assert not any(all_faults(spoilt, "light", 1440))
         page.evaluate("""() => {
-          const [first, second, third, fourth] = document.querySelectorAll('svg:not(.swatch)');
+          const [first, second, third, fourth] = [...document.querySelectorAll('svg:not(.swatch)')]
+            .filter(svg => svg.getClientRects().length);
           first.querySelector('text').setAttribute('x', '-10');
           const texts = second.querySelectorAll('text');
           for (const name of ['x', 'y', 'transform'])

@@ -63,13 +63,14 @@ def max_t(changes: ArrayLike, level: float = 0.95, seed: int = 0) -> tuple[float
 
 def _flipped_sums(d: NDArray[np.float32], rng: np.random.Generator) -> tuple[Real, Real]:
     """Sums of differences under random signs, [draw, comparison], and of the signs, [draw]."""
-    sums, signs = [], []
+    rows, sums = np.vstack([d, np.ones(d.shape[1], np.float32)]), []  # the last row: of the signs
     for draws in [1_000] * (FLIPS // 1_000) + [FLIPS % 1_000]:
         bits = rng.integers(0, 256, (draws, -(-d.shape[1] // 8)), np.uint8)
-        flips = 2 * np.unpackbits(bits, axis=1, count=d.shape[1]).astype(np.float32) - 1
-        sums.append(flips @ d.T)  # whole numbers: exact in float32, in any order
-        signs.append(flips.sum(axis=1))
-    return np.concatenate(sums).astype(float), np.concatenate(signs).astype(float)
+        kept = np.unpackbits(bits, axis=1, count=d.shape[1]).astype(np.float32)
+        sums.append(kept @ rows.T)  # whole numbers: exact in float32, in any order
+    # A sign of 1 keeps a difference, −1 flips it: 2 × kept − all.
+    both = 2 * np.concatenate(sums).astype(float) - rows.sum(axis=1, dtype=float)
+    return both[:, :-1], both[:, -1]
 
 
 def _largest(sums: Real, squares: Real) -> Real:

@@ -4,12 +4,12 @@ from fastbp.reporting.plots.atlas_plot import MAX_TILES, atlas
 from fastbp.reporting.plots.curves_plot import (
     MAX_CURVES,
     collapse_curves,
+    profile_curves,
     response_curves,
     survival_curves,
 )
 from fastbp.reporting.plots.maps_plot import basin, has_line, heatmap, heatmap_panels
 from fastbp.reporting.plots.outcomes_plot import cures, effects, outcome_bars, share_pairs
-from fastbp.reporting.plots.profile_plot import profile_curves
 from fastbp.reporting.plots.spread_loss_plot import MAX_POINTS, spread_loss, spread_loss_panels
 from fastbp.reporting.plots.style import encoded
 from fastbp.reporting.plots.trajectory_plot import (

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fastbp.analysis.atlas import others_of
 from fastbp.analysis.counts import grouped
 from fastbp.reporting.phrases import evenly, plain, setting
-from fastbp.reporting.plots.panels import alone, columns_of, legend, titled, width_of
+from fastbp.reporting.plots.panels import axes_for, columns_of, legend, width_of
 from fastbp.reporting.plots.style import (
     NARROW,
     SIZE,
@@ -114,9 +114,8 @@ def atlas(
     head = _Head.of([*_explained(d, keys, settings)], outcomes, wide)
     tiles, classes, brackets, height = _layout(table, wide, head.high)
     runs = plural(int(table["runs"].sum()), "run")
-    what = title or f"{plural(count, 'function')} of {plural(d, 'input')}: how {runs} ended"
-    titled(ax, title)
-    ax = ax or alone(height, what, subtitle, left=0, right=0, top=0, bottom=0)
+    what = f"{plural(count, 'function')} of {plural(d, 'input')}: how {runs} ended"
+    ax = axes_for(ax, height, (title, subtitle, what), left=0, right=0, top=0, bottom=0)
     shrunk = _prepare(ax, wide, height)
     _draw_cubes(ax, tiles, shrunk, 1.0)
     _draw_bars(ax, tiles, keys, bars, 1.0)

@@ -1,4 +1,4 @@
-"""Curves of setups: shares over a key, runs that have not converged yet, collapse by threshold."""
+"""Curves of setups: shares over a key, over updates, by threshold of collapse, over budgets."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from fastbp.analysis.axes import keys_besides
 from fastbp.analysis.summary import settings_of
 from fastbp.reporting.phrases import evenly, plain
-from fastbp.reporting.plots.panels import alone, titled, width_of, with_legend_below
+from fastbp.reporting.plots.panels import axes_for, width_of, with_legend_below
 from fastbp.reporting.plots.style import (
     NARROW,
     SIZE,
@@ -75,9 +75,8 @@ def response_curves(
         if others
     ]
     runs = plural(int(summary["runs"].sum()), "run")
-    what = title or f"Share converged over {key}: {runs}, 95% bands"
-    titled(ax, title)
-    ax, finish = with_legend_below(ax, names, 3.8, what, subtitle)
+    what = f"Share converged over {key}: {runs}, 95% bands"
+    ax, finish = with_legend_below(ax, names, 3.8, (title, subtitle, what))
     ax.axhline(50, color="#888888", linewidth=0.8)
     styles = line_styles(pd.concat([rows.iloc[:1] for rows in groups]), others)
     for i, (group, style) in enumerate(zip(groups, styles, strict=True)):
@@ -97,7 +96,7 @@ def response_curves(
     return finish()
 
 
-MAX_STEPS = 200
+MAX_STEPS = 150
 """Largest number of steps of a survival curve that are drawn."""
 
 
@@ -130,14 +129,13 @@ def survival_curves(
     setups = curves(table, baseline, 3.3 if has_room else width_of(ax) - 0.8)
     runs = plural(sum(int(rows["at_risk"].iloc[0]) for _, rows, _ in setups), "run")
     what = f"How long it takes to converge: {runs} in {plural(len(setups), 'setup')}, 95% bands"
-    names = [name for name, *_ in setups]
-    if ax is None and has_room:
-        left, below = max(map(_left, names), default=0.9), 0.9 + 0.2 * len(setups)
-        ax = alone(3.3 + below, title or what, subtitle, left=left, right=0.3, bottom=below)
-        finish = None
+    names, heading = [name for name, *_ in setups], (title, subtitle, what)
+    if has_room:
+        left = 0.85 + max((inches(name, SIZE) for name in names), default=0.0)
+        below, finish = 0.9 + 0.2 * len(setups), None
+        ax = axes_for(ax, 3.3 + below, heading, left=left, right=0.3, bottom=below)
     else:
-        titled(ax, title)
-        ax, finish = with_legend_below(ax, names, 3.3, title or what, subtitle)
+        ax, finish = with_legend_below(ax, names, 3.3, heading, "lower left")
     bare(ax).set_xlim(0, float(table["after"].max()) if len(table) else 1.0)
     ax.xaxis.set_major_locator(MaxNLocator(6 if width_of(ax) > 4 else 3, integer=True))
     ax.xaxis.set_major_formatter("{x:,.0f}")
@@ -152,11 +150,6 @@ def survival_curves(
     for i, (name, rows, look) in enumerate(setups):
         _at_risk(ax, rows, line * (4.2 + i), name, look)
     return ax
-
-
-def _left(name: str) -> float:
-    """Inches that the name of a curve takes left of the axes."""
-    return max(0.9, inches(name, SIZE) + 0.85)
 
 
 def _survival(ax: Axes, rows: pd.DataFrame, style: Any, name: str) -> None:
@@ -231,11 +224,11 @@ def collapse_curves(
     setups = curves(table, baseline, min(width_of(ax) - 0.8, 3.6))
     runs = plural(int(sum(rows["runs"].iloc[0] for _, rows, _ in setups)), "run")
     what = "How the share of collapsed runs depends on the threshold"
-    what = title or f"{what}: {runs} in {plural(len(setups), 'setup')}"
+    what = f"{what}: {runs} in {plural(len(setups), 'setup')}"
     starts = {tuple(rows["constant_at_start_share"]): rows["threshold"] for _, rows, _ in setups}
     before = "before the first update"
-    titled(ax, title)
-    ax, finish = with_legend_below(ax, [*(n for n, *_ in setups), before], 4.0, what, subtitle)
+    names = [*(name for name, *_ in setups), before]
+    ax, finish = with_legend_below(ax, names, 4.0, (title, subtitle, what), "upper left")
     for name, rows, style in setups:
         shares = 100 * rows["collapsed_share"]
         ax.plot(rows["threshold"], shares, **style, linewidth=1.5, label=name)
@@ -248,4 +241,42 @@ def collapse_curves(
     ax.set(xscale="log", xlim=(1e-3, 1), ylim=(0, 100), ylabel="collapsed runs (%)")
     ax.set_xlabel("threshold: share of the target range")
     log_ticks(ax.xaxis, 1e-3, 1)
+    return finish()
+
+
+# Over shares of budgets
+
+
+@styled
+def profile_curves(
+    table: pd.DataFrame,
+    title: str | None = None,
+    ax: Axes | None = None,
+    baseline: str | None = None,
+    subtitle: str = "",
+) -> Axes:
+    """Draw the share of runs that have converged over the share of the budget, with 95% bands.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A result of `profiles`.
+    title, subtitle : str, optional
+        Heading of a new figure; given axes have only a title, and by default none.
+    ax : Axes, optional
+        Where to draw; by default on a new figure.
+    baseline : str, optional
+        Value of `setup` from which names show the differences if many keys vary.
+    """
+    settings = curves(table, baseline, width_of(ax) - 0.8)
+    names = [name for name, *_ in settings]
+    heading = title, subtitle, "How soon runs converge, averaged over the problems"
+    ax, finish = with_legend_below(ax, names, 3.7, heading, "upper left")
+    for name, rows, style in settings:
+        share, low, high = (100 * rows[each] for each in ("share", "low", "high"))
+        ax.step(100 * rows["within"], share, where="post", **style, linewidth=1.4, label=name)
+        band = {"step": "post", "color": style["color"], "alpha": 0.1, "linewidth": 0}
+        ax.fill_between(100 * rows["within"], low, high, **band)
+    ax.set(xlim=(0, 100), ylim=(0, 101), ylabel="runs that had converged (%)")
+    ax.set_xlabel("updates (% of the largest budget)")
     return finish()

@@ -18,12 +18,11 @@ from matplotlib.collections import QuadMesh
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap, LogNorm, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
 from fastbp.analysis.basins import Basin
 from fastbp.reporting.phrases import runs_in
-from fastbp.reporting.plots.panels import alone, legend, sheet, titled, width_of
+from fastbp.reporting.plots.panels import axes_for, legend, sheet, width_of
 from fastbp.reporting.plots.style import (
     DPI,
     INK,
@@ -93,9 +92,11 @@ def heatmap(
     columns = sorted(table.columns, key=lambda value: sort_key([value]))
     shares = table.reindex(index=rows, columns=columns).to_numpy(float)
     many = shares.size > 100 or len(columns) > 10
-    what = title or f"Share {outcome} of {runs_in(summary)}"
-    titled(ax, title)
-    ax = ax or _new(rows, columns, many, what, subtitle)
+    left, right = 0.5 + max(inches(short(value), SIZE) for value in rows), 0.75 if many else 0.15
+    wide = min(width_of(None), left + right + max(0.7 * len(columns), 3.2))
+    high = 0.7 + min(3.5, max(1.6, 0.45 * len(rows)))  # it fits a screen
+    heading = title, subtitle, f"Share {outcome} of {runs_in(summary)}"
+    ax = axes_for(ax, high, heading, wide=wide, left=left, right=right, bottom=0.55)
     mesh = _cells(ax, shares, outcome)
     if has_line(summary, x, y, column):
         ax.contour(np.ma.masked_invalid(shares), [0.5], colors=INK, linewidths=1.4)
@@ -107,16 +108,6 @@ def heatmap(
     ax.set_xlabel(axis_label(x), fontsize=9)
     ax.set_ylabel(axis_label(y), fontsize=9)
     return ax
-
-
-def _new(
-    rows: Sequence[object], columns: Sequence[object], many: bool, title: str, subtitle: str
-) -> Axes:
-    """Make axes for a map that fits a screen."""
-    left, right = 0.5 + max(inches(short(value), SIZE) for value in rows), 0.75 if many else 0.15
-    wide = min(width_of(None), left + right + max(0.7 * len(columns), 3.2))
-    high = min(3.5, max(1.6, 0.45 * len(rows)))
-    return alone(high + 0.7, title, subtitle, wide=wide, left=left, right=right, bottom=0.55)
 
 
 def _cells(ax: Axes, shares: NDArray[np.float64], outcome: str) -> QuadMesh:
@@ -289,15 +280,18 @@ def basin(
     low, high = limits or map_.limits or (1.0, 1.0)
     norm = LogNorm(low, max(high, 1.001 * low))
     count = plural(int(np.count_nonzero(map_.present)), "run")
-    what = title or f"How {count} end, by where they start"
-    titled(ax, title)
     below, wide = width_of(ax) < NARROW and ax is None, width_of(ax)
-    if ax is None:
-        pixels = map_.plane.side * -(-MIN_PIXELS // map_.plane.side) / DPI
-        side = wide - 0.95 if below else 3.6 if most else pixels
-        right, bottom = (0.2, 1.35 + 0.19 * len(map_.shares)) if below else (2.1, 0.6)
-        style = {"left": 0.75, "right": right, "bottom": bottom}
-        ax = alone(side + 0.15 + bottom, what, subtitle, wide=side + 0.75 + right, **style)
+    pixels = map_.plane.side * -(-MIN_PIXELS // map_.plane.side) / DPI
+    side = wide - 0.95 if below else 3.6 if most else pixels
+    right, bottom = (0.2, 1.35 + 0.19 * len(map_.shares)) if below else (2.1, 0.6)
+    ax = axes_for(
+        ax,
+        side + 0.15 + bottom,
+        (title, subtitle, f"How {count} end, by where they start"),
+        wide=side + 0.75 + right,
+        right=right,
+        bottom=bottom,
+    )
     _show(ax, map_, norm, -(-most // 2) if most and below else most)
     across, up = names or (f"initial value of parameter {number}" for number in map_.plane[1:3])
     ax.set_xlabel(across, fontsize=9)
@@ -375,7 +369,6 @@ def _legend(ax: Axes, map_: Basin, norm: LogNorm, below: bool) -> None:
         )
         axis = scale.ax.xaxis if below else scale.ax.yaxis
         log_ticks(axis, float(norm.vmin), float(norm.vmax))  # type: ignore[arg-type]
-        axis.set_minor_locator(NullLocator())
         axis.set_major_formatter("{x:,.0f}")
         scale.ax.tick_params(labelsize=SIZE, length=2)
         scale.outline.set_visible(False)

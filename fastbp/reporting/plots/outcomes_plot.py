@@ -15,10 +15,10 @@ from fastbp.reporting.phrases import labels, plain, runs_in
 from fastbp.reporting.plots.panels import (
     columns_of,
     legend,
+    name_margin,
     named_rows,
     row_names,
     sheet,
-    titled,
     width_of,
 )
 from fastbp.reporting.plots.style import (
@@ -34,8 +34,11 @@ from fastbp.reporting.plots.style import (
 from fastbp.schema.outcomes import STACKED, Outcome
 from fastbp.schema.text import percent, plural
 
-_OUTSIDE = 2.0
-"""Inches right of bars for the shares that do not fit into them."""
+_OUTSIDE = 2.2
+"""Largest width right of bars, in inches, of the shares that do not fit into them."""
+
+_LEAST = 0.01
+"""Smaller shares are not written; tables have them."""
 
 Shares = Mapping[Outcome, NDArray[Any]]
 """An array [setup] for each outcome."""
@@ -51,8 +54,8 @@ def outcome_bars(
 ) -> Axes:
     """Draw how the runs of each setup ended: a bar of stacked shares, in percent.
 
-    Shares are written in their segments; those of narrow segments beside the bar, as far as there
-    is room. Shares of 0 are not written. The setup with the highest convergence rate is marked.
+    Shares from 1% on are written in their segments; those of narrow segments beside the bar, or
+    above it if there is room. The setup with the highest convergence rate is marked.
 
     Parameters
     ----------
@@ -67,21 +70,24 @@ def outcome_bars(
         Id of a setup. Its name is bold, and if many keys vary, the other names show only what
         differs from it.
     """
-    given, wide, count = ax, width_of(ax), len(summary)
+    wide, count = width_of(ax), len(summary)
     names = _names(summary, baseline, wide - 0.4)
     shares = {o: summary[o.column].to_numpy() / summary["runs"].to_numpy() for o in STACKED}
     drawn = [outcome for outcome, share in shares.items() if share.any()]
     columns = columns_of(drawn, wide - 0.2, 0.42)
     top = 0.12 + 0.2 * -(-len(drawn) // columns)
     room = min(0.42, 3.5 / count) if 0 < count <= 12 else 0.25
-    what = title or f"How {runs_in(summary)} ended"
-    ax, below = named_rows(
-        ax, names, room, what, subtitle, right=_OUTSIDE if wide > NARROW else 0.15, top=top
-    )
+    heading = title, subtitle, f"How {runs_in(summary)} ended"
+    margin = name_margin(names, wide)
+    bar = wide - margin - _OUTSIDE if margin else wide - 0.3
+    rooms = [_OUTSIDE if margin else bar - inches(name, 10) for name in names]
+    outside, fits = _beside(shares, bar, rooms)
+    right = 0.2 + max((inches(text, SIZE) for text in outside), default=0.0) * (margin > 0)
+    ax, below = named_rows(ax, names, room, heading, right=right, top=top)
     middles = _bars(
         ax, summary, drawn, np.arange(count) + below, 0.44 if below else 0.78, edge="white"
     )
-    _write(ax, shares, middles, names, below)
+    _write(ax, shares, middles, fits, outside, below)
     for label, setup in zip(row_names(ax), summary["setup"], strict=True):
         label.set_fontweight("bold" if setup == baseline else "normal")
     same = summary["runs"].nunique() == 1
@@ -89,7 +95,6 @@ def outcome_bars(
     ax.set(xlim=(0, 100), xlabel=f"share of runs (%){each}")
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0)
-    titled(given, title, pad=8 + 72 * (top - 0.12))
     if drawn:
         legend(ax, "lower left", (0, 1), -0.06, ncols=columns, handlelength=1.2, columnspacing=1.2)
     return ax
@@ -136,32 +141,48 @@ def _bars(
     return middles
 
 
-def _write(ax: Axes, shares: Shares, middles: Shares, names: Sequence[str], below: float) -> None:
+def _beside(shares: Shares, bar: float, rooms: Sequence[float]) -> tuple[list[str], Shares]:
+    """Decide where the shares of each setup are written.
+
+    Parameters
+    ----------
+    shares : mapping
+        The shares.
+    bar : float
+        Length of a bar of 100% in inches, at least.
+    rooms : sequence of float
+        Inches beside the bar of each setup.
+
+    Returns
+    -------
+    outside : list of str
+        The text beside each bar.
+    fits : mapping
+        Whether a share fits into its segment.
+    """
+    fits = {o: s * bar > [inches(percent(n), SIZE) + 0.06 for n in s] for o, s in shares.items()}
+    outside = []
+    for row, room in enumerate(rooms):
+        small = [o for o in STACKED if shares[o][row] >= _LEAST and not fits[o][row]]
+        text = " · ".join(f"{percent(shares[o][row])} {o}" for o in small)
+        outside.append(text if inches(text, SIZE) < room else "")
+    return outside, fits
+
+
+def _write(
+    ax: Axes, shares: Shares, middles: Shares, fits: Shares, outside: Sequence[str], below: float
+) -> None:
     """Write the shares into the parts of the bars, and the others beside them."""
-    bar = width_of(ax)
-    room = [bar - inches(name, 9.6) - 0.1 for name in names] if below else [_OUTSIDE] * len(names)
-    for row in range(len(names)):
-        outside = ""
-        for outcome in STACKED:
-            share = shares[outcome][row]
-            text = percent(share)
-            if share * bar > inches(text, SIZE) + 0.06:
-                ax.text(
-                    middles[outcome][row],
-                    row + below,
-                    text,
-                    ha="center",
-                    va="center_baseline",
-                    fontsize=SIZE,
-                    color=INK,
-                )
-            elif share:
-                more = f"{outside} · {text} {outcome}".removeprefix(" · ")
-                outside = more if inches(more, SIZE) < room[row] else outside
+    style: dict[str, Any] = {"fontsize": SIZE, "va": "center_baseline"}
+    for outcome, middle in middles.items():
+        for row in np.flatnonzero(fits[outcome]).tolist():
+            text = percent(shares[outcome][row])
+            ax.text(middle[row], row + below, text, ha="center", color=INK, **style)
+    for row, text in enumerate(outside):
         if below:
-            ax.text(100, row - 0.02, outside, ha="right", va="bottom", fontsize=SIZE)
+            ax.text(100, row - 0.02, text, ha="right", va="bottom", fontsize=SIZE)
         else:
-            ax.text(101, row, outside, va="center_baseline", fontsize=SIZE)
+            ax.text(101, row, text, **style)
 
 
 # Kinds of networks
@@ -265,19 +286,17 @@ def share_pairs(
     """
     a, b = (plural(int(table[name].sum()), "run") for name in ("runs_a", "runs_b"))
     what = f"Share converged of {a} and of {b} in {plural(len(table), 'setup')}"
-    given, wide = ax, width_of(ax)
     sides = [
         f"{side}: {clipped(name, _NAME, SIZE)}" for side, name in zip("AB", names, strict=True)
     ]
-    columns = columns_of(sides, wide - 0.2)
+    columns = columns_of(sides, width_of(ax) - 0.2)
     top = 0.12 + 0.2 * -(-len(sides) // columns)
-    ax, below = named_rows(ax, labels, 0.34, title or what, subtitle, top=top)
+    ax, below = named_rows(ax, labels, 0.34, (title, subtitle, what), top=top)
     for side, name, shift in zip("ab", sides, (-0.13, 0.13), strict=True):
         _shares(ax, table, side, name, below + shift)
     ax.grid(axis="y", color="#bbbbbb", linewidth=0.4)
     ax.set(xlim=(-2, 102), xlabel="share of runs converged (%)")
     legend(ax, "lower left", (0, 1), -0.06, ncols=columns)
-    titled(given, title, pad=8 + 72 * (top - 0.12))
     return ax
 
 
@@ -326,10 +345,8 @@ def effects(
     seeds = plural(int(table["pairs"].max()) if len(table) else 0, "seed")
     changes = plural(int((table["cause"] != "placebo").sum()), "change")
     what = f"What {changes} {'does' if changes == '1 change' else 'do'} to the same {seeds}"
-    titled(ax, title)
-    ax, below = named_rows(
-        ax, [*map(str, table["change"])], 0.26, title or what, subtitle, top=0.15, bottom=0.6
-    )
+    names = [*map(str, table["change"])]
+    ax, below = named_rows(ax, names, 0.26, (title, subtitle, what), top=0.15)
     for fixes, colour in ((True, Outcome.CONVERGED.colour), (False, "#777777")):
         rows = np.flatnonzero(table["fixes"].to_numpy(bool) == fixes)
         ends = ["difference", "difference_low", "difference_high"]

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -63,7 +64,7 @@ def new_figure(
         Height of the figure in inches, with the heading.
     """
     wide = wide or _page.get()
-    if wide <= PHONE:
+    if _page.get() <= PHONE:
         return Figure(figsize=(wide, high)), high
     first = wrapped(title, (wide - 0.2) / 1.16, 12, 2)  # bold letters are wider
     second = wrapped(subtitle, wide - 0.2, 9.5, 2)
@@ -78,10 +79,14 @@ def new_figure(
     return figure, y
 
 
-def alone(
+Heading = tuple[str | None, str, str]
+"""A title and a subtitle as the caller gave them, and the title of a new figure without one."""
+
+
+def axes_for(
+    ax: Axes | None,
     high: float,
-    title: str,
-    subtitle: str = "",
+    heading: Heading,
     *,
     wide: float | None = None,
     left: float = 0.75,
@@ -89,17 +94,17 @@ def alone(
     top: float = 0.15,
     bottom: float = 0.6,
 ) -> Axes:
-    """Make a figure as `new_figure` does, with one axes; all lengths are in inches."""
-    figure, height = new_figure(high, title, subtitle, wide)
+    """Prepare axes: given ones, with no more than their title, or those of a `new_figure`.
+
+    All lengths are in inches; those of given axes do not change.
+    """
+    if ax is not None:
+        titled(ax, heading[0], pad=72 * top)
+        return ax
+    figure, height = new_figure(high, heading[0] or heading[2], heading[1], wide)
     wide = figure.get_figwidth()
-    return figure.add_axes(
-        (
-            left / wide,
-            bottom / height,
-            (wide - left - right) / wide,
-            (high - top - bottom) / height,
-        )
-    )
+    sizes = (wide - left - right) / wide, (high - top - bottom) / height
+    return figure.add_axes((left / wide, bottom / height, *sizes))
 
 
 def sheet(
@@ -152,23 +157,20 @@ def sheet(
     ]
 
 
-def titled(ax: Axes | None, title: str | None, size: float = 10, pad: float | None = None) -> None:
-    """Write a title, if there is one, above the left edge of given axes, in lines that fit.
+def titled(ax: Axes, title: str | None, size: float = 10, pad: float | None = None) -> None:
+    """Write a title, if there is one, above the left edge of axes, in lines that fit."""
+    if title:
+        ax.set_title(wrapped(title, width_of(ax), size), loc="left", fontsize=size, pad=pad)
 
-    A new figure (None instead of axes) has its heading.
-    """
-    if ax and title:
-        text = wrapped(title, width_of(ax), size)
-        ax.set_title(text, loc="left", fontsize=size, pad=pad)
+
+def name_margin(names: Sequence[str], wide: float) -> float:
+    """Inches that names of rows take on their left; 0 where they must stand above them."""
+    widest = max((inches(name, 9) for name in names), default=0.5)
+    return 0.0 if wide < NARROW or widest > 0.4 * wide else 1.1 * widest + 0.2  # bold is wider
 
 
 def named_rows(
-    ax: Axes | None,
-    names: Sequence[str],
-    row: float,
-    title: str,
-    subtitle: str = "",
-    **margins: Any,
+    ax: Axes | None, names: Sequence[str], row: float, heading: Heading, **margins: Any
 ) -> tuple[Axes, float]:
     """Prepare axes with a named row for each bar or interval.
 
@@ -181,9 +183,9 @@ def named_rows(
     names : sequence of str
         Names of the rows, from the top down.
     row : float
-        Height of a row in inches, at least.
-    title, subtitle : str
-        Heading of a new figure.
+        Height of a row of a new figure in inches, at least.
+    heading : Heading
+        The title and subtitle.
     **margins : float
         Margins of a new figure in inches: right, top, bottom.
 
@@ -193,13 +195,10 @@ def named_rows(
     y : float
         Where to draw, in rows below the middle of a row: 0, or more below a name.
     """
-    widest, wide = max((inches(name, 9) for name in names), default=0.5), width_of(ax)
-    above = wide < NARROW or widest > 0.45 * wide
-    if ax is None:
-        left = 0.12 if above else 1.1 * widest + 0.2  # bold letters are wider
-        high = max(len(names), 1) * max(row, 0.36 * above)
-        margins = {"right": 0.25, "top": 0.4, "bottom": 0.5} | margins
-        ax = alone(high + margins["top"] + margins["bottom"], title, subtitle, left=left, **margins)
+    left = name_margin(names, width_of(ax))
+    above, margins = not left, {"right": 0.25, "top": 0.4, "bottom": 0.5} | margins
+    high = max(len(names), 1) * max(row, 0.36 * above) + margins["top"] + margins["bottom"]
+    ax = axes_for(ax, high, heading, left=left or 0.12, **margins)
     if above:
         ax.set_yticks([])
         ax.spines["left"].set_visible(False)
@@ -226,9 +225,10 @@ def columns_of(names: Iterable[str], wide: float, handle: float = 0.6) -> int:
     Each has one of these names, and a handle that takes so many inches with the gaps around it.
     """
     widths = [inches(name, SIZE) + handle for name in names]
-    if sum(widths) <= wide:
-        return max(1, len(widths))
-    return max(1, min(len(widths), int(wide / max(widths, default=1.0))))
+    for columns in range(len(widths), 1, -1):
+        if sum(max(part) for part in np.array_split(widths, columns)) <= wide:
+            return columns
+    return 1
 
 
 def legend(
@@ -257,7 +257,7 @@ def legend(
 
 
 def with_legend_below(
-    ax: Axes | None, names: Sequence[str], high: float, title: str, subtitle: str = ""
+    ax: Axes | None, names: Sequence[str], high: float, heading: Heading, loc: str = "best"
 ) -> tuple[Axes, Callable[[], Axes]]:
     """Prepare axes for curves with a legend: below those of a new figure, within given ones.
 
@@ -269,8 +269,10 @@ def with_legend_below(
         Names of the curves.
     high : float
         Height of a new figure in inches, without the legend.
-    title, subtitle : str
-        Heading of a new figure.
+    heading : Heading
+        The title and subtitle.
+    loc : str
+        The place of the legend within given axes.
 
     Returns
     -------
@@ -280,15 +282,13 @@ def with_legend_below(
     """
     given, wide = ax is not None, width_of(ax)
     columns = columns_of(names, wide - 0.3, 0.5)
-    if ax is None:
-        rows = -(-len(names) // columns)
-        below = 0.6 + 0.18 * rows
-        left = 0.75 if wide > NARROW else 0.6
-        ax = alone(high + 0.18 * rows, title, subtitle, left=left, bottom=below)
+    below = 0.18 * -(-len(names) // columns)
+    left = 0.75 if wide > NARROW else 0.6
+    ax = axes_for(ax, high + below, heading, left=left, bottom=0.6 + below)
 
     def finish() -> Axes:
         if names and given:
-            ax.legend(fontsize=8, framealpha=0.75, edgecolor="none", handlelength=2)
+            ax.legend(loc=loc, fontsize=8, framealpha=0.75, edgecolor="none", handlelength=2)
         elif names:
             at = (-0.45 / width_of(ax) * (wide < NARROW), 0)  # a phone has no room to indent
             legend(ax, "upper left", at, 0.52, ncols=columns, handlelength=2.4, columnspacing=1)

@@ -16,11 +16,10 @@ from matplotlib.ticker import NullLocator
 
 from fastbp.analysis.histograms import PER_DECADE, PER_SPREAD
 from fastbp.reporting.plots.panels import (
-    alone,
+    axes_for,
     columns_of,
     legend,
     sheet,
-    titled,
     width_of,
 )
 from fastbp.reporting.plots.style import (
@@ -79,15 +78,21 @@ def spread_loss(
         and by default none.
     """
     total = int(points["runs"].sum()) if "runs" in points else len(points)
-    titled(ax, title)
-    what = title or f"Spread and loss of {plural(total, 'run')}"
-    ax = ax or alone(3.8, what, subtitle, wide=min(5.2, width_of(None)))
+    heading = title, subtitle, f"Spread and loss of {plural(total, 'run')}"
+    ax = axes_for(ax, 3.8, heading, wide=min(5.2, width_of(None)))
     points = _points(ax, points, constant_loss, collapse)
     _scale(ax, points, constant_loss)
     ax.set_xlabel("spread of outputs (share of target range)", fontsize=9)
     ax.set_ylabel("loss", fontsize=9)
     handles = outcome_handles(each for each in STACKED if (points["outcome"] == each).any())
-    ax.legend(handles=handles, fontsize=SIZE, framealpha=0.75, edgecolor="none", handlelength=1)
+    ax.legend(
+        loc="lower left",
+        handles=handles,
+        fontsize=SIZE,
+        framealpha=0.75,
+        edgecolor="none",
+        handlelength=1,
+    )
     return bare(ax)
 
 
@@ -115,7 +120,6 @@ def _scale(ax: Axes, points: pd.DataFrame, constant_loss: float | None) -> None:
         low, high = losses.min() / 1.3, 1.3 * max(losses.max(), constant_loss or 0.0)
     ax.set(xlim=(0, points["spread"].to_numpy(float).max(initial=1.02)), ylim=(low, high))
     log_ticks(ax.yaxis, low, high)
-    ax.yaxis.set_minor_locator(NullLocator())
 
 
 def _dots(points: pd.DataFrame, ax: Axes) -> None:
@@ -193,6 +197,7 @@ def spread_loss_panels(
         2.3 if columns == 3 else 1.6,
         (title, subtitle),
         gap=(0.15, 0.6),
+        left=0.9,
         top=top,
     )
     for i, (ax, (setup, name)) in enumerate(zip(axes, names.items(), strict=True)):
@@ -201,9 +206,11 @@ def spread_loss_panels(
         _points(ax, here, constants.get(setup), collapses.get(setup))
         text = wrapped(name, width_of(ax) + 0.1, SIZE, 2)
         ax.set_title(text, loc="left", fontsize=SIZE)
-        ax.set_xticks([0, 0.5, 1], ["0", "½", "1"])
         _scale(ax, density, max(constants.values(), default=0.0))
-        bare(ax).tick_params(labelsize=SIZE, labelleft=left, labelbottom=bottom)
+        bare(ax).tick_params(labelsize=SIZE)
+        ax.set_xticks([0, 0.5, 1] * bottom, ["0", "½", "1"] * bottom)
+        if not left:
+            ax.yaxis.set_major_locator(NullLocator())
         ax.set_ylabel("loss" if left else "", fontsize=9)
         ax.set_xlabel("spread of outputs" if bottom else "", fontsize=SIZE)
     style: Any = {"handles": handles, "handlelength": 1.6, "columnspacing": 1.2}

@@ -20,7 +20,7 @@ from matplotlib.font_manager import get_font
 from matplotlib.ft2font import LoadFlags
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullLocator
 
 from fastbp.analysis.axes import is_numeric
 from fastbp.analysis.summary import keys_of
@@ -187,7 +187,7 @@ def log_ticks(axis: Axis, low: float, high: float) -> None:
     """Label a logarithmic axis with plain numbers: decades, and where they are few, between."""
     axis.set_major_locator(LogLocator(subs=(1,) if high > 300 * low else (1, 3)))
     axis.set_major_formatter("{x:g}")
-    axis.set_minor_formatter(NullFormatter())
+    axis.set_minor_locator(NullLocator())  # many ticks take their time
 
 
 def curves(

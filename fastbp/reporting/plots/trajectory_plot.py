@@ -70,7 +70,7 @@ def trajectory(
         Updates at the evaluation at which the run first converged.
     """
     heading = textwrap.wrap(title, 90) + textwrap.wrap(note, 130, max_lines=3, placeholder=" …")
-    above, below = 0.45 + 0.18 * len(heading), 0.8
+    above, below = 0.65 + 0.18 * len(heading), 0.8
     height = above + 5.0 + below
     figure = Figure(figsize=(11, height))
     # matplotlib's constrained layout is not used: its last bits differ from one time to the next.
@@ -118,8 +118,16 @@ def outcome_strip(evaluations: pd.DataFrame, ax: Axes, converged_at: int | None 
     handles: list[Any] = [Patch(color=o.colour, label=o) for o in STACKED if o in outcomes]
     if converged_at is not None:
         handles += [Line2D([], [], **_CONVERGED, label=f"first converged at {plain(converged_at)}")]
-    columns = columns_of([str(handle.get_label()) for handle in handles], width_of(ax), 0.5)
-    legend(ax, "lower left", (0, 1), -0.05, handles=handles, ncols=columns, handlelength=1.2)
+    columns = columns_of([str(handle.get_label()) for handle in handles], width_of(ax))
+    legend(
+        ax,
+        "lower left",
+        (0, 1),
+        -0.05,
+        handles=handles,
+        ncols=columns,
+        handlelength=1.2,
+    )
     ax.set_yticks([])
     ax.tick_params(axis="x", bottom=False, labelbottom=False)
     ax.spines[:].set_visible(False)

@@ -293,7 +293,6 @@ def _figure(
         "Share converged in both",
         f"Share converged in {names[0]} and in {names[1]}. {'; '.join(shares[:MAX_LISTED])}.",
         f"Rings: {names[0]}; dots: {names[1]}; lines are Wilson's 95% intervals.",
-        tight=True,
     )
 
 

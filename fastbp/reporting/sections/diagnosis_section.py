@@ -42,7 +42,6 @@ def files(
         + "; ".join(f"{name}: {100 * difference:+.1f} points" for name, difference in effects),
         "Change of the convergence rate in percentage points, over the same seeds; "
         "lines are Tango's 95% intervals.",
-        tight=True,
     )
     columns = [
         TableColumn(name or "effect", itemgetter(i), name in ("change", ""))

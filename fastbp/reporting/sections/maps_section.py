@@ -297,7 +297,8 @@ def _caption(x: str, y: str, shown: Settings, outcomes: Sequence[str]) -> str:
     gaps = "; grey cells have no setup" * any(
         len(rows) < rows[x].nunique() * rows[y].nunique() for rows in tables
     )
-    return f"{'The black line is at one half' * line}{gaps}.".removeprefix("; ").capitalize()
+    lined = "; the black line is at one half" * line
+    return f"Each cell is a setup, and its colour a share of runs{lined}{gaps}."
 
 
 def _figures(data: ReportData, summary: pd.DataFrame, x: str, y: str) -> list[HtmlFigure]:

@@ -9,7 +9,7 @@ from fastbp.reporting.report_data import STEPS, Content, ReportData, Section, St
 from fastbp.schema.outcomes import Outcome
 from fastbp.schema.text import and_, percent, plural
 
-PIXELS = 500, 200
+PIXELS = 500, 160
 """Largest number of pixels along a side of a plane on the page: for a single plane, and for each of
 several. PNG files show every run."""
 
