@@ -7,10 +7,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from fastbp.config.sweep import Sweep
+from fastbp.config import toml_text
 from fastbp.engine import integrity
 from fastbp.engine.plan import missing
-from fastbp.schema.errors import StoreError, SweepError
+from fastbp.problems import targets
+from fastbp.schema.errors import StoreError
 from fastbp.schema.text import first_of
 from fastbp.store import parquet, safe_files
 from fastbp.store.filename import Range, RunFile
@@ -196,9 +197,28 @@ def _copy_other_files(into: Store, sources: Sequence[Store]) -> None:
             continue
         with suppress(FileNotFoundError):
             content = safe_files.read(store.path / "sweep.toml", store.path, MAX_SWEEP)
-            with suppress(SweepError, UnicodeDecodeError):  # the file of its problem is not here
-                # paths to problem files are relative to the folder
-                sweep = Sweep.from_text(content.decode(), folder=store.path)
-                content = sweep.to_toml(into.path).encode()
-            into.write(into.path / "sweep.toml", content)
+            into.write(into.path / "sweep.toml", _moved(content, store.path, into.path))
     add_made(into, *(entry for store in sources for entry in read_made(store.path)))
+
+
+def _moved(sweep: bytes, old: Path, new: Path) -> bytes:
+    """A `sweep.toml` for another folder: paths to problem files are relative to it.
+
+    The grid is not expanded, which may take minutes.
+    """
+    try:
+        text = sweep.decode()
+        todo, paths = [toml_text.read_toml(text)], set[str]()
+        while todo:
+            for value in todo.pop().values():
+                for item in toml_text.as_list(value) or [value]:
+                    if isinstance(item, dict):
+                        todo.append(item)
+                    elif str(item).startswith("file:"):
+                        paths.add(item)
+        for path in paths:
+            there = targets.relative(targets.located(path[5:], str(old)), new)
+            text = text.replace(toml_text.toml(path), toml_text.toml(f"file:{there}"))
+    except ValueError:  # it is none, which is no reason not to keep it
+        return sweep
+    return text.encode()

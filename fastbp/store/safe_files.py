@@ -132,6 +132,11 @@ def read(path: Path, root: Path | None = None, most: int = 1 << 31) -> bytes:
         return file.read(size)
 
 
+def without_waiting(path: str, flags: int) -> int:
+    """The `opener=` for a file that the user names: links are followed, pipes not waited for."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
 def text_of(path: Path, root: Path | None = None, most: int = 1 << 28) -> str:
     """Read a file as `read` does, as UTF-8. Raises UnicodeDecodeError if it is none."""
     return read(path, root, most).decode()
