@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
+from fastbp.schema.text import escaped
+
 if TYPE_CHECKING:
     from fastbp.engine.driver import Progress
 
@@ -29,7 +31,7 @@ WIDTH = 80
 
 
 def print_data(text: str) -> None:
-    """Print the result of a command on stdout.
+    """Print the result of a command on stdout; characters that are not printable are escaped.
 
     Raises
     ------
@@ -37,6 +39,7 @@ def print_data(text: str) -> None:
         If it cannot be written, for example because the disk is full. It is no error if the reader
         has left, such as `head`.
     """
+    text = escaped(text, "\n")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
         try:
@@ -57,7 +60,7 @@ def print_answer(answer: Iterable[str], *parts: Sequence[str]) -> None:
 
 def print_note(line: str) -> None:
     """Print one line on stderr; characters that are not printable are escaped."""
-    _write("".join(c if c.isprintable() else repr(c)[1:-1] for c in line) + "\n", sys.stderr)
+    _write(escaped(line) + "\n", sys.stderr)
 
 
 def print_notes(notes: Iterable[str]) -> None:
@@ -139,7 +142,7 @@ class ProgressLine:
         if self._quiet or self._clock() - self._last < interval:
             return
         self._last = self._clock()
-        line = self._name + describe(progress)
+        line = escaped(self._name + describe(progress))
         if self._terminal:
             _write("\r" + line.ljust(self._width), sys.stderr)
             self._width = len(line)
