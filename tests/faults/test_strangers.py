@@ -6,6 +6,7 @@ import os
 import resource
 import shutil
 import stat
+import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterable
@@ -16,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from commands import succeeded
+from commands import command as child, succeeded
 from fake_runs import ONE, rows
 from numpy.lib import format as npy
 from stores import contents_of, flip, opened, rows_of, unchanged
@@ -347,6 +348,23 @@ def test_names_do_not_reach_the_terminal_as_they_are(command, folder, name):
         told = f"store/{place}/{safe}: it is not a file of runs"
         assert done.stdout.splitlines()[0].removeprefix("moved to ") == told
         assert all(line.isprintable() for line in (done.stdout + done.stderr).splitlines())
+
+
+# Code
+
+
+def test_no_process_runs_code_of_the_current_folder(folder):
+    """Modules that Python, NumPy and Arrow import lie there, and worker processes start."""
+    for name in ("pickle", "random", "secrets", "numbers", "zipfile", "struct", "numpy", "pandas"):
+        (folder / f"{name}.py").write_text("open('ran', 'a').write(__name__)\nraise ImportError")
+    script = folder / "bin" / "fastbp"
+    script.parent.mkdir()
+    script.write_text("import sys\nfrom fastbp.__main__ import main\nsys.exit(main())")
+    program = [sys.executable, str(script), "sweep"]
+    options = ["mine.toml", "-o", "other", *QUIET, "--executor", "processes", "-j", "1"]
+    succeeded(child(*options, cwd=folder, program=program))
+    assert not (folder / "ran").exists()
+    assert rows_of(folder / "other") == rows_of(folder / "sound")
 
 
 # Stores that are moved while they are written
