@@ -242,9 +242,10 @@ def _problem(store: Path, one: SetupCounts) -> StoredProblem | None:
     It has only the whole problem if each seed is trained on other rows.
     """
     known = re.fullmatch("[0-9a-f]{64}", one.problem) and one.keys.get("test_split") != "seed"
+    problem: StoredProblem | None = None
     with damage_ignored():  # `fastbp verify` reports it
-        return read_problem(store, one.problem) if known else None
-    return None
+        problem = read_problem(store, one.problem) if known else None
+    return problem
 
 
 def by_strength(table: pd.DataFrame) -> pd.DataFrame:
