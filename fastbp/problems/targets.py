@@ -48,9 +48,7 @@ MAX_NUMBER = 1e30  # finite in float32, and its square in float64
 FEW_CLASSES = 20
 """With `target_kind = "auto"`, integers with more different values are a quantity."""
 
-
 _MEANING = TypeAdapter(Meaning)
-
 
 _Stamp = tuple[int, int, int]
 """The times when a file's content and metadata changed, in ns, and its size in bytes."""
@@ -91,12 +89,12 @@ def stored(path: str | os.PathLike[str]) -> ProblemData:
     ValueError
         If it cannot be read, does not have the digest, or says what cannot be of its outputs.
     """
-    file = Path(os.path.abspath(path))
+    path = os.path.abspath(path)
     try:
-        with safe_files.opened(file, file.parents[1]):
-            return _stored(str(file), _stamp(str(file)))
+        with safe_files.opened(Path(path), Path(path).parents[1]):
+            return _stored(path, _stamp(path))
     except (OSError, UnsafeFileError) as error:
-        raise _unreadable(str(file), error) from None
+        raise _unreadable(path, error) from None
 
 
 @lru_cache(maxsize=1024)
@@ -108,15 +106,13 @@ def _stored(path: str, stamp: _Stamp) -> ProblemData:
     text, (rows, outputs) = _table(path, stamp).meaning, result.values.T.shape
     meaning = _MEANING.validate_json(text) if text else guessed(result.values.T)
     file = ProblemData(result.values, result.names, meaning, trained=True)
-    in_groups = sum(group.size for group in meaning.groups)
     if (
-        len(file.quantities) != outputs - in_groups
+        len(file.quantities) != outputs - sum(group.size for group in meaning.groups)
         or len(meaning.units) not in (0, outputs)
         or not 0 <= meaning.test_rows < rows
+        or f"{file.digest}.npz" != os.path.basename(path)
     ):
-        raise _refused(path, "meanings of outputs that it has")
-    if f"{file.digest}.npz" != os.path.basename(path):
-        raise _refused(path, "data of the digest in its name")
+        raise _refused(path, "data of the digest in its name, with meanings of outputs that it has")
     return file
 
 

@@ -7,7 +7,7 @@ and every file from its folder, so that nothing can take their place meanwhile.
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -195,6 +195,13 @@ def write(
     except OSError as error:  # a user knows the file, not its draft
         raise OSError(error.errno, error.strerror, str(target)) from error
     return target
+
+
+def write_all(files: Mapping[Path, bytes], root: Path) -> None:
+    """Write files below a folder as `write` does; it is made if it is missing."""
+    root.mkdir(parents=True, exist_ok=True)
+    for path, content in files.items():
+        write(path, content, root)
 
 
 def _publish(name: str, content: bytes, aside: int, there: int) -> None:
