@@ -1,6 +1,7 @@
 """`fastbp COMMAND`, the same as `python -m fastbp.COMMAND`."""
 
 import importlib
+import os
 import sys
 
 COMMANDS = {
@@ -18,6 +19,8 @@ COMMANDS = {
 
 def main() -> int:
     """Run the command that the first argument names; return its exit code."""
+    # no process that this one starts, by whatever package, imports from its current folder
+    os.environ["PYTHONSAFEPATH"] = "1"
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in COMMANDS:
         code: int = importlib.import_module(f"fastbp.{name}").main(sys.argv[2:])

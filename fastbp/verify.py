@@ -11,7 +11,7 @@ from fastbp.cli import process
 from fastbp.cli.arguments import STORE, integer, option
 from fastbp.cli.terminal import Phase, print_data, print_note
 from fastbp.schema.errors import StoreError, remedy
-from fastbp.schema.text import first_of, plural
+from fastbp.schema.text import escaped, first_of, plural
 
 if TYPE_CHECKING:
     from fastbp.engine.integrity import IntegrityReport
@@ -82,7 +82,7 @@ def _repair(store: Store, report: IntegrityReport, replays: int) -> int:
             break
         report, lines = _check(store, replays)
     if left:
-        print_data("\n".join(left))
+        _print_faults(left)
     elif any(store.files()):
         print_data("\n".join([_sound(store.path, report), *lines]))
     print_note(f"to train what is missing: {process.resweep(store.path)}")
@@ -91,7 +91,7 @@ def _repair(store: Store, report: IntegrityReport, replays: int) -> int:
 
 def _print_faults(lines: Iterable[str]) -> None:
     for line in first_of([*lines], MAX_LINES):
-        print_data(line)
+        print_data(escaped(line))
 
 
 def _sound(store: Path, report: IntegrityReport) -> str:

@@ -159,6 +159,15 @@ def test_again_it_says_that_all_is_there(here, tmp_path):
         assert re.fullmatch(NEXT.format("into"), done.stderr)
 
 
+def test_a_store_alone_is_rewritten(here, tmp_path):
+    made = store("a", (0, 4), (4, 3), (7, 1))
+    digest = integrity.check(made).digest
+    succeeded(here("a"), stdout="a: 8 runs in 1 file, before 3\n", stderr="")
+    assert integrity.check(made).digest == digest
+    refused(here("nowhere"), 3, "nowhere holds no runs")
+    assert not (tmp_path / "nowhere").exists()
+
+
 def test_one_run_is_one_file(here):
     store("a", (0, 1))
     assert here("into", "a").stdout == "into: 1 runs written in 1 file, 0 were there already\n"

@@ -127,6 +127,8 @@ class Command:
     def run_if_main(self, name: str) -> None:
         """Run the command and end the process, if a module of this name is the main program."""
         if name == "__main__":
+            # no process that this one starts, by whatever package, imports from its current folder
+            os.environ["PYTHONSAFEPATH"] = "1"
             sys.exit(self())
 
 

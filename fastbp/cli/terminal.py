@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import sys
 import time
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
-from fastbp.schema.text import WIDTH, Screen, wrap
+from fastbp.schema.text import WIDTH, Screen, escaped, wrap
 
 if TYPE_CHECKING:
     from fastbp.engine.driver import Progress
@@ -25,12 +26,16 @@ MIN_WIDTH = 40
 TERMINAL_SECONDS, PLAIN_SECONDS = 0.2, 30.0
 """Seconds between two progress lines: on a terminal, and in a file or pipe."""
 
+_COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
+
 INDENT = " " * 8
 """The start of the second and later lines of an error on a terminal."""
 
 
-def print_data(text: str) -> None:
-    """Print the result of a command on stdout.
+def print_data(text: str, coloured: bool = False) -> None:
+    """Print the result of a command on stdout; characters that are not printable are escaped.
+
+    `coloured`: keep the colours of a map, whose names have no character that is not printable.
 
     Raises
     ------
@@ -38,6 +43,10 @@ def print_data(text: str) -> None:
         If it cannot be written, for example because the disk is full. It is no error if the reader
         has left, such as `head`.
     """
+    pieces = _COLOUR.split(text) if coloured else [text]
+    text = "".join(
+        piece if coloured and _COLOUR.fullmatch(piece) else escaped(piece, "\n") for piece in pieces
+    )
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
         try:
@@ -50,7 +59,7 @@ def print_data(text: str) -> None:
 def print_answer(answer: Iterable[str], *parts: Sequence[str]) -> None:
     """Print wrapped paragraphs, then other groups of lines, with empty lines between them."""
     texts = "\n".join(paragraphs(answer, screen()))
-    print_data("\n\n".join(filter(None, [texts, *map("\n".join, parts)])))
+    print_data("\n\n".join(filter(None, [texts, *map("\n".join, parts)])), coloured=True)
 
 
 def paragraphs(answer: Iterable[str], shown: Screen) -> list[str]:
@@ -77,7 +86,7 @@ def screen() -> Screen:
 
 def print_note(line: str) -> None:
     """Print one line on stderr; characters that are not printable are escaped."""
-    _write("".join(c if c.isprintable() else repr(c)[1:-1] for c in line) + "\n", sys.stderr)
+    _write(escaped(line) + "\n", sys.stderr)
 
 
 def print_notes(notes: Iterable[str]) -> None:
@@ -153,7 +162,7 @@ class ProgressLine:
         if self._quiet or self._clock() - self._last < interval:
             return
         self._last = self._clock()
-        line = self._name + describe(progress)
+        line = escaped(self._name + describe(progress))
         if self._terminal:
             _write("\r" + line.ljust(self._width), sys.stderr)
             self._width = len(line)

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.schema.text import bad_byte, number, plain
+from fastbp.schema.text import DEEP_KEY, bad_byte, number, plain
+from fastbp.store.safe_files import without_waiting
 
 MAX_BYTES = 10_000_000
 """The most bytes of a sweep file. One of 100,000 values has about 1 MB."""
@@ -21,13 +22,6 @@ MAX_DIGITS = 4300
 """The most digits of an integer: Python refuses more, and does not say where they are."""
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
-
-_DEEP_KEY = re.compile(
-    r"""(?:^|[\[{,])[ \t]*+(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){20}""",
-    re.MULTILINE,
-)
-"""Matches a key of more than twenty parts, a.a.a and so on: the parser's time and memory grow with
-the square of their number."""
 
 _WORD_LIST = re.compile(r"""\[(?:[^\[\]"']|\[[^\[\]"']*\])*\]""")
 _COMMA = re.compile(r",(?![^\[]*\])")
@@ -39,7 +33,7 @@ _NESTED = "nested too deeply, allowed: the tables setup and grid"
 def read_file(path: str | PathLike[str]) -> str:
     """The text of a sweep file. Raises ValueError if it cannot be read."""
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=without_waiting) as file:
             raw = file.read(MAX_BYTES + 1)
     except (FileNotFoundError, ValueError):  # ValueError: a null byte or a lone surrogate
         raise ValueError("no such file") from None
@@ -57,7 +51,7 @@ def read_file(path: str | PathLike[str]) -> str:
 
 def read_toml(text: str) -> dict[str, Any]:
     """Read TOML into a dictionary. Raises ValueError that says where the text is not TOML."""
-    if _DEEP_KEY.search(text):
+    if DEEP_KEY.search(text):
         raise ValueError(_NESTED)
     try:
         return tomllib.loads(text)

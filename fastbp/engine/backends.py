@@ -97,15 +97,17 @@ def _processes(jobs: int, address: str) -> Pool:
 
 @contextmanager
 def _isolated_start() -> Iterator[None]:
-    """Make processes that start in this context ignore Ctrl-C and the user's script.
+    """Make processes that start in this context ignore Ctrl-C, the user's script and this folder.
 
     They ignore Ctrl-C from the start, also while they import packages. They find no `__main__`, so
-    they do not run the user's script. Their resource tracker cleans up after a killed driver
-    without a warning.
+    they do not run the user's script, and import nothing from the current folder before they know
+    where the driver imports from. Their resource tracker cleans up after a killed driver without a
+    warning.
     """
-    name, main = "PYTHONWARNINGS", sys.modules["__main__"]
-    before = os.environ.get(name)
-    os.environ[name] = ",".join(filter(None, [before, "ignore:resource_tracker"]))
+    main, before = sys.modules["__main__"], dict(os.environ)
+    warnings = ",".join(filter(None, [before.get("PYTHONWARNINGS"), "ignore:resource_tracker"]))
+    own = {"PYTHONWARNINGS": warnings, "PYTHONSAFEPATH": "1"}
+    os.environ.update(own)
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # children inherit it
     sys.modules["__main__"] = ModuleType("__main__")
     try:
@@ -113,9 +115,10 @@ def _isolated_start() -> Iterator[None]:
     finally:
         sys.modules["__main__"] = main
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-        del os.environ[name]
-        if before is not None:
-            os.environ[name] = before
+        for name in own:
+            del os.environ[name]
+            if name in before:
+                os.environ[name] = before[name]
 
 
 def _follow_driver() -> None:

@@ -80,7 +80,7 @@ def _compiler(key: KernelKey) -> subprocess.Popen[bytes]:
         "from fastbp.engine.compile_ahead import warm_up_measures\n"
         f"warm_up_measures({key!r})"
     )
-    quiet, command = subprocess.DEVNULL, [sys.executable, "-c", code]
+    quiet, command = subprocess.DEVNULL, [sys.executable, "-P", "-c", code]
     if key not in compilers:
         compilers[key] = subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet)
     return compilers[key]

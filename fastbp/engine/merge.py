@@ -7,16 +7,22 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from fastbp.config.sweep import Sweep
+import pyarrow as pa
+
+from fastbp.config import toml_text
 from fastbp.engine import integrity
 from fastbp.engine.plan import missing
-from fastbp.schema.errors import StoreError, SweepError
+from fastbp.problems import targets
+from fastbp.schema.errors import StoreError
 from fastbp.schema.text import first_of
-from fastbp.store import parquet, safe_files
+from fastbp.store import filename, parquet, safe_files
 from fastbp.store.filename import Range, RunFile
 from fastbp.store.npz import MAX_BYTES
 from fastbp.store.provenance import MAX_SWEEP, add_made, read_made
 from fastbp.store.store import Store, writing
+
+MAX_ROWS, MAX_JOINED_BYTES = 1 << 20, 1 << 28
+"""The most rows of a file that `compact` makes, and the most bytes of them in memory."""
 
 MAX_NAMED = 3
 """The most faults or files that a message names."""
@@ -172,8 +178,7 @@ def _write(into: Store, parts: Sequence[Part], tick: Callable[[str], None]) -> M
         if gaps == [file.seeds]:
             content, _ = parquet.contents(file.path)
             if replaces:  # first, as a store never holds seeds twice; the source has them all
-                with writing(replaces.path), safe_files.folder(into.path, "runs") as runs:
-                    os.unlink(replaces.path.name, dir_fd=runs)
+                _remove(into, [replaces])
             into.write(into.runs / file.path.name, content)
         elif gaps:
             rows, metadata = parquet.read_as_written(file.path)
@@ -182,6 +187,84 @@ def _write(into: Store, parts: Sequence[Part], tick: Callable[[str], None]) -> M
     written = [count for _, gaps, _ in parts for _, count in gaps]
     there = sum(file.count for file, *_ in parts) - sum(written)
     return Merged(len(written), sum(written), there)
+
+
+def _remove(store: Store, files: Iterable[RunFile]) -> None:
+    """Remove files of runs. Raises StoreFullError if one cannot be removed."""
+    with writing(store.runs), safe_files.folder(store.path, "runs") as runs:
+        for file in files:
+            os.unlink(file.path.name, dir_fd=runs)
+
+
+def compact(
+    store: Store, tick: Callable[[str], None] = lambda what: None
+) -> tuple[list[RunFile], list[RunFile]]:
+    """Rewrite a store in few files: join files of a setup whose seeds follow each other.
+
+    A joined file is on the disk before those in it are removed. To continue after this was killed,
+    call it again.
+
+    Parameters
+    ----------
+    store : Store
+        The store; the caller holds its lock.
+    tick : callable
+        Called with the current step.
+
+    Returns
+    -------
+    before, after : list of RunFile
+        Its files.
+
+    Raises
+    ------
+    StoreError, StoreFullError
+        As `merge`.
+    """
+    # where it was killed: files of which all rows are in a joined one
+    _remove(store, [other for one, other in filename.overlaps(store.run_files())
+                    if other.stop <= one.stop and parquet.fuller(one, other) == one])  # fmt: skip
+    _check([store], tick)
+    before = sorted(store.run_files(), key=lambda file: (file.setup, file.start))
+    parts: list[_Read] = []
+    for number, file in enumerate(before):
+        tick(f"joining: {number:,} of {len(before):,} files")
+        part = _Read(file, *parquet.read_as_written(file.path))
+        if parts and not _follows(parts, part):
+            _join(store, parts)
+            parts = []
+        parts.append(part)
+    _join(store, parts)
+    return before, [*store.run_files()]
+
+
+class _Read(NamedTuple):
+    """A file, its rows, and what its footer says."""
+
+    file: RunFile
+    rows: pa.Table
+    metadata: dict[str, str]
+
+
+def _follows(parts: Sequence[_Read], part: _Read) -> bool:
+    """Whether the rows of a file can be joined to those of others."""
+    last, all_parts = parts[-1], [*parts, part]
+    return (
+        (last.file.setup, last.file.stop) == (part.file.setup, part.file.start)
+        and last.rows.schema.equals(part.rows.schema)
+        and last.metadata | {"fastbp.digest": part.metadata["fastbp.digest"]} == part.metadata
+        and sum(each.rows.num_rows for each in all_parts) <= MAX_ROWS
+        and sum(each.rows.nbytes for each in all_parts) <= MAX_JOINED_BYTES
+    )
+
+
+def _join(store: Store, parts: Sequence[_Read]) -> None:
+    """Write the rows of several files as one, and then remove them."""
+    if len(parts) > 1:
+        rows = pa.concat_tables([part.rows for part in parts]).unify_dictionaries()
+        first = parts[0]
+        store.publish(first.file.setup, first.file.start, rows.combine_chunks(), first.metadata)
+        _remove(store, [part.file for part in parts])
 
 
 def _copy_other_files(into: Store, sources: Sequence[Store]) -> None:
@@ -196,9 +279,28 @@ def _copy_other_files(into: Store, sources: Sequence[Store]) -> None:
             continue
         with suppress(FileNotFoundError):
             content = safe_files.read(store.path / "sweep.toml", store.path, MAX_SWEEP)
-            with suppress(SweepError, UnicodeDecodeError):  # the file of its problem is not here
-                # paths to problem files are relative to the folder
-                sweep = Sweep.from_text(content.decode(), folder=store.path)
-                content = sweep.to_toml(into.path).encode()
-            into.write(into.path / "sweep.toml", content)
+            into.write(into.path / "sweep.toml", _moved(content, store.path, into.path))
     add_made(into, *(entry for store in sources for entry in read_made(store.path)))
+
+
+def _moved(sweep: bytes, old: Path, new: Path) -> bytes:
+    """A `sweep.toml` for another folder: paths to problem files are relative to it.
+
+    The grid is not expanded, which may take minutes.
+    """
+    try:
+        text = sweep.decode()
+        todo, paths = [toml_text.read_toml(text)], set[str]()
+        while todo:
+            for value in todo.pop().values():
+                for item in toml_text.as_list(value) or [value]:
+                    if isinstance(item, dict):
+                        todo.append(item)
+                    elif str(item).startswith("file:"):
+                        paths.add(item)
+        for path in paths:
+            there = targets.relative(targets.located(path[5:], str(old)), new)
+            text = text.replace(toml_text.toml(path), toml_text.toml(f"file:{there}"))
+    except ValueError:  # it is none, which is no reason not to keep it
+        return sweep
+    return text.encode()

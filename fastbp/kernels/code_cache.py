@@ -8,6 +8,7 @@ every process compiles anew. The results are the same bits.
 import hashlib
 import os
 import pickle
+import stat
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -143,8 +144,9 @@ def cache_folder() -> Path | None:
     """Folder of compiled code, named by a hash of all numeric sources; None where there is none.
 
     It lies in FASTBP_CACHE_DIR or else in the user's cache folder. There is none with the JIT off,
-    with a Numba version that is not tested, and where nothing can be written. Numba's own cache
-    checks the file of the function only, and runs outdated code after an edit in a helper's file.
+    with a Numba version that is not tested, where nothing can be written, and where another user
+    could write. Numba's own cache checks the file of the function only, and runs outdated code
+    after an edit in a helper's file.
     """
     if config.DISABLE_JIT or not is_tested_numba():
         return None
@@ -153,8 +155,11 @@ def cache_folder() -> Path | None:
     try:
         base = Path(custom or Path(caches or Path.home() / usual) / "fastbp")
         folder = base / hashlib.sha256((numba_version + sources()).encode()).hexdigest()[:16]
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder if os.access(folder, os.W_OK | os.X_OK) else None
+        base.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        is_ours = stat.S_ISDIR(os.lstat(folder).st_mode) and _is_own(os.lstat(folder))
+        return folder if is_ours and os.access(folder, os.W_OK | os.X_OK) else None
     except (OSError, RuntimeError):  # no home folder is a RuntimeError
         return None
 
@@ -179,8 +184,8 @@ def why_not_kept() -> str:
             f"takes longer to do so; pip install 'numba>={first},<{end}' avoids this"
         )
     return (
-        "no folder for compiled code can be written, so each command compiles anew; "
-        "set FASTBP_CACHE_DIR to a folder that can be written"
+        "no folder for compiled code can be written by this user alone, so each command compiles "
+        "anew; set FASTBP_CACHE_DIR to a folder of your own"
     )
 
 
@@ -238,18 +243,31 @@ def seal(path: Path, content: bytes) -> None:
     """
     part = path.with_suffix(f".{uuid4().hex}")
     try:
-        part.write_bytes(_digest(path.name.encode(), content) + content)
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(_digest(path.name.encode(), content) + content)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 
 
 def unsealed(path: Path) -> bytes:
-    """Read a file; raise OSError where its content is not what was written under its name."""
-    raw = path.read_bytes()
+    """Read a file; raise OSError where its content is not what was written under its name.
+
+    Also where another user may have written it: what it holds is run.
+    """
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or not _is_own(status):
+            raise OSError(f"{path.name} may be another user's")
+        raw = file.read(status.st_size)
     if raw[:32] != _digest(path.name.encode(), raw[32:]):
         raise OSError(f"{path.name} is damaged")
     return raw[32:]
+
+
+def _is_own(status: os.stat_result) -> bool:
+    """Whether a file or folder belongs to this user, and nobody else can write to it."""
+    return status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def _digest(*parts: bytes) -> bytes:

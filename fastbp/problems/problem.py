@@ -18,7 +18,7 @@ from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
 from fastbp.problems.split import arranged, held_out
-from fastbp.store.npz import npz
+from fastbp.store.npz import data_digest, npz
 
 MAX_COLUMNS = 10_000
 
@@ -143,15 +143,8 @@ class ProblemData:
 
     @cached_property
     def data_digest(self) -> str:
-        """sha256 of `values`, 64 hex digits.
-
-        Hashed are the numbers of rows, inputs and outputs as int64, then X and T as float64, all
-        little-endian.
-        """
-        hasher = hashlib.sha256()
-        for part in (np.array(self.shape, "<i8"), *self.values):
-            hasher.update(np.ascontiguousarray(part, part.dtype.newbyteorder("<")).data)
-        return hasher.hexdigest()
+        """sha256 of `values`, 64 hex digits."""
+        return data_digest(*self.values)
 
     @cached_property
     def digest(self) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from itertools import islice
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,8 +36,9 @@ from fastbp.problems.read_table import (
     rows_of,
     table_of,
 )
-from fastbp.schema.errors import SweepError, TableError, raise_memory_error
+from fastbp.schema.errors import SweepError, TableError, UnsafeFileError, raise_memory_error
 from fastbp.schema.text import first_line, named, nearest, plain, shown
+from fastbp.store import safe_files
 from fastbp.store.npz import MAX_BYTES
 
 MAX_LINES = 10  # about one file
@@ -46,8 +48,10 @@ MAX_NUMBER = 1e30  # finite in float32, and its square in float64
 FEW_CLASSES = 20
 """With `target_kind = "auto"`, integers with more different values are a quantity."""
 
-
 _MEANING = TypeAdapter(Meaning)
+
+_Stamp = tuple[int, int, int]
+"""The times when a file's content and metadata changed, in ns, and its size in bytes."""
 
 
 class Mistake(NamedTuple):
@@ -83,22 +87,32 @@ def stored(path: str | os.PathLike[str]) -> ProblemData:
     Raises
     ------
     ValueError
-        If it cannot be read, or says what cannot be of its outputs.
+        If it cannot be read, does not have the digest, or says what cannot be of its outputs.
     """
     path = os.path.abspath(path)
+    try:
+        with safe_files.opened(Path(path), Path(path).parents[1]):
+            return _stored(path, _stamp(path))
+    except (OSError, UnsafeFileError) as error:
+        raise _unreadable(path, error) from None
+
+
+@lru_cache(maxsize=1024)
+def _stored(path: str, stamp: _Stamp) -> ProblemData:
+    """Read a problem of a store as `stored` does; `stamp` is there for the cache."""
     result = read(path, None, "quantity")
     if not isinstance(result, ProblemData):
         raise SweepError([mistake.text for mistake in result])
-    text, (rows, outputs) = _table(path, _stamp(path)).meaning, result.values.T.shape
+    text, (rows, outputs) = _table(path, stamp).meaning, result.values.T.shape
     meaning = _MEANING.validate_json(text) if text else guessed(result.values.T)
     file = ProblemData(result.values, result.names, meaning, trained=True)
-    in_groups = sum(group.size for group in meaning.groups)
     if (
-        len(file.quantities) != outputs - in_groups
+        len(file.quantities) != outputs - sum(group.size for group in meaning.groups)
         or len(meaning.units) not in (0, outputs)
         or not 0 <= meaning.test_rows < rows
+        or f"{file.digest}.npz" != os.path.basename(path)
     ):
-        raise _refused(path, "meanings of outputs that it has")
+        raise _refused(path, "data of the digest in its name, with meanings of outputs that it has")
     return file
 
 
@@ -119,9 +133,6 @@ def from_arrays(X: Any, T: Any, lines: list[str], kind: str = "auto") -> Problem
 
 
 # Where files are
-
-_Stamp = tuple[int, int, int]
-"""The times when a file's content and metadata changed, in ns, and its size in bytes."""
 
 
 def located(written: str, folder: str) -> str:
@@ -193,19 +204,17 @@ def _refused(path: str, *allowed: str) -> SweepError:
     )
 
 
-def _unreadable(path: str, error: OSError) -> SweepError:
-    return _refused(
-        path,
-        f"a file that can be read; {named(path)}: {plain(error.strerror or type(error).__name__)}",
-    )
+def _unreadable(path: str, error: OSError | UnsafeFileError) -> SweepError:
+    why = getattr(error, "why", None) or getattr(error, "strerror", None) or type(error).__name__
+    return _refused(path, f"a file that can be read; {named(path)}: {plain(why)}")
 
 
 @lru_cache(maxsize=1024)
 def _table(path: str, stamp: _Stamp) -> DataTable:
     """Read the columns of a file; `stamp` is there for the cache. Raises SweepError."""
     try:
-        with open(path, "rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+        with open(path, "rb", opener=safe_files.without_waiting) as file:
+            raw = file.read(min(stamp[2], MAX_BYTES))
     except OSError as error:
         raise_memory_error(error)
         raise _unreadable(path, error) from None

@@ -1,6 +1,5 @@
 """The data of a report: the counted runs of a store, and the tables made from them."""
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from fastbp.analysis import atlas, attribution, contrasts, summary
 from fastbp.analysis.basins import Basin, plane_of, unlike_neighbours
@@ -22,7 +20,7 @@ from fastbp.reporting.html import Drawing, HtmlFigure
 from fastbp.reporting.phrases import evenly, labels, plain, setting
 from fastbp.schema.errors import damage_ignored
 from fastbp.schema.text import shortened
-from fastbp.store.npz import read_arrays
+from fastbp.store.npz import StoredProblem, read_problem
 from fastbp.store.provenance import LatestSweep
 
 MAX_BARS, MAX_PANELS, MAX_PLANES = 24, 12, 4
@@ -35,17 +33,6 @@ are compared."""
 
 Content = dict[str, Any]
 """The variables of a template, by name."""
-
-
-class StoredProblem(NamedTuple):
-    """The inputs X [row, input] and targets T [row, output] that a setup is trained on.
-
-    `units`: as in `in_units`.
-    """
-
-    X: NDArray[np.float64]
-    T: NDArray[np.float64]
-    units: NDArray[np.float64]
 
 
 class StartPlane(NamedTuple):
@@ -256,19 +243,11 @@ def _problem(store: Path, one: SetupCounts) -> StoredProblem | None:
 
     It has only the whole problem if each seed is trained on other rows.
     """
-    file = store / "problems" / f"{one.problem}.npz"
     known = re.fullmatch("[0-9a-f]{64}", one.problem) and one.keys.get("test_split") != "seed"
-    if not known or not file.is_file():
-        return None
+    problem: StoredProblem | None = None
     with damage_ignored():  # `fastbp verify` reports it
-        arrays = read_arrays(file.read_bytes(), ("X", "T"), ("meaning",))
-        X, T = np.asarray(arrays["X"], float), np.asarray(arrays["T"], float)
-        if T.ndim == 2 and X.ndim == 2 and len(X) == len(T) and T.size:
-            meaning = json.loads(str(arrays.get("meaning", '{"test_rows": 0, "units": []}')))
-            rows = len(X) - int(meaning["test_rows"])
-            units = np.array(meaning["units"], float)
-            return StoredProblem(X[:rows], T[:rows], units.reshape(T.shape[1] * len(units[:1]), 2))
-    return None
+        problem = read_problem(store, one.problem) if known else None
+    return problem
 
 
 def by_strength(table: pd.DataFrame) -> pd.DataFrame:

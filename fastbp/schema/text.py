@@ -36,10 +36,22 @@ class Screen(NamedTuple):
     ink: Literal["24-bit", "256", "shades", "digits"] = "shades"
 
 
+DEEP_KEY = re.compile(
+    r"""(?:^|[\[{,])[ \t]*+(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){20}""",
+    re.MULTILINE,
+)
+"""Matches a key of more than twenty parts, a.a.a and so on: the parser's time and memory grow with
+the square of their number."""
+
+
 def plain(text: str, most: int = SHOWN) -> str:
     """Text as one line of at most `most` characters, with unprintable characters escaped."""
-    text = text if len(text) <= most else text[: most - 1] + "…"
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return escaped(text if len(text) <= most else text[: most - 1] + "…")
+
+
+def escaped(text: str, kept: str = "") -> str:
+    """Text in which characters that are neither printable nor `kept` are escaped, as in Python."""
+    return "".join(c if c.isprintable() or c in kept else repr(c)[1:-1] for c in text)
 
 
 def printable(text: str) -> str:

@@ -1,11 +1,14 @@
 """Write .npz files, and read those that may be damaged or hostile."""
 
+import hashlib
 import io
+import json
 import math
 import warnings
 import zipfile
 from collections.abc import Iterable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy
@@ -13,9 +16,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastbp.schema.errors import TableError
 from fastbp.schema.text import and_, plain, shown
+from fastbp.store import safe_files
 
 MAX_BYTES = 300_000_000
-"""The most bytes of one array, and of one file with a problem."""
+"""The most bytes of the arrays of a file, unpacked, and of one file with a problem."""
+
+MAX_ARRAYS = 10_000
+"""The most arrays of a file."""
+
+MAX_HEADER = 1 << 16
+"""The most bytes before the values of an array."""
+
+_ENTRY = b"PK\1\2"
+"""The first bytes of each entry in the directory of a .zip file."""
 
 
 def npz(**arrays: Any) -> bytes:
@@ -53,7 +66,7 @@ def read_arrays(
         Names of arrays that must be, and that may be, in the file. No others are read; but if
         `optional` is None, all are.
     most : int
-        The most bytes of one array, unpacked.
+        The most bytes of the arrays that are read, unpacked.
 
     Returns
     -------
@@ -69,6 +82,8 @@ def read_arrays(
     """
     if not content.startswith(b"PK") or not zipfile.is_zipfile(io.BytesIO(content)):
         raise TableError("a file that numpy.savez wrote; it is not an .npz file")
+    if content.count(_ENTRY) > MAX_ARRAYS:
+        raise TableError(f"at most {MAX_ARRAYS:,} arrays; it has more")
     with (
         np.load(io.BytesIO(content), allow_pickle=False) as file,
         warnings.catch_warnings(action="ignore"),  # headers of Python 2 are read like all others
@@ -79,14 +94,24 @@ def read_arrays(
             raise TableError(f"arrays {needed}; there is no {none}{others}")
         allowed = file.files if optional is None else [*required, *optional]
         names = [name for name in allowed if name in file.files]
+        left = most
         for name in names:
-            _check_size(file.zip, name, most)
+            left -= _checked_size(file.zip, name, most, left)
         return {name: file[name] for name in names}
 
 
-def _check_size(archive: zipfile.ZipFile, name: str, most: int) -> None:
-    """Check the size that an array's header states: it may be much larger than the file."""
+def _checked_size(archive: zipfile.ZipFile, name: str, most: int, left: int) -> int:
+    """The size of an array, after it has been checked where it is stated.
+
+    It may be much larger than the file, and its header by itself may be, too. `most`: the most
+    bytes of all arrays. `left`: what the others leave of it.
+    """
     member = name if name in archive.namelist() else f"{name}.npy"
+    entry = archive.getinfo(member)
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise TableError(f"arrays as numpy.savez packs them; {shown(name)} is packed otherwise")
+    if entry.file_size > left + MAX_HEADER:
+        raise TableError(f"arrays of at most {most:,} bytes; {shown(name)} has {entry.file_size:,}")
     with archive.open(member) as file:
         try:
             shape, _, dtype = {1: npy.read_array_header_1_0, 2: npy.read_array_header_2_0}[
@@ -97,5 +122,55 @@ def _check_size(archive: zipfile.ZipFile, name: str, most: int) -> None:
             raise
         except Exception:  # a header that is no Python makes its parser raise anything
             raise TableError(f"a readable .npz file; {shown(name)} is not an array") from None
-    if not 0 <= size <= most:
+    if not 0 <= size <= left:
         raise TableError(f"arrays of at most {most:,} bytes; {shown(name)} has {shown(size)}")
+    return size
+
+
+def data_digest(X: NDArray[np.float64], T: NDArray[np.float64]) -> str:
+    """sha256 of the inputs and targets of a problem, 64 hex digits.
+
+    Hashed are the numbers of rows, inputs and outputs as int64, then X and T as float64, all
+    little-endian.
+    """
+    hasher = hashlib.sha256()
+    for part in (np.array((*X.shape, T.shape[1]), "<i8"), X, T):
+        hasher.update(np.ascontiguousarray(part, part.dtype.newbyteorder("<")).data)
+    return hasher.hexdigest()
+
+
+class StoredProblem(NamedTuple):
+    """The inputs X [row, input] and targets T [row, output] that a setup is trained on.
+
+    `units`: as in `in_units`.
+    """
+
+    X: NDArray[np.float64]
+    T: NDArray[np.float64]
+    units: NDArray[np.float64]
+
+
+def read_problem(store: Path, digest: str) -> StoredProblem:
+    """Read the rows to train on from the file `problems/DIGEST.npz` of a store.
+
+    Raises
+    ------
+    TableError
+        If it does not have this digest.
+    Exception
+        As `read_arrays`; UnsafeFileError and OSError if it cannot be read.
+    """
+    content = safe_files.read(store / "problems" / f"{digest}.npz", store, MAX_BYTES)
+    arrays = read_arrays(content, ("X", "T"), ("meaning",))
+    X, T = arrays["X"], arrays["T"]
+    if not X.dtype == T.dtype == np.float64 or not X.ndim == T.ndim == 2 or len(X) != len(T):
+        raise TableError("X and T of float64")
+    own, text = data_digest(X, T), str(arrays.get("meaning", '{"test_rows": 0, "units": []}'))
+    meaning = json.loads(text)
+    units, test_rows = np.array(meaning["units"], float), int(meaning["test_rows"])
+    # a digest of the data alone says that there is no more to their meaning
+    is_plain = digest == own and not units.size and not test_rows
+    if not is_plain and digest != hashlib.sha256(f"{own}{text}".encode()).hexdigest():
+        raise TableError("what is said in its name")
+    rows = len(X) - test_rows
+    return StoredProblem(X[:rows], T[:rows], units.reshape(T.shape[1] * len(units[:1]), 2))

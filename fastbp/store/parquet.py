@@ -33,6 +33,10 @@ _REPEATED = [
 # A file ends with its footer, the footer's length in four bytes, and four letters.
 _TAIL = 8
 
+MAX_UNPACKED, MAX_RATIO = 1 << 30, 64
+"""The most bytes of the decoded rows of a file, or of those for each byte of a larger file. Runs
+take some 560 bytes each, and 23 in the file."""
+
 _SEAL = b"fastbp:1"
 _SEAL_BYTES = len(_SEAL) + hashlib.sha256().digest_size
 
@@ -156,8 +160,7 @@ def read_as_written(
     """
     content, metadata = contents(file)
     try:
-        with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as opened:
-            rows = opened.read(names, use_threads=False)
+        rows = decoded(content, names, RunFile.parse(file))
         _check_columns(rows.schema, int(metadata["fastbp.schema"]), names)
         if run_file := RunFile.parse(file):
             _check_rows(run_file, rows)
@@ -171,6 +174,40 @@ def read_as_written(
                 f"column {field.name} has the type {field.type}, which only a newer fastbp knows",
             )
     return rows.select(in_order(rows.column_names)), metadata
+
+
+def decoded(
+    content: bytes, names: Sequence[str] | None = None, file: RunFile | None = None
+) -> pa.Table:
+    """Decode the rows of a Parquet file, if their size is plausible.
+
+    Parameters
+    ----------
+    content : bytes
+        The file.
+    names : list of str, optional
+        Columns to read; by default all.
+    file : RunFile, optional
+        Its name, which says how many rows it has.
+
+    Raises
+    ------
+    ValueError
+        If it says that it has another number of rows, or that it is much larger than it can be: a
+        few bytes may stand for any number of equal values.
+    OSError, pa.ArrowException
+        If it is damaged.
+    """
+    with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as opened:
+        said = opened.metadata
+        if file and said.num_rows != file.count:
+            raise ValueError(f"it has {said.num_rows} rows")
+        # Not by column: damaged bytes may make Arrow crash there and take Python down.
+        sizes = (said.row_group(i).total_byte_size for i in range(said.num_row_groups))
+        size = 8 * said.num_rows * said.num_columns + sum(sizes)
+        if size > max(MAX_UNPACKED, MAX_RATIO * len(content)):
+            raise ValueError(f"it has {size:,} bytes, unpacked, in {len(content):,}")
+        return opened.read(names, use_threads=False)
 
 
 def _check_columns(found: pa.Schema, number: int, names: Sequence[str] | None) -> None:

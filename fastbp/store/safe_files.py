@@ -7,7 +7,7 @@ and every file from its folder, so that nothing can take their place meanwhile.
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -132,6 +132,11 @@ def read(path: Path, root: Path | None = None, most: int = 1 << 31) -> bytes:
         return file.read(size)
 
 
+def without_waiting(path: str, flags: int) -> int:
+    """The `opener=` for a file that the user names: links are followed, pipes not waited for."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
 def text_of(path: Path, root: Path | None = None, most: int = 1 << 28) -> str:
     """Read a file as `read` does, as UTF-8. Raises UnicodeDecodeError if it is none."""
     return read(path, root, most).decode()
@@ -190,6 +195,13 @@ def write(
     except OSError as error:  # a user knows the file, not its draft
         raise OSError(error.errno, error.strerror, str(target)) from error
     return target
+
+
+def write_all(files: Mapping[Path, bytes], root: Path) -> None:
+    """Write files below a folder as `write` does; it is made if it is missing."""
+    root.mkdir(parents=True, exist_ok=True)
+    for path, content in files.items():
+        write(path, content, root)
 
 
 def _publish(name: str, content: bytes, aside: int, there: int) -> None:

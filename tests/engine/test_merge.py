@@ -1,9 +1,13 @@
 """Stores united: every run once, nothing before all is checked, and a merge that was killed is gone
 on with."""
 
+import contextlib
+import itertools
 import json
+import os
 import re
-from collections.abc import Iterable
+import shutil
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -24,9 +28,9 @@ from stores import (
 import fastbp
 from fastbp import Sweep
 from fastbp.config.setup import Setup
-from fastbp.engine import driver, integrity
+from fastbp.engine import driver, integrity, merge as merge_module
 from fastbp.engine.integrity import IntegrityReport
-from fastbp.engine.merge import Merged, merge
+from fastbp.engine.merge import Merged, compact, merge
 from fastbp.engine.plan import missing
 from fastbp.schema.errors import StoreError
 from fastbp.schema.keys import NUMERICS_VERSION
@@ -91,6 +95,89 @@ def test_rows_of_another_numerics_version_stay_of_it(tmp_path, into):
     assert merge(into, sources) == Merged(2, 15, 5)
     assert {parquet.read(file)[1]["fastbp.numerics"] for file in into.files()} == {"999"}
     assert integrity.check(into).findings == []
+
+
+# One store in few files
+
+
+@pytest.fixture
+def many(tmp_path) -> Store:
+    """A store of many small extensions, with a gap."""
+    setups = {XOR: [*range(0, 20, 2), *range(30, 36, 2)], PARITY: [0, 2, 4]}
+    store = opened(tmp_path / "many")
+    for setup, starts in setups.items():
+        for start in starts:
+            publish(store, setup, start, 2)
+    return store
+
+
+def test_a_store_is_rewritten_in_few_files(many):
+    report, rows = integrity.check(many), rows_of(many.path)
+    before, after = compact(many)
+    assert sorted(file.seeds for file in after) == [(0, 6), (0, 20), (30, 6)]
+    assert (len(before), rows_of(many.path)) == (report.files, rows)
+    assert integrity.check(many) == report._replace(files=3)
+    with unchanged(many.path):
+        assert compact(many) == (sorted(after, key=lambda f: (f.setup, f.start)), after)
+
+
+def test_files_that_do_not_go_together_stay_apart(many, monkeypatch):
+    """Of other releases, and more than a file should have."""
+    (file,) = (
+        file for file in many.run_files() if file.setup == PARITY.identity() and file.start == 2
+    )
+    rows, said = parquet.read_as_written(file.path)
+    file.path.unlink()
+    many.publish(PARITY.identity(), 2, rows, said | {"fastbp.version": "0.0"})
+    monkeypatch.setattr(merge_module, "MAX_ROWS", 8)
+    report = integrity.check(many)
+    _, after = compact(many)
+    seeds = [(0, 2), (0, 8), (2, 2), (4, 2), (8, 8), (16, 4), (30, 6)]
+    assert sorted(file.seeds for file in after) == seeds
+    assert integrity.check(many) == report._replace(files=7)
+
+
+@pytest.mark.parametrize("repair", [False, True])
+def test_wherever_it_is_killed_it_goes_on_and_nothing_is_lost(many, tmp_path, monkeypatch, repair):
+    """By the same again, or by a repair, which moves away what is there twice."""
+    report, rows = integrity.check(many), rows_of(many.path)
+    steps = 0
+    for kill in itertools.count():
+        store = Store(shutil.copytree(many.path, tmp_path / f"copy {kill}"))
+        with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+            left = itertools.chain(range(kill), [None])
+            for name in ("replace", "unlink"):
+                patch.setattr(os, name, killed(getattr(os, name), left))
+            compact(store)
+            break
+        steps += 1
+        present = store.present()
+        for setup, (count, _) in rows.items():
+            assert sum(size for _, size in missing((0, 99), present[setup])) == 99 - count
+        if repair:
+            integrity.move_aside(store, integrity.check(store).findings)
+        else:
+            compact(store)
+        assert integrity.check(store).digest == report.digest
+    assert steps > len(list(many.files()))
+
+
+def killed(call: Callable[..., None], left: Iterator[int | None]) -> Callable[..., None]:
+    """A system call before which the process is killed, once nothing is left."""
+
+    def instead(*arguments: object, **named: object) -> None:
+        is_step = call.__name__ == "replace" or not str(arguments[0]).endswith(".draft")
+        if is_step and next(left, None) is None:
+            raise KeyboardInterrupt
+        call(*arguments, **named)
+
+    return instead
+
+
+def test_what_is_not_sound_is_not_rewritten(many):
+    flip(min(many.files()))
+    with unchanged(many.path), pytest.raises(StoreError, match="is not sound"):
+        compact(many)
 
 
 def test_what_it_is_at_is_told(tmp_path, into):

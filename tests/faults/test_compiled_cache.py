@@ -5,6 +5,7 @@ Machine code is run as it is found, so a file of which one bit is wrong must be 
 loaded.
 """
 
+import os
 import random
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ from commands import MODULE, environment
 from stores import contents_of, rows_of, stamps
 
 from fastbp.kernels import code_cache
-from fastbp.kernels.code_cache import unsealed
+from fastbp.kernels.code_cache import seal, unsealed
 
 SWEEP = """
 seeds = 20
@@ -116,6 +117,50 @@ def test_a_file_under_the_name_of_another_is_as_good_as_not_there(cache):
         one.write_bytes(raw)
 
 
+def a_file_of_code(folder: Path) -> Path:
+    """Sealed as it should be."""
+    file = folder / "kernel.nbc"
+    seal(file, b"code")
+    assert (unsealed(file), file.stat().st_mode & 0o777) == (b"code", 0o600)
+    return file
+
+
+STRANGE: dict[str, Callable[[Path], object]] = {
+    "others may write": lambda path: path.chmod(0o602),
+    "a group may write": lambda path: path.chmod(0o620),
+    "a link": lambda path: path.rename(path.with_name("x")) and path.symlink_to("x"),
+    "a pipe": lambda path: path.unlink() or os.mkfifo(path),
+    "another user's": lambda path: os.chown(path, 12_345, -1),
+}
+
+
+@pytest.mark.parametrize("strange", STRANGE)
+def test_code_that_another_may_have_written_is_not_read(tmp_path, strange):
+    """It is run as it is found; its seal anybody can make."""
+    if strange == "another user's" and os.geteuid():
+        pytest.skip("only root gives files away")
+    file = a_file_of_code(tmp_path)
+    STRANGE[strange](file)
+    with pytest.raises(OSError, match=r"kernel.nbc|Too many levels"):
+        unsealed(file)
+
+
+@pytest.mark.parametrize("strange", STRANGE)
+def test_nor_is_a_folder_of_code(tmp_path, monkeypatch, strange):
+    if strange == "another user's" and os.geteuid():
+        pytest.skip("only root gives files away")
+    monkeypatch.setenv("FASTBP_CACHE_DIR", str(tmp_path / "shared"))
+    monkeypatch.setattr(os, "access", lambda path, mode: True)
+    find = code_cache.cache_folder.__wrapped__
+    folder = find()
+    assert folder.stat().st_mode & 0o777 == 0o700
+    if strange == "a pipe":
+        folder.rmdir()
+        folder.touch()
+    STRANGE[strange](folder)
+    assert find() is None
+
+
 # The command
 
 
@@ -200,8 +245,8 @@ def test_three_that_find_a_folder_empty(whole, tmp_path):
 
 
 NOTE = (
-    "note: no folder for compiled code can be written, so each command compiles anew; "
-    "set FASTBP_CACHE_DIR to a folder that can be written"
+    "note: no folder for compiled code can be written by this user alone, so each command compiles "
+    "anew; set FASTBP_CACHE_DIR to a folder of your own"
 )
 
 

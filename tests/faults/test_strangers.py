@@ -1,22 +1,38 @@
 """Stores that anybody may have made: nothing outside them is read, written, moved or removed, no
 command waits or fills the memory, and what is wrong is one line."""
 
+import io
 import os
+import resource
 import shutil
 import stat
+import sys
+import time
+import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from commands import succeeded
+from commands import command as child, succeeded
 from fake_runs import ONE, rows
+from numpy.lib import format as npy
 from stores import contents_of, flip, opened, rows_of, unchanged
 
 import fastbp
+from fastbp.analysis.counts import count_runs
 from fastbp.engine import integrity
+from fastbp.engine.merge import merge
+from fastbp.problems import targets
 from fastbp.reporting import build, gallery
-from fastbp.schema.errors import StoreError, UnsafeFileError
-from fastbp.store import provenance, store as store_module
+from fastbp.reporting.report_data import _problem
+from fastbp.schema.errors import StoreError, SweepError, TableError, UnsafeFileError
+from fastbp.store import npz, parquet, provenance, store as store_module
+from fastbp.store.filename import RunFile
+from fastbp.store.npz import read_arrays
 from fastbp.store.store import Store
 
 SWEEP = """
@@ -177,6 +193,178 @@ def test_only_drafts_of_ours_are_removed(tmp_path):
         (store.path / "tmp" / name).write_text("")
     with store.locked():
         assert sorted(os.listdir(store.path / "tmp")) == sorted(names)
+
+
+# What takes more than it seems to
+
+
+def bomb(rows_claimed: int) -> bytes:
+    """A sealed file of runs in which a few bytes stand for many equal rows."""
+    table = rows(ONE, 0, 200)
+    equal = pa.concat_tables([table.slice(0, 1)] * 50_000).unify_dictionaries().combine_chunks()
+    equal = equal.drop_columns("outputs")
+    with io.BytesIO() as buffer:
+        with pq.ParquetWriter(buffer, equal.schema, compression="zstd") as writer:
+            for _ in range(0, rows_claimed, equal.num_rows):
+                writer.write_table(equal)
+        return parquet.sealed(buffer.getvalue())
+
+
+@pytest.mark.parametrize("count", [3_000_000, 200])
+def test_runs_that_unpack_to_gigabytes_are_refused_before_they_are(tmp_path, monkeypatch, count):
+    """Whether or not their name says how many they are."""
+    path = tmp_path / f"{ONE}-0-{count}-{'0' * 16}.parquet"
+    content = bomb(3_000_000)
+    assert len(content) < 10_000_000
+    monkeypatch.setattr(pq.ParquetFile, "read", None)
+    with pytest.raises(ValueError, match="unpacked, in" if count > 200 else "has 3000000 rows"):
+        parquet.decoded(content, None, RunFile.parse(path))
+
+
+def an_npz(folder: Path, pack: int, header: bytes | None = None, **arrays: int) -> Path:
+    """A file with arrays of so many zeros, or with another header."""
+    file = folder / f"{'0' * 64}.npz"
+    with zipfile.ZipFile(file, "w", pack) as archive:
+        for name, values in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                if header is None:
+                    said = {"descr": "|u1", "fortran_order": False, "shape": (values, 1)}
+                    npy.write_array_header_1_0(member, said)
+                else:
+                    member.write(header)
+                for _ in range(values // 1_000_000):
+                    member.write(bytes(1_000_000))
+    return file
+
+
+LARGE_HEADER = b"\x93NUMPY\x02\x00" + (400_000_000).to_bytes(4, "little")
+
+
+@pytest.mark.parametrize(
+    ("told", "make"),
+    [
+        ("at most 300,000,000 bytes; 'T' has", {"X": 200_000_000, "T": 200_000_000}),
+        ("at most 300,000,000 bytes; 'X' has", {"header": LARGE_HEADER, "X": 400_000_000, "T": 1}),
+        ("packed otherwise", {"pack": zipfile.ZIP_BZIP2, "X": 1_000_000, "T": 1_000_000}),
+    ],
+    ids=["together", "header", "packed"],
+)
+def test_arrays_that_unpack_to_gigabytes_are_refused_before_they_are(tmp_path, told, make):
+    file = an_npz(tmp_path, **{"pack": zipfile.ZIP_DEFLATED} | make)
+    assert file.stat().st_size < 1_000_000
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(SweepError, match=told):
+        targets.stored(file)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 50_000
+
+
+def test_a_directory_of_very_many_arrays_is_refused(tmp_path):
+    with pytest.raises(TableError, match="at most 10,000 arrays"):
+        read_arrays(an_npz(tmp_path, zipfile.ZIP_STORED, X=0).read_bytes() + b"PK\1\2" * 10_001)
+
+
+def test_a_side_file_that_is_too_large_is_not_read(folder):
+    with open(folder / "store" / "made.json", "w") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(UnsafeFileError, match="it has 1,099,511,627,776 bytes, more than"):
+        provenance.read_made(folder / "store")
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000])
+def test_deep_side_files_count_as_damaged(folder, text):
+    (folder / "store" / "made.json").write_text(text)
+    assert provenance.read_made(folder / "store") == []
+    deep = "a." * 100_000 + "a = 1\n"
+    for toml in (f"x = {text}", deep, f"[{deep[:-5]}]\n"):
+        (folder / "store" / "sweep.toml").write_text(toml)
+        assert provenance.latest_sweep(folder / "store") == provenance.LatestSweep()
+        succeeded_merge = merge(opened(folder / "new"), [Store(folder / "store")])
+        assert succeeded_merge.files + succeeded_merge.runs + succeeded_merge.there
+        assert (folder / "new" / "sweep.toml").read_text() == toml
+        shutil.rmtree(folder / "new")
+
+
+def test_a_huge_grid_is_not_expanded_by_a_merge(folder):
+    """It takes minutes; only the paths of its problems are written anew."""
+    sweep = (folder / "store" / "sweep.toml").read_text()
+    grid = f"[grid]\nlr = {[1 / n for n in range(1, 90_001)]}\n"
+    (folder / "store" / "sweep.toml").write_text(sweep.replace("[grid]", grid, 1))
+    began = time.process_time()
+    merge(opened(folder / "deep" / "new"), [Store(folder / "store")])
+    assert time.process_time() - began < 20
+    moved = (folder / "deep" / "new" / "sweep.toml").read_text()
+    assert moved == (folder / "store" / "sweep.toml").read_text().replace("../", "../../")
+
+
+# Problems
+
+
+def swapped(store: Path, change: Callable[[dict[str, Any]], object]) -> str:
+    """Change the file of the problem; returns its digest."""
+    (file,) = (store / "problems").iterdir()
+    arrays = dict(np.load(file))
+    change(arrays)
+    file.write_bytes(npz.npz(**arrays))
+    return file.stem
+
+
+CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
+    "targets": lambda arrays: arrays.update(T=1 - arrays["T"]),
+    "rows": lambda arrays: arrays.update(X=arrays["X"][::-1], T=arrays["T"]),
+    "meaning": lambda arrays: arrays.update(
+        meaning=str(arrays["meaning"]).replace('"test_rows": 0', '"test_rows": 2')
+    ),
+    "type": lambda arrays: arrays.update(X=arrays["X"].astype("f4")),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_problem_that_was_swapped_is_used_by_nobody(folder, change):
+    store = Store(folder / "store")
+    (file,) = (store.path / "problems").iterdir()
+    assert npz.read_problem(store.path, file.stem).X.shape == (4, 2)
+    digest = swapped(store.path, CHANGES[change])
+    with pytest.raises(TableError):
+        npz.read_problem(store.path, digest)
+    if change != "type":  # the same numbers
+        with pytest.raises(SweepError, match="data of the digest in its name"):
+            targets.stored(file)
+        assert integrity.check(store).findings[0].file == file
+    (counted, *_) = count_runs(store.path)
+    assert counted.problem == digest
+    assert _problem(store.path, counted) is None
+    assert _problem(folder / "sound", counted) is not None
+
+
+# Names
+
+
+@pytest.mark.parametrize("name", ["\x1b[2J\x1b]0;mine\x07", "two\nlines", "\u202egnp", "\x9b31m"])
+def test_names_do_not_reach_the_terminal_as_they_are(command, folder, name):
+    (folder / "store" / "runs" / name).write_text("theirs")
+    safe = repr(name)[1:-1]
+    for options, place in ([], "runs"), (["--repair"], "quarantine"):
+        done = command("verify", "store", *options)
+        told = f"store/{place}/{safe}: it is not a file of runs"
+        assert done.stdout.splitlines()[0].removeprefix("moved to ") == told
+        assert all(line.isprintable() for line in (done.stdout + done.stderr).splitlines())
+
+
+# Code
+
+
+def test_no_process_runs_code_of_the_current_folder(folder):
+    """Modules that Python, NumPy and Arrow import lie there, and worker processes start."""
+    for name in ("pickle", "random", "secrets", "numbers", "zipfile", "struct", "numpy", "pandas"):
+        (folder / f"{name}.py").write_text("open('ran', 'a').write(__name__)\nraise ImportError")
+    script = folder / "bin" / "fastbp"
+    script.parent.mkdir()
+    script.write_text("import sys\nfrom fastbp.__main__ import main\nsys.exit(main())")
+    program = [sys.executable, str(script), "sweep"]
+    options = ["mine.toml", "-o", "other", *QUIET, "--executor", "processes", "-j", "1"]
+    succeeded(child(*options, cwd=folder, program=program))
+    assert not (folder / "ran").exists()
+    assert rows_of(folder / "other") == rows_of(folder / "sound")
 
 
 # Stores that are moved while they are written

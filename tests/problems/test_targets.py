@@ -21,7 +21,7 @@ from fastbp.config.sweep import Sweep
 from fastbp.problems import read_table, targets as targets_module
 from fastbp.problems.problem import Names
 from fastbp.schema.errors import SweepError
-from fastbp.store.npz import npz
+from fastbp.store.npz import data_digest, npz
 
 IN_TMP = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -751,9 +751,10 @@ def test_a_setup_from_a_row_and_a_store(here: Path, test: float) -> None:
 )
 def test_stored_problems_that_are_older_or_damaged(here: Path, meaning: str) -> None:
     X, T = ONES, np.array([[0, 0.1, 0.5], [1, 0.9, 0]])
-    Path("d.npz").write_bytes(npz(X=X, T=T))
-    assert [group.first for group in targets_module.stored("d.npz").meaning.groups] == [0, 1]
+    older = Path(f"{data_digest(np.asarray(X, float), T)}.npz")
+    older.write_bytes(npz(X=X, T=T))
+    assert [group.first for group in targets_module.stored(older).meaning.groups] == [0, 1]
     Path("e.npz").write_bytes(npz(X=X, T=T, meaning=meaning))
     for name in ("e.npz", "gone.npz"):
-        with pytest.raises(ValueError, match=r"[Mm]eaning|there is no"):
+        with pytest.raises(ValueError, match=r"[Mm]eaning|No such file"):
             targets_module.stored(name)

@@ -2,6 +2,7 @@ import errno
 import fcntl
 import json
 import os
+import stat
 import threading
 from functools import partial
 from pathlib import Path
@@ -163,6 +164,25 @@ def test_a_full_disk_leaves_nothing_behind(store, monkeypatch, call):
     with pytest.raises(StoreFullError, match=told):
         store.publish(ONE, 0, rows())
     assert (store.present(), list((store.path / "tmp").iterdir())) == ({}, [])
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.EIO])
+def test_a_disk_that_cannot_flush_folders_is_no_failure(store, monkeypatch, number):
+    """Some file systems refuse it; an error of the disk is one."""
+    fsync = os.fsync
+
+    def refuse(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    if number == errno.EIO:
+        with pytest.raises(StoreFullError, match="Input/output error"):
+            store.publish(ONE, 0, rows())
+    else:
+        published = store.publish(ONE, 0, rows())
+        assert list(store.files()) == [published]
 
 
 def test_the_same_rows_again_are_the_same_file(store):

@@ -272,9 +272,7 @@ def compare(
         **drawing.drawn,
         folder / "compare.html": render("compare.html", f"{names[0]} and {names[1]}", content),
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    for path, file in written.items():
-        safe_files.write(path, file, folder)
+    safe_files.write_all(written, folder)
     return StoreComparison(table, verdict, list(written))
 
 

@@ -15,7 +15,7 @@ from fastbp.reporting.svg import dots
 from fastbp.schema.errors import damage_ignored
 from fastbp.schema.outcomes import OUTCOMES, STACKED, Outcome
 from fastbp.schema.text import plural
-from fastbp.store import filename, parquet
+from fastbp.store import filename, parquet, safe_files
 from fastbp.store.npz import in_units
 
 MAX_EXAMPLES = 5
@@ -143,16 +143,21 @@ trajectory.</p>
 MAX_TRAJECTORIES = 6
 """Largest number of replayed runs on a page."""
 
+MAX_TRACE = 500_000_000
+"""Most bytes of the file of a replayed run: somewhat more than its evaluations may have."""
+
 
 def _traces(data: ReportData) -> dict[str, pd.DataFrame]:
     """The evaluations of each replayed run, by its name."""
     traces: dict[str, pd.DataFrame] = {}
-    for path in sorted((data.store / "replays").glob("*.parquet")):
+    for name in safe_files.listed(data.store, "replays"):
+        path = data.store / "replays" / name
         setup, _, seed = path.stem.partition("-")
-        if setup not in data.names or len(traces) == MAX_TRAJECTORIES:
+        if path.suffix != ".parquet" or setup not in data.names or len(traces) == MAX_TRAJECTORIES:
             continue
         with damage_ignored():  # a damaged file, or one of another program, is not shown
-            trace = pd.read_parquet(path, columns=["updates", "loss", "spread", "outcome"])
+            content = safe_files.read(path, data.store, MAX_TRACE)
+            trace = parquet.decoded(content, ["updates", "loss", "spread", "outcome"]).to_pandas()
             if len(trace) and set(trace["outcome"]) <= set(OUTCOMES):
                 traces[f"{data.names[setup]}, seed {seed}".removeprefix(", ")] = trace
     return traces
