@@ -94,6 +94,31 @@ def test_nothing_in_common_is_no_mistake(here, tmp_path):
     )
 
 
+def test_two_stores_over_a_key_that_differs_on_purpose(here, both, tmp_path):
+    for name, momentum in (("zero", 0.0), ("more", 0.9)):
+        for lr in (0.1, 0.2):
+            ends = ["converged"] * 50 * (momentum > 0) + ["partial"] * (60 - 50 * (momentum > 0))
+            frames.write(tmp_path / name, frames.table({"lr": lr, "momentum": momentum}, ends))
+    plain = succeeded(here("zero", "more"))
+    assert answer_of(plain.stdout) == [
+        "zero and more have no setup in common: there is nothing to compare.",
+        "The stores differ in momentum (0 and 0.9): try  fastbp compare --vary momentum zero more",
+    ]
+    done = succeeded(here("--vary", "momentum", "zero", "more", "-o", "out"))
+    assert "from 0% in zero (momentum 0) to 83.3% in more (momentum 0.9), with lr 0.1" in " ".join(
+        done.stdout.split()
+    )
+    assert pd.read_csv("out/compare.csv")["momentum_b"].tolist() == [0.9, 0.9]
+    refused(
+        here("--vary", "momentun", "zero", "more"),
+        2,
+        r"--vary: given 'momentun', allowed: a key of \[setup\]; did you mean 'momentum'\?",
+    )
+    refused(
+        here("--vary", "order", "a", "b"), 2, "--vary: given 'order', allowed: a key in which .*"
+    )
+
+
 def test_only_the_strongest_are_on_the_page(here, tmp_path):
     for name, outcome in (("a", "partial"), ("b", "converged")):
         for i in range(45):
@@ -101,7 +126,9 @@ def test_only_the_strongest_are_on_the_page(here, tmp_path):
                 tmp_path / name,
                 frames.table({"lr": 0.1 + i}, [outcome if i == 44 else "partial"] * 9),
             )
-    assert len(tables_of(here("a", "b", "-o", "out").stdout)[0]) == 46
+    (table,) = tables_of(here("a", "b", "-o", "out").stdout)
+    assert len(table) == 27, "the titles, 24 setups, what is left out, and how many more there are"
+    assert table[-1] == "… and 21 more in out/compare.csv"
     html = (tmp_path / "out" / "compare.html").read_text()
     assert "The 40 of 45 setups that moved most." in html
     assert len(pd.read_csv(tmp_path / "out" / "compare.csv")) == 45

@@ -1,6 +1,7 @@
 """`fastbp list` as a user runs it."""
 
 import re
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,11 @@ def test_every_sweep_that_ships_is_listed_with_its_size_and_question(here):
     assert max(map(len, lines)) <= 80
     heads = [re.fullmatch(r"(\S+) +([\d,]+) × ([\d,]+) runs", line) for line in lines]
     names = [head[1] for head in heads if head]
-    assert names == sorted(shipped_sweeps())
+    assert sorted(names) == sorted(shipped_sweeps())
+    assert names[0] == "founding"
+    folders = [name.rpartition("/")[0] for name in names]
+    assert [*dict.fromkeys(folders)] == [folder for folder, _ in groupby(folders)], "in groups"
+    assert lines.count("") == len({*folders}) - 1, "with an empty line between two"
     assert {SWEEPS / f"{name}.toml" for name in names} == set(SWEEPS.rglob("*.toml"))
     founding = lines.index(next(line for line in lines if line.startswith("founding ")))
     sweep = Sweep.from_toml(sweep_file("founding"))

@@ -47,8 +47,10 @@ def test_every_sweep_is_trained_into_its_own_place_and_shown(folder, tmp_path, h
         f"{name}: What of {name}?" for name in NAMES
     ]
     text = (results / "README.md").read_text()
-    assert re.findall("(?m)^## (.*)$", text) == [f"What of {name}?" for name in NAMES]
-    commands = re.findall(r"(?m)^`(.*?)`: ", text)
+    assert re.findall(r"report.html\">(What of .*?)</a>", text) == [
+        f"What of {name}?" for name in NAMES
+    ]
+    commands = re.findall(r"(?m)^- `(.*?)`: ", text)
     assert commands == [
         "python -m fastbp.sweep sweeps/founding.toml",
         "python -m fastbp.sweep sweeps/zero.toml",
@@ -94,7 +96,7 @@ def test_the_commands_in_the_gallery_make_the_same(folder, tmp_path, here, monke
     place = tmp_path / "other" / "place"
     before = {name: names(place / name) for name in NAMES}
     whole, *commands = re.findall(
-        r"(?m)^`?python -m fastbp\.sweep ([^`\n]*)", (place / "README.md").read_text()
+        r"(?m)^(?:- `)?python -m fastbp\.sweep ([^`\n]*)", (place / "README.md").read_text()
     )
     assert whole == "--all ../sweeps -o place --seeds 5"
     shutil.rmtree(place)
@@ -207,7 +209,8 @@ def test_the_exit_code_is_the_worst_and_the_others_are_made(folder, tmp_path, he
     assert done.returncode == 3, done.stderr
     assert "fastbp: results/zero is in use" in done.stderr
     text = (tmp_path / "results" / "README.md").read_text()
-    assert re.findall("(?m)^## (.*)$", text) == ["What of founding?", "What of deep/first?"]
+    titles = re.findall(r"report.html\">(What of .*?)</a>", text)
+    assert titles == ["What of founding?", "What of deep/first?"]
     assert text.endswith("Not there yet: `zero`.\n")
 
 

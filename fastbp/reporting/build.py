@@ -70,7 +70,7 @@ SCREENFUL = 38
 CHANGES_HEAD = 6
 """The lines of a table of changes besides its rows, with empty lines before and behind."""
 
-FEW = 6
+FEW = 4
 """The least rows of a table of changes, and the most of one that stands besides published
 figures."""
 

@@ -10,7 +10,7 @@ import pytest
 import sample_frames as frames
 from scipy import stats
 
-from fastbp.analysis.comparison import comparison
+from fastbp.analysis.comparison import column_of, comparison, only_difference
 from fastbp.analysis.counts import count_runs
 from fastbp.analysis.statistics.paired import holm, mcnemar, tango
 from fastbp.reporting.sections.comparison_section import (
@@ -21,6 +21,7 @@ from fastbp.reporting.sections.comparison_section import (
     sentences,
 )
 from fastbp.schema.columns import schema
+from fastbp.schema.errors import SweepError
 from fastbp.schema.text import percent, points
 from fastbp.store import filename, parquet
 
@@ -345,6 +346,63 @@ def test_the_terminal_has_a_line_for_each() -> None:
         "lr runs converged constant pairs fixed broken difference in points [95%] p (Holm) effect"
     )
     assert (len(lines), lines[2].split()[:5]) == (3, ["0.2", "0", "→", "60", "–"])
+
+
+# Over a key in which the stores differ on purpose
+
+
+def test_setups_are_matched_apart_from_a_key() -> None:
+    before = frames.frame(*(drawn(i, lr=lr, momentum=0.0) for i, lr in enumerate((0.1, 0.2))))
+    after = frames.frame(*(drawn(9 + i, lr=lr, momentum=0.9) for i, lr in enumerate((0.1, 0.2))))
+    table = comparison(before, after, "momentum")
+    assert table.columns[:5].tolist() == ["lr", "setup_a", "setup_b", "momentum_a", "runs_a"]
+    assert table[["lr", "momentum_a", "momentum_b", "pairs"]].to_numpy().tolist() == [
+        [0.1, 0.0, 0.9, 60],
+        [0.2, 0.0, 0.9, 60],
+    ]
+    alike = comparison(before, after.assign(momentum=0.0))  # the same runs as if they were alike
+    same = ["runs_a", "converged_a", "runs_b", "converged_b", "fixed", "broken", "p_holm"]
+    pd.testing.assert_frame_equal(table[same], alike[same])
+    assert only_difference(before, after) == "momentum"
+    assert comparison(before, after)["pairs"].sum() == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "one", "other"),
+    [
+        ("updates", {"updates": 80}, {"updates": 160}),
+        ("updates", {"updates": 80}, {"updates": 80, "epochs": 10}),
+        ("epochs", {"updates": 80, "epochs": 10}, {"updates": 160, "epochs": 20}),
+        ("loss", {"loss_function": "squared"}, {"loss_function": "cross-entropy"}),
+        ("problem", {"problem": "file:a.csv"}, {"problem": "file:b.csv"}),
+        ("scale_inputs", {"problem": "xor"}, {"problem": "xor", "scale_inputs": "standard"}),
+    ],
+)
+def test_a_budget_a_loss_or_the_data_may_be_what_differs(
+    key: str, one: dict[str, object], other: dict[str, object]
+) -> None:
+    a, b = frames.frame(drawn(1, **one)), frames.frame(drawn(2, **other))
+    assert comparison(a, b, key)["pairs"].tolist() == [60]
+    assert column_of(only_difference(a, b)) == column_of(key)
+
+
+def test_what_cannot_be_varied_is_refused() -> None:
+    a = frames.frame(drawn(1, lr=0.1), drawn(2, lr=0.2))
+    b = frames.frame(drawn(1, lr=0.1, momentum=0.9), drawn(2, lr=0.2, momentum=0.9))
+    for first, second, key, said in (
+        (a, b, "momentun", "given 'momentun', allowed: a key of .setup.; did you mean 'momentum'?"),
+        (a, b, "collapse", "given 'collapse', allowed: a key of .setup."),
+        (a, b, "lr", r"the first store has setups that differ in lr alone \(0.1 and 0.2\)"),
+        (a, a, "momentum", "given 'momentum', allowed: a key in which the two stores differ"),
+    ):
+        with pytest.raises(SweepError, match=f"vary: {said}"):
+            comparison(first, second, key)
+
+
+def test_stores_that_differ_in_two_keys_have_no_only_difference() -> None:
+    a, b = frames.frame(drawn(1)), frames.frame(drawn(1, lr=0.7, momentum=0.9))
+    assert only_difference(a, b) is None
+    assert only_difference(a, a) is None
 
 
 @pytest.mark.parametrize(

@@ -477,7 +477,6 @@ def test_founding(store: Path) -> None:
     assert lines[5].split()[4:] == [
         plain(row.fixed),
         plain(row.broken),
-        "2,000",
         points(row.difference),
         points(row.difference_low),
         "to",
@@ -485,6 +484,7 @@ def test_founding(store: Path) -> None:
         "fixes",
     ]
     assert lines[3].endswith("not shown")
+    assert "2,000 common seeds" in lines[1], "one number for all needs no column"
     others = table[~of_baseline]["difference"]
     assert lines[-1].split()[4:] == [
         "3",
@@ -501,7 +501,7 @@ def test_one_axis() -> None:
     )
     lines = lines_of(runs)
     assert len(lines) == 4
-    assert " ".join(lines[3].split()) == "lr 0.2 → 0.1 0 9 9 −100.0 −100.0 to −40.2 breaks"
+    assert " ".join(lines[3].split()) == "lr 0.2 → 0.1 0 9 −100.0 −100.0 to −40.2 breaks"
     assert lines_of(runs, None)[3].split()[:4] == ["lr", "0.1", "→", "0.2"]
 
 

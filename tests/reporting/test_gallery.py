@@ -1,7 +1,9 @@
 """What a gallery says of stores that nobody trained."""
 
+import html
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import sample_frames as frames
 from pages import without_png
 
 from fastbp.reporting import build, gallery
-from fastbp.reporting.gallery import best_figure
+from fastbp.reporting.gallery import MAX_FINDING, finding
 
 COMMANDS = {"founding": "make founding", "deeper/maps": "make maps"}
 
@@ -60,19 +62,42 @@ def text(results):
     return gallery.text(results, COMMANDS | {"nowhere": "make nothing"}, "make all")
 
 
-def sections(text: str) -> list[str]:
-    return text.split("\n## ")[1:]
+CELL = re.compile(
+    r'<td[^>]*><a href="([^"]*)"><img src="([^"]*)" alt="([^"]*)"[^>]*></a><br>'
+    r'<b>(.*?)</b><br><a href="([^"]*)">(.*?)</a></td>'
+)
 
 
-def test_each_store_has_its_question_its_answer_its_picture_and_its_command(text, results, answers):
-    assert len(sections(text)) == len(COMMANDS)
-    for (name, command), section in zip(COMMANDS.items(), sections(text), strict=True):
+def test_each_store_has_its_picture_its_finding_and_its_question(text, results, answers):
+    cells = CELL.findall(text)
+    assert len(cells) == len(COMMANDS)
+    for name, (link, picture, label, found, again, title) in zip(COMMANDS, cells, strict=True):
         page = gallery.page_of(results / name)
-        title, answer, picture, last = filter(None, section.splitlines()[:8])
-        assert re.sub(r"\\(.)", r"\1", title) == page[0]
-        assert re.sub(r"\\(.)", r"\1", answer) == page[1] == answers[name]
-        assert f"]({name}/figures/" in picture
-        assert last.startswith(f"`{command}`: ")
+        assert html.unescape(title) == page[0]
+        assert html.unescape(found) == finding(page[1])
+        assert page[1] == answers[name]
+        assert {link, again} == {f"{name}/report.html"}
+        stem, labels = Path(picture).stem, page[2]
+        assert (stem, html.unescape(label)) == next(iter(labels.items())), "the page's first"
+        assert (results / picture).is_file()
+    assert re.findall(r"(?m)^- `(.*?)`: ", text) == [*COMMANDS.values()]
+
+
+def test_stores_of_a_folder_stand_together_three_in_a_row(results):
+    """Those of one folder with many are folded."""
+    names = [*COMMANDS, *(f"questions/{i}" for i in range(10))]
+    for name in names[2:]:
+        shutil.copytree(results / "founding", results / name)
+    text = gallery.text(results, dict.fromkeys(names, "make"), "make all")
+    for name in names[2:]:
+        shutil.rmtree(results / name)
+    assert re.findall("(?m)^## (.*)$", text) == ["deeper", "questions"]
+    rows = [row.count("<td") for row in re.findall(r"<tr>(.*?)</tr>", text, re.DOTALL)]
+    assert rows == [1, 1, 3, 3, 3, 1]
+    before, folded = text.split("<details>")
+    assert folded.startswith("\n<summary>10 sweeps</summary>\n\n<table>")
+    assert folded.rstrip().endswith("</details>")
+    assert "questions/" not in before
 
 
 def test_what_an_interrupted_command_took_is_not_told(results, tmp_path):
@@ -86,17 +111,21 @@ def test_what_an_interrupted_command_took_is_not_told(results, tmp_path):
 
 def test_every_link_leads_to_a_file(text, results):
     links = re.findall(r"\]\(([^)]*)\)", text)
-    assert len(links) == 4 * len(COMMANDS)
+    assert len(links) == 2 * len(COMMANDS)
+    links += re.findall(r'(?:href|src)="([^"]*)"', text)
+    assert len(links) == 5 * len(COMMANDS)
     assert all((results / link).is_file() for link in links)
 
 
 def test_nothing_in_a_title_is_markup(text):
-    assert sections(text)[0].startswith(r"Is \*it\* the \<rate\>? \[a\|b\] \& init\_scale" + "\n")
+    assert ">Is *it* the &lt;rate&gt;? [a|b] &amp; init_scale</a></td>" in text, (
+        "no Markdown in HTML"
+    )
 
 
 def test_times_are_of_all_commands_that_trained_and_without_compiling(text):
-    assert "160 runs in 16 setups, 8 billion updates, 63.8 s on 2 cores. " in sections(text)[1]
-    assert "80 runs in 2 setups. " in sections(text)[0], "of which nobody says how long they took"
+    assert "160 runs in 16 setups, 8 billion updates, 63.8 s on 2 cores. " in text
+    assert "80 runs in 2 setups. " in text, "of which nobody says how long they took"
     assert "240 runs and at least 8 billion updates, which took at least 63.8 s on EPYC" in text
 
 
@@ -108,31 +137,23 @@ def test_the_same_stores_give_the_same_gallery(text, results):
     assert gallery.text(results, COMMANDS | {"nowhere": "make nothing"}, "make all") == text
 
 
-MAPS = ["outcomes", "survival", "response-lr", "map-lr-updates"]
-
-
 @pytest.mark.parametrize(
-    ("figures", "setups", "values", "wanted"),
+    ("answer", "found"),
     [
-        ([], 1, {}, None),
-        (["outcomes"], 1, {}, "outcomes"),
-        (["outcomes", "survival"], 3, {"lr": 3}, "survival"),
-        (["outcomes", "survival"], 4, {"lr": 4}, "outcomes"),
-        (["answers", "collapse"], 4, {"lr": 4}, "answers"),
-        (MAPS, 40, {"lr": 20, "updates": 2}, "response-lr"),
-        (MAPS, 80, {"lr": 20, "updates": 4}, "map-lr-updates"),
-        (["outcomes", "basin-0123", "map-lr-updates"], 80, {"lr": 20, "updates": 4}, "basin-0123"),
-        (["outcomes", "basin-0123", "basin-4567"], 2, {"momentum": 2}, "basin-4567"),
-        (["outcomes", "atlas"], 256, {"problem": 256}, "atlas"),
+        ("Short.", "Short."),
+        (
+            "It is 0.5 at rate 1.5 (95% interval 0.4 to 0.6). More follows.",
+            "It is 0.5 at rate 1.5.",
+        ),
+        (f"{'a' * 60}: {'b' * 60}; {'c' * 60}.", f"{'a' * 60}: {'b' * 60}."),
+        (f"{'a' * 60}, {'b' * 90}.", f"{'a' * 60}."),
+        ("a" * 200, "a" * (MAX_FINDING - 2) + " …"),
+        ("", ""),
     ],
-    ids=str,
 )
-def test_the_figure_that_says_most(figures, setups, values, wanted):
-    assert best_figure(figures, setups, values) == wanted
-
-
-def test_a_map_is_found_whichever_key_is_its_first(results):
-    assert "maps/figures/map-lr-momentum." in sections(gallery.text(results, COMMANDS, ""))[1]
+def test_a_finding_is_a_short_sentence(answer, found):
+    assert finding(answer) == found
+    assert len(found) <= MAX_FINDING
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ def _tests_table(functions: pd.DataFrame, classes: pd.DataFrame) -> HtmlTable:
     )
 
 
-def terminal_table(classes: pd.DataFrame, width: int = WIDTH, most: int | None = None) -> list[str]:
+def terminal_table(classes: pd.DataFrame, width: int = WIDTH, most: int = 2**63 - 1) -> list[str]:
     """Make the table of classes for a terminal, one line for each class and setting.
 
     The functions of a class are equal up to permuted or negated inputs and a negated output.
@@ -160,12 +160,12 @@ def terminal_table(classes: pd.DataFrame, width: int = WIDTH, most: int | None =
         A result of `atlas.equality`.
     width : int
         The most characters of a line.
-    most : int, optional
-        The most classes that have a line: of the setting in which most runs converge, some from
-        the lowest to the highest share. By default all have one.
+    most : int
+        The most classes that have a line. If there are more, these are some from the lowest to the
+        highest share, of the setting in which most runs converge.
     """
     rows = every = classes[classes["symmetry"] == NPN]
-    if most is not None and len(rows) > most:
+    if len(rows) > most:
         settings = settings_of(rows, keys_of(classes, "symmetry"))
         _, rows = max(settings, key=lambda setting: int(setting[1]["converged"].sum()))
         order = rows["converged_share"].sort_values(kind="stable").index

@@ -58,7 +58,7 @@ def effect_lines(
     summary: pd.DataFrame,
     baseline: str | None = None,
     width: int = WIDTH,
-    most: int | None = None,
+    most: int = 2**63 - 1,
 ) -> list[str]:
     """Make the table of single changes for a terminal.
 
@@ -71,8 +71,8 @@ def effect_lines(
         other setups. Without it, all changes are listed.
     width : int
         The most characters of a line.
-    most : int, optional
-        The most changes that have a line: the strongest, in their order. By default all have one.
+    most : int
+        The most changes that have a line: the strongest, in their order.
 
     Returns
     -------
@@ -87,7 +87,6 @@ def effect_lines(
     rows = contrasts.to_dict("records")
     start = row_of(summary, baseline)
     direct = [row for row in rows if starts_at(row, start)]
-    most = len(rows) if most is None else most
     if start is None or not direct:
         return ["Each change alone:", *_effects(rows, width, most)]
     changes = {change_of(row) for row in direct}
