@@ -1,7 +1,7 @@
 """The picture of an atlas: a tile for each Boolean function, grouped into classes by symmetry."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -111,8 +111,8 @@ def atlas(
     settings = [settings[i] for i in evenly(len(settings), MAX_BARS).tolist()]
     bars: _Bars = dict(zip(settings, _places(settings), strict=True))
     outcomes = [each for each in STACKED if table[each.column].any()]
-    head = _Head.of([*_explained(d, keys, settings)], outcomes, wide)
-    tiles, classes, brackets, height = _layout(table, wide, head.high)
+    lines, at, columns, high = _head(_explained(d, keys, settings), outcomes, wide)
+    tiles, classes, brackets, height = _layout(table, wide, high)
     runs = plural(int(table["runs"].sum()), "run")
     what = f"{plural(count, 'function')} of {plural(d, 'input')}: how {runs} ended"
     ax = axes_for(ax, height, (title, subtitle, what), left=0, right=0, top=0, bottom=0)
@@ -120,16 +120,17 @@ def atlas(
     _draw_cubes(ax, tiles, shrunk, 1.0)
     _draw_bars(ax, tiles, keys, bars, 1.0)
     _draw_classes(ax, classes, brackets, shrunk)
-    _draw_head(ax, tiles, keys, bars, head, shrunk)
+    _draw_head_tile(ax, tiles, keys, bars, shrunk)
+    _draw_head_texts(ax, lines, at, columns, outcomes, shrunk)
     return ax
 
 
 def _prepare(ax: Axes, wide: float, height: float) -> float:
     """Make an inch the unit of axes; in axes of a smaller size, all is smaller by this factor."""
-    size = ax.get_window_extent().size / ax.get_figure(root=True).dpi  # type: ignore[union-attr]
+    box = ax.get_window_extent()
     ax.set(xlim=(0, wide), ylim=(height, 0), aspect="equal", anchor="NW")
     ax.axis("off")
-    return min(1.0, *(size / [wide, height]))
+    return float(min(1.0, width_of(ax) / wide, width_of(ax) / box.width * box.height / height))
 
 
 def _draw_classes(
@@ -147,40 +148,28 @@ def _draw_classes(
         ax.text(x + inches(name, _BOLD) + 0.08, y + 0.14, note, fontsize=SIZE * shrunk)
 
 
-class _Head(NamedTuple):
-    """The head, which explains the tiles.
+def _head(
+    texts: Iterable[str], outcomes: Iterable[Outcome], wide: float
+) -> tuple[list[str], Point, int, float]:
+    """Lay out the head of a picture so many inches wide, which explains the tiles.
 
-    Attributes
-    ----------
+    Returns
+    -------
     lines : list of str
-        Lines of text.
-    outcomes : list of Outcome
-        The entries of the legend.
+        The lines of the texts.
+    at : (float, float)
+        Where they begin, in inches: right of the large tile or, on a phone, below it.
     columns : int
-        Columns of the legend.
-    left, top : float
-        Where the lines begin, in inches: right of the large tile or below it.
+        Columns of the legend of these outcomes, which follows.
     high : float
         Height of the head in inches.
     """
-
-    lines: list[str]
-    outcomes: list[Outcome]
-    columns: int
-    left: float
-    top: float
-    high: float
-
-    @classmethod
-    def of(cls, texts: Sequence[str], outcomes: list[Outcome], wide: float) -> "_Head":
-        """Lay out these texts and a legend of these outcomes, in a picture so many inches wide."""
-        beside = wide > NARROW
-        left, top = (_MARGIN + 2.5, 0.12) if beside else (_MARGIN, 1.5)
-        lines = "\n".join(wrapped(text, wide - _MARGIN - left, SIZE, 4) for text in texts)
-        columns = columns_of(map(str, outcomes), wide - left, 0.42)
-        rows = -(-len(outcomes) // columns)
-        end = top + _LINE * (lines.count("\n") + 1) + 0.2 * rows + 0.2
-        return cls(lines.split("\n"), outcomes, columns, left, top, max(end, 1.55))
+    left, top = (_MARGIN + 2.5, 0.12) if wide > NARROW else (_MARGIN, 1.5)
+    lines = "\n".join(wrapped(text, wide - _MARGIN - left, SIZE, 4) for text in texts).split("\n")
+    names = [*map(str, outcomes)]
+    columns = columns_of(names, wide - left, 0.42)
+    high = top + _LINE * len(lines) + 0.2 * -(-len(names) // columns) + 0.2
+    return lines, (left, top), columns, max(high, 1.55)
 
 
 def _layout(
@@ -305,42 +294,41 @@ def _shape(ax: Axes, points: NDArray[np.float64], each: int, **style: Any) -> No
     ax.add_patch(PathPatch(Path(points, codes), **style))
 
 
-def _draw_head(
-    ax: Axes,
-    tiles: Sequence[FunctionTile],
-    keys: Sequence[str],
-    bars: _Bars,
-    at: _Head,
-    shrunk: float,
+def _draw_head_tile(
+    ax: Axes, tiles: Sequence[FunctionTile], keys: Sequence[str], bars: _Bars, shrunk: float
 ) -> None:
-    """Draw a large tile that explains the small ones, and the legend."""
+    """Draw a large tile that explains the small ones."""
     d = len(tiles[0].bits).bit_length() - 1
     columns = [outcome.column for outcome in STACKED]
     # The tile whose shares are the most equal has the smallest sum of squares.
     most_equal = min(
         tiles, key=lambda t: ((t.rows[columns].sum() / t.rows["runs"].sum()) ** 2).sum()
     )
-    large, style = most_equal._replace(at=(_MARGIN + 1.45, 0.1)), {"va": "top"}
-    top, size = large.at[1], {"fontsize": SIZE * shrunk}
+    large = most_equal._replace(at=(_MARGIN + 1.45, 0.1))
     _draw_cubes(ax, [large], shrunk, _LARGE)
     _draw_bars(ax, [large], keys, bars, _LARGE)
-    rows = f"targets of its rows,\n{'0' * d} to {'1' * d}"
-    ax.text(_MARGIN, top + 0.08, large.bits, weight="bold", **size, **style)
-    ax.text(_MARGIN, top + 0.28, rows, **size, **style)
-    ax.text(_MARGIN, top + _LARGE * _CUBE + 0.1, "how its runs ended", **size, **style)
-    for i, line in enumerate(at.lines):
-        ax.text(at.left, at.top + _LINE * i, line, **size, **style)
-    (wide, height), y = (ax.get_xlim()[1], ax.get_ylim()[0]), at.top + _LINE * len(at.lines) + 0.12
-    legend(
-        ax,
-        "upper left",
-        (at.left / wide, 1 - y / height),
-        handles=outcome_handles(at.outcomes),
-        ncols=at.columns,
-        handlelength=1,
-        columnspacing=1.2,
-        **size,
-    )
+    style: Any = {"fontsize": SIZE * shrunk, "va": "top"}
+    ax.text(_MARGIN, 0.18, large.bits, weight="bold", **style)
+    ax.text(_MARGIN, 0.38, f"targets of its rows,\n{'0' * d} to {'1' * d}", **style)
+    ax.text(_MARGIN, 0.2 + _LARGE * _CUBE, "how its runs ended", **style)
+
+
+def _draw_head_texts(
+    ax: Axes,
+    lines: Sequence[str],
+    at: Point,
+    columns: int,
+    outcomes: Iterable[Outcome],
+    shrunk: float,
+) -> None:
+    """Write the texts that explain the tiles, and the legend; `_head` has placed them."""
+    (x, y), style = at, cast("Any", {"fontsize": SIZE * shrunk})
+    for i, line in enumerate(lines):
+        ax.text(x, y + _LINE * i, line, va="top", **style)
+    below = (y + _LINE * len(lines) + 0.12) / ax.get_ylim()[0]
+    style |= {"ncols": columns, "handlelength": 1, "columnspacing": 1.2}
+    place = x / ax.get_xlim()[1], 1 - below
+    legend(ax, "upper left", place, handles=outcome_handles(outcomes), **style)
 
 
 def _explained(d: int, keys: Sequence[str], settings: Sequence[tuple[Any, ...]]) -> Iterator[str]:

@@ -145,8 +145,8 @@ def survival_curves(
     if finish:
         return finish()
     line = -0.2 / (ax.get_window_extent().height / ax.figure.dpi)
-    style: Any = {"transform": ax.get_xaxis_transform(), "fontsize": SIZE, "va": "center"}
-    ax.text(0, 3.2 * line, "runs at risk" * bool(setups), style="italic", **style)
+    texts: Any = {"transform": ax.get_xaxis_transform(), "fontsize": SIZE, "va": "center"}
+    ax.text(0, 3.2 * line, "runs at risk" * bool(setups), style="italic", **texts)
     for i, (name, rows, look) in enumerate(setups):
         _at_risk(ax, rows, line * (4.2 + i), name, look)
     return ax

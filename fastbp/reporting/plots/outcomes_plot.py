@@ -119,7 +119,7 @@ def _bars(
     ax: Axes,
     rows: pd.DataFrame,
     outcomes: Iterable[Outcome],
-    y: NDArray[np.float64],
+    y: NDArray[Any],
     high: float,
     edge: str = "none",
 ) -> dict[Outcome, NDArray[np.float64]]:

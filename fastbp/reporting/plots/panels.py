@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -71,7 +71,7 @@ def new_figure(
     top = 0.1 + 0.2 * (first.count("\n") + 1)
     heading = top + (0.09 + 0.16 * (second.count("\n") + 1)) * bool(second) + 0.06
     figure = Figure(figsize=(wide, high + heading))
-    x, y, style = 0.1 / wide, high + heading, {"va": "top", "ha": "left"}
+    x, y, style = 0.1 / wide, high + heading, cast("Any", {"va": "top", "ha": "left"})
     gid = f"{HEADING}-{72 * heading:.1f}"
     figure.text(x, 1 - 0.1 / y, first, gid=gid, fontsize=12, fontweight="bold", **style)
     if second:
@@ -250,10 +250,9 @@ def legend(
         More arguments for matplotlib.
     """
     shift = ScaledTranslation(0, -below, where.get_figure(root=True).dpi_scale_trans)  # type: ignore[union-attr]
-    usual = {"fontsize": SIZE, "borderaxespad": 0, "borderpad": 0, "frameon": False}
-    where.legend(
-        loc=loc, bbox_to_anchor=at, bbox_transform=where.transAxes + shift, **usual | style
-    )
+    usual: Any = {"fontsize": SIZE, "borderaxespad": 0, "borderpad": 0, "frameon": False}
+    usual |= {"bbox_to_anchor": at, "bbox_transform": where.transAxes + shift, "loc": loc}
+    where.legend(**usual | style)
 
 
 def with_legend_below(
@@ -288,7 +287,9 @@ def with_legend_below(
 
     def finish() -> Axes:
         if names and given:
-            ax.legend(loc=loc, fontsize=8, framealpha=0.75, edgecolor="none", handlelength=2)
+            ax.legend(
+                loc=cast("Any", loc), fontsize=8, framealpha=0.75, edgecolor="none", handlelength=2
+            )
         elif names:
             at = (-0.45 / width_of(ax) * (wide < NARROW), 0)  # a phone has no room to indent
             legend(ax, "upper left", at, 0.52, ncols=columns, handlelength=2.4, columnspacing=1)

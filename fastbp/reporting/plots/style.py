@@ -11,7 +11,6 @@ from typing import Any, TypeVar, cast
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import to_hex
@@ -85,8 +84,11 @@ def styled(draw: _Draw) -> _Draw:
             drawn = draw(*args, **kwargs)
         # Axes of the caller have texts that are older than the style.
         given = [each for each in (*args, *kwargs.values()) if isinstance(each, Axes)]
-        for artist in given and cast("Artist", drawn).findobj(Text):
-            artist.set_parse_math(False)
+        texts: list[Any] = (
+            drawn.findobj(match=lambda artist: isinstance(artist, Text)) if given else []
+        )
+        for text in texts:
+            text.set_parse_math(False)
         return drawn
 
     return cast("_Draw", wrapper)

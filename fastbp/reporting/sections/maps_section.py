@@ -3,12 +3,14 @@
 Also the sentences about a single map.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from fastbp.analysis.axes import (
@@ -314,6 +316,7 @@ def _figures(data: ReportData, summary: pd.DataFrame, x: str, y: str) -> list[Ht
     def drawn(outcomes: Sequence[str], name: str, what: str) -> HtmlFigure:
         panels = [(text or _OUTCOMES[o], rows, o) for o in outcomes for text, rows in shown]
         title = f"Share of runs {what}, {over}{some}"
+        draw: Callable[[], Figure | Axes]
         draw = partial(plots.heatmap_panels, x, y, panels, title, runs)
         if len(panels) == 1:
             draw = partial(plots.heatmap, shown[0][1], x, y, None, outcomes[0], title, runs)
