@@ -21,7 +21,7 @@ from fastbp.store.npz import MAX_BYTES
 from fastbp.store.provenance import MAX_SWEEP, add_made, read_made
 from fastbp.store.store import Store, writing
 
-MAX_ROWS, MAX_JOINED_BYTES = 1 << 20, 1 << 28
+MAX_ROWS, MAX_JOINED_BYTES = 1 << 18, 1 << 27
 """The most rows of a file that `compact` makes, and the most bytes of them in memory."""
 
 MAX_NAMED = 3

@@ -161,12 +161,9 @@ def _made(results: Path, name: str, command: str, counts: "pd.Series[int]") -> s
 _COUNTS = ("updates", "jobs", "runs")
 """The counts in an entry of `made.json`."""
 
-_FIGURE = re.compile(
-    r'<figure\b(?:(?!<figure\b).)*?aria-label="([^"]*)"'
-    r'(?:(?!<figure\b).)*?href="figures/([\w.-]+)\.(?:svg|png)"',
-    re.DOTALL,
-)
-"""A figure of a page that has files: group 1 is its label, group 2 the stem of the files."""
+_FIGURE = re.compile(r'aria-label="([^"]*)"(.*)', re.DOTALL)
+_STEM = re.compile(r'href="figures/([\w.-]+)\.(?:svg|png)"')
+"""Of a figure of a page that has files: its label, and behind that the stem of the files."""
 
 
 def page_of(store: Path) -> Page | None:
@@ -175,12 +172,17 @@ def page_of(store: Path) -> Page | None:
         text = safe_files.text_of(store / "report.html", store)
     except (OSError, ValueError):
         return None
-    title = re.search(r"<h1><bdi>(.*?)</bdi></h1>", text, re.DOTALL)
-    answer = re.search(r'<section class="verdict"[^>]*>\s*<p>(.*?)</p>', text, re.DOTALL)
-    if not title or not answer:
+    # not with one pattern, which would take very long over a page that somebody made for that
+    title, has_title, _ = text.partition("<h1><bdi>")[2].partition("</bdi></h1>")
+    verdict = text.partition('<section class="verdict"')[2].partition("<p>")[2]
+    answer, has_answer, _ = verdict.partition("</p>")
+    if not has_title or not has_answer:
         return None
-    figures = {file: html.unescape(label) for label, file in _FIGURE.findall(text)}
-    return html.unescape(title[1]), html.unescape(answer[1]), figures
+    figures = {}
+    for part in text.split("<figure>")[1:]:
+        if (label := _FIGURE.search(part)) and (stem := _STEM.search(label[2])):
+            figures[stem[1]] = html.unescape(label[1])
+    return html.unescape(title), html.unescape(answer), figures
 
 
 def efforts_of(*stores: Path) -> pd.DataFrame:

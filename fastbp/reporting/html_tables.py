@@ -254,7 +254,8 @@ def _cell(entry: Record, name: str) -> str:
     """The cell of a command: the field `name` of its entry in `made.json`, or of its `seconds`."""
     seconds = entry.get("seconds")
     value = (seconds if isinstance(seconds, dict) and name in seconds else entry).get(name)
-    return shortened(plain(value), 80) if isinstance(value, str | int | float) else "–"
+    is_plain = isinstance(value, str | float) or (isinstance(value, int) and abs(value) < 2**63)
+    return shortened(plain(value), 80) if is_plain else "–"
 
 
 def _versions(entry: Record) -> str:

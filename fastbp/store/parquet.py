@@ -33,7 +33,7 @@ _REPEATED = [
 # A file ends with its footer, the footer's length in four bytes, and four letters.
 _TAIL = 8
 
-MAX_UNPACKED, MAX_RATIO = 1 << 30, 64
+MAX_UNPACKED, MAX_RATIO = 1 << 28, 64
 """The most bytes of the decoded rows of a file, or of those for each byte of a larger file. Runs
 take some 560 bytes each, and 23 in the file."""
 
@@ -60,17 +60,30 @@ def encode(rows: pa.Table, metadata: dict[str, str]) -> tuple[bytes, str]:
         The digest of the rows.
     """
     rows_digest, names = digest(rows), {*rows.column_names}
-    buffer = io.BytesIO()
-    pq.write_table(
-        rows.replace_schema_metadata({**metadata, "fastbp.digest": rows_digest}),
-        buffer,
-        compression="zstd",
-        use_dictionary=[name for name in _REPEATED if name in names],
-        column_encoding={name: "BYTE_STREAM_SPLIT" for name in _MEASURED if name in names},
-        write_page_checksum=True,
-        row_group_size=65_536,
-    )
-    return sealed(buffer.getvalue()), rows_digest
+    said = rows.replace_schema_metadata({**metadata, "fastbp.digest": rows_digest})
+    for compression in ("zstd", "none"):
+        buffer = io.BytesIO()
+        pq.write_table(
+            said,
+            buffer,
+            compression=compression,
+            use_dictionary=[name for name in _REPEATED if name in names],
+            column_encoding={name: "BYTE_STREAM_SPLIT" for name in _MEASURED if name in names},
+            write_page_checksum=True,
+            row_group_size=65_536,
+        )
+        content = buffer.getvalue()
+        if _is_plausible(pq.read_metadata(pa.BufferReader(content)), len(content)):
+            break  # else there are very many runs, all alike: nobody would read so few bytes
+    return sealed(content), rows_digest
+
+
+def _is_plausible(said: pq.FileMetaData, size: int) -> bool:
+    """Whether a file of `size` bytes may have the rows that it says it has."""
+    # Not by column: damaged bytes may make Arrow crash there and take Python down.
+    groups = sum(said.row_group(i).total_byte_size for i in range(said.num_row_groups))
+    unpacked = 8 * said.num_rows * said.num_columns + groups
+    return unpacked <= max(MAX_UNPACKED, MAX_RATIO * size)
 
 
 def sealed(content: bytes) -> bytes:
@@ -202,11 +215,8 @@ def decoded(
         said = opened.metadata
         if file and said.num_rows != file.count:
             raise ValueError(f"it has {said.num_rows} rows")
-        # Not by column: damaged bytes may make Arrow crash there and take Python down.
-        sizes = (said.row_group(i).total_byte_size for i in range(said.num_row_groups))
-        size = 8 * said.num_rows * said.num_columns + sum(sizes)
-        if size > max(MAX_UNPACKED, MAX_RATIO * len(content)):
-            raise ValueError(f"it has {size:,} bytes, unpacked, in {len(content):,}")
+        if not _is_plausible(said, len(content)):
+            raise ValueError(f"it claims {said.num_rows:,} rows in {len(content):,} bytes")
         return opened.read(names, use_threads=False)
 
 

@@ -9,8 +9,8 @@ from fastbp.schema.text import DEEP_KEY, printable
 from fastbp.store import safe_files
 from fastbp.store.store import Store
 
-MAX_MADE, MAX_SWEEP = 20_000_000, 10_000_000
-"""The most bytes of `made.json`, some 10⁴ commands, and of `sweep.toml`."""
+MAX_MADE, MAX_SWEEP = 50_000_000, 40_000_000
+"""The most bytes of `made.json`, some 50,000 commands, and of `sweep.toml`."""
 
 
 def read_made(store: Path) -> list[dict[str, Any]]:
@@ -26,7 +26,7 @@ def read_made(store: Path) -> list[dict[str, Any]]:
 
 
 def add_made(store: Store, *entries: dict[str, Any]) -> None:
-    """Append entries to `made.json`, unless it has them already.
+    """Append entries to `made.json`, unless it has them already; the oldest may make room.
 
     Raises
     ------
@@ -34,9 +34,13 @@ def add_made(store: Store, *entries: dict[str, Any]) -> None:
         If the file cannot be written.
     """
     made = read_made(store.path)
-    new = [entry for entry in entries if entry not in made]
+    known = set(map(json.dumps, made))  # in linear time, however many there are
+    new = [entry for entry in entries if json.dumps(entry) not in known]
     if new:
-        store.write(store.path / "made.json", json.dumps([*made, *new], indent=1).encode())
+        made += new
+        while len(content := json.dumps(made, indent=1).encode()) > MAX_MADE:
+            made = made[len(made) // 2 + 1 :]
+        store.write(store.path / "made.json", content)
 
 
 class LatestSweep(NamedTuple):

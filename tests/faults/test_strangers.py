@@ -2,6 +2,7 @@
 command waits or fills the memory, and what is wrong is one line."""
 
 import io
+import json
 import os
 import resource
 import shutil
@@ -28,6 +29,7 @@ from fastbp.engine import integrity
 from fastbp.engine.merge import merge
 from fastbp.problems import targets
 from fastbp.reporting import build, gallery
+from fastbp.reporting.html_tables import provenance as provenance_table
 from fastbp.reporting.report_data import _problem
 from fastbp.schema.errors import StoreError, SweepError, TableError, UnsafeFileError
 from fastbp.store import npz, parquet, provenance, store as store_module
@@ -217,7 +219,8 @@ def test_runs_that_unpack_to_gigabytes_are_refused_before_they_are(tmp_path, mon
     content = bomb(3_000_000)
     assert len(content) < 10_000_000
     monkeypatch.setattr(pq.ParquetFile, "read", None)
-    with pytest.raises(ValueError, match="unpacked, in" if count > 200 else "has 3000000 rows"):
+    told = "it claims 3,000,000 rows in" if count > 200 else "it has 3000000 rows"
+    with pytest.raises(ValueError, match=told):
         parquet.decoded(content, None, RunFile.parse(path))
 
 
@@ -282,6 +285,26 @@ def test_deep_side_files_count_as_damaged(folder, text):
         assert succeeded_merge.files + succeeded_merge.runs + succeeded_merge.there
         assert (folder / "new" / "sweep.toml").read_text() == toml
         shutil.rmtree(folder / "new")
+
+
+def test_pages_and_entries_that_are_made_to_take_long_do_not(folder, monkeypatch):
+    """A page that matches a pattern in very many ways, and very many entries."""
+    store = folder / "store"
+    figure = '<figure>aria-label="a figure" href="figures/one.svg"'
+    hostile = "<h1><bdi>" * 50_000 + '<figure aria-label="" <figure>' + 'aria-label="" ' * 200_000
+    for page, expected in ((PAGE + figure, {"one": "a figure"}), (PAGE + hostile, {})):
+        (store / "report.html").write_text(page)
+        began = time.process_time()
+        assert gallery.page_of(store) == ("title", "answer", expected)
+        assert time.process_time() - began < 5
+    entries = [{"when": number, "runs": 10**400} for number in range(30_000)]
+    (store / "made.json").write_text(json.dumps(entries))
+    provenance.add_made(Store(store), *entries[::-1], {"when": "now"})
+    assert provenance.read_made(store) == [*entries, {"when": "now"}]
+    assert provenance_table(store)["commands"]
+    monkeypatch.setattr(provenance, "MAX_MADE", 15_000_000)
+    provenance.add_made(Store(store), {"when": "later"})
+    assert provenance.read_made(store)[-2:] == [{"when": "now"}, {"when": "later"}]
 
 
 def test_a_huge_grid_is_not_expanded_by_a_merge(folder):

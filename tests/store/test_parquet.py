@@ -462,6 +462,15 @@ def test_anybody_reads_what_is_sealed(tmp_path):
             assert [None if pd.isna(v) else v for v in frame[kind.name]] == values
 
 
+def test_runs_that_are_all_alike_can_be_read_again(monkeypatch):
+    """Though so few bytes stand for so many that others would be refused."""
+    monkeypatch.setattr(parquet, "MAX_UNPACKED", 1_000)
+    monkeypatch.setattr(parquet, "MAX_RATIO", 10)
+    alike = pa.concat_tables([rows(count=1)] * 5_000).unify_dictionaries().combine_chunks()
+    content, _ = parquet.encode(alike, SAID)
+    assert parquet.decoded(content).equals(alike)
+
+
 def test_files_are_small():
     content, _ = parquet.encode(rows(count=20_000), SAID)
     assert len(content) < 20_000 * 8 * len(COLUMNS)
