@@ -125,7 +125,7 @@ def _hint(stores: tuple[Path, Path], key: str) -> str:
         for store in stores
     )
     typed = shlex.join(["fastbp", "compare", "--vary", key, *map(str, stores)])
-    return f"The stores differ in {key} ({one} and {other}): try  {plain(typed)}"
+    return f"The stores differ in {key} ({one} and {other}): try `{plain(typed)}`"
 
 
 # The table
