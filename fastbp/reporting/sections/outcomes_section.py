@@ -75,12 +75,7 @@ def result_table(
     if summary.empty:
         return ["No runs."]
     shown = summary if shown is None else shown
-    marks: dict[str, str] = {}
-    for rows in settings_of(summary, [key for key in TASKS if key in keys_of(summary)]):
-        highest = rows[rows["converged_share"] == rows["converged_share"].max()]
-        if len(highest) < len(rows):
-            mark = "highest" if rivals(rows, highest.iloc[0]) else "best"
-            marks |= dict.fromkeys(highest["setup"], mark)
+    marks = _marks(summary)
     one_count = len(summary) > 1 and summary["runs"].nunique() == 1
     columns = [
         *(each for each in _results(summary) if each.title != "runs" or not one_count),
@@ -102,6 +97,17 @@ def result_table(
     full = [lines for lines in whole if not any(line.startswith("…") for line in lines)]
     lines = [*full, *whole, tables[-1]][0]
     return lines + more_in(len(summary), len(shown), "summary.csv")
+
+
+def _marks(summary: pd.DataFrame) -> dict[str, str]:
+    """The mark of each setup that converges most often of its task, by its id."""
+    marks: dict[str, str] = {}
+    for rows in settings_of(summary, [key for key in TASKS if key in keys_of(summary)]):
+        highest = rows[rows["converged_share"] == rows["converged_share"].max()]
+        if len(highest) < len(rows):
+            mark = "highest" if rivals(rows, highest.iloc[0]) else "best"
+            marks |= dict.fromkeys(highest["setup"], mark)
+    return marks
 
 
 def _results(summary: pd.DataFrame) -> list[TableColumn]:
