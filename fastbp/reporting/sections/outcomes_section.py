@@ -66,11 +66,9 @@ def result_table(
     Returns
     -------
     list of str
-        A line with the titles, and a line for each setup. The columns are those of `_results`, the
-        number of runs only if it varies, and marks for the baseline and, of each task, for the
-        setups that converge most often: `best`, or `highest` if others may be as good. If the keys
-        that vary are too many for the width, a setup is named by what differs from the baseline,
-        or by the keys that others do not determine.
+        A line with the titles, and a line for each setup: the columns of `_results`, the number of
+        runs only if it varies, and the mark `baseline` or that of `_marks`. If the keys are too
+        many for the width, a setup is named as `_short_names` does.
     """
     if summary.empty:
         return ["No runs."]
@@ -100,7 +98,10 @@ def result_table(
 
 
 def _marks(summary: pd.DataFrame) -> dict[str, str]:
-    """The mark of each setup that converges most often of its task, by its id."""
+    """Mark the setups of each task that converge most often: `highest` if others may be as good.
+
+    The result has `best` or `highest` for the ids of these setups.
+    """
     marks: dict[str, str] = {}
     for rows in settings_of(summary, [key for key in TASKS if key in keys_of(summary)]):
         highest = rows[rows["converged_share"] == rows["converged_share"].max()]
