@@ -1,6 +1,6 @@
 """The sections on how the runs ended: bars, a table, spread and loss, the threshold of collapse."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import pandas as pd
@@ -86,15 +86,17 @@ def result_table(
             True,
         ),
     ]
-    tables = [
-        text_table([*names, *columns], shown.to_dict("records"), width, "summary.csv")
-        for names in (_names(summary), *_short_names(summary, baseline))
-    ]
-    # The first table with all columns and whole texts; else the first with whole texts.
+    namings = (_names(summary), *_short_names(summary, baseline))
+    lines = _fullest([[*names, *columns] for names in namings], shown, width)
+    return lines + more_in(len(summary), len(shown), "summary.csv")
+
+
+def _fullest(choices: Sequence[Sequence[TableColumn]], rows: pd.DataFrame, width: int) -> list[str]:
+    """The first table with all its columns and whole texts; else the first with whole texts."""
+    tables = [text_table(each, rows.to_dict("records"), width, "summary.csv") for each in choices]
     whole = [lines for lines in tables if not any(" …" in line for line in lines)]
     full = [lines for lines in whole if not any(line.startswith("…") for line in lines)]
-    lines = [*full, *whole, tables[-1]][0]
-    return lines + more_in(len(summary), len(shown), "summary.csv")
+    return [*full, *whole, tables[-1]][0]
 
 
 def _marks(summary: pd.DataFrame) -> dict[str, str]:
