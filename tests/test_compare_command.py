@@ -88,10 +88,10 @@ def test_nothing_in_common_is_no_mistake(here, tmp_path):
     store(tmp_path / "a")
     store(tmp_path / "b", problem="parity:3")
     done = succeeded(here("a", "b", "-o", "out"))
-    assert (
-        answer_of(done.stdout)[-1]
-        == "a and b have no setup in common: there is nothing to compare."
-    )
+    assert answer_of(done.stdout) == [
+        "a and b have no setup in common: there is nothing to compare.",
+        "The stores differ in problem (xor and parity:3): try `fastbp compare --vary problem a b`",
+    ]
 
 
 def test_two_stores_over_a_key_that_differs_on_purpose(here, both, tmp_path):
@@ -102,7 +102,7 @@ def test_two_stores_over_a_key_that_differs_on_purpose(here, both, tmp_path):
     plain = succeeded(here("zero", "more"))
     assert answer_of(plain.stdout) == [
         "zero and more have no setup in common: there is nothing to compare.",
-        "The stores differ in momentum (0 and 0.9): try  fastbp compare --vary momentum zero more",
+        "The stores differ in momentum (0 and 0.9): try `fastbp compare --vary momentum zero more`",
     ]
     done = succeeded(here("--vary", "momentum", "zero", "more", "-o", "out"))
     assert "from 0% in zero (momentum 0) to 83.3% in more (momentum 0.9), with lr 0.1" in " ".join(

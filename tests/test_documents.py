@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 from stores import CHECKOUT
 
+import fastbp
+
 PAGES = sorted([*CHECKOUT.glob("*.md"), *(CHECKOUT / "docs").rglob("*.md")])
 
 make_outputs = SimpleNamespace(**run_path(str(CHECKOUT / "docs" / "make_outputs.py")))
@@ -35,6 +37,13 @@ def test_a_block_is_what_its_command_prints(page: Path, command: str, output) ->
     for block in make_outputs.BLOCK.finditer(page.read_text("utf-8")):
         if block["command"] == command:
             assert make_outputs.renewed(block[0], output) == block[0]
+
+
+def test_the_table_to_paste_is_what_the_function_writes() -> None:
+    text = (CHECKOUT / "docs" / "report.md").read_text("utf-8")
+    shown = re.search(r"<!-- a table to paste.*?-->\n```text\n(.*?)```", text, re.DOTALL)
+    assert shown is not None
+    assert shown[1] == fastbp.table(pd.read_csv(CHECKOUT / "results/founding/summary.csv"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(CHECKOUT)))

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fastbp.analysis.shape import SHAPE, with_shape
 from fastbp.analysis.statistics.proportions import crossings
-from fastbp.analysis.summary import SHAPE, keys_of, settings_of, simultaneous_bounds, with_shape
+from fastbp.analysis.summary import keys_of, settings_of, simultaneous_bounds
 
 MIN_CURVE = 6
 """A curve needs at least this many values of its key while the other keys are fixed."""

@@ -67,6 +67,13 @@ def comparison(a: Runs, b: Runs, vary: str | None = None) -> pd.DataFrame:
     """
     first, second, key = count_runs(a), count_runs(b), column_of(vary)
     matches = _matched(first, second) if key is None else _varied(first, second, key)
+    return _compared(matches, key, (_digests(a), _digests(b)))
+
+
+def _compared(
+    matches: Matches, key: str | None, digests: tuple[dict[str, dict[Range, str]], ...]
+) -> pd.DataFrame:
+    """Make the table of `comparison` from pairs of setups and the digests of both stores' files."""
     setups = [either for one, other in matches if (either := one or other)]
     columns = key_columns(setups, [each for each in varying(setups) if each != key])
     sides = {"_a": [one for one, _ in matches], "_b": [other for _, other in matches]}
@@ -80,7 +87,6 @@ def comparison(a: Runs, b: Runs, vary: str | None = None) -> pd.DataFrame:
                 [one and one.keys.get(key) for one in side], dtype=object
             )
         columns |= share_columns(side, end)
-    digests = _digests(a), _digests(b)
     columns["identical"] = pd.Series(
         [_is_identical(one, other, *digests) for one, other in matches], dtype="boolean"
     )

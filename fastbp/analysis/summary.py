@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fastbp.analysis.counts import Runs, SetupCounts, Value, count_runs, varying
 from fastbp.analysis.histograms import THRESHOLDS, Histograms, pooled
+from fastbp.analysis.shape import SHAPE, with_shape
 from fastbp.analysis.statistics.kaplan_meier import Restart, Survival, kaplan_meier, restart
 from fastbp.analysis.statistics.proportions import bonferroni, modified_wilson, normal_quantile
 from fastbp.schema.columns import SCORES
@@ -25,9 +26,6 @@ SHARES: tuple[str, ...] = (*(outcome.column for outcome in OUTCOMES), "constant"
 
 RESTART_SUCCESSES = 100
 """The best time to restart is estimated from at least this many runs that converged."""
-
-SHAPE = ("width", "depth")
-"""Names of columns: the units of the largest hidden layer, and the number of hidden layers."""
 
 Columns = dict[str, "pd.Series[Any]"]
 
@@ -68,17 +66,6 @@ def summary(runs: Runs) -> pd.DataFrame:
         As `count_runs` does.
     """
     return with_shape(stored_summary(count_runs(runs)))
-
-
-def with_shape(summary: pd.DataFrame) -> pd.DataFrame:
-    """Insert the columns `SHAPE` after `hidden`, if that is a key that varies."""
-    if "hidden" not in keys_of(summary) or SHAPE[0] in summary:
-        return summary
-    layers = [[*map(int, str(value).split("-"))] for value in summary["hidden"]]
-    result, place = summary.copy(), list(summary.columns).index("hidden") + 1
-    result.insert(place, "depth", [len(each) for each in layers])
-    result.insert(place, "width", [max(each) for each in layers])
-    return result
 
 
 def stored_summary(counted: Sequence[SetupCounts]) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from pathlib import Path
 from fastbp import __version__
 from fastbp.analysis.axes import the_map, with_width_and_depth
 from fastbp.analysis.counts import count_runs
-from fastbp.reporting.html import HtmlFigure, render, render_part
+from fastbp.reporting.html import render, render_part
 from fastbp.reporting.report_data import MAX_BARS, ReportData, Section
 from fastbp.reporting.sections import (
     atlas_section,
@@ -83,9 +83,6 @@ Tick = Callable[[str], None]
 
 class Report(ReportData):
     """The tables of a store, and the sentences and terminal tables made from them."""
-
-    lead: HtmlFigure | None = None
-    """The figure that leads the page; None until the page is made, and if it has none."""
 
     @cached_property
     def verdict(self) -> list[str]:
@@ -202,13 +199,13 @@ def write_page(report: Report, key: str, write: Write, tick: Tick) -> None:
     report.notes += notes(report)
     leader = next(section for section in LEADERS if section.leads(report))
     report.finding = re.split(r" \(|\. ", report.verdict[0])[0] if report.verdict else ""
-    sections = []
+    lead, sections = None, []
     for section in sorted(SECTIONS, key=lambda section: section is not leader):
         tick(f"drawing: {section.title.lower()}")
         if (content := section.content(report)) is None:
             continue
         if section is leader:
-            report.lead = section.take_lead(content)
+            lead = section.take_lead(content)
         sections.append(
             {
                 "anchor": section.anchor,
@@ -218,7 +215,7 @@ def write_page(report: Report, key: str, write: Write, tick: Tick) -> None:
             }
         )
     tick("writing the page")
-    content = top_of_page(report, report.verdict) | {"lead": report.lead, "sections": sections}
+    content = top_of_page(report, report.verdict) | {"lead": lead, "sections": sections}
     page = render("report.html", report.title, content, key)
     write_tables(report, write)
     files = report.drawing.drawn | {report.store / "report.html": page}

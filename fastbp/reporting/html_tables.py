@@ -143,6 +143,8 @@ _LATEX = {
     "|": r"\textbar{}",
     "²": r"\textsuperscript{2}",
     "–": "--",
+    "[": "{[}",  # after the end of a row, LaTeX would read a bracket or a star as part of it
+    "*": "{*}",
 } | {sign: "\\" + sign for sign in "&%$#_{}"}
 """What LaTeX needs in place of a character."""
 

@@ -83,7 +83,7 @@ def _is_plausible(said: pq.FileMetaData, size: int) -> bool:
     # Not by column: damaged bytes may make Arrow crash there and take Python down.
     groups = sum(said.row_group(i).total_byte_size for i in range(said.num_row_groups))
     unpacked = 8 * said.num_rows * said.num_columns + groups
-    return unpacked <= max(MAX_UNPACKED, MAX_RATIO * size)
+    return bool(unpacked <= max(MAX_UNPACKED, MAX_RATIO * size))
 
 
 def sealed(content: bytes) -> bytes:

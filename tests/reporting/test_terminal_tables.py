@@ -129,8 +129,11 @@ def unescaped(text: str, format: str) -> str:
         return re.sub(r"\\(.)", r"\1", text)
     names = {"backslash": "\\", "asciitilde": "~", "asciicircum": "^"}
     names |= {"less": "<", "greater": ">", "bar": "|"}
-    text = re.sub(r"\\text(\w+)\{\}", lambda found: names[found[1]], text)
-    return re.sub(r"(?<!\\)\\(.)|\{([\[*])\}", lambda found: found[1] or found[2], text)
+    return re.sub(
+        r"\\text(\w+)\{\}|\\(.)|\{([\[*])\}",
+        lambda found: names[found[1]] if found[1] else found[2] or found[3],
+        text,
+    )
 
 
 @pytest.mark.parametrize("format", ["markdown", "latex"])

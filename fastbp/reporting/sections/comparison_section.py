@@ -1,7 +1,7 @@
 """The page that compares the convergence rates of the setups of two stores."""
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from math import isnan
 from pathlib import Path
 from typing import NamedTuple
@@ -125,7 +125,7 @@ def _hint(stores: tuple[Path, Path], key: str) -> str:
         for store in stores
     )
     typed = shlex.join(["fastbp", "compare", "--vary", key, *map(str, stores)])
-    return f"The stores differ in {key} ({one} and {other}): try  {plain(typed)}"
+    return f"The stores differ in {key} ({one} and {other}): try `{plain(typed)}`"
 
 
 # The table
@@ -256,6 +256,19 @@ def compare(
     if folder is None:
         return StoreComparison(table, verdict, [])
     tick("drawing")
+    files = _files((a, b), folder, table, names, verdict)
+    safe_files.write_all(files, folder)
+    return StoreComparison(table, verdict, list(files))
+
+
+def _files(
+    stores: tuple[Path, Path],
+    folder: Path,
+    table: pd.DataFrame,
+    names: StoreNames,
+    verdict: Sequence[str],
+) -> dict[Path, bytes]:
+    """The files of a comparison: its table, its picture and its page."""
     drawing = Drawing(folder)
     shown = by_strength(table)[:MAX_ROWS].sort_index().reset_index(drop=True)
     content = dict(zip("ab", names, strict=True)) | {
@@ -263,17 +276,15 @@ def compare(
         "shares": _figure(drawing, shown, table, names),
         "rows": _table(shown, table, names),
         "sides": [
-            {"name": name, **provenance(store)} for name, store in zip(names, (a, b), strict=True)
+            {"name": name, **provenance(store)} for name, store in zip(names, stores, strict=True)
         ],
         "alpha": ALPHA,
     }
-    written = {
+    return {
         folder / "compare.csv": table.to_csv(index=False).encode(),
         **drawing.drawn,
         folder / "compare.html": render("compare.html", f"{names[0]} and {names[1]}", content),
     }
-    safe_files.write_all(written, folder)
-    return StoreComparison(table, verdict, list(written))
 
 
 def _figure(

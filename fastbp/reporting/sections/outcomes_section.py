@@ -1,6 +1,6 @@
 """The sections on how the runs ended: bars, a table, spread and loss, the threshold of collapse."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -66,11 +66,9 @@ def result_table(
     Returns
     -------
     list of str
-        A line with the titles, and a line for each setup. The columns are those of `_results`, the
-        number of runs only if it varies, and marks for the baseline and, of each task, for the
-        setups that converge most often: `best`, or `highest` if others may be as good. If the keys
-        that vary are too many for the width, a setup is named by what differs from the baseline,
-        or by the keys that others do not determine.
+        A line with the titles, and a line for each setup: the columns of `_results`, the number of
+        runs only if it varies, and the mark `baseline` or that of `best_marks`. If the keys are too
+        many for the width, a setup is named as `_short_names` does.
     """
     if summary.empty:
         return ["No runs."]
@@ -88,15 +86,17 @@ def result_table(
             True,
         ),
     ]
-    tables = [
-        text_table([*names, *columns], shown.to_dict("records"), width, "summary.csv")
-        for names in (_names(summary), *_short_names(summary, baseline))
-    ]
-    # The first table with all columns and whole texts; else the first with whole texts.
+    namings = (_names(summary), *_short_names(summary, baseline))
+    lines = _fullest([[*names, *columns] for names in namings], shown, width)
+    return lines + more_in(len(summary), len(shown), "summary.csv")
+
+
+def _fullest(choices: Sequence[Sequence[TableColumn]], rows: pd.DataFrame, width: int) -> list[str]:
+    """The first table with all its columns and whole texts; else the first with whole texts."""
+    tables = [text_table(each, rows.to_dict("records"), width, "summary.csv") for each in choices]
     whole = [lines for lines in tables if not any(" …" in line for line in lines)]
     full = [lines for lines in whole if not any(line.startswith("…") for line in lines)]
-    lines = [*full, *whole, tables[-1]][0]
-    return lines + more_in(len(summary), len(shown), "summary.csv")
+    return [*full, *whole, tables[-1]][0]
 
 
 def _results(summary: pd.DataFrame) -> list[TableColumn]:

@@ -1,0 +1,68 @@
+"""What a stream can show, and paragraphs that fit it."""
+
+import io
+import os
+import sys
+
+import pytest
+
+from fastbp.cli.terminal import paragraphs, print_data, screen
+from fastbp.schema.text import Screen
+
+
+class Terminal(io.TextIOWrapper):
+    """A stream that says that it is a terminal."""
+
+    def __init__(self, encoding: str, is_terminal: bool = True) -> None:
+        super().__init__(io.BytesIO(), encoding=encoding)
+        self.is_terminal = is_terminal
+
+    def isatty(self) -> bool:
+        return self.is_terminal
+
+
+@pytest.mark.parametrize(
+    ("encoding", "is_terminal", "variables", "expected"),
+    [
+        ("utf-8", True, {"TERM": "xterm-256color"}, Screen(120, "256")),
+        ("utf-8", True, {"TERM": "xterm", "COLORTERM": "truecolor"}, Screen(120, "24-bit")),
+        ("utf-8", True, {"TERM": "xterm"}, Screen(120, "shades")),
+        ("utf-8", True, {"TERM": "dumb", "COLORTERM": "truecolor"}, Screen(120, "shades")),
+        ("utf-8", True, {"TERM": "xterm-256color", "NO_COLOR": "1"}, Screen(120, "shades")),
+        ("utf-8", True, {"TERM": "xterm-256color", "NO_COLOR": ""}, Screen(120, "256")),
+        ("utf-8", True, {"TERM": "xterm", "COLUMNS": "20"}, Screen(40, "shades")),
+        ("ascii", True, {"TERM": "xterm-256color"}, Screen(120, "digits")),
+        ("utf-8", False, {"TERM": "xterm-256color"}, Screen(80, "shades")),
+        ("latin-1", False, {"TERM": "xterm-256color"}, Screen(80, "digits")),
+    ],
+)
+def test_what_a_stream_can_show(monkeypatch, encoding, is_terminal, variables, expected):
+    for name in ("COLORTERM", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, text in ({"COLUMNS": "120"} | variables).items():
+        monkeypatch.setenv(name, text)
+    monkeypatch.setattr(sys, "stdout", Terminal(encoding, is_terminal))
+    assert screen() == expected
+
+
+def test_a_closed_stream_shows_what_a_file_does(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert screen() == Screen()
+
+
+def test_paragraphs_end_between_words_and_are_never_wider_than_80():
+    path = "results/" + "x" * 100
+    text = f"{'word ' * 30}{path}"
+    for width in (40, 80, 120):
+        lines = paragraphs([text, text], Screen(width))
+        assert max(len(line) for line in lines if line != path) <= min(width, 80)
+        assert lines.count(path) == 2
+        assert " ".join(lines).split() == f"{text} {text}".split()
+
+
+def test_signs_that_a_stream_lacks_are_written_in_ascii(monkeypatch):
+    stream = Terminal("ascii", is_terminal=False)
+    monkeypatch.setattr(sys, "stdout", stream)
+    print_data("a → b … ≠ 0–1")
+    stream.seek(0)
+    assert stream.buffer.read().decode() == f"a -> b ... != 0-1{os.linesep}"
