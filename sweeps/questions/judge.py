@@ -303,6 +303,10 @@ ANOTHER_SEED = change_of({"seed": "another"})
 """What a diagnosis names where it says that the setup seldom fails."""
 
 
+MORE_TIME = change_of({"seconds": "more"})
+"""What stands for a diagnosis for which a minute was too short."""
+
+
 class Diagnosed(NamedTuple):
     """What a diagnosis names first: a change, its cause in words, and its effect."""
 

@@ -1,27 +1,23 @@
-"""Records what a diagnosis names first: `python sweeps/questions/diagnose_all.py [NAME …]`.
+"""Records what a diagnosis names first: `python sweeps/questions/make_diagnoses.py [NAME …]`.
 
 Each question gets the setup as asked and its data. The rows go to results/questions/diagnose.csv;
 those of other questions stay. What a diagnosis can try in its seconds depends on the machine.
 """
 
-import csv
 import sys
-from pathlib import Path
 from typing import Any
 
-from judge import ANOTHER_SEED, HERE, Question, questions, text_of, written
+from judge import ANOTHER_SEED, HERE, MORE_TIME, Question, questions, text_of, written
+from make_counts import FOLDER, csv_of, rows_of
 
+from fastbp.analysis.statistics.proportions import wilson
 from fastbp.config.sweep import Sweep
 from fastbp.diagnosis.diagnose import Diagnosis, diagnose
 from fastbp.diagnosis.sentences import COMMON
-from fastbp.analysis.statistics.proportions import wilson
+from fastbp.schema.errors import SweepError
 from fastbp.schema.keys import KEYS
 
-FILE = HERE.parents[1] / "results" / "questions" / "diagnose.csv"
-
-COLUMNS = (
-    "question seeds converged measure change cause name after difference low high recommended"
-).split()
+FILE = FOLDER / "diagnose.csv"
 
 START, SECONDS = 1_000_000, 60.0
 
@@ -67,24 +63,28 @@ def row_of(question: Question, diagnosis: Diagnosis) -> dict[str, Any]:
     }
 
 
+def diagnosed(question: Question) -> dict[str, Any]:
+    """Diagnose a question and make its row; a minute may be too short for a few runs."""
+    setup = Sweep.from_toml(HERE / question.file).baseline
+    if setup is None:
+        raise SystemExit(f"{question.file}: [setup] is no setup of its own")
+    try:
+        return row_of(question, diagnose(setup, seconds=SECONDS, start=START))
+    except SweepError as error:
+        why = {"change": written(MORE_TIME), "cause": error.lines[0].partition(":")[0]}
+        return {"question": question.file, "seeds": 0, "converged": 0} | why
+
+
 def main(names: list[str]) -> None:
     """Diagnose these questions, or all, and write the file after each."""
     every = {question.file: question for question in questions()}
-    FILE.parent.mkdir(parents=True, exist_ok=True)
-    rows: dict[str, dict[str, Any]] = {}
-    if FILE.exists():
-        with FILE.open(encoding="utf-8", newline="") as file:
-            rows = {row["question"]: row for row in csv.DictReader(file)}
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    known = rows_of(FILE) if FILE.exists() else []
+    rows: dict[str, dict[str, Any]] = {row["question"]: {**row} for row in known}
     for question in every.values():
-        if names and question.name not in names:
-            continue
-        setup = Sweep.from_toml(Path(HERE, question.file)).baseline
-        assert setup is not None
-        rows[question.file] = row_of(question, diagnose(setup, seconds=SECONDS, start=START))
-        with FILE.open("w", encoding="utf-8", newline="") as file:
-            table = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
-            table.writeheader()
-            table.writerows(rows[name] for name in every if name in rows)
+        if not names or question.name in names:
+            rows[question.file] = diagnosed(question)
+            FILE.write_text(csv_of([rows[name] for name in every if name in rows]), "utf-8")
 
 
 if __name__ == "__main__":
