@@ -25,7 +25,7 @@ from judge import (
 )
 
 from fastbp.analysis.contrasts import pair
-from fastbp.analysis.counts import count_runs
+from fastbp.analysis.counts import Runs, count_runs
 from fastbp.config.setup import Setup
 from fastbp.config.sweep import Sweep
 from fastbp.schema.keys import KEYS
@@ -42,23 +42,23 @@ def difference(asked: Setup, setup: Setup) -> Change:
     return change_of({k: v for k, v in values.items() if v != getattr(asked, k)})
 
 
-def counted(question: Question, store: Path) -> dict[Step, Counts]:
-    """Compare all setups of a question's store with the one as asked, and what `steps` wants.
+def counted(question: Question, runs: Runs) -> dict[Step, Counts]:
+    """Compare all setups of a question with the one as asked, and what `steps` wants.
 
     Raises
     ------
     SystemExit
-        If a setup of the sweep file has no runs there.
+        If a setup of the sweep file has no runs.
     """
     sweep = Sweep.from_toml(HERE / question.file)
     asked = sweep.baseline
     if asked is None:
         raise SystemExit(f"{question.file}: [setup] is no setup of its own")
-    runs = {one.setup: one for one in count_runs(store)} if store.is_dir() else {}
-    if missing := [each for each in (asked, *sweep.setups) if each.identity() not in runs]:
+    known = {one.setup: one for one in count_runs(runs)}
+    if missing := [each for each in (asked, *sweep.setups) if each.identity() not in known]:
         change = written(difference(asked, missing[0])) or "as asked"
-        raise SystemExit(f"{store}: {len(missing)} setups have no runs, the first: {change}")
-    every = {difference(asked, each): runs[each.identity()] for each in (asked, *sweep.setups)}
+        raise SystemExit(f"{question.file}: no runs of {len(missing)} setups, such as {change}")
+    every = {difference(asked, each): known[each.identity()] for each in (asked, *sweep.setups)}
     steps = [*((AS_ASKED, change) for change in every), *question.steps()]
     counts = {}
     for before, after in dict.fromkeys(steps):

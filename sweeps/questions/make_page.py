@@ -241,9 +241,11 @@ def page(judged: Sequence[Case], further: Sequence[Case]) -> str:
             ),
             "",
             *(
-                f"The answer to {each.question.label} gives the network something else to learn "
-                f"({each.text(each.question.instead)}); on that "
-                f"{percent(each.share(each.question.instead))} of runs converge. Its other changes are judged.\n"
+                "The answer to "
+                f"{each.question.label} gives the network something else to learn "
+                f"({each.text(each.question.instead)}); on that, "
+                f"{percent(each.share(each.question.instead))} of the runs converge. It is judged "
+                "by its other changes.\n"
                 for each in instead
             ),
             "## The changes of each answer",
