@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from fastbp.analysis.statistics.paired import PointsInterval, tango
 from fastbp.analysis.statistics.proportions import bonferroni, modified_wilson
+from fastbp.schema.keys import KEYS
 from fastbp.schema.text import number
 
 HERE = Path(__file__).resolve().parent
@@ -177,8 +178,9 @@ class Effects:
 
     def __init__(self, question: Question, counts: Mapping[Step, Counts]) -> None:
         self.question, self.counts = question, counts
-        self.asked = {"momentum": "0"} | dict(change_of(question.setup()))
-        """The setup as asked, as far as its file says."""
+        usual = {name: key.default for name, key in KEYS.items() if key.default is not None}
+        self.asked = dict(change_of(usual)) | dict(change_of(question.setup()))
+        """The setup as asked."""
         self.changes = [to for start, to in counts if start == AS_ASKED and to != AS_ASKED]
         self.level = bonferroni(LEVEL, max(1, len(self.changes)))
 

@@ -70,12 +70,19 @@ class Case(NamedTuple):
         return self.effects.of(change, start)
 
     def text(self, change: Change) -> str:
-        """A change for a reader: `lr 0.2 → 0.02 and epochs 50`."""
+        """A change for a reader: `lr 0.2 → 0.02, epochs 50 → 500`."""
         asked, order = self.effects.asked, [*MAIN, "lr"]
         return ", ".join(
-            f"{key} {asked[key]} → {value}" if key in asked else f"{key} {value}"
+            f"{key} {grouped(asked[key])} → {grouped(value)}"
+            if key in asked
+            else f"{key} {grouped(value)}"
             for key, value in sorted(change, key=lambda each: (each[0] not in order, each))
         )
+
+
+def grouped(text: str) -> str:
+    """A value with its digits in groups: 100,000."""
+    return f"{int(text):,}" if text.isdigit() else text
 
 
 def case_of(
@@ -161,7 +168,8 @@ def page_of(question: Question) -> str:
 def common_cells(case: Case) -> list[str]:
     """What both tables have: question, network, fails."""
     question, (share, low, high) = case.question, case.effects.fails()
-    fails = f"{percent(share)} ({percent(low)}–{percent(high)})".replace("%–", "–")
+    runs = case.effects.counts[AS_ASKED, AS_ASKED].pairs
+    fails = f"{percent(share)} of {runs:,} ({percent(low)}–{percent(high)})".replace("%–", "–")
     network = f"[{question.network}]({page_of(question)})"
     return [source_of(question), network, question.asked, fails]
 
@@ -216,7 +224,7 @@ def page(judged: Sequence[Case], further: Sequence[Case]) -> str:
         if each.verdict
     ]
     others = [[*common_cells(each), does_most(each), diagnosed(each)] for each in further]
-    parts = [row for each in judged for row in parts_of(each) if len(each.whole) > 1]
+    parts = [row for each in judged for row in parts_of(each) if len(each.verdict.way) > 1]
     instead = [each for each in judged if each.question.instead]
     heads = ["#", "network", "as asked", "fails"]
     return "\n".join(
