@@ -80,6 +80,16 @@ def test_each_rule_decides(made, wanted):
     assert judge.verdict(made)[:2] == wanted
 
 
+@pytest.mark.parametrize("told", [False, True])
+@pytest.mark.parametrize("share", [0.5, 0.51])
+def test_what_diverges_is_not_judged_unless_the_asker_tells_of_it(told, share):
+    made = effects([(RATE, 600)], diverges=told)
+    asked = judge.AS_ASKED, judge.AS_ASKED
+    made.counts[asked] = made.counts[asked]._replace(diverged=share)
+    unlike = share > 0.5 and not told
+    assert judge.verdict(made)[:2] == (("not judged", 0) if unlike else ("yes", 4))
+
+
 def test_intervals_hold_at_once():
     one, three = effects([(RATE, 60)]), effects([(RATE, 60), (MORE, 0), (OTHER, 0)])
     alone, among = (each.of(judge.change_of(RATE)) for each in (one, three))
@@ -220,8 +230,12 @@ def test_runs_are_counted_in_pairs():
         )
         for each, converged in ran.items()
     )
+    rows.loc[(rows["setup"] == setups[0].identity()) & (rows["seed"] == 7), "outcome"] = "diverged"
+    ran[setups[0]][7] = False
     counts = make_counts.counted(question, rows)
     assert len(counts) == 8 + 3
+    first = make_counts.difference(Sweep.from_toml(FOLDER / question.file).baseline, setups[0])
+    assert counts[judge.AS_ASKED, first].diverged == 1 / 50
     by_keys = {(each.order, each.updates, each.lr): converged for each, converged in ran.items()}
     rest = judge.change_of({"updates": 7992, "lr": 0.1})
     whole = rest | judge.change_of({"order": "shuffled"})
@@ -230,7 +244,7 @@ def test_runs_are_counted_in_pairs():
         (rest, whole): (("random", 7992, 0.1), ("shuffled", 7992, 0.1)),
     }.items():
         before, after = by_keys[a], by_keys[b]
-        assert counts[start, to] == (
+        assert counts[start, to][:5] == (
             50, before.sum(), after.sum(), (after & ~before).sum(), (before & ~after).sum()
         )  # fmt: skip
     lacking = rows[rows["setup"] != setups[0].identity()]

@@ -79,6 +79,8 @@ class Question(NamedTuple):
         Keys of the changes that the explanation names; empty if it names all.
     seed : bool
         Whether the explanation is that the initial weights decide.
+    diverges : bool
+        Whether the asker tells of runs that diverge.
     task : bool
         Whether a change gives the network something else to learn. Then `ways` has the others, and
         `instead` is the whole answer.
@@ -95,6 +97,7 @@ class Question(NamedTuple):
     names: frozenset[str] = frozenset()
     seed: bool = False
     task: bool = False
+    diverges: bool = False
     instead: Change = AS_ASKED
 
     @property
@@ -151,7 +154,7 @@ class Counts(NamedTuple):
     """The seeds that two setups both ran.
 
     `before`, `after`: how many of them converge in each; `fixed`, `broken`: only after, only
-    before.
+    before. `constant`, `diverged`: shares of all runs after that end so.
     """
 
     pairs: int
@@ -159,6 +162,8 @@ class Counts(NamedTuple):
     after: int
     fixed: int
     broken: int
+    constant: float = 0.0
+    diverged: float = 0.0
 
     @property
     def share(self) -> float:
@@ -240,6 +245,8 @@ def verdict(effects: Effects) -> Verdict:
     question = effects.question
     way = max(question.ways, key=lambda each: effects.of(together(each)).value)
     whole, best = effects.of(together(way)), effects.of(effects.best())
+    if not question.diverges and effects.counts[AS_ASKED, AS_ASKED].diverged > HALF:
+        return Verdict("not judged", 0, way)
     if whole.low <= 0 or whole.value < TENTH * best.value:
         return Verdict("no", 1, way)
     if effects.fails()[2] < RARE:

@@ -7,7 +7,7 @@ seeds that converge with and without its changes; the table is results/questions
 import csv
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,14 @@ from fastbp.analysis.counts import Runs, count_runs
 from fastbp.config.setup import Setup
 from fastbp.config.sweep import Sweep
 from fastbp.schema.keys import KEYS
+from fastbp.schema.outcomes import CONSTANT, OUTCOMES, Outcome
 
 FOLDER = HERE.parents[1] / "results" / "questions"
 
-COLUMNS = ("pairs", "converged_before", "converged_after", "fixed", "broken")
+COLUMNS = (
+    *("pairs", "converged_before", "converged_after", "fixed", "broken"),
+    *("constant", "diverged"),
+)
 """The columns of effects.csv after the question and the two setups: the fields of `Counts`."""
 
 
@@ -63,7 +67,12 @@ def counted(question: Question, runs: Runs) -> dict[Step, Counts]:
     counts = {}
     for before, after in dict.fromkeys(steps):
         pairs, fixed, broken, converged = pair(every[before], every[after])
-        counts[before, after] = Counts(pairs, converged, converged + fixed - broken, fixed, broken)
+        ended = every[after].counts / every[after].runs
+        counts[before, after] = Counts(
+            *(pairs, converged, converged + fixed - broken, fixed, broken),
+            round(float(sum(ended[OUTCOMES.index(each)] for each in CONSTANT)), 6),
+            round(float(ended[OUTCOMES.index(Outcome.DIVERGED)]), 6),
+        )
     return counts
 
 
@@ -103,12 +112,18 @@ def rows_of(file: Path) -> list[dict[str, str]]:
         return [*csv.DictReader(text)]
 
 
+def numbers_of(row: dict[str, str]) -> Iterator[Any]:
+    """The numbers of a row of effects.csv."""
+    yield from (int(row[name]) for name in COLUMNS[:5])
+    yield from (float(row[name]) for name in COLUMNS[5:])
+
+
 def counts_in(folder: Path) -> dict[str, dict[Step, Counts]]:
     """Read effects.csv: for each sweep file the counts of two setups."""
     counts: dict[str, dict[Step, Counts]] = {}
     for row in rows_of(folder / "effects.csv"):
         step = read(row["before"]), read(row["after"])
-        counts.setdefault(row["question"], {})[step] = Counts(*(int(row[name]) for name in COLUMNS))
+        counts.setdefault(row["question"], {})[step] = Counts(*numbers_of(row))
     return counts
 
 

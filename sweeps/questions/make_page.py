@@ -122,6 +122,8 @@ def interval(effect: PointsInterval) -> str:
 def findings(judged: Sequence[Case], further: Sequence[Case]) -> str:
     """The paragraph of findings."""
     verdicts = Counter(each.verdict.verdict for each in judged if each.verdict)
+    unlike = verdicts["not judged"]
+    left = f"; {unlike} {'is' if unlike == 1 else 'are'} not judged" * (unlike > 0)
     fails = [each.effects.fails() for each in judged]
     helped = [each for each in judged if each.effects.helps(each.whole)]
     ended, single = (
@@ -141,7 +143,7 @@ def findings(judged: Sequence[Case], further: Sequence[Case]) -> str:
     )
     return (
         f"Of {len(judged)} answers, the explanation of {verdicts['yes']} holds, that of "
-        f"{verdicts['in part']} holds in part, and that of {verdicts['no']} does not. The setup as "
+        f"{verdicts['in part']} holds in part, and that of {verdicts['no']} does not{left}. The setup as "
         f"asked fails in more than half of the seeds in {sum(low > 0.5 for _, low, _ in fails)} "
         f"questions, and in fewer than one in twenty in {sum(high < RARE for *_, high in fails)}. "
         f"The answer helps in {len(helped)}, and nine of ten runs converge with it in {ended}; "
@@ -168,8 +170,12 @@ def page_of(question: Question) -> str:
 def common_cells(case: Case) -> list[str]:
     """What both tables have: question, network, fails."""
     question, (share, low, high) = case.question, case.effects.fails()
-    runs = case.effects.counts[AS_ASKED, AS_ASKED].pairs
-    fails = f"{percent(share)} of {runs:,} ({percent(low)}–{percent(high)})".replace("%–", "–")
+    asked = case.effects.counts[AS_ASKED, AS_ASKED]
+    fails = f"{percent(share)} of {asked.pairs:,} ({percent(low)}–{percent(high)})"
+    fails = fails.replace("%–", "–")
+    for name in ("constant", "diverged"):
+        part = getattr(asked, name)
+        fails += f"; {percent(part)} {name}" * (part > 0)
     network = f"[{question.network}]({page_of(question)})"
     return [source_of(question), network, question.asked, fails]
 
@@ -288,13 +294,16 @@ def page(judged: Sequence[Case], further: Sequence[Case]) -> str:
 def csv_row(case: Case) -> dict[str, Any]:
     """The row of a question in questions.csv."""
     question, first = case.question, case.first
+    asked = case.effects.counts[AS_ASKED, AS_ASKED]
     row: dict[str, Any] = {
         "question": question.file,
         "number": question.label,
         "source": question.source,
         "date": question.date,
         "network": question.network,
-        "runs": case.effects.counts[AS_ASKED, AS_ASKED].pairs,
+        "runs": asked.pairs,
+        "constant": asked.constant,
+        "diverged": asked.diverged,
         **numbers("fails", ("", "_low", "_high"), case.effects.fails()),
     }
     for name, change in (("answer", case.whole), ("single", case.single), ("best", case.best)):
