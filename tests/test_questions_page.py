@@ -126,7 +126,7 @@ def test_what_a_single_change_is(keys, single):
     [
         ({"lr": 0.02}, "a higher rate"),
         ({"lr": 0.0002}, "a lower rate"),
-        ({"momentum": 0.9}, "a higher rate"),
+        ({"momentum": 0.9}, "momentum"),
         ({"optimizer": "adam", "lr": 0.01}, "the optimiser"),
         ({"epochs": 50}, "the budget"),
         ({"updates": 500, "batch": 1}, "the batch"),

@@ -303,8 +303,6 @@ def kind_of(change: Change, asked: Mapping[str, str]) -> str:
         return f"{'more' if sum(after) > sum(before) else 'fewer'} hidden units"
     if "lr" in keys:
         return f"a {'higher' if float(keys['lr']) > float(asked['lr']) else 'lower'} rate"
-    if "momentum" in keys and float(keys["momentum"]) > 0 == float(asked["momentum"]):
-        return "a higher rate"  # the steps become longer
     return min(keys, default="")
 
 

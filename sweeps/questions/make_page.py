@@ -143,7 +143,8 @@ def findings(judged: Sequence[Case], further: Sequence[Case]) -> str:
     )
     return (
         f"Of {len(judged)} answers, the explanation of {verdicts['yes']} holds, that of "
-        f"{verdicts['in part']} holds in part, and that of {verdicts['no']} does not{left}. The setup as "
+        f"{verdicts['in part']} holds in part, and that of {verdicts['no']} does not{left}. "
+        "The setup as "
         f"asked fails in more than half of the seeds in {sum(low > 0.5 for _, low, _ in fails)} "
         f"questions, and in fewer than one in twenty in {sum(high < RARE for *_, high in fails)}. "
         f"The answer helps in {len(helped)}, and nine of ten runs converge with it in {ended}; "
