@@ -150,16 +150,18 @@ NOTHING = PointsInterval(0.0, 0.0, 0.0)
 @pytest.mark.parametrize(
     ("named", "effect", "base", "wanted"),
     [
-        ({"lr": 5.0}, NOTHING, 0, (True, True)),  # another rate, but higher as well
-        ({"epochs": 7}, NOTHING, 0, (False, True)),  # nine tenths
-        ({"hidden": 6}, NOTHING, 0, (False, False)),
-        ({"lr": 0.0002}, NOTHING, 0, (False, False)),
-        ({"order": "shuffled"}, PointsInterval(0.55, 0.5, 0.6), 0, (False, True)),
-        ({"order": "shuffled"}, PointsInterval(0.3, 0.2, 0.4), 0, (False, False)),
-        ({}, NOTHING, 0, (False, False)),
-        ({"seed": "another"}, NOTHING, 0, (False, False)),
-        ({"seed": "another"}, NOTHING, 390, (False, False)),
-        ({"seconds": "more"}, NOTHING, 0, (False, False)),
+        ({"lr": 5.0}, NOTHING, 0, "best"),  # another rate, but higher as well
+        ({"epochs": 7}, NOTHING, 0, "right"),  # nine tenths
+        ({"hidden": 6}, NOTHING, 0, "wrong"),
+        ({"hidden": 6}, PointsInterval(0.55, 0.5, 0.6), 0, "right by its own runs"),
+        ({"hidden": 6}, PointsInterval(0.3, 0.2, 0.4), 0, "wrong"),
+        ({"lr": 0.0002}, NOTHING, 0, "wrong"),
+        ({"order": "shuffled"}, PointsInterval(0.55, 0.5, 0.6), 0, "right"),
+        ({"order": "shuffled"}, PointsInterval(0.3, 0.2, 0.4), 0, "wrong"),
+        ({}, NOTHING, 0, "wrong"),
+        ({"seed": "another"}, NOTHING, 0, "wrong"),
+        ({"seed": "another"}, NOTHING, 390, "wrong"),
+        ({"seconds": "more"}, NOTHING, 0, "wrong"),
     ],
 )
 def test_a_diagnosis_is_scored(named, effect, base, wanted):
@@ -174,10 +176,12 @@ def test_a_diagnosis_where_nothing_helps_or_hardly_a_seed_fails():
         for keys in ({}, RATE, {"seed": "another"})
     )
     useless, rare = effects([(RATE, 0)]), effects([(RATE, 20)], base=980)
-    assert judge.score(useless, none) == (True, True)
-    assert judge.score(useless, rate) == (False, False)
-    assert judge.score(rare, seed) == (False, True)
-    assert judge.score(rare, rate) == (True, True)
+    assert judge.score(useless, none) == "best"
+    assert judge.score(useless, rate) == "wrong"
+    larger = rate._replace(effect=PointsInterval(0.8, 0.7, 0.9))
+    assert judge.score(useless, larger) == "right by its own runs"
+    assert judge.score(rare, seed) == "right"
+    assert judge.score(rare, rate) == "best"
 
 
 def test_changes_are_read_as_they_were_written():

@@ -322,18 +322,31 @@ class Diagnosed(NamedTuple):
     effect: PointsInterval
 
 
-def score(effects: Effects, first: Diagnosed) -> tuple[bool, bool]:
-    """Whether a diagnosis names the best single change first, and whether it is right."""
+BEST, RIGHT, OWN, WRONG = "best", "right", "right by its own runs", "wrong"
+"""How a diagnosis may be judged."""
+
+
+def score(effects: Effects, first: Diagnosed) -> str:
+    """Judge what a diagnosis names first, by the rules of README.md."""
     best = effects.best(single=True)
+    most = effects.of(best) if effects.helps(best) else PointsInterval(0.0, 0.0, 0.0)
     if first.change == ANOTHER_SEED:
-        return False, effects.fails()[2] < RARE
-    if not effects.helps(best):
-        return (first.change == AS_ASKED,) * 2
+        return RIGHT if effects.fails()[2] < RARE else WRONG
     if first.change == AS_ASKED:
-        return False, False
+        return WRONG if effects.helps(best) else BEST
     kind = kind_of(first.change, effects.asked)
     of_kind = effects.best(single=True, kind=kind)
-    effect = first.effect if of_kind == AS_ASKED else effects.of(of_kind)
-    most = effects.of(best)
-    right = effect.value >= NEARLY * most.value or effect.high >= most.low
-    return kind == kind_of(best, effects.asked), right
+    if effects.helps(of_kind):
+        if kind == kind_of(best, effects.asked):
+            return BEST
+        if is_as_good(effects.of(of_kind), most):
+            return RIGHT
+    own = first.effect
+    if not (own.low > 0 and is_as_good(own, most)):
+        return WRONG
+    return RIGHT if of_kind == AS_ASKED and effects.helps(best) else OWN
+
+
+def is_as_good(effect: PointsInterval, most: PointsInterval) -> bool:
+    """Whether an effect is nine tenths of the largest, or their intervals overlap."""
+    return effect.value >= NEARLY * most.value or effect.high >= most.low

@@ -12,9 +12,12 @@ from typing import Any, NamedTuple
 
 from judge import (
     AS_ASKED,
+    BEST,
     MAIN,
     NEARLY,
+    OWN,
     RARE,
+    RIGHT,
     Change,
     Counts,
     Diagnosed,
@@ -53,8 +56,7 @@ class Case(NamedTuple):
     best: Change
     single: Change
     first: Diagnosed
-    is_best: bool
-    is_right: bool
+    score: str
 
     @property
     def whole(self) -> Change:
@@ -99,7 +101,7 @@ def case_of(
         effects.best(),
         effects.best(single=True),
         first,
-        *score(effects, first),
+        score(effects, first),
     )
 
 
@@ -137,9 +139,9 @@ def findings(judged: Sequence[Case], further: Sequence[Case]) -> str:
     )
     common = [f"{kind} in {n}" for kind, n in sorted(kinds.items(), key=lambda k: (-k[1], k[0]))]
     beaten = sum(each.effect(each.whole).high < each.effect(each.single).low for each in judged)
-    right, exact = (
-        [sum(getattr(each, name) for each in group) for group in (judged, further)]
-        for name in ("is_right", "is_best")
+    right, by_grid, exact = (
+        [sum(each.score in scores for each in group) for group in (judged, further)]
+        for scores in ((BEST, RIGHT, OWN), (BEST, RIGHT), (BEST,))
     )
     return (
         f"Of {len(judged)} answers, the explanation of {verdicts['yes']} holds, that of "
@@ -151,8 +153,9 @@ def findings(judged: Sequence[Case], further: Sequence[Case]) -> str:
         f"the best single change does that in {single}, and is shown to do more than the whole "
         f"answer in {beaten}. What does most by itself is {and_(common)}. A diagnosis of "
         f"the setup and its data names a right cause first in {right[0]} of {len(judged)}, and in "
-        f"{right[1]} of the {len(further)} further ones that nothing is tuned on; in {exact[0]} "
-        f"and {exact[1]} it is the very best."
+        f"{right[1]} of the {len(further)} further ones that nothing is tuned on; by the grid "
+        f"alone in {by_grid[0]} and {by_grid[1]}, and the very best one in {exact[0]} and "
+        f"{exact[1]}."
     )
 
 
@@ -193,8 +196,7 @@ def does_most(case: Case) -> str:
 
 def diagnosed(case: Case) -> str:
     """What the diagnosis names first, and whether that is right."""
-    judgement = "best" if case.is_best else "right" if case.is_right else "wrong"
-    return f"{case.first.cause or 'nothing'}: {judgement}"
+    return f"{case.first.cause or 'nothing'}: {case.score}"
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -316,8 +318,7 @@ def csv_row(case: Case) -> dict[str, Any]:
         "rule": case.verdict.rule if case.verdict else "",
         "diagnosis": written(first.change),
         "cause": first.cause,
-        "is_best": int(case.is_best),
-        "is_right": int(case.is_right),
+        "score": case.score,
     }
 
 
