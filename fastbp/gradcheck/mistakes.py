@@ -161,9 +161,14 @@ def sources(layer: int, last: int, loss: Loss) -> list[Variant]:
     """List the ways to begin a layer's deltas. Right: o − t at the output, else those above."""
     right = Variant("", lambda at: at.above)
     if layer < last:
-        error = "what is carried back to {layers} is the error o − t, not the output's delta"
+        what = "what is carried back to {layers} is "
+        error = f"{what}the error o − t, not the output's delta"
         return [
             right,
+            Variant(
+                f"{what}the outputs of the layer above, not its deltas",
+                lambda at: at.activations[layer + 1],
+            ),
             *[Variant(error, lambda at: at.error)] * (layer == last - 1 and loss == "squared"),
         ]
     of_loss = {
@@ -356,6 +361,9 @@ def biases(layer: int) -> list[Variant]:
         ),
         "{b_are} multiplied by the biases" + hint: (
             lambda at: at.delta.sum(axis=0) * at.example.layers[below][1]
+        ),
+        "{b_are} taken with σ′ of the biases, not of the sums": (
+            lambda at: (at.carried * prime(sigmoid(at.example.layers[below][1]))).sum(axis=0)
         ),
         "{b_are} summed over units, too" + hint: (
             lambda at: np.full(at.delta.shape[1], at.delta.sum())

@@ -376,8 +376,17 @@ MISTAKES: dict[
     "biases in db": ("the gradients of b0 and b1 are multiplied by the biases", "b1"),
     "last row": ("only the last row is used", "W1"),
     "mean of db": ("for b0 and b1, they are means over rows, not sums", "b1"),
+    "outputs carried": (
+        "what is carried back to the hidden layer is the outputs of the layer above",
+        "W0",
+    ),
+    "slope of b": ("are taken with σ′ of the biases, not of the sums", "b1"),
+    "own outputs": (
+        "the gradients of W0 and W1 are taken with the outputs of its own layer",
+        "W1",
+    ),
 }
-SQUARE = {"slope below", "not transposed"}
+SQUARE = {"slope below", "not transposed", "own outputs"}
 OF_A_FACTOR = {"twice", "three", "mean", "mean twice", "mean of outputs", "mean of all"}
 NEEDS_BIAS = {word for word in MISTAKES if "bias" in word or word.endswith("db")}
 OF_SQUARED = {
@@ -388,6 +397,7 @@ OF_SQUARED = {
     "output tanh slope",
     "output slope below mean",
     "error squared",
+    "slope of b",
 }
 
 

@@ -84,15 +84,28 @@ def backprop(W, b, X, T, wrong=frozenset(), loss="squared", lr=0.1, dtype=np.flo
             deltas = [factor * delta for delta in deltas]
     dW, db = [None] * L, [None] * L
     for k in range(L - 1, -1, -1):
-        inputs = [z[k - 1] if "sums as inputs" in wrong and k else a[k] for z, a, _ in samples]
-        if "no inputs" in wrong:
-            inputs = [np.ones_like(values) for values in inputs]
+        inputs = [
+            _chosen(
+                wrong,
+                {
+                    "no inputs": np.ones_like(a[k]),
+                    "sums as inputs": z[k - 1] if k else a[k],
+                    "own outputs": a[k + 1],
+                },
+                a[k],
+            )
+            for z, a, _ in samples
+        ]
         dW[k] = sum(np.outer(d, values) for d, values in zip(deltas, inputs, strict=True))
         sums = {
             "ones as db": np.full(len(b[k]), len(X), dtype),
             "inputs as db": np.full(len(b[k]), sum(values.sum() for values in inputs), dtype),
             "inputs in db": dW[k].sum(axis=1),
             "biases in db": sum(deltas) * b[k],
+            "slope of b": sum(
+                delta / prime(a[k + 1]) * prime(sigma(b[k]))
+                for delta, (_, a, _) in zip(deltas, samples, strict=True)
+            ),
         }
         db[k] = _chosen(wrong, sums, sum(deltas))
         if k == 0:
@@ -101,7 +114,14 @@ def backprop(W, b, X, T, wrong=frozenset(), loss="squared", lr=0.1, dtype=np.flo
         through = through.T if "not transposed" in wrong else through
         new = []
         for delta, (z, a, t) in zip(deltas, samples, strict=True):
-            carried = a[-1] - t if "error carried" in wrong and k == L - 1 else delta
+            carried = _chosen(
+                wrong,
+                {
+                    "error carried": a[-1] - t if k == L - 1 else delta,
+                    "outputs carried": a[k + 1],
+                },
+                delta,
+            )
             back = (
                 carried.sum() * np.ones_like(a[k]) if "no weights" in wrong else through.T @ carried
             )
