@@ -140,7 +140,7 @@ def dots(
         The text that screen readers read instead of the figure.
     """
     low, high = ends
-    step, aims = 106 / values.size, values if targets is None else targets.ravel()
+    step, aims = 103 / values.size, values if targets is None else targets.ravel()
     x = 47 + step * (np.arange(values.size) + 0.5)
     y, t = (
         np.clip(np.nan_to_num(80 - 70 * (each - low) / (high - low or 1.0)), -20, 120)

@@ -201,7 +201,7 @@ def test_a_picture_says_what_it_shows() -> None:
     _, frame = plane_runs()
     ax = basin(frame, names=("W0[0, 0]", "b0[1]"))
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("W0[0, 0]", "b0[1]")
-    assert ax.get_title("left") == "How 144 runs end, by where they start"
+    assert ax.figure.texts[0].get_text() == "How 144 runs end, by where they start"
     assert (ax.get_xlim(), ax.get_ylim()) == ((-3, 3), (-3, 3))
     legend = ax.get_legend()
     assert legend is not None

@@ -90,8 +90,7 @@ def atlas(
     ax : Axes, optional
         Where to draw, as large as fits; by default on a new figure, as high as it needs.
     title, subtitle : str, optional
-        Heading of a new figure, by default with the number of functions and runs; given axes have
-        only a title, and by default none.
+        Heading; given axes have only a title.
 
     Returns
     -------

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from fastbp.analysis.axes import keys_besides
 from fastbp.analysis.summary import settings_of
-from fastbp.reporting.phrases import evenly, plain
+from fastbp.reporting.phrases import evenly, plain, runs_in
 from fastbp.reporting.plots.panels import axes_for, width_of, with_legend_below
 from fastbp.reporting.plots.style import (
     NARROW,
@@ -43,9 +43,8 @@ def response_curves(
 ) -> Axes:
     """Draw the convergence rate over a numeric key, with Wilson's bounds as a band.
 
-    The convergence rate is the share of runs that end converged. There is a line for each
-    combination of values of the other keys. The axis of the key is logarithmic if its values are
-    positive and span a factor of ten. A thin line marks one half.
+    There is a line for each combination of values of the other keys. The axis of the key is
+    logarithmic if its values are positive and span a factor of ten. A thin line marks one half.
 
     Parameters
     ----------
@@ -56,8 +55,7 @@ def response_curves(
     ax : Axes, optional
         Where to draw; by default on a new figure.
     title, subtitle : str, optional
-        Heading of a new figure, by default with the number of runs; given axes have only a title,
-        and by default none.
+        Heading; given axes have only a title.
 
     Raises
     ------
@@ -74,26 +72,29 @@ def response_curves(
         for rows in groups
         if others
     ]
-    runs = plural(int(summary["runs"].sum()), "run")
-    what = f"Share converged over {key}: {runs}, 95% bands"
+    what = f"Share converged over {key}: {runs_in(summary)}, 95% bands"
     ax, finish = with_legend_below(ax, names, 3.8, (title, subtitle, what))
     ax.axhline(50, color="#888888", linewidth=0.8)
     styles = line_styles(pd.concat([rows.iloc[:1] for rows in groups]), others)
-    for i, (group, style) in enumerate(zip(groups, styles, strict=True)):
+    for label, group, style in zip(names or [""], groups, styles, strict=True):
         rows = group.sort_values(key, key=lambda values: values.astype(float), kind="stable")
         x, y = rows[key].astype(float), 100 * rows["converged_share"]
-        label = names[i] if names else None
         ax.plot(x, y, marker="o", ms=3, **style, linewidth=1.4, label=label)
         low, top = (100 * rows[f"converged_{end}"] for end in ("low", "high"))
         ax.fill_between(x, low, top, color=style["color"], alpha=0.15, linewidth=0)
-    least, most = summary[key].astype(float).agg(["min", "max"])
+    _scale(ax, summary[key].astype(float))
+    ax.set(ylim=(-1, 101), xlabel=axis_label(key), ylabel="converged (%)")
+    return finish()
+
+
+def _scale(ax: Axes, values: "pd.Series[float]") -> None:
+    """Choose the scale of the axis of a key with these values."""
+    least, most = values.agg(["min", "max"])
     if least > 0 and most >= 10 * least:
         ax.set_xscale("log")
         log_ticks(ax.xaxis, least, most)
     elif least == 0 or most < 1e6:
         ax.xaxis.set_major_formatter("{x:g}")
-    ax.set(ylim=(-1, 101), xlabel=axis_label(key), ylabel="converged (%)")
-    return finish()
 
 
 MAX_STEPS = 150
@@ -120,8 +121,7 @@ def survival_curves(
     ax : Axes, optional
         Where to draw; by default on a new figure.
     title, subtitle : str, optional
-        Heading of a new figure, by default with the number of runs and setups; given axes have only
-        a title, and by default none.
+        Heading; given axes have only a title.
     baseline : str, optional
         Id of a setup. If many keys vary, the other names show only what differs from it.
     """
@@ -216,8 +216,7 @@ def collapse_curves(
     collapse : float, optional
         The threshold in use; a line marks it.
     title, subtitle : str, optional
-        Heading of a new figure, by default with the number of runs and setups; given axes have only
-        a title, and by default none.
+        Heading; given axes have only a title.
     baseline : str, optional
         Id of the setup from which names show the differences if many keys vary.
     """

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from fastbp.analysis.basins import Basin
 from fastbp.reporting.phrases import runs_in
-from fastbp.reporting.plots.panels import axes_for, legend, sheet, width_of
+from fastbp.reporting.plots.panels import Heading, axes_for, legend, sheet, width_of
 from fastbp.reporting.plots.style import (
     DPI,
     INK,
@@ -75,8 +75,7 @@ def heatmap(
     outcome : str
         An outcome, `constant` (at the end) or `constant_at_start` (before the first update).
     title, subtitle : str, optional
-        Heading of a new figure, by default with the number of runs; given axes have only a title,
-        and by default none.
+        Heading; given axes have only a title.
 
     Raises
     ------
@@ -88,26 +87,34 @@ def heatmap(
         raise ValueError(f"several setups have the same {x} and {y}")
     column = outcome.replace("-", "_") + "_share"
     table = summary.pivot(index=y, columns=x, values=column)
-    rows = sorted(table.index, key=lambda value: sort_key([value]))
-    columns = sorted(table.columns, key=lambda value: sort_key([value]))
+    rows, columns = (sorted(ends, key=lambda v: sort_key([v])) for ends in table.axes)
     shares = table.reindex(index=rows, columns=columns).to_numpy(float)
     many = shares.size > 100 or len(columns) > 10
-    left, right = 0.5 + max(inches(short(value), SIZE) for value in rows), 0.75 if many else 0.15
-    wide = min(width_of(None), left + right + max(0.7 * len(columns), 3.2))
-    high = 0.7 + min(3.5, max(1.6, 0.45 * len(rows)))  # it fits a screen
     heading = title, subtitle, f"Share {outcome} of {runs_in(summary)}"
-    ax = axes_for(ax, high, heading, wide=wide, left=left, right=right, bottom=0.55)
+    ax = _map_axes(ax, rows, columns, 0.75 if many else 0.15, heading)
     mesh = _cells(ax, shares, outcome)
     if has_line(summary, x, y, column):
         ax.contour(np.ma.masked_invalid(shares), [0.5], colors=INK, linewidths=1.4)
-    size = _name_values(ax, columns, rows)
-    if many or size < 0.55:
+    if _name_values(ax, columns, rows) < 0.55 or many:
         _scale(ax, mesh)
     else:
         _numbers(ax, shares, mesh)
-    ax.set_xlabel(axis_label(x), fontsize=9)
-    ax.set_ylabel(axis_label(y), fontsize=9)
+    ax.set(xlabel=axis_label(x), ylabel=axis_label(y))
     return ax
+
+
+def _map_axes(
+    ax: Axes | None,
+    rows: Sequence[object],
+    columns: Sequence[object],
+    right: float,
+    heading: Heading,
+) -> Axes:
+    """Prepare axes for a map that fits a screen, with `right` inches beside it."""
+    left = 0.5 + max(inches(short(value), SIZE) for value in rows)
+    wide = min(width_of(None), left + right + max(0.7 * len(columns), 3.2))
+    high = 0.7 + min(3.5, max(1.6, 0.45 * len(rows)))
+    return axes_for(ax, high, heading, wide=wide, left=left, right=right, bottom=0.55)
 
 
 def _cells(ax: Axes, shares: NDArray[np.float64], outcome: str) -> QuadMesh:
@@ -267,8 +274,7 @@ def basin(
     names : sequence of str
         Names of the weights across and up.
     title, subtitle : str, optional
-        Heading of a new figure, by default with the number of runs; given axes have only a title,
-        and by default none.
+        Heading; given axes have only a title.
     most : int, optional
         Largest number of pixels along a side. If the grid has more points, each pixel has the mean
         colour of a square of runs.
@@ -281,25 +287,23 @@ def basin(
     norm = LogNorm(low, max(high, 1.001 * low))
     count = plural(int(np.count_nonzero(map_.present)), "run")
     below, wide = width_of(ax) < NARROW and ax is None, width_of(ax)
-    pixels = map_.plane.side * -(-MIN_PIXELS // map_.plane.side) / DPI
-    side = wide - 0.95 if below else 3.6 if most else pixels
+    side = wide - 0.95 if below else 3.6 if most else _whole_pixels(map_.plane.side)
     right, bottom = (0.2, 1.35 + 0.19 * len(map_.shares)) if below else (2.1, 0.6)
-    ax = axes_for(
-        ax,
-        side + 0.15 + bottom,
-        (title, subtitle, f"How {count} end, by where they start"),
-        wide=side + 0.75 + right,
-        right=right,
-        bottom=bottom,
-    )
+    sizes = {"wide": side + 0.75 + right, "right": right, "bottom": bottom}
+    heading = title, subtitle, f"How {count} end, by where they start"
+    ax = axes_for(ax, side + 0.15 + bottom, heading, **sizes)
     _show(ax, map_, norm, -(-most // 2) if most and below else most)
     across, up = names or (f"initial value of parameter {number}" for number in map_.plane[1:3])
     ax.set_xlabel(across, fontsize=9)
     ax.set_ylabel(up, fontsize=9)
-    ax.tick_params(labelsize=9)
     ax.spines[:].set_visible(False)
     _legend(ax, map_, norm, below)
     return ax
+
+
+def _whole_pixels(side: int) -> float:
+    """The inches of a plane in a PNG file where each of `side` runs has the same whole pixels."""
+    return side * -(-MIN_PIXELS // side) / DPI
 
 
 def _show(ax: Axes, map_: Basin, norm: LogNorm, most: int | None) -> None:

@@ -64,11 +64,9 @@ def outcome_bars(
     ax : Axes, optional
         Where to draw; by default on a new figure, as high as it needs.
     title, subtitle : str, optional
-        Heading of a new figure, by default with the number of runs and setups; given axes have only
-        a title, and by default none.
+        Heading; given axes have only a title.
     baseline : str, optional
-        Id of a setup. Its name is bold, and if many keys vary, the other names show only what
-        differs from it.
+        Id of the setup with a bold name, from which other names differ if many keys vary.
     """
     wide, count = width_of(ax), len(summary)
     names = _names(summary, baseline, wide - 0.4)
@@ -84,9 +82,8 @@ def outcome_bars(
     outside, fits = _beside(shares, bar, rooms)
     right = 0.2 + max((inches(text, SIZE) for text in outside), default=0.0) * (margin > 0)
     ax, below = named_rows(ax, names, room, heading, right=right, top=top)
-    middles = _bars(
-        ax, summary, drawn, np.arange(count) + below, 0.44 if below else 0.78, edge="white"
-    )
+    places, thick = np.arange(count) + below, 0.44 if below else 0.78
+    middles = _bars(ax, summary, drawn, places, thick, edge="white")
     _write(ax, shares, middles, fits, outside, below)
     for label, setup in zip(row_names(ax), summary["setup"], strict=True):
         label.set_fontweight("bold" if setup == baseline else "normal")
@@ -218,36 +215,31 @@ def cures(rows: pd.DataFrame, group: str, member: str, title: str, subtitle: str
     columns = columns_of(drawn, wide - 0.2, 0.42)
     top = 0.5 + 0.2 * -(-len(drawn) // columns)
     left = 0.15 + max(inches(name, 9.5) for name in names)
-    figure, axes = sheet(
-        len(problems),
-        across,
-        len(kinds) * _THIN,
-        (title, subtitle),
-        left=left,
-        top=top,
-        bottom=0.35,
-        right=0.3,
-        gap=(0.3, 0.6),
-    )
+    margins = {"left": left, "top": top, "bottom": 0.35, "right": 0.3}
+    high, heading, gap = len(kinds) * _THIN, (title, subtitle), (0.3, 0.6)
+    figure, axes = sheet(len(problems), across, high, heading, gap, **margins)
     for i, (ax, problem) in enumerate(zip(axes, problems, strict=True)):
         part = rows[rows["problem"] == problem]
         y = [kinds.index(kind) for kind in zip(part[group], part[member], strict=True)]
         _bars(ax, part, drawn, np.array(y), 0.85)
-        ax.set_title(
-            wrapped(plain(problem), width_of(ax) + 0.1, SIZE, 2), loc="left", fontsize=SIZE
-        )
-        ax.set(xlim=(0, 100), ylim=(len(kinds) - 0.4, -0.6))
-        few = wide < NARROW and across > 2
-        ticks = [0, 100] if few else [0, 50, 100]
-        ax.set_xticks(ticks, [f"{tick}{'%' * (tick == 100)}" for tick in ticks], fontsize=SIZE)
+        text = wrapped(plain(problem), width_of(ax) + 0.1, SIZE, 2)
+        ax.set_title(text, loc="left", fontsize=SIZE)
+        ax.set_ylim(len(kinds) - 0.4, -0.6)
         ax.set_yticks(range(len(kinds)), names if i % across == 0 else [], fontsize=SIZE)
         for label, (_, m) in zip(ax.get_yticklabels(), kinds, strict=False):
             label.set_fontweight("bold" if m is None else "normal")
-        ax.tick_params(axis="y", length=0)
-        ax.spines[["top", "right", "left"]].set_visible(False)
+        _percents(ax, [0, 100] if wide < NARROW and across > 2 else [0, 50, 100])
     shift = {"handlelength": 1.2, "columnspacing": 1.2, "handles": outcome_handles(drawn)}
     legend(axes[0], "upper left", (0, 1), 0.1 - top, ncols=columns, **shift)
     return figure
+
+
+def _percents(ax: Axes, ticks: Sequence[int]) -> None:
+    """Label the axis of shares, and remove other lines."""
+    ax.set_xlim(0, 100)
+    ax.set_xticks(ticks, [f"{tick}{'%' * (tick == 100)}" for tick in ticks], fontsize=SIZE)
+    ax.tick_params(axis="y", length=0)
+    ax.spines[["top", "right", "left"]].set_visible(False)
 
 
 # Intervals
@@ -281,8 +273,7 @@ def share_pairs(
     ax : Axes, optional
         Where to draw; by default on a new figure.
     title, subtitle : str, optional
-        Heading of a new figure, by default with the number of runs; given axes have only a title,
-        and by default none.
+        Heading; given axes have only a title.
     """
     a, b = (plural(int(table[name].sum()), "run") for name in ("runs_a", "runs_b"))
     what = f"Share converged of {a} and of {b} in {plural(len(table), 'setup')}"
@@ -339,8 +330,7 @@ def effects(
     ax : Axes, optional
         Where to draw; by default on a new figure.
     title, subtitle : str, optional
-        Heading of a new figure, by default with the number of seeds; given axes have only a title,
-        and by default none.
+        Heading; given axes have only a title.
     """
     seeds = plural(int(table["pairs"].max()) if len(table) else 0, "seed")
     changes = plural(int((table["cause"] != "placebo").sum()), "change")

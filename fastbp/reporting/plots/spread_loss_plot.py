@@ -74,8 +74,7 @@ def spread_loss(
     constant_loss, collapse : float, optional
         Loss of the best constant answer, and the threshold of collapse; both are marked by lines.
     title, subtitle : str, optional
-        Heading of a new figure, by default with the number of runs; given axes have only a title,
-        and by default none.
+        Heading; given axes have only a title.
     """
     total = int(points["runs"].sum()) if "runs" in points else len(points)
     heading = title, subtitle, f"Spread and loss of {plural(total, 'run')}"
@@ -167,8 +166,7 @@ def spread_loss_panels(
 ) -> Figure:
     """Draw a panel of spread and loss for each setup, all with the same limits.
 
-    The panels share their axes, so they are on a figure of their own; `spread_loss` draws one of
-    them on given axes.
+    The panels share their axes on a figure of their own; `spread_loss` draws on given axes.
 
     Parameters
     ----------
@@ -177,8 +175,7 @@ def spread_loss_panels(
     names : mapping
         Name of each setup, by its id.
     constants, collapses : mapping
-        Loss of the best constant answer, and threshold of collapse, of each setup by its id; setups
-        where it is not known are missing.
+        Loss of the best constant answer, and threshold of collapse, by setup, where known.
     title, subtitle : str
         Heading of the sheet.
     """
@@ -200,19 +197,22 @@ def spread_loss_panels(
         left=0.9,
         top=top,
     )
+    most = max(constants.values(), default=0.0)
     for i, (ax, (setup, name)) in enumerate(zip(axes, names.items(), strict=True)):
-        left, bottom = i % columns == 0, i + columns >= len(names)
         here = density[density["setup"] == setup]
         _points(ax, here, constants.get(setup), collapses.get(setup))
-        text = wrapped(name, width_of(ax) + 0.1, SIZE, 2)
-        ax.set_title(text, loc="left", fontsize=SIZE)
-        _scale(ax, density, max(constants.values(), default=0.0))
-        bare(ax).tick_params(labelsize=SIZE)
-        ax.set_xticks([0, 0.5, 1] * bottom, ["0", "½", "1"] * bottom)
-        if not left:
-            ax.yaxis.set_major_locator(NullLocator())
-        ax.set_ylabel("loss" if left else "", fontsize=9)
-        ax.set_xlabel("spread of outputs" if bottom else "", fontsize=SIZE)
-    style: Any = {"handles": handles, "handlelength": 1.6, "columnspacing": 1.2}
-    legend(axes[0], "upper left", (0, 1), 0.1 - top, ncols=across, **style)
+        _scale(ax, density, most)
+        ax.set_title(wrapped(name, width_of(ax) + 0.1, SIZE, 2), loc="left", fontsize=SIZE)
+        _label(ax, i % columns == 0, i + columns >= len(names))
+    legend(axes[0], "upper left", (0, 1), 0.1 - top, ncols=across, handles=handles, columnspacing=1)
     return figure
+
+
+def _label(ax: Axes, left: bool, bottom: bool) -> None:
+    """Label the axes of a panel that stands on the left or at the bottom of a sheet."""
+    bare(ax).tick_params(labelsize=SIZE)
+    ax.set_xticks([0, 0.5, 1] * bottom, ["0", "½", "1"] * bottom)
+    if not left:
+        ax.yaxis.set_major_locator(NullLocator())
+    ax.set_ylabel("loss" if left else "", fontsize=9)
+    ax.set_xlabel("spread of outputs" if bottom else "", fontsize=SIZE)

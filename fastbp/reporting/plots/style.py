@@ -176,13 +176,14 @@ def short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else plain(value)
 
 
-def known_keys(summary: pd.DataFrame, *keys: str) -> None:
-    """Raise a ValueError if one of these keys is none that varies in a summary."""
-    known = keys_of(summary)
+def known_keys(summary: pd.DataFrame, *keys: str) -> list[str]:
+    """The keys that vary in a summary; a ValueError if these are not among them."""
+    known = keys_of(summary) if "setup" in summary else [*summary.columns]
     for key in keys:
         if key not in known:
             allowed = f"the keys that vary: {', '.join(known) or 'there are none'}"
             raise ValueError(f"{refusal(key, allowed)}{nearest(key, known)}")
+    return known
 
 
 def log_ticks(axis: Axis, low: float, high: float) -> None:

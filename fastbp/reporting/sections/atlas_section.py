@@ -62,6 +62,7 @@ def _figure(data: ReportData) -> HtmlFigure | None:
         f"bars of outcomes. Converged over all settings: {shares}.",
         f"{plural(int(table['runs'].sum()), 'run')} of {count:,} functions. The functions below a "
         "name are one class under permuted and negated inputs and a negated output.",
+        png=True,
     )
 
 
