@@ -15,15 +15,10 @@ from fastbp.analysis.summary import ALPHA, keys_of, settings_of
 from fastbp.reporting.phrases import (
     Record,
     apart,
-    as_best,
-    as_soon,
     by_change,
     change_of,
-    count_of,
-    half_time,
     has_effect,
     is_end,
-    name_of,
     named,
     plain,
     rivals,
@@ -351,35 +346,6 @@ def all_changes(attribution: pd.DataFrame, changes: Changes) -> list[str]:
 def _between(row: Record, name: str) -> str:
     """Write the bounds of a number of points."""
     return f"{points(row[f'{name}_low'] / 100)} to {points(row[f'{name}_high'] / 100)}"
-
-
-def best_of_all(changes: Changes) -> list[str]:
-    """Say which setup converges most often; empty if it is at most one change from the baseline."""
-    goals = [goal for goal in TASKS if goal in changes.keys]
-    alike = [row for row in changes.setups if all(row[g] == changes.start[g] for g in goals)]
-    best = max(alike, key=lambda row: row["converged_share"])
-    ties = [row for row in alike if row["converged_share"] == best["converged_share"]]
-    near = {
-        changes.start["setup"],
-        *(end["setup"] for end in map(changes.end_of, changes.direct) if end),
-    }
-    if any(row["setup"] in near for row in ties):
-        return []
-    setups = f"{plain(len(alike))} setups" + f" with {setting(best, goals)}" * bool(goals)
-    timed = [row for row in ties if not pd.isna(row["updates_median"])]
-    if len(ties) > 1 and len(timed) == len(ties) and best["converged"] == best["runs"]:
-        first = min(timed, key=lambda row: int(row["updates_median"]))
-        updates = plural(int(first["updates_median"]), "update")
-        return [
-            f"In {plain(len(ties))} of all {setups} all runs converge, soonest with "
-            f"{name_of(first, changes.keys)}: half after {updates}"
-            f"{as_soon(pd.DataFrame(ties), first)}."
-        ]
-    return [
-        f"Of all {setups}, runs converge most often with {name_of(best, changes.keys)}: "
-        f"{count_of(best, 'converged')}"
-        f"{as_best(pd.DataFrame(alike), best, comparisons=changes.rows)}.{half_time(best)}"
-    ]
 
 
 def strongest_changes(rows: Sequence[Record]) -> str:

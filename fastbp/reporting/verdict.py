@@ -13,9 +13,9 @@ from fastbp.analysis.statistics.proportions import bonferroni, wilson
 from fastbp.analysis.summary import ALPHA, LEVEL, keys_of, settings_of, simultaneous_bounds
 from fastbp.reporting.change_sentences import (
     TASKS,
+    Changes,
     all_changes,
     best_change,
-    best_of_all,
     changes_of,
     effects_elsewhere,
     other_changes,
@@ -24,6 +24,7 @@ from fastbp.reporting.change_sentences import (
 from fastbp.reporting.phrases import (
     Record,
     as_best,
+    as_soon,
     count_of,
     extreme,
     fastest_and_slowest,
@@ -238,6 +239,35 @@ def _widest_average(summary: pd.DataFrame, keys: Sequence[str]) -> list[str]:
         for i, at in enumerate(ends)
     )
     return [f"Averaged over all other keys, the convergence rate ranges from {low} to {high}."]
+
+
+def best_of_all(changes: Changes) -> list[str]:
+    """Say which setup converges most often; empty if it is at most one change from the baseline."""
+    goals = [goal for goal in TASKS if goal in changes.keys]
+    alike = [row for row in changes.setups if all(row[g] == changes.start[g] for g in goals)]
+    best = max(alike, key=lambda row: row["converged_share"])
+    ties = [row for row in alike if row["converged_share"] == best["converged_share"]]
+    near = {
+        changes.start["setup"],
+        *(end["setup"] for end in map(changes.end_of, changes.direct) if end),
+    }
+    if any(row["setup"] in near for row in ties):
+        return []
+    setups = f"{plain(len(alike))} setups" + f" with {setting(best, goals)}" * bool(goals)
+    timed = [row for row in ties if not pd.isna(row["updates_median"])]
+    if len(ties) > 1 and len(timed) == len(ties) and best["converged"] == best["runs"]:
+        first = min(timed, key=lambda row: int(row["updates_median"]))
+        updates = plural(int(first["updates_median"]), "update")
+        return [
+            f"In {plain(len(ties))} of all {setups} all runs converge, soonest with "
+            f"{name_of(first, changes.keys)}: half after {updates}"
+            f"{as_soon(pd.DataFrame(ties), first)}."
+        ]
+    return [
+        f"Of all {setups}, runs converge most often with {name_of(best, changes.keys)}: "
+        f"{count_of(best, 'converged')}"
+        f"{as_best(pd.DataFrame(alike), best, comparisons=changes.rows)}.{half_time(best)}"
+    ]
 
 
 # The top of the page

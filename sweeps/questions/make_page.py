@@ -35,6 +35,7 @@ from judge import (
     written,
 )
 from make_counts import FOLDER, counts_in, csv_of, rows_of
+from matplotlib.figure import Figure
 
 from fastbp.analysis.statistics.paired import PointsInterval
 from fastbp.reporting.plots import style
@@ -333,7 +334,12 @@ def numbers(name: str, ends: Sequence[str], values: Sequence[Any]) -> dict[str, 
 def picture(judged: Sequence[Case]) -> Any:
     """The picture: each question a row, as asked → answer → best single change."""
     names = [f"{each.question.label}  {each.question.network}" for each in judged]
-    ax = style.interval_axes(None, names, 0.3 * len(names) + 1.5, 0.9)
+    left, high = max(style.inches(name, 9) for name in names) + 0.3, 0.3 * len(names) + 1.5
+    figure = Figure(figsize=(left + 6.0, high))
+    ax = figure.add_axes((left / (left + 6.0), 0.6 / high, 5.9 / (left + 6.0), 1 - 1.5 / high))
+    ax.set_yticks(range(len(names)), names, fontsize=9)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.grid(axis="y", color="#bbbbbb", linewidth=0.4)
     marks = (
         ("as asked", "#8a8a8a", "o", lambda each: AS_ASKED),
         ("with the answer", "#0072B2", "D", lambda each: each.whole),
@@ -353,10 +359,13 @@ def picture(judged: Sequence[Case]) -> Any:
         ax.text(103.5, y, text, va="center_baseline", fontsize=8.5)
     ax.set(xlim=(-2, 112), xlabel="share of runs converged (%)")
     ax.set_xticks(range(0, 101, 20))
-    style.titled(ax, "Does the explanation hold? Share converged as asked, with the answer, with "
-                 "the best single change", 26)  # fmt: skip
-    style.legend(ax, "lower left", (0, 1), ncols=3, fontsize=9, borderaxespad=0.3)
-    return ax
+    title = "Does the explanation hold? As asked, with the answer, with the best single change"
+    figure.text(0.1 / (left + 6.0), 1 - 0.1 / high, title, fontsize=12, va="top", weight="bold")
+    ax.legend(
+        loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=9, frameon=False,
+        borderaxespad=0.3,
+    )  # fmt: skip
+    return style.bare(ax)
 
 
 def files(folder: Path = FOLDER) -> dict[str, bytes]:

@@ -63,8 +63,7 @@ def response_curves(
         If the key does not vary.
     """
     known_keys(summary, key)
-    others = keys_besides(summary, key)
-    groups = settings_of(summary, others)
+    groups = settings_of(summary, others := keys_besides(summary, key))
     groups = [groups[i] for i in evenly(len(groups), MAX_CURVES).tolist()]
     wide = min(width_of(ax) - 0.8, 5.0)
     names = [
