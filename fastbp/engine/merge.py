@@ -299,8 +299,10 @@ def _moved(sweep: bytes, old: Path, new: Path) -> bytes:
                     elif str(item).startswith("file:"):
                         paths.add(item)
         for path in paths:
-            there = targets.relative(targets.located(path[5:], str(old)), new)
-            text = text.replace(toml_text.toml(path), toml_text.toml(f"file:{there}"))
+            file = targets.located(path[5:], str(old))
+            if os.path.exists(file):  # else it is of another machine, and stays as it is
+                there = toml_text.toml(f"file:{targets.relative(file, new)}")
+                text = text.replace(toml_text.toml(path), there)
     except ValueError:  # it is none, which is no reason not to keep it
         return sweep
     return text.encode()

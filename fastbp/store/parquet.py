@@ -82,8 +82,8 @@ def _is_plausible(said: pq.FileMetaData, size: int) -> bool:
     """Whether a file of `size` bytes may have the rows that it says it has."""
     # Not by column: damaged bytes may make Arrow crash there and take Python down.
     groups = sum(said.row_group(i).total_byte_size for i in range(said.num_row_groups))
-    unpacked = 8 * said.num_rows * said.num_columns + groups
-    return bool(unpacked <= max(MAX_UNPACKED, MAX_RATIO * size))
+    unpacked: int = 8 * said.num_rows * said.num_columns + groups
+    return unpacked <= max(MAX_UNPACKED, MAX_RATIO * size)
 
 
 def sealed(content: bytes) -> bytes:

@@ -113,7 +113,7 @@ def test_equality_is_counted_from_the_runs() -> None:
     assert table[(table["function"] == "x ⊕ y") & (table["scale_inputs"] == "none")][
         "holds"
     ].all()  # one class by either
-    told = terminal_table(table)
+    told = [line for line in terminal_table(table) if not line.startswith("…")]
     assert len(told) == 1 + 2 * 4
     assert told[0].split()[:7] == [
         "scale_inputs",
@@ -208,7 +208,7 @@ def test_a_page_of_tables_has_the_atlas_and_its_files(tmp_path: Path) -> None:
     assert "Every function" in page
     assert "Cochran" in page
     assert 'href="classes.csv"' in page
-    assert page.index('<h2 id="atlas">') < page.index('<h2 id="ended">'), (
+    assert page.index('<div id="atlas">') < page.index('<div id="ended">'), (
         "the functions come before bars of some of them"
     )
     assert 'class="num">median updates</th>' in page

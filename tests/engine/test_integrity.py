@@ -377,7 +377,7 @@ DAMAGED_PROBLEMS: dict[str, tuple[Callable[[Path], Path], bool]] = {
     "nothing": (rewritten(lambda content: b""), True),
     "a part": (rewritten(lambda content: content[:100]), True),
     "a byte less": (rewritten(lambda content: content[:-1]), True),
-    "another name": (lambda path: path.rename(path.with_name(f"{'0' * 64}.npz")), False),
+    "another name": (lambda path: path.rename(path.with_name(f"{'0' * 64}.npz")), True),
 }
 """And whether what the setup was trained on is lost by it."""
 

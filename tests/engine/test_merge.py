@@ -138,8 +138,9 @@ def test_files_that_do_not_go_together_stay_apart(many, monkeypatch):
 
 
 @pytest.mark.parametrize("repair", [False, True])
-def test_wherever_it_is_killed_it_goes_on_and_nothing_is_lost(many, tmp_path, monkeypatch, repair):
+def test_wherever_it_is_killed_it_goes_on_and_nothing_is_lost(tmp_path, monkeypatch, repair):
     """By the same again, or by a repair, which moves away what is there twice."""
+    many = made(tmp_path / "few", (0, 2), (2, 2), (4, 2), (30, 2), (32, 2))
     report, rows = integrity.check(many), rows_of(many.path)
     steps = 0
     for kill in itertools.count():

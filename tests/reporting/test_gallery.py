@@ -75,7 +75,7 @@ def test_each_store_has_its_picture_its_finding_and_its_question(text, results, 
         page = gallery.page_of(results / name)
         assert html.unescape(title) == page[0]
         assert html.unescape(found) == finding(page[1])
-        assert page[1] == answers[name]
+        assert answers[name].startswith(page[1]), "the first sentence leads the page"
         assert {link, again} == {f"{name}/report.html"}
         stem, labels = Path(picture).stem, page[2]
         assert (stem, html.unescape(label)) == next(iter(labels.items())), "the page's first"

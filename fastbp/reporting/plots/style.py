@@ -22,7 +22,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, NullLocator
 
 from fastbp.analysis.axes import is_numeric
-from fastbp.analysis.summary import keys_of
+from fastbp.analysis.summary import SHAPE, keys_of
 from fastbp.reporting.phrases import labels, plain
 from fastbp.schema.keys import KEYS
 from fastbp.schema.outcomes import Outcome
@@ -178,7 +178,9 @@ def short(value: object) -> str:
 
 def known_keys(summary: pd.DataFrame, *keys: str) -> list[str]:
     """The keys that vary in a summary; a ValueError if these are not among them."""
-    known = keys_of(summary) if "setup" in summary else [*summary.columns]
+    known = [*summary.columns]
+    if "setup" in known:  # of networks of several layers, also their width and depth
+        known = [*keys_of(summary), *(name for name in SHAPE if name in known)]
     for key in keys:
         if key not in known:
             allowed = f"the keys that vary: {', '.join(known) or 'there are none'}"
