@@ -23,6 +23,7 @@ from fastbp.analysis.counts import count_runs
 from fastbp.reporting import build
 from fastbp.reporting.plots import basin, encoded
 from fastbp.schema.outcomes import OUTCOMES, Outcome
+from fastbp.store.npz import data_digest
 
 SIDE = 12
 KEYS: dict[str, object] = {"init": f"grid:side={SIDE},x=0,y=2,origin=9", "init_scale": 3.0}
@@ -227,15 +228,17 @@ def test_a_plane_of_one_kind_is_drawn(outcome: str) -> None:
 def page_of(folder: Path, setups: int, side: int = 60) -> str:
     """The page of so many setups whose runs converge in a corner of their plane; of all the last
     ones do in more of it."""
+    X, T = np.zeros((8, 3)), np.eye(8)[:, :1]
+    problem = data_digest(X, T)
     for place in range(setups):
         keys = KEYS | {"init": f"grid:side={side},x=0,y=16", "lr": 0.1 * (place + 1), "hidden": "4"}
         ends = [
             "converged" if seed % side + seed // side < 30 + 10 * place else "partial"
             for seed in range(side**2)
         ]
-        frames.write(folder, frames.table(keys, ends), 2, {"fastbp.problem": "ab" * 32})
+        frames.write(folder, frames.table(keys, ends), 2, {"fastbp.problem": problem})
     (folder / "problems").mkdir()
-    np.savez(folder / "problems" / f"{'ab' * 32}.npz", X=np.zeros((8, 3)), T=np.eye(8)[:, :1])
+    np.savez(folder / "problems" / f"{problem}.npz", X=X, T=T)
     build.make(folder)
     return (folder / "report.html").read_text("utf-8")
 

@@ -18,6 +18,7 @@ from fake_runs import replaced
 from fastbp.reporting import build, plots
 from fastbp.reporting.sections.comparison_section import compare
 from fastbp.schema.columns import MAX_OUTPUTS
+from fastbp.store.npz import data_digest
 
 BITS = np.array([[1, 1, 1, 0, 1, 0, 1, 1]], float).T
 """Targets of the founding problem, [row, output]."""
@@ -90,9 +91,10 @@ def store(
     T: np.ndarray = BITS,
 ) -> Path:
     """A store of these setups; `baseline`: which of them is the one as it stands."""
-    problem = "0123456789abcdef" * 4
+    X = np.zeros((len(T), 3))
+    problem = data_digest(X, T)
     (folder / "problems").mkdir(parents=True)
-    np.savez(folder / "problems" / f"{problem}.npz", X=np.zeros((len(T), 3)), T=T)
+    np.savez(folder / "problems" / f"{problem}.npz", X=X, T=T)
     ids = [setup["setup"][0].as_py() for setup in setups]
     for setup in setups:
         frames.write(folder, setup, said={"fastbp.problem": problem})

@@ -85,7 +85,8 @@ def test_a_response_is_a_dot_for_each_setup_and_a_line_for_each_setting(tmp_path
     assert ax.get_xscale() == "log"
     found = texts(written(ax, tmp_path))
     assert {"learning rate", "converged (%)", "order random", "order shuffled"} <= set(found)
-    assert "Share converged over lr: 1,200 runs in 10 setups, 95% bands" in found
+    heading = f"Share converged over lr: 1,200 runs in {2 * len(rates)} setups, 95% bands"
+    assert heading in found, [text for text in found if "Share" in text]
     from_zero = response_curves(
         summary(
             frames.frame(*(frames.table({"momentum": m}, ["partial"]) for m in (0.0, 0.5, 0.9)))

@@ -270,7 +270,7 @@ def test_what_is_said() -> None:
         figure("limit", 40)._replace(source="Another"),
     ]
     found = published(both, figures, EACH | {"t": 4})
-    assert terminal_lines(found, "s")[1:] == [
+    assert terminal_lines(found, "s", 200)[-10:] == [
         "Somebody 1990: 2 of 2 published figures agree with the baseline; in the one other setting "
         "not all agree.",
         "ours       success    mean",
@@ -289,7 +289,8 @@ def test_what_is_said() -> None:
         "in the one other setting all agree (lr 0.5)."
     )
     assert sentences(found)[1] == "Another: all agree in 1 of 2 settings (lr 0.5)."
-    title, said, *lines = terminal_lines(published(both[:1], figures[:2], EACH))
+    title, *_, said, a, b, c = terminal_lines(published(both[:1], figures[:2], EACH))
+    lines = [a, b, c]
     assert title.startswith("Published figures and ours")
     assert said == "Somebody 1990: 2 of 2 published figures agree with the setup."
     assert [line.split() for line in lines] == [
