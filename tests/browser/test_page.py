@@ -259,7 +259,7 @@ def only(name: str) -> pytest.MarkDecorator:
 
 
 LEADING = pytest.mark.parametrize(
-    "opened", ["founding", "map", "one key", "planes", "24 setups", "atlas"], indirect=True
+    "opened", ["founding", "map", "one key", "planes", "24 setups"], indirect=True
 )
 
 
