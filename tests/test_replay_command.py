@@ -1,6 +1,8 @@
 """`fastbp replay` as a user runs it: called in this process, in another where that is what is
 tested."""
 
+import errno
+import os
 import re
 import resource
 import signal
@@ -29,7 +31,7 @@ from fastbp.config.setup import Setup
 from fastbp.engine import block, rows as rows_module, stored_run
 from fastbp.replay import main
 from fastbp.schema.columns import COLUMNS
-from fastbp.store import parquet
+from fastbp.store import parquet, safe_files
 
 here, drawn = in_process(main), in_process(main, png=True)
 
@@ -214,15 +216,33 @@ def test_what_is_no_store_ends_with_3(here, store):
         refused(here(place, "a", 1), 3, f"{place} is not a store with runs: .*")
 
 
-def test_a_place_that_cannot_be_written_ends_with_4(here, store, tmp_path):
+def test_a_file_where_a_folder_should_be_ends_with_3(here, store, tmp_path):
     (tmp_path / "store" / "replays").write_text("a file where a folder should be")
+    refused(here("store", SHORT.identity(), 1), 3, "store/replays cannot be used: it is a file.*")
+
+
+@pytest.fixture
+def read_only(monkeypatch):
+    """The folder of replays cannot be written."""
+    write = safe_files.write
+
+    def refuse(target, *rest):
+        if target.parent.name == "replays":
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return write(target, *rest)
+
+    monkeypatch.setattr(safe_files, "write", refuse)
+
+
+def test_a_place_that_cannot_be_written_ends_with_4(here, store, read_only):
     done = ended(here("store", SHORT.identity(), 1), 4)
     assert re.fullmatch(r"fastbp: store/replays/.*\.parquet cannot be written: .*\n", done.stderr)
     assert done.stdout.startswith("setup ")
 
 
-def test_a_store_that_is_only_read_is_no_matter_to_a_picture_elsewhere(here, store, tmp_path):
-    (tmp_path / "store" / "replays").write_text("a file where a folder should be")
+def test_a_store_that_is_only_read_is_no_matter_to_a_picture_elsewhere(
+    here, store, read_only, tmp_path
+):
     done = succeeded(here("store", SHORT.identity(), 1, "--figure", "a.svg"))
     assert re.fullmatch(
         r"note: store/replays/.*\.parquet cannot be written: .*\nwritten: a\.svg\n", done.stderr

@@ -421,14 +421,20 @@ def test_no_store(here, tmp_path, reader):
 
 
 def test_not_writable(here, store):
-    for name in ("report.html", "figures/outcomes.png", "summary.csv"):
+    for name in ("report.html", "figures/outcomes.png"):
         (store / name).unlink()
         (store / name).mkdir()
         refused(here("report", "store"), 4, f"store/{name}: Is a directory")
         (store / name).rmdir()
+    (store / "summary.csv").unlink()
+    (store / "summary.csv").mkdir()  # it is read first, to see whether it would change
+    refused(here("report", "store"), 3, r"store/summary\.csv cannot be used: it is a folder, .*")
+    (store / "summary.csv").rmdir()
     shutil.rmtree(store / "figures")
     (store / "figures").touch()
-    refused(here("report", "store"), 4, "store/figures: File exists")
+    refused(
+        here("report", "store"), 3, "store/figures cannot be used: it is a file, not a folder.*"
+    )
     assert not list(store.glob("*.draft")), "no draft is left"
 
 

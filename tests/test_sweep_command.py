@@ -218,7 +218,8 @@ def test_the_picture_names_each_setup_and_counts_its_runs(store):
     shown = texts(store / "figures" / "outcomes.svg")
     summary = summary_module.summary(store)
     for label in phrases.labels(summary):
-        assert any(text.startswith(label) and "64" in text for text in shown), label
+        assert any(text.startswith(label) for text in shown), label
+    assert any("n = 64 each" in text for text in shown)
     for outcome in OUTCOMES:
         assert (outcome in shown) == bool(summary[outcome.replace("-", "_")].any())
 
@@ -240,7 +241,7 @@ def test_again_it_says_that_it_is_complete_and_prints_the_same(founding, folder,
     used = reaped_seconds()
     with unchanged(store):
         again = command("founding", "--seeds", "64", cwd=folder)
-    assert reaped_seconds() - used < 10
+    assert reaped_seconds() - used < 20, "it reads and counts, and draws nothing"
     succeeded(again, stdout=founding.stdout)
     assert "complete already, nothing to train" in again.stderr
 
@@ -259,11 +260,11 @@ def test_a_picture_is_drawn_again_only_where_it_would_change(tmp_path, here):
     assert not drawn()
     file.write_text(file.read_text().replace("Why?", "Why not?"))
     assert drawn()
-    assert "Why not?" in picture.read_text()
+    assert "<bdi>Why not?</bdi>" in (picture.parent.parent / "report.html").read_text()
     assert drawn("--seeds", "3")
     (picture.parent.parent / "report.html").unlink()  # as where a command was killed before it drew
     assert drawn("--seeds", "3")
-    (picture.parent / "collapse.png").unlink()
+    (picture.parent / "collapse.svg").unlink()
     assert drawn("--seeds", "3")
     assert not drawn("--seeds", "3")
     assert not drawn("--seeds", "4", "--no-report")
@@ -296,8 +297,7 @@ def test_a_file_goes_into_a_folder_of_its_name(file, tmp_path, here):
     done = succeeded(here(file.name))
     assert len(pd.read_parquet(tmp_path / "results" / "mine" / "runs")) == 4 * 500
     assert len(table_of(done.stdout)) == 4
-    svg = (tmp_path / "results" / "mine" / "figures" / "outcomes.svg").read_text()
-    assert "Is it the rate?" in svg
+    assert "<bdi>Is it the rate?</bdi>" in (tmp_path / "results/mine/report.html").read_text()
 
 
 @pytest.mark.jit
@@ -390,7 +390,7 @@ def test_the_package_says_what_there_is(tmp_path):
     [
         (["nosuch.toml"], [r"nosuch.toml: no such file"]),
         (["nosuch"], [r"nosuch: no such file, and no sweep of this name .*`fastbp list` .*"]),
-        (["foundin"], [r"foundin: .*; did you mean 'founding'\?; `fastbp list` .*"]),
+        (["foundin"], [r"foundin: .*`fastbp list` .*; did you mean 'founding'\?"]),
         (["mine.csv"], [r"mine.csv.*"]),
         (["--seeds", "0"], [r"--seeds: given 0, allowed: .*"]),
         (["--seeds", "many"], [r"--seeds: given 'many', allowed: .*"]),

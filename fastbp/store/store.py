@@ -92,9 +92,9 @@ class Store:
             with os.scandir(self.path) as entries:
                 for entry in (entry for entry in entries if entry.name in _KINDS):
                     safe_files.check(entry, self.path / entry.name, _KINDS[entry.name])
-        if with_runs and not any(self.files()):
+        if with_runs and not (is_folder and any(self.files())):
             raise StoreError(f"{self.path} holds no runs")
-        file = None if any_version else next(self.files(), None)
+        file = None if any_version or not is_folder else next(self.files(), None)
         if file:  # a store holds one version
             self._check_version(parquet.contents(file)[1], self._another)
 
