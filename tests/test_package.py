@@ -140,7 +140,6 @@ def test_every_command_explains_itself(command, name):
         "diagnose --nothing",
         "verify",
         "merge",
-        "merge into",
         "list founding",
     ],
 )
