@@ -483,7 +483,6 @@ def test_twice_is_the_same_bytes_and_the_sweep_runs(here, table: str, tmp_path) 
         "changes.csv",
         "fixed.toml",
         "figures/changes.svg",
-        "figures/changes.png",
         "diagnosis.html",
     ]
     assert first.stderr == f"written: {', '.join(f'out/{file}' for file in files)}\n"
