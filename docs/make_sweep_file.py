@@ -126,8 +126,9 @@ TEXT = """\
 # The sweep file
 
 A sweep trains many setups from the same seeds. Its file is TOML: `[setup]` is what all setups
-have, `[grid]` lists values for any of its keys, and every combination is trained. The setup of `[setup]` alone is the baseline that
-others are compared with, if a grid has it and `[setup]` writes a value for each key of that grid: a default that nobody wrote is none.
+have, `[grid]` lists values for any of its keys, and every combination is trained. The setup of
+`[setup]` alone is the baseline that others are compared with, if a grid has it and `[setup]` writes
+a value for each key of that grid: a default that nobody wrote is none.
 
 ```toml
 title = "Order, updates or rate: what fixes a constant network?"

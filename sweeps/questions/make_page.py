@@ -166,10 +166,8 @@ def source_of(question: Question) -> str:
 
 
 def page_of(question: Question) -> str:
-    """The link from the results of a question to its own page."""
-    if question.file.startswith(".."):
-        return "../../docs/gallery/founding/report.html"
-    return f"{question.store}/report.html"
+    """The link from the results of a question to its sweep file, which makes its own page."""
+    return f"../../sweeps/questions/{question.file}"
 
 
 def common_cells(case: Case) -> list[str]:
@@ -251,7 +249,7 @@ def page(judged: Sequence[Case], further: Sequence[Case]) -> str:
             "Effects are in percentage points, over the same seeds; their intervals hold at once "
             f"for all setups of a question. *Verdict*: whether the explanation holds, by {RULES}. "
             "*Diagnosis*: the cause that it names first. A number leads to the question, a network "
-            "to its page.",
+            "to its sweep file, which trains it and makes its page.",
             "",
             *table(
                 [*heads, "answer", "converge with it", "what does most", "verdict", "diagnosis"],
