@@ -262,7 +262,7 @@ def test_a_clock_that_is_put_back_between_two_commands(tmp_path, here, file):
         os.utime(entry, (tomorrow, tomorrow))
     file.write_text(SWEEP.replace("Öffnet", "Schließt"))
     here("mine.toml", "-o", "store")
-    assert "Schließt" in (tmp_path / "store" / "figures" / "outcomes.svg").read_text("utf-8")
+    assert "Schließt" in (tmp_path / "store" / "report.html").read_text("utf-8")
 
 
 # Names of places
