@@ -22,7 +22,8 @@ from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, NullLocator
 
 from fastbp.analysis.axes import is_numeric
-from fastbp.analysis.summary import SHAPE, keys_of
+from fastbp.analysis.shape import SHAPE
+from fastbp.analysis.summary import keys_of
 from fastbp.reporting.phrases import labels, plain
 from fastbp.schema.keys import KEYS
 from fastbp.schema.outcomes import Outcome
