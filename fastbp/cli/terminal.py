@@ -35,7 +35,7 @@ INDENT = " " * 8
 def print_data(text: str, coloured: bool = False) -> None:
     """Print the result of a command on stdout; characters that are not printable are escaped.
 
-    `coloured`: keep the colours of a map, whose names have no character that is not printable.
+    `coloured`: keep the colours of a map. Names in its text are printable already.
 
     Raises
     ------

@@ -221,7 +221,7 @@ def compact(
     StoreError, StoreFullError
         As `merge`.
     """
-    # where it was killed: files of which all rows are in a joined one
+    # An earlier command may have been killed: remove files whose rows are all in a joined one.
     _remove(store, [other for one, other in filename.overlaps(store.run_files())
                     if other.stop <= one.stop and parquet.fuller(one, other) == one])  # fmt: skip
     _check([store], tick)

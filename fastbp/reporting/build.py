@@ -9,7 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 from fastbp import __version__
-from fastbp.analysis.axes import the_map, with_width_and_depth
 from fastbp.analysis.counts import count_runs
 from fastbp.reporting.html import render, render_part
 from fastbp.reporting.report_data import MAX_BARS, ReportData, Section
@@ -96,9 +95,8 @@ class Report(ReportData):
         """
         if self.is_atlas:
             return atlas_section.terminal_table(self.classes, screen.width, most)
-        summary = with_width_and_depth(self.summary)
-        if keys := the_map(summary):
-            return map_lines(summary, *keys, screen)
+        if self.map_keys:
+            return map_lines(self.sized, *self.map_keys, screen)
         return outcomes_section.result_table(
             self.summary, self.baseline, self.chosen(most), screen.width
         )
@@ -119,7 +117,7 @@ class Report(ReportData):
         Together they have about `SCREENFUL` lines. A table of single changes stands below that of
         the setups, except in an atlas, of a map, and where published figures are compared.
         """
-        if self.is_atlas or not self.published.empty or the_map(with_width_and_depth(self.summary)):
+        if self.is_atlas or not self.published.empty or self.map_keys:
             most = MAX_BARS if self.published.empty else FEW
             return [self.table(screen, most), self.published_lines(screen.width)]
         many = len(self.summary) > MAX_BARS and len(self.contrasts) > 0

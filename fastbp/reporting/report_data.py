@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from fastbp.analysis import atlas, attribution, contrasts, summary
+from fastbp.analysis.axes import the_map, with_width_and_depth
 from fastbp.analysis.basins import Basin, plane_of, unlike_neighbours
 from fastbp.analysis.counts import SetupCounts
 from fastbp.analysis.improvement import improvement
@@ -143,6 +144,16 @@ class ReportData:
         return {t.setup: _problem(self.store, t) for t in self.counted}
 
     # What a page shows
+
+    @cached_property
+    def sized(self) -> pd.DataFrame:
+        """The summary with the width and depth of networks in place of their layers, if it can."""
+        return with_width_and_depth(self.summary)
+
+    @cached_property
+    def map_keys(self) -> tuple[str, str] | None:
+        """The keys across and up if the setups form one map, as `the_map` finds them."""
+        return the_map(self.sized)
 
     @cached_property
     def title(self) -> str:

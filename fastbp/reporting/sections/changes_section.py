@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from fastbp.analysis.axes import the_map, with_width_and_depth
 from fastbp.analysis.contrasts import least_effect
 from fastbp.analysis.statistics.power import pairing_worth
 from fastbp.analysis.summary import ALPHA, keys_of
@@ -303,7 +302,7 @@ def worth_text(data: ReportData) -> str:
 
 
 def _content(data: ReportData) -> Content | None:
-    if data.marked is None and the_map(with_width_and_depth(data.summary)):
+    if data.marked is None and data.map_keys:
         return None  # each step between neighbours on a map is too small to be seen
     nothing = NOTHING
     if len(data.summary) == 1:

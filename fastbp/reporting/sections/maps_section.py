@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from fastbp.analysis.axes import (
     critical,
     curve_keys,
+    keys_besides,
     map_axes,
     the_map,
-    with_width_and_depth,
 )
 from fastbp.analysis.summary import keys_of, probably_above_half, simultaneous_bounds
 from fastbp.reporting import plots
@@ -220,7 +220,7 @@ def _extremes(summary: pd.DataFrame) -> str:
 
 
 def _curves(data: ReportData) -> Content | None:
-    summary = with_width_and_depth(data.summary)
+    summary = data.sized
     figures = [
         data.drawing(
             partial(plots.response_curves, summary, key),
@@ -238,11 +238,9 @@ def _curves(data: ReportData) -> Content | None:
 
 def _curves_lead(data: ReportData) -> bool:
     """Whether all setups lie on a few curves over one key."""
-    summary = with_width_and_depth(data.summary)
     return any(
-        len(settings_of(summary, [other for other in keys_of(summary) if other != key]))
-        <= plots.MAX_CURVES
-        for key in curve_keys(summary)
+        len(settings_of(data.sized, keys_besides(data.sized, key))) <= plots.MAX_CURVES
+        for key in curve_keys(data.sized)
     )
 
 
@@ -338,7 +336,7 @@ def _figures(data: ReportData, summary: pd.DataFrame, x: str, y: str) -> list[Ht
 
 
 def _content(data: ReportData) -> Content | None:
-    summary = with_width_and_depth(data.summary)
+    summary = data.sized
     if data.constant_at_start is not None:
         summary = summary.assign(constant_at_start_share=data.constant_at_start)
     axes = map_axes(summary)[:MAX_MAPS]
@@ -355,5 +353,5 @@ SECTION = Section(
 {% if edges %}{{ table(edges) }}{% endif %}""",
     _finding,
     "maps",
-    lambda data: bool(the_map(with_width_and_depth(data.summary))),
+    lambda data: bool(data.map_keys),
 )
