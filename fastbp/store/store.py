@@ -83,6 +83,7 @@ class Store:
             "has a name that is not valid text": re.search("[\ud800-\udfff]", name),
             "is an address, not a folder": _ADDRESS.match(name),
             "is a file, not a store": self.path.exists() and not is_folder,
+            "is in a file, not in a folder": any(above.is_file() for above in self.path.parents),
             "is a folder with other things in it, not a store": is_folder
             and not self._is_generated(),
         }
@@ -117,8 +118,7 @@ class Store:
         """
         self.check_usable(any_version=any_version)
         with writing(self.path), suppress(FileExistsError):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.mkdir()
+            self.path.mkdir(parents=True)
             self._is_new = True
         for name in ("runs", "tmp"):
             with writing(self.path / name), safe_files.folder(self.path, name, make=True):

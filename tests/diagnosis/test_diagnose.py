@@ -754,7 +754,6 @@ def test_the_sweep_file_has_both_setups_and_they_are_those_of_the_diagnosis(tmp_
             "changes.csv",
             "fixed.toml",
             "changes.svg",
-            "changes.png",
             "diagnosis.html",
         }
         again = Sweep.from_toml(tmp_path / str(at) / "fixed.toml")
