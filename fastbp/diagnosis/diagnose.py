@@ -51,8 +51,8 @@ USUAL_EPOCHS, FEWEST_EPOCHS, RUN_SECONDS = 1000, 10, 0.0015
 """The default budget of a run: `USUAL_EPOCHS` epochs, or as many as take `RUN_SECONDS` if that is
 fewer, but at least `FEWEST_EPOCHS`."""
 
-LEFT = 10.0
-"""Seconds of the time limit that are kept for training, even if compiling takes long."""
+COMPILING = 0.5
+"""The share of the time limit in which compiling may begin, even if it takes long."""
 
 ENOUGH = 0.9
 """Larger changes are tried if no change reaches this convergence rate."""
@@ -260,7 +260,7 @@ def _more_changes(
     setup, tried = experiment.setup, [change for (change,) in experiment.groups.values()]
     experiment.tick("larger changes")
     wanted = sorted(changes_of(setup, tried), key=lambda c: seconds_per_run(changed(setup, c)))
-    more = [c for c in wanted if is_ready(kernel_key(changed(setup, c)), experiment.by(0.5) - LEFT)]
+    more = [c for c in wanted if is_ready(kernel_key(changed(setup, c)), experiment.by(0.4))]
     rows = train_some(experiment, more)
     experiment.groups.update((each.name, (each,)) for each in more[: len(rows)])
     left_out += [change.name for change in wanted if change not in more[: len(rows)]]
@@ -308,13 +308,13 @@ def _compiled(
 ) -> tuple[list[Change], list[str], float]:
     """Load or compile the code that a setup and its changes need.
 
-    Compiling happens once on each machine. It takes some of the time allowed, but LEFT seconds are
-    kept for training. Returns the changes that can be trained, the names of the others, and the
-    seconds by which compiling exceeded its limit.
+    Compiling happens once on each machine. It takes the share COMPILING of the time allowed, or
+    longer if the setup itself needs more. Returns the changes that can be trained, the names of the
+    others, and the seconds by which compiling exceeded its limit.
     """
     if setup.test_split == "seed":
         raise SweepError([f"test_split: {refusal(setup.test_split, 'fixed in a diagnosis')}"])
-    longest, allowed = 0.0, max(0.0, seconds - LEFT)
+    longest, allowed = 0.0, COMPILING * seconds
     known, ready, late = set(), [], []
     for change in (Change("", "", {}), *tried):
         key, now = kernel_key(changed(setup, change)), time.perf_counter()

@@ -3,10 +3,12 @@ that the engine trained."""
 
 import json
 import re
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import permutations
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -406,6 +408,26 @@ def test_the_time_is_never_exceeded(seconds: float) -> None:
         assert "None of 0 " not in text
     limit = seconds + 1  # one slice more
     assert time.process_time() - began < limit * machine.available_cores()
+
+
+@pytest.mark.parametrize(("each", "ready", "beyond"), [(14, 2, 0), (40, 1, 10)])
+def test_half_of_the_time_is_left_after_compiling(monkeypatch, each, ready, beyond) -> None:
+    module, clock, compiled = sys.modules[diagnosis.__module__], [0.0], []
+
+    def warm_up(key: tasks.KernelKey) -> None:
+        clock[0] += each
+        compiled.append(key)
+
+    monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr(module, "warm_up", warm_up)
+    tried = changes(FOUNDING)
+    now, late, past = module._compiled(FOUNDING, tried, 60.0, 0.0)
+    assert len(compiled) == ready
+    assert past == beyond
+    known = {tasks.kernel_key(changed(FOUNDING, change)) for change in now}
+    assert known <= {*compiled}
+    assert {change.name for change in tried} - {change.name for change in now} == {*late}
+    assert late
 
 
 def test_an_epoch_that_nothing_interrupts_is_not_begun() -> None:
