@@ -188,12 +188,16 @@ class Effects:
         """The setup as asked."""
         self.changes = [to for start, to in counts if start == AS_ASKED and to != AS_ASKED]
         self.level = bonferroni(LEVEL, max(1, len(self.changes)))
+        self._known: dict[Step, PointsInterval] = {}
 
     def of(self, change: Change, start: Change = AS_ASKED) -> PointsInterval:
         """The effect of a change, and its interval. KeyError if nobody ran it."""
-        n = self.counts[start, change]
-        low, high = tango(n.fixed, n.broken, n.pairs, self.level)
-        return PointsInterval((n.fixed - n.broken) / n.pairs, float(low), float(high))
+        step = start, change
+        if step not in self._known:
+            n = self.counts[step]
+            low, high = map(float, tango(n.fixed, n.broken, n.pairs, self.level))
+            self._known[step] = PointsInterval((n.fixed - n.broken) / n.pairs, low, high)
+        return self._known[step]
 
     def helps(self, change: Change) -> bool:
         """Whether the interval of a change's effect lies above 0."""

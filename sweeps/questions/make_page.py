@@ -1,125 +1,39 @@
 """Makes the page of the questions: `python sweeps/questions/make_page.py`.
 
 From effects.csv and diagnose.csv in results/questions, which make_counts.py and make_diagnoses.py
-write, and from answers.json it makes README.md, questions.csv and questions.svg there: the same
-bytes each time.
+write, and from answers.json it makes README.md, questions.csv, questions.svg and the page of each
+question there: the same bytes each time.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+import question_pages
+from cases import Case, cases, diagnosed, does_most, interval, parts_of, source_of, table
 from judge import (
     AS_ASKED,
     BEST,
-    MAIN,
     NEARLY,
     OWN,
     RARE,
     RIGHT,
-    Change,
-    Counts,
-    Diagnosed,
-    Effects,
     Question,
-    Step,
-    Verdict,
-    contribution,
     kind_of,
-    questions,
-    read,
-    score,
-    together,
-    verdict,
     written,
 )
-from make_counts import FOLDER, counts_in, csv_of, rows_of
+from make_counts import FOLDER, csv_of
 from matplotlib.figure import Figure
 
-from fastbp.analysis.statistics.paired import PointsInterval
 from fastbp.reporting.plots import style
 from fastbp.schema.outcomes import Outcome
-from fastbp.schema.text import and_, percent, points
+from fastbp.schema.text import and_, percent
 
 RULES = "[the rules](../../sweeps/questions/README.md#how-an-answer-is-judged)"
 
 
-# From counts to verdicts
-
-
-class Case(NamedTuple):
-    """A question with what its runs show; `verdict` is None where no answer can be read."""
-
-    question: Question
-    effects: Effects
-    verdict: Verdict | None
-    best: Change
-    single: Change
-    first: Diagnosed
-    score: str
-
-    @property
-    def whole(self) -> Change:
-        """All changes of the answer."""
-        return together(self.verdict.way) if self.verdict else AS_ASKED
-
-    def share(self, change: Change) -> float:
-        """The share that converges with a change."""
-        return self.effects.counts[AS_ASKED, change].share
-
-    def effect(self, change: Change, start: Change = AS_ASKED) -> PointsInterval:
-        """The effect of a change."""
-        return self.effects.of(change, start)
-
-    def text(self, change: Change) -> str:
-        """A change for a reader: `lr 0.2 → 0.02, epochs 50 → 500`."""
-        asked, order = self.effects.asked, [*MAIN, "lr"]
-        return ", ".join(
-            f"{key} {grouped(asked[key])} → {grouped(value)}"
-            if key in asked
-            else f"{key} {grouped(value)}"
-            for key, value in sorted(change, key=lambda each: (each[0] not in order, each))
-        )
-
-
-def grouped(text: str) -> str:
-    """A value with its digits in groups: 100,000."""
-    return f"{int(text):,}" if text.isdigit() else text
-
-
-def case_of(
-    question: Question, counts: Mapping[Step, Counts], diagnosis: Mapping[str, str]
-) -> Case:
-    """Judge a question from its counts and its row of diagnose.csv."""
-    effects = Effects(question, counts)
-    gain = (float(diagnosis[name] or 0) for name in ("difference", "low", "high"))
-    first = Diagnosed(read(diagnosis["change"]), diagnosis["cause"], PointsInterval(*gain))
-    return Case(
-        question,
-        effects,
-        verdict(effects) if question.ways else None,
-        effects.best(),
-        effects.best(single=True),
-        first,
-        score(effects, first),
-    )
-
-
-def cases(folder: Path = FOLDER) -> list[Case]:
-    """Judge all questions from effects.csv and diagnose.csv."""
-    counts = counts_in(folder)
-    diagnoses = {row["question"]: row for row in rows_of(folder / "diagnose.csv")}
-    return [case_of(each, counts[each.file], diagnoses[each.file]) for each in questions()]
-
-
 # From verdicts to the page
-
-
-def interval(effect: PointsInterval) -> str:
-    """An effect in points, with its interval: `+84.5 (+83.9 to +85.1)`."""
-    value, low, high = map(points, effect)
-    return f"{value} ({low} to {high})"
 
 
 def findings(judged: Sequence[Case], further: Sequence[Case]) -> str:
@@ -160,14 +74,9 @@ def findings(judged: Sequence[Case], further: Sequence[Case]) -> str:
     )
 
 
-def source_of(question: Question) -> str:
-    """The number of a question, linked to where it stands."""
-    return f"[{question.label}]({question.source})" if question.source else question.label
-
-
 def page_of(question: Question) -> str:
-    """The link from the results of a question to its sweep file, which makes its own page."""
-    return f"../../sweeps/questions/{question.file}"
+    """The page of a question, from the folder of all."""
+    return f"{question.store.removeprefix('../')}.md"
 
 
 def common_cells(case: Case) -> list[str]:
@@ -181,40 +90,6 @@ def common_cells(case: Case) -> list[str]:
         fails += f"; {percent(part)} {name}" * (part > 0)
     network = f"[{question.network}]({page_of(question)})"
     return [source_of(question), network, question.asked, fails]
-
-
-def does_most(case: Case) -> str:
-    """The best single change with its effect, and the best setup where it does more."""
-    if not case.effects.helps(case.single):
-        return "nothing that was tried by itself"
-    text = f"{case.text(case.single)}: {interval(case.effect(case.single))}"
-    if case.effect(case.best).low > case.effect(case.single).high:
-        text += f"; together {case.text(case.best)}: {interval(case.effect(case.best))}"
-    return text
-
-
-def diagnosed(case: Case) -> str:
-    """What the diagnosis names first, and whether that is right."""
-    return f"{case.first.cause or 'nothing'}: {case.score}"
-
-
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """A table in Markdown."""
-    lines = [columns, ["---"] * len(columns), *rows]
-    return [f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines]
-
-
-def parts_of(case: Case) -> list[list[str]]:
-    """A row for each change of an answer: its effect by itself and made last."""
-    assert case.verdict is not None
-    way, rows = case.verdict.way, []
-    for change in way:
-        alone, last = contribution(case.effects, way, change)
-        named = "yes" if case.question.is_named(change) else "no"
-        rows.append(
-            [case.question.label, case.text(change), named, interval(alone), interval(last)]
-        )
-    return rows
 
 
 def page(judged: Sequence[Case], further: Sequence[Case]) -> str:
@@ -249,7 +124,7 @@ def page(judged: Sequence[Case], further: Sequence[Case]) -> str:
             "Effects are in percentage points, over the same seeds; their intervals hold at once "
             f"for all setups of a question. *Verdict*: whether the explanation holds, by {RULES}. "
             "*Diagnosis*: the cause that it names first. A number leads to the question, a network "
-            "to its sweep file, which trains it and makes its page.",
+            "to a page of its own.",
             "",
             *table(
                 [*heads, "answer", "converge with it", "what does most", "verdict", "diagnosis"],
@@ -375,11 +250,19 @@ def files(folder: Path = FOLDER) -> dict[str, bytes]:
         "README.md": page(judged, further).encode(),
         "questions.csv": csv_of([csv_row(each) for each in every]).encode(),
         "questions.svg": style.encoded(picture(judged).figure, "svg"),
+        **{page_of(each.question): question_pages.page(each).encode() for each in every},
+        **{
+            page_of(each.question).replace(".md", ".svg"): style.encoded(
+                question_pages.picture(each).figure, "svg"
+            )
+            for each in every
+        },
     }
 
 
 def main() -> None:
     """Write the page."""
+    (FOLDER / "further").mkdir(exist_ok=True)
     for name, content in files().items():
         (FOLDER / name).write_bytes(content)
 
