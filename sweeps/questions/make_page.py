@@ -207,9 +207,10 @@ def numbers(name: str, ends: Sequence[str], values: Sequence[Any]) -> dict[str, 
 def picture(judged: Sequence[Case]) -> Any:
     """The picture: each question a row, as asked → answer → best single change."""
     names = [f"{each.question.label}  {each.question.network}" for each in judged]
-    left, high = max(style.inches(name, 9) for name in names) + 0.3, 0.3 * len(names) + 1.5
-    figure = Figure(figsize=(left + 6.0, high))
-    ax = figure.add_axes((left / (left + 6.0), 0.6 / high, 5.9 / (left + 6.0), 1 - 1.5 / high))
+    left, high = max(style.inches(name, 9) for name in names) + 0.3, 0.3 * len(names) + 1.3
+    wide = left + 6.0
+    figure = Figure(figsize=(wide, high))
+    ax = figure.add_axes((left / wide, 0.55 / high, 5.1 / wide, 1 - 1.25 / high))
     ax.set_yticks(range(len(names)), names, fontsize=9)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.grid(axis="y", color="#bbbbbb", linewidth=0.4)
@@ -229,11 +230,11 @@ def picture(judged: Sequence[Case]) -> Any:
         )  # fmt: skip
     for y, each in enumerate(judged):
         text = each.verdict.verdict if each.verdict else ""
-        ax.text(103.5, y, text, va="center_baseline", fontsize=8.5)
-    ax.set(xlim=(-2, 112), xlabel="share of runs converged (%)")
+        ax.text(104, y, text, va="center_baseline", fontsize=8.5)
+    ax.set(xlim=(-2, 102), xlabel="share of runs converged (%)")
     ax.set_xticks(range(0, 101, 20))
     title = "Does the explanation hold? As asked, with the answer, with the best single change"
-    figure.text(0.1 / (left + 6.0), 1 - 0.1 / high, title, fontsize=12, va="top", weight="bold")
+    figure.text(0.1 / wide, 1 - 0.1 / high, title, fontsize=12, va="top", weight="bold")
     ax.legend(
         loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=9, frameon=False,
         borderaxespad=0.3,

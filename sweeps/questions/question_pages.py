@@ -113,7 +113,8 @@ def explanation(case: Case) -> Iterator[str]:
         yield "The answer cannot be read, so nothing is judged."
         return
     question, verdict = case.question, case.verdict
-    yield f"The answer: {question.answer}. Its explanation: {question.because}."
+    answer = question.answer.removeprefix("asker: ")
+    yield f"The answer: {answer}. Its explanation: {question.because}."
     yield ""
     yield (
         f"Does that hold? **{verdict.verdict.capitalize()}**, by "
