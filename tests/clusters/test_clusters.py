@@ -240,7 +240,6 @@ DASK_CASES: dict[str, tuple[int, int, str]] = {
     "scheduler is killed": (0, signal.SIGKILL, "where no scheduler answers|Timed out"),
     "scheduler is stopped": (0, signal.SIGSTOP, "no answer within 10 seconds"),
     "worker is killed": (1, signal.SIGKILL, ""),
-    "worker is stopped": (1, signal.SIGSTOP, ""),
 }
 """Which process gets which signal, and what the command says."""
 
