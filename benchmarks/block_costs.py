@@ -21,7 +21,7 @@ parser.add_argument("--rounds", type=int, default=3)
 if __name__ == "__main__":
     given = parser.parse_args()
     rates = [0.1 + n / given.blocks for n in range(given.blocks)]
-    sweep = Sweep(seeds=336, setup=ONLINE | {"updates": 999}, grid={"lr": rates})
+    sweep = Sweep(seeds=336, setup=ONLINE | {"updates": 99}, grid={"lr": rates})
     blocks = len(list(Plan(sweep).blocks(given.jobs)))
     least: dict[str, float] = {}
     for _ in range(given.rounds):
