@@ -309,9 +309,9 @@ main = process.Command(
             metavar="E",
             default="threads",
             type=_executor,
-            help="where to train: threads (default), processes or dask, all on this machine and "
-            "tested; dask:ADDRESS, mpi, slurm and flux reach other machines through their packages "
-            "(mpi is tested now and then, slurm with a stand-in, dask:ADDRESS and flux are not)",
+            help="where to train: threads (default), processes or dask, all on this machine; "
+            "dask:ADDRESS, mpi, slurm (inside an allocation) and flux reach other machines (all "
+            "are tested but flux; see docs/clusters.md)",
         ),
         option(
             "--shard",

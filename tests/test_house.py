@@ -74,7 +74,7 @@ def test_no_two_classes_share_a_name() -> None:
     assert [name for name, count in classes.items() if count > 1] == []
 
 
-MAX_STATEMENTS = {"fastbp": 15_040, "tests": 16_230}
+MAX_STATEMENTS = {"fastbp": 15_140, "tests": 16_420}
 """Docstrings apart."""
 
 

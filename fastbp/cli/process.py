@@ -50,16 +50,20 @@ class Interruption:
     kept_in = ""
     """The folder with finished work, if any. The message names it and the command that resumes."""
 
+    @property
+    def stays(self) -> str:
+        """What stays, and how to resume; empty if nothing does."""
+        if not self.kept_in:
+            return ""
+        return f"; finished work stays in {self.kept_in}. To resume: {resume_command()}"
+
     def __call__(self, number: int, frame: FrameType | None) -> NoReturn:
         """Print what stays and how to resume, then end the process."""
-        stays = (
-            f"; finished work stays in {self.kept_in}. To resume: {resume_command()}"
-            if self.kept_in
-            else ""
-        )
         with suppress(OSError):
             # Not sys.stderr, which may be in the middle of a line.
-            os.write(2, f"{chr(10) * os.isatty(2)}interrupted{stays}\n".encode(errors="replace"))
+            os.write(
+                2, f"{chr(10) * os.isatty(2)}interrupted{self.stays}\n".encode(errors="replace")
+            )
         if compile_ahead := sys.modules.get("fastbp.engine.compile_ahead"):
             for compiler in getattr(compile_ahead, "compilers", {}).values():
                 compiler.kill()
@@ -160,7 +164,8 @@ def exit_code(work: Callable[[], int], place: Path) -> int:
         return NOT_WRITABLE
     except tuple(kind for kind, _, _ in EXIT_CODES) as error:
         code, before = next(row[1:] for row in EXIT_CODES if isinstance(error, row[0]))
-        print_errors(f"{before}{line}" for line in getattr(error, "lines", [str(error)]))
+        after = interruption.stays if isinstance(error, LostError) else ""
+        print_errors(f"{before}{line}{after}" for line in getattr(error, "lines", [str(error)]))
         return code
 
 

@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import (
     BrokenExecutor,
@@ -16,17 +17,19 @@ from concurrent.futures import (
     ThreadPoolExecutor,
 )
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import cache
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 from multiprocessing import connection, get_context, parent_process
+from shutil import which
 from types import ModuleType
 from typing import Any, NamedTuple
 
 from fastbp import __version__
 from fastbp.engine.executor_map import Pool, error_line
 from fastbp.engine.machine import available_cores
+from fastbp.engine.slurm_steps import SlurmSteps, StepLostError
 from fastbp.schema.errors import OtherWorkerError, SweepError
 from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.schema.text import nearest, refusal, shown
@@ -134,11 +137,17 @@ def _follow_driver() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+SILENT_SECONDS = 20.0
+"""Within these seconds the scheduler of a Dask cluster must answer."""
+
+
 def _dask(jobs: int, address: str) -> Pool:
     """A Dask cluster: a new one on this machine, or the one whose scheduler has this address."""
     import distributed
     from distributed.comm import CommClosedError
 
+    for handler in logging.getLogger("distributed").handlers:
+        handler.setLevel(logging.CRITICAL + 1)  # it writes tracebacks where it only loses workers
     if address:
         jobs = _dask_workers(address)
 
@@ -170,7 +179,9 @@ def _dask_client(jobs: int, address: str) -> Any:
     }
     with config.set(quiet), _isolated_start():
         if address:
-            return distributed.Client(address, timeout=5, set_as_default=False)
+            client = _dask_connected(address)
+            threading.Thread(target=_leave_silent, args=(client,), daemon=True).start()
+            return client
         return distributed.Client(
             distributed.LocalCluster(
                 n_workers=jobs,
@@ -183,15 +194,43 @@ def _dask_client(jobs: int, address: str) -> Any:
         )
 
 
-def _dask_workers(address: str) -> int:
-    """Count the threads of a Dask cluster. Raises SweepError if it does not answer."""
+def _dask_connected(address: str) -> Any:
+    """A client of the scheduler at an address. Raises OSError if it does not answer in time."""
     import distributed
 
+    made: Future[Any] = Future()
+
+    def connect() -> None:
+        try:
+            made.set_result(distributed.Client(address, timeout=5, set_as_default=False))
+        except Exception as error:
+            made.set_exception(error)
+
+    # A scheduler that is stopped takes connections, but does not answer.
+    threading.Thread(target=connect, daemon=True).start()
+    try:
+        return made.result(SILENT_SECONDS)
+    except TimeoutError:
+        raise OSError(f"no answer within {SILENT_SECONDS:g} seconds") from None
+
+
+def _leave_silent(client: Any) -> None:
+    """Close a client once its scheduler gives no answer, so that its futures fail."""
+    try:
+        while client.status == "running":
+            client.sync(client.scheduler.echo, callback_timeout=SILENT_SECONDS)
+            time.sleep(SILENT_SECONDS / 3)
+    except Exception:  # packages raise errors of their own
+        client.close(timeout=1)
+
+
+def _dask_workers(address: str) -> int:
+    """Count the threads of a Dask cluster. Raises SweepError if it does not answer."""
     given = f"--executor: given {shown('dask:' + address)}"
     if not re.fullmatch(r"([a-z]+://)?[^/\s]+:\d{1,5}", address):
         raise SweepError([f"{given}, allowed: dask:HOST:PORT, or dask:tcp://HOST:PORT"])
     try:
-        with distributed.Client(address, timeout=5, set_as_default=False) as client:
+        with _dask_connected(address) as client:
             return max(1, int(sum(client.nthreads().values())))
     except (OSError, ValueError) as error:
         raise SweepError([f"{given}, where no scheduler answers: {error}"]) from error
@@ -211,19 +250,25 @@ def _mpi(jobs: int, address: str) -> Pool:
     )
 
 
-def _batch_system(name: str, jobs: int, address: str) -> Pool:
-    """Jobs of Slurm or Flux.
+def _slurm(jobs: int, address: str) -> Pool:
+    """Steps of the Slurm allocation in which this process is."""
+    if "SLURM_JOB_ID" not in os.environ or not which("srun"):
+        raise SweepError(
+            [
+                "--executor: given 'slurm' outside an allocation of Slurm, allowed: inside one, as "
+                f"with  salloc -n {jobs} fastbp sweep … --executor slurm -j {jobs}"
+            ]
+        )
+    return Pool(lambda: SlurmSteps(jobs), jobs, 2 * jobs, _shutdown, lost=(StepLostError,))
 
-    Inside a Slurm allocation they are steps of it; Flux jobs belong to the Flux instance in which
-    this process runs.
-    """
+
+def _flux(jobs: int, address: str) -> Pool:
+    """Jobs of the Flux instance in which this process runs."""
     import executorlib
     from executorlib.standalone.interactive.communication import ExecutorlibSocketError
 
-    inside = name == "Flux" or "SLURM_JOB_ID" in os.environ
-    kind = getattr(executorlib, f"{name}{'Job' if inside else 'Cluster'}Executor")
     return Pool(
-        lambda: kind(max_workers=jobs, block_allocation=True),
+        lambda: executorlib.FluxJobExecutor(max_workers=jobs, block_allocation=True),
         jobs,
         2 * jobs,
         _shutdown,
@@ -237,8 +282,8 @@ BACKENDS: dict[str, Backend] = {
     "processes": Backend(_processes),
     "dask": Backend(_dask, "distributed", "ADDRESS"),
     "mpi": Backend(_mpi, "mpi4py"),
-    "slurm": Backend(partial(_batch_system, "Slurm"), "executorlib"),
-    "flux": Backend(partial(_batch_system, "Flux"), "executorlib"),
+    "slurm": Backend(_slurm),
+    "flux": Backend(_flux, "executorlib"),
 }
 """The backends by name: the values of `--executor`."""
 

@@ -224,6 +224,22 @@ def test_runs_that_unpack_to_gigabytes_are_refused_before_they_are(tmp_path, mon
         parquet.decoded(content, None, RunFile.parse(path))
 
 
+def test_lists_that_unpack_to_gigabytes_are_refused_before_they_are(monkeypatch):
+    """The rows are few, and what the file says of its bytes is little."""
+    table = rows(ONE, 0, 200)
+    values, place = 40_000_000, table.schema.get_field_index("outputs")
+    ends = np.linspace(0, values, 201).astype(np.int32)
+    lists = pa.ListArray.from_arrays(ends, np.zeros(values, np.float32))
+    field = table.schema.field(place)
+    with io.BytesIO() as buffer:
+        pq.write_table(table.set_column(place, field, lists.cast(field.type)), buffer)
+        content = buffer.getvalue()
+    assert len(content) < 1_000_000
+    monkeypatch.setattr(pq.ParquetFile, "read", None)
+    with pytest.raises(ValueError, match="it claims 200 rows in"):
+        parquet.decoded(content)
+
+
 def an_npz(folder: Path, pack: int, header: bytes | None = None, **arrays: int) -> Path:
     """A file with arrays of so many zeros, or with another header."""
     file = folder / f"{'0' * 64}.npz"

@@ -171,7 +171,6 @@ def test_a_script_needs_no_guard(tmp_path):
 
 
 def test_steps_of_a_slurm_allocation(folder, undisturbed, tmp_path):
-    pytest.importorskip("executorlib")
     process = start(folder, "slurm", **srun(tmp_path))
     _, err = process.communicate(timeout=200)
     assert process.returncode == 0, err
@@ -301,6 +300,7 @@ def test_workers_with_other_versions_are_refused_at_the_start(tmp_path, monkeypa
         ),
         ("processes:3", "given 'processes:3', allowed: threads, "),
         ("dask:", "given 'dask:', allowed: threads, "),
+        ("slurm", "given 'slurm' outside an allocation of Slurm, allowed: inside one, as with"),
         ("dask:tcp://127.0.0.1:9", "given 'dask:tcp://127.0.0.1:9', where no scheduler answers"),
     ],
 )
