@@ -62,11 +62,11 @@ def parsed(svg: bytes) -> ET.Element:
     for each in elements:
         each[:] = [child for child in each if child.tag in _DRAWN]
         each.text, each.tail = (each.text or "").strip() or None, None
-        style = each.attrib.pop("style", "").rstrip(";").split(";")
-        attributes = each.attrib | dict(map(str.strip, part.split(":")) for part in style if part)
+        parts = (part.partition(":") for part in each.attrib.pop("style", "").split(";"))
+        style = {key.strip(): value.strip() for key, sign, value in parts if sign}
         each.attrib = {
             key: _path(value) if key == "d" else _NUMBER.sub(r"\1", value)
-            for key, value in attributes.items()
+            for key, value in (each.attrib | style).items()
             if not (key == "font-family" or value.startswith("rotate(-0 "))
             and (key != "id" or value in used or value.startswith(HEADING))
         }

@@ -59,7 +59,7 @@ def new_figure(
         Height of what stands below the heading, in inches.
     title, subtitle : str
         What the picture shows, in bold, and what was measured. Within `new_figures`, a finding is
-        the title, and this subtitle or else this title stands below it.
+        the title, and this title and subtitle stand below it.
     wide : float, optional
         Width in inches, by default that of the page.
 
@@ -74,7 +74,7 @@ def new_figure(
     if page <= PHONE:
         return Figure(figsize=(wide, high)), high
     if finding:
-        title, subtitle = finding(), subtitle or title
+        title, subtitle = finding(), ": ".join(filter(None, (title, subtitle)))
     first = wrapped(title, (wide - 0.2) / 1.16, 12, 3)  # bold letters are wider
     second = wrapped(subtitle, wide - 0.2, 9.5, 2)
     top = 0.1 + 0.2 * (first.count("\n") + 1)
@@ -214,7 +214,7 @@ def named_rows(
     if above:  # bold letters are wider
         names = [wrapped(name, 0.93 * (wide - 0.3), SIZE, MAX_NAME_LINES) for name in names]
     more = 0.4 * np.array([name.count("\n") for name in names] or [0]) * above
-    y = np.arange(len(more)) + np.cumsum(more)
+    y: NDArray[np.float64] = np.arange(len(more), dtype=np.float64) + np.cumsum(more)
     high = (y[-1] + 1) * max(row, 0.32 * above) + margins["top"] + margins["bottom"]
     ax = axes_for(ax, high, heading, left=left or 0.12, **margins)
     if above:
