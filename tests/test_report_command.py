@@ -160,11 +160,9 @@ def attributes(html: str) -> set[str]:
     """Of all elements of a page."""
     found: set[str] = set()
 
-    class Reader(HTMLParser):
-        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-            found.update(name for name, _ in attrs)
-
-    Reader().feed(html)
+    reader = HTMLParser()
+    reader.handle_starttag = lambda tag, attrs: found.update(name for name, _ in attrs)  # type: ignore[method-assign]
+    reader.feed(html)
     return found
 
 

@@ -257,16 +257,16 @@ def _reals(values: "pd.Series[Any]") -> NDArray[np.float64]:
     return np.asarray(values.astype("float64"), np.float64)
 
 
-_Parts = Iterable[tuple[pd.DataFrame, Mapping[str, str]]]
-"""The runs of one setup: rows and metadata of one file after the other."""
+_Parts = Iterable[tuple[pd.DataFrame, dict[str, Value], Mapping[str, str]]]
+"""The runs of one setup: rows, keys (of the first) and metadata of one file after the other."""
 
 
 def _counted(setup: str, parts: _Parts, collapse: float | None) -> SetupCounts:
     """Count the runs of one setup; the seeds ascend from part to part."""
     counts: list[SetupCounts] = []
     builder, sums = HistogramBuilder(), dict[str, Any]()
-    for rows, metadata in parts:
-        keys = counts[0].keys if counts else _keys(rows.iloc[0])
+    for rows, first_keys, metadata in parts:
+        keys = counts[0].keys if counts else first_keys
         seeds, codes, times = ends(rows)
         keys = keys if collapse is None else keys | {"collapse": collapse}
         full = COLUMN_DEFAULTS | keys  # a table may lack keys that are newer than it
@@ -336,7 +336,7 @@ def _places(times: Integers, values: NDArray[np.float64]) -> NDArray[Any]:
     return np.searchsorted(times, values).astype(np.min_scalar_type(times.size))
 
 
-def _keys(row: "pd.Series[Any]") -> dict[str, Value]:
+def _keys(row: "pd.Series[Any] | dict[str, Any]") -> dict[str, Value]:
     """Setup columns of a row as plain Python values, null as None."""
     return {
         column.name: None if pd.isna(row[column.name]) else _TYPES[column.kind](row[column.name])
@@ -352,7 +352,7 @@ def _parts_of_frame(runs: pd.DataFrame, needed: Sequence[str]) -> Iterator[tuple
     present = (name for name in (*_KEYS, *DECISIVE, *SCORES) if name in runs)
     columns = dict.fromkeys((*present, *needed))
     for setup, rows in runs[list(columns)].groupby("setup", sort=False, observed=True):
-        yield str(setup), [(rows.sort_values("seed"), {})]
+        yield str(setup), [(rows.sort_values("seed"), _keys(rows.iloc[0]), {})]
 
 
 def _parts_of_folder(
@@ -371,10 +371,10 @@ def _parts_of_folder(
 
 
 def _read(paths: Sequence[Path], columns: Sequence[str]) -> _Parts:
-    """Yield rows and metadata of each file of a setup; only the first has the setup's keys."""
+    """Yield rows, keys and metadata of each file of a setup; only the first is read for keys."""
     for i, path in enumerate(paths):
         rows, metadata = parquet.read(path, [*(() if i else _KEYS), *columns])
-        yield frame_of(rows), metadata
+        yield frame_of(rows.select(columns)), _keys(rows.slice(0, 1).to_pylist()[0]), metadata
 
 
 def read_runs(store: Path, setup: str) -> Iterator[pd.DataFrame]:

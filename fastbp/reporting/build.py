@@ -11,6 +11,7 @@ from pathlib import Path
 from fastbp import __version__
 from fastbp.analysis.counts import count_runs
 from fastbp.reporting.html import render, render_part
+from fastbp.reporting.plots.panels import new_figures
 from fastbp.reporting.report_data import MAX_BARS, ReportData, Section
 from fastbp.reporting.sections import (
     atlas_section,
@@ -28,7 +29,7 @@ from fastbp.reporting.sections import (
 from fastbp.reporting.terminal_map import map_lines
 from fastbp.reporting.verdict import notes, paragraphs, top_of_page
 from fastbp.schema.errors import RunsError, StoreError
-from fastbp.schema.text import Screen
+from fastbp.schema.text import Screen, finding
 from fastbp.store import filename, safe_files
 from fastbp.store.provenance import latest_sweep
 from fastbp.store.store import Store, is_written
@@ -196,11 +197,15 @@ def write_page(report: Report, key: str, write: Write, tick: Tick) -> None:
     """
     report.notes += notes(report)
     leader = next(section for section in LEADERS if section.leads(report))
-    report.finding = re.split(r" \(|\. ", report.verdict[0])[0] if report.verdict else ""
     lead, sections = None, []
     for section in sorted(SECTIONS, key=lambda section: section is not leader):
         tick(f"drawing: {section.title.lower()}")
-        if (content := section.content(report)) is None:
+        finds = section.finding and partial(section.finding, report)
+        if section is leader:
+            finds = partial(finding, report.verdict[0])
+        with new_figures(finding=finds):
+            content = section.content(report)
+        if content is None:
             continue
         if section is leader:
             lead = section.take_lead(content)
@@ -208,7 +213,7 @@ def write_page(report: Report, key: str, write: Write, tick: Tick) -> None:
             {
                 "anchor": section.anchor,
                 "title": section.title,
-                "finding": section.finding(report, content) if section.finding else section.title,
+                "finding": section.finding(report) if section.finding else section.title,
                 "html": render_part(section.template, content),
             }
         )

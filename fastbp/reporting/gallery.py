@@ -14,7 +14,7 @@ import pandas as pd
 from fastbp.analysis.counts import grouped
 from fastbp.reporting.html_tables import markdown
 from fastbp.reporting.phrases import plain
-from fastbp.schema.text import and_, plural, shortened
+from fastbp.schema.text import and_, finding, plural
 from fastbp.store import safe_files
 from fastbp.store.provenance import read_made
 
@@ -23,8 +23,8 @@ FILE = "README.md"
 MARK = "<!-- Made by fastbp sweep --all: edit the sweep files, not this. -->"
 """The first line, which tells a generated gallery from a file that somebody wrote."""
 
-ACROSS, MANY, MAX_FINDING = 3, 9, 140
-"""Stores in a row of the sheet; stores of a subfolder that are not folded; letters of a finding."""
+ACROSS, MANY = 3, 9
+"""Stores in a row of the sheet, and of a subfolder that are not folded."""
 
 Page = tuple[str, str, dict[str, str]]
 """(title, answer, labels) of a page; `labels`: the label of each figure by the stem of its file."""
@@ -129,18 +129,6 @@ def _cell(results: Path, name: str, page: Page) -> str:
     return f'<td width="33%" valign="top">{image}<b>{found}</b><br>{link}{title}</a></td>'
 
 
-def finding(answer: str) -> str:
-    """Shorten an answer to its first sentence, without brackets, of at most `MAX_FINDING` letters.
-
-    It ends at a clause where the sentence is longer.
-    """
-    sentence = re.split(r"(?<=[.!?]) (?=[A-Z])", re.sub(r" ?\([^()]*\)", "", answer))[0]
-    if len(sentence) <= MAX_FINDING:
-        return sentence
-    clause = re.match(rf".{{20,{MAX_FINDING - 1}}}(?=[;:,] )", sentence, re.DOTALL)
-    return f"{clause[0]}." if clause else shortened(sentence, MAX_FINDING)
-
-
 def _made(results: Path, name: str, command: str, counts: "pd.Series[int]") -> str:
     """The line below the sheet that says how the runs of a store were made."""
     efforts, runs, folder = efforts_of(results / name), int(counts.sum()), quote(name)
@@ -207,11 +195,9 @@ def first_figure(page: Page) -> str:
 
 
 def picture_of(store: Path, page: Page) -> str:
-    """The smaller file with the first figure of a page, relative to the store; or empty."""
-    stem = first_figure(page)
-    files = [store / "figures" / f"{stem}.{kind}" for kind in ("svg", "png")]
-    sizes = {file: file.stat().st_size for file in files if file.is_file()}
-    return f"figures/{min(sizes, key=sizes.__getitem__).name}" if sizes else ""
+    """The file with the first figure of a page, relative to the store; or empty."""
+    file = f"figures/{first_figure(page)}.svg"
+    return file if (store / file).is_file() else ""
 
 
 def _seconds(seconds: float) -> str:

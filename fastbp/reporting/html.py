@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import xml.etree.ElementTree as ET
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files as resources
@@ -15,9 +16,9 @@ from matplotlib.figure import Figure
 
 from fastbp import __version__
 from fastbp.reporting import plots
-from fastbp.reporting.plots.panels import page_width
+from fastbp.reporting.plots.panels import new_figures
 from fastbp.reporting.plots.style import PHONE
-from fastbp.reporting.svg import inline
+from fastbp.reporting.svg import inline, parsed
 
 
 class HtmlFigure(NamedTuple):
@@ -124,13 +125,14 @@ class Drawing:
             Whether there is a PNG file too, for slides; or what draws the figure for it.
         """
         drawn = draw()
-        files = {f"figures/{name}.svg": _encoded(drawn, "svg")}
+        picture = parsed(_encoded(drawn, "svg"))
+        files = {f"figures/{name}.svg": ET.tostring(picture, "utf-8", xml_declaration=True)}
         if png:
             files[f"figures/{name}.png"] = _encoded(png() if callable(png) else drawn, "png")
         self.drawn |= {self.folder / file: content for file, content in files.items()}
-        wide = inline(files[f"figures/{name}.svg"], name, alternative)
-        with page_width(PHONE):
-            narrow = inline(_encoded(draw(), "svg"), f"{name}-narrow", alternative)
+        wide = inline(picture, name, alternative)
+        with new_figures(PHONE):
+            narrow = inline(parsed(_encoded(draw(), "svg")), f"{name}-narrow", alternative)
         return HtmlFigure(wide, narrow, title, f"{caption} Also as", [*files])
 
 

@@ -102,9 +102,10 @@ def labels(summary: pd.DataFrame, baseline: str | None = None) -> list[str]:
     rows. If many keys vary and the setup `baseline` is among the rows, a name has only what differs
     from it; the name of the baseline has all keys.
     """
-    keys, rows = keys_of(summary), summary.to_dict("records")
+    keys = keys_of(summary)
+    rows = summary[[*keys, "setup"]].to_dict("records")  # its other columns are many
     names = [setting(row, keys) for row in rows]
-    start = row_of(summary, baseline)
+    start = next((row for row in rows if row["setup"] == baseline), None)
     if start is not None and len(keys) > MANY_KEYS:
         names = [apart(row, keys, start) for row in rows]
         full = f"{BASELINE}: {setting(start, keys)}"

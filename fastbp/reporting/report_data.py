@@ -82,8 +82,6 @@ class ReportData:
     """What a reader must know about these runs."""
     written: list[Path] = field(default_factory=list)
     """The files that were written."""
-    finding: str = ""
-    """The title of the leading picture: what it shows."""
 
     def __post_init__(self) -> None:
         """Make the tables."""
@@ -162,11 +160,6 @@ class ReportData:
         return shortened(plain(name), 300)
 
     @property
-    def figure_title(self) -> str:
-        """The title of the sweep, cut to the length for a figure; empty if the sweep has none."""
-        return shortened(self.title, 120) if self.sweep.title else ""
-
-    @property
     def marked(self) -> str | None:
         """The id of the setup to mark: the baseline, unless it is the only setup."""
         return self.baseline if len(self.summary) > 1 else None
@@ -211,6 +204,11 @@ class ReportData:
             )
             for t, basin in basins
         ]
+
+    @cached_property
+    def collapsing(self) -> pd.DataFrame:
+        """The runs of these setups that would be collapsed with each of many thresholds."""
+        return summary.collapsing(self.panel_counts)
 
     def chosen(self, most: int) -> pd.DataFrame:
         """Choose at most `most` rows of the summary, and keep their order.
@@ -286,11 +284,10 @@ class Section(NamedTuple):
     template : str
         Jinja template of its HTML; it may use the macros `figure` and `table` of `parts.html`.
     finding : callable, optional
-        Takes the ReportData and the variables of the template, and returns what the section shows
-        in a short sentence without a full stop: its heading. By default the title is the heading.
+        Takes the ReportData and returns what the section shows in a short sentence without a full
+        stop: its heading, and the title of its pictures. By default the title is the heading.
     lead : str
-        The variable of the template with the figure, or the figures, of which the (first) one may
-        lead the page.
+        The variable of the template with the figures, the first of which may lead the page.
     leads : callable
         Takes the ReportData and returns whether this figure answers the question of the sweep best.
     """
@@ -299,13 +296,12 @@ class Section(NamedTuple):
     title: str
     content: Callable[[ReportData], Content | None]
     template: str
-    finding: Callable[[ReportData, Content], str] | None = None
+    finding: Callable[[ReportData], str] | None = None
     lead: str = ""
     leads: Callable[[ReportData], bool] = lambda data: False
 
-    def take_lead(self, content: Content) -> HtmlFigure | None:
+    def take_lead(self, content: Content) -> HtmlFigure:
         """Take the figure that may lead the page out of the variables of the template."""
-        figures = content[self.lead]
-        first: HtmlFigure | None = figures[0] if isinstance(figures, list) else figures
-        content[self.lead] = figures[1:] if isinstance(figures, list) else None
-        return first
+        lead: HtmlFigure
+        lead, *content[self.lead] = content[self.lead]
+        return lead

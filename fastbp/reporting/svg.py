@@ -1,9 +1,7 @@
-"""Turn SVG files of matplotlib into elements of an HTML page, in the colours of the page."""
+"""Turn SVG files of matplotlib into smaller ones, and into elements of a page in its colours."""
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Sequence
-from functools import partial
 
 import numpy as np
 from markupsafe import escape
@@ -16,6 +14,8 @@ SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 
 ET.register_namespace("", SVG)
 ET.register_namespace("xlink", XLINK)
+
+_HREF = f"{{{XLINK}}}href"
 
 _COLOURS = {"#000000": "currentColor", "#ffffff": "var(--page)", "#bbbbbb": "var(--line)"}
 """Colours that change with the colours of the page: black, white and the grey of thin lines."""
@@ -37,21 +37,66 @@ _DRAWN = {
     )
 }
 
-_NUMBER = re.compile(r"-?\d+\.\d{2,}")
+_FONT = {
+    "font-family": "'DejaVu Sans', Verdana, 'Bitstream Vera Sans', Geneva, sans-serif",
+    "stroke-linejoin": "round",
+}
+"""Attributes of a file that matplotlib writes into each of its elements."""
+
+_COMMAND = re.compile(r"([A-Za-z])([^A-Za-z]*)")
+_NUMBER = re.compile(r"(-?\d+\.\d\d)\d+")
 _REFERENCE = re.compile(r"#([\w.-]+)")
 
 
-def inline(svg: bytes, name: str, alternative: str) -> str:
-    """Make an SVG element of a page from an SVG file of matplotlib.
+def parsed(svg: bytes) -> ET.Element:
+    """Parse an SVG file of matplotlib, so that it says what it draws in fewer bytes.
+
+    Paths go by steps of tenths of a point, and styles are attributes, as a page's
+    Content-Security-Policy wants it. What draws nothing is left out, such as ids that nothing
+    refers to.
+    """
+    root = ET.fromstring(svg)
+    elements = list(root.iter())
+    values = " ".join(value for each in elements for value in each.attrib.values())
+    used = set(_REFERENCE.findall(values))
+    for each in elements:
+        each[:] = [child for child in each if child.tag in _DRAWN]
+        each.text, each.tail = (each.text or "").strip() or None, None
+        parts = (part.partition(":") for part in each.attrib.pop("style", "").split(";"))
+        style = {key.strip(): value.strip() for key, sign, value in parts if sign}
+        each.attrib = {
+            key: _path(value) if key == "d" else _NUMBER.sub(r"\1", value)
+            for key, value in (each.attrib | style).items()
+            if not (key == "font-family" or value.startswith("rotate(-0 "))
+            and (key != "id" or value in used or value.startswith(HEADING))
+        }
+    root.attrib |= _FONT
+    return root
+
+
+def _path(path: str) -> str:
+    """Write a path of absolute places as steps of tenths of a point."""
+    text, at, start = "", (0, 0), (0, 0)
+    for letter, numbers in _COMMAND.findall(path):
+        tenths = [round(10 * float(number)) for number in numbers.split()]
+        places = list(zip(tenths[::2], tenths[1::2], strict=True))
+        steps = [f"{(x - y) / 10:g}" for place in places for x, y in zip(place, at, strict=True)]
+        text += letter.lower() + " ".join(steps)
+        at = places[-1] if places else start
+        start = at if letter == "M" else start
+    across = re.sub(r"l(\S+) 0(?=[a-z]|$)", r"h\1", text)
+    return re.sub(r"l0 (?=\S+([a-z]|$))", "v", across).replace(" -", "-")
+
+
+def inline(root: ET.Element, name: str, alternative: str) -> str:
+    """Make a `parsed` picture an SVG element of a page.
 
     Parameters
     ----------
-    svg : bytes
-        The file. Its heading is left out, since pages have headings themselves. The page's
-        Content-Security-Policy forbids `style` attributes, so each becomes attributes with the same
-        meaning. Ids that nothing refers to are removed.
+    root : Element
+        The picture, which is changed. Its heading is left out: pages have headings themselves.
     name : str
-        Prefix of the remaining ids; it must differ between the figures of a page.
+        Prefix of its ids; it must differ between the figures of a page.
     alternative : str
         The text that screen readers read instead of the figure.
 
@@ -60,59 +105,28 @@ def inline(svg: bytes, name: str, alternative: str) -> str:
     str
         The element `<svg>…</svg>`.
     """
-    root = ET.fromstring(svg)
     _, _, width, height = map(float, root.get("viewBox", "0 0 1 1").split())
     top = 0.0
-    for parent in list(root.iter()):
-        for child in list(parent):
-            if (identity := child.get("id", "")).startswith(HEADING):
-                top += float(identity.partition("-")[2] or 0)
-                parent.remove(child)
-            elif child.tag not in _DRAWN:
-                parent.remove(child)
-    return _element(root, (0, top, width, height - top), name, alternative)
-
-
-def _references(root: ET.Element) -> Iterator[str]:
-    for element in root.iter():
-        yield from _REFERENCE.findall(" ".join(element.attrib.values()))
-
-
-def _element(root: ET.Element, box: Sequence[float], name: str, alternative: str) -> str:
-    used = set(_references(root))
-    for element in root.iter():
-        style, identity = (element.attrib.pop(key, "") for key in ("style", "id"))
-        for key, value in [*element.attrib.items(), *_attributes(style)]:
-            digits = 1 if key == "d" else 2  # of points; a path has most of the numbers
-            element.set(key, _NUMBER.sub(partial(_rounded, digits), value))
-        if identity in used:
-            element.set("id", f"{name}-{identity}")
-        for key in ("clip-path", f"{{{XLINK}}}href"):
-            if (value := element.get(key, "")) and not value.startswith("data:"):
-                element.set(key, value.replace("#", f"#{name}-"))
+    for each in root.iter():
+        headings = [child for child in each if child.get("id", "").startswith(HEADING)]
+        top += sum(float(child.get("id", "").partition("-")[2] or 0) for child in headings)
+        each[:] = [child for child in each if child not in headings]
+        for key, value in [*each.attrib.items()]:
+            if key in ("fill", "stroke"):
+                each.set(key, _COLOURS.get(value, value))
+            elif key == "id":
+                each.set(key, f"{name}-{value}")
+            elif key in ("clip-path", _HREF) and not value.startswith("data:"):
+                each.set(key, value.replace("#", f"#{name}-"))
     root.attrib = {
-        "viewBox": " ".join(f"{number:.6g}" for number in box),
-        "width": f"{box[2] * 4 / 3:.0f}",  # in pixels, 96 to an inch
-        "height": f"{box[3] * 4 / 3:.0f}",
+        "viewBox": f"0 {top:.6g} {width:.6g} {height - top:.6g}",
+        "width": f"{width * 4 / 3:.0f}",  # in pixels, 96 to an inch
+        "height": f"{(height - top) * 4 / 3:.0f}",
         "role": "img",
         "aria-label": alternative,
         "fill": "currentColor",
     }
     return ET.tostring(root, "unicode")
-
-
-def _rounded(digits: int, number: re.Match[str]) -> str:
-    return f"{float(number[0]):.{digits}f}".rstrip("0").rstrip(".")
-
-
-def _attributes(style: str) -> Iterator[tuple[str, str]]:
-    """Yield the SVG attributes (key, value) that replace a `style`; the page sets the font."""
-    for part in filter(None, (part.strip() for part in style.split(";"))):
-        key, _, value = (each.strip() for each in part.partition(":"))
-        if key in ("fill", "stroke"):
-            yield key, _COLOURS.get(value, value)
-        elif key not in ("font-family", "image-rendering"):
-            yield key, value
 
 
 def dots(

@@ -1,6 +1,5 @@
 """The answer to the question of a sweep, made from its tables, and notes at the top of a page."""
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -45,7 +44,7 @@ from fastbp.reporting.sections import (
 )
 from fastbp.reporting.sections.maps_section import map_paragraphs
 from fastbp.schema.outcomes import OUTCOMES, Outcome
-from fastbp.schema.text import percent, plural
+from fastbp.schema.text import first_sentence, percent, plural
 
 _MANY = 4
 """If a key has more values than this, `contrasts` compares only neighbours, whose difference may be
@@ -331,21 +330,15 @@ def _page_notes(data: ReportData) -> Iterator[str]:
         )
 
 
-def _first_sentence(text: str) -> tuple[str, list[str]]:
-    """Split a paragraph after its first sentence; the list has the rest, if there is any."""
-    first, *rest = re.split(r"(?<=\.) (?=[A-Z])", text, maxsplit=1)
-    return first, rest
-
-
 def top_of_page(data: ReportData, answer: list[str]) -> Content:
     """Make the variables of the template `report.html`, except the lead and the sections."""
-    first, rest = _first_sentence(answer[0])
+    first, rest = first_sentence(answer[0])
     runs = data.summary["runs"]
     low, high = int(runs.min()), int(runs.max())
     seeds = plain(low) if low == high else f"{plain(low)} to {plain(high)}"
     return {
         "shown": first,
-        "more": [*rest, *answer[1:]],
+        "more": [*filter(None, [rest]), *answer[1:]],
         "notes": [*data.notes, *_page_notes(data)],
         "runs": plural(int(runs.sum()), "run"),
         "setups": f"{plural(len(runs), 'setup')}, {'each ' * (len(runs) > 1)}from {seeds} "

@@ -16,6 +16,9 @@ SHOWN = 60
 WIDTH = 80
 """Characters per line, where the width of the terminal is not known, and of every paragraph."""
 
+MAX_FINDING = 139
+"""The most characters of a `finding`."""
+
 MIN_CELL = 10
 """A table that is too wide shortens its texts down to this many characters."""
 
@@ -184,6 +187,25 @@ def plural(n: int, noun: str) -> str:
 def shortened(text: str, width: int) -> str:
     """Cut a text to at most `width` characters, with … at its end if it was longer."""
     return text if len(text) <= width else text[: width - 2].rstrip() + " …"
+
+
+def first_sentence(text: str) -> tuple[str, str]:
+    """Split a text after its first sentence: before a capital letter, but not within brackets."""
+    end = re.match(r"(?:[^()]|\([^()]*\))*?[.!?](?= [A-Z])", text)
+    first = end[0] if end else text
+    return first, text[len(first) :].lstrip()
+
+
+def finding(text: str) -> str:
+    """Shorten an answer to its first sentence, without brackets and full stop.
+
+    Where it is longer than `MAX_FINDING` characters, it ends at a clause.
+    """
+    sentence = re.sub(r" ?\([^()]*\)", "", first_sentence(text)[0]).removesuffix(".")
+    if len(sentence) <= MAX_FINDING:
+        return sentence
+    clause = re.match(rf".{{20,{MAX_FINDING}}}(?=[;:,] )", sentence, re.DOTALL)
+    return clause[0] if clause else shortened(sentence, MAX_FINDING)
 
 
 def wrap(text: str, width: int, first: str = "", rest: str = "") -> list[str]:

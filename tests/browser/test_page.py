@@ -15,6 +15,8 @@ import pages
 import pytest
 from PIL import Image
 
+from fastbp.reporting import svg
+
 PAPER = 718
 """Pixels across A4 between the margins that browsers leave."""
 
@@ -173,6 +175,15 @@ def test_nothing_overflows_and_pictures_are_whole(opened: Opened, look: str, wid
     assert [each for each in found if each] == []
 
 
+# Places on paths, evenly spaced.
+PLACES = """paths => paths.map(d => {
+  const path = document.createElementNS('http://www.w3.org/2000/svg', 'path');
+  path.setAttribute('d', d);
+  const length = path.getTotalLength();
+  return [...Array(200).keys()].map(i => path.getPointAtLength(length * i / 199))
+    .map(point => [point.x, point.y]);
+})"""
+
 # Of every picture that is shown: its class, by how much it is wider than the window, the height of
 # its letters in pixels, and whether it is read out.
 SHOWN = """() => [...document.querySelectorAll('figure svg')]
@@ -259,7 +270,7 @@ def only(name: str) -> pytest.MarkDecorator:
 
 
 LEADING = pytest.mark.parametrize(
-    "opened", ["founding", "map", "one key", "planes", "24 setups"], indirect=True
+    "opened", ["founding", "map", "one key", "planes", "24 setups", "atlas"], indirect=True
 )
 
 
@@ -347,6 +358,20 @@ def test_a_title_has_its_own_direction(opened: Opened) -> None:
         == "rtl"
     )
     assert opened.page.evaluate("getComputedStyle(document.body).direction") == "ltr"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_page_has_the_paths_of_matplotlib(browser: Any, seed: int) -> None:
+    """In steps of tenths of a point from one place to the next, which the browser follows."""
+    rng, count = np.random.default_rng(seed), {"M": 2, "L": 2, "C": 6, "Q": 4, "z": 0}
+    # Of so few numbers, some steps are none, or across or up alone.
+    given = "M 1.03 2.03 \n" + "".join(
+        f"{letter} {' '.join(map(str, rng.choice([5.03, 7.13, 40.33, -9.87], count[letter])))} \n"
+        for letter in rng.choice(list("MLLLLCQz"), 60)
+    )
+    with browser.new_page() as page:
+        ends = page.evaluate(PLACES, [given, svg._path(given)])
+    np.testing.assert_allclose(*ends, atol=0.05)
 
 
 # That these tests can fail

@@ -11,7 +11,7 @@ import sample_frames as frames
 from pages import without_png
 
 from fastbp.reporting import build, gallery
-from fastbp.reporting.gallery import MAX_FINDING, finding
+from fastbp.schema.text import MAX_FINDING, finding, first_sentence
 
 COMMANDS = {"founding": "make founding", "deeper/maps": "make maps"}
 
@@ -75,11 +75,12 @@ def test_each_store_has_its_picture_its_finding_and_its_question(text, results, 
         page = gallery.page_of(results / name)
         assert html.unescape(title) == page[0]
         assert html.unescape(found) == finding(page[1])
-        assert answers[name].startswith(page[1]), "the first sentence leads the page"
+        assert page[1] == first_sentence(answers[name])[0], "it leads the page"
         assert {link, again} == {f"{name}/report.html"}
         stem, labels = Path(picture).stem, page[2]
         assert (stem, html.unescape(label)) == next(iter(labels.items())), "the page's first"
-        assert (results / picture).is_file()
+        drawn = (results / picture).read_text("utf-8")
+        assert found in " ".join(re.findall("<text[^>]*>(.*?)</text>", drawn)), "it is the title"
     assert re.findall(r"(?m)^- `(.*?)`: ", text) == [*COMMANDS.values()]
 
 
@@ -140,20 +141,23 @@ def test_the_same_stores_give_the_same_gallery(text, results):
 @pytest.mark.parametrize(
     ("answer", "found"),
     [
-        ("Short.", "Short."),
+        ("Short.", "Short"),
+        ("Half (95% interval 0.4 to 0.6. At 1.5). More follows.", "Half"),
         (
-            "It is 0.5 at rate 1.5 (95% interval 0.4 to 0.6). More follows.",
-            "It is 0.5 at rate 1.5.",
+            "It is 0.5 at rate 1.5. lr 0.1 is less. More follows.",
+            "It is 0.5 at rate 1.5. lr 0.1 is less",
         ),
-        (f"{'a' * 60}: {'b' * 60}; {'c' * 60}.", f"{'a' * 60}: {'b' * 60}."),
-        (f"{'a' * 60}, {'b' * 90}.", f"{'a' * 60}."),
+        ("Does it (1)? It does.", "Does it?"),
+        (f"{'a' * 60}: {'b' * 60}; {'c' * 60}.", f"{'a' * 60}: {'b' * 60}"),
+        (f"{'a' * 60}, {'b' * 90}.", f"{'a' * 60}"),
         ("a" * 200, "a" * (MAX_FINDING - 2) + " …"),
         ("", ""),
     ],
 )
-def test_a_finding_is_a_short_sentence(answer, found):
+def test_a_finding_is_a_short_first_sentence(answer, found):
     assert finding(answer) == found
     assert len(found) <= MAX_FINDING
+    assert " ".join(first_sentence(answer)).strip() == answer
 
 
 @pytest.mark.parametrize(

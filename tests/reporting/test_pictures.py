@@ -38,7 +38,7 @@ from fastbp.analysis.summary import collapsing, density, summary, survival
 from fastbp.reporting import plots
 from fastbp.reporting.html import Drawing
 from fastbp.reporting.phrases import labels
-from fastbp.reporting.plots.panels import page_width
+from fastbp.reporting.plots.panels import new_figures
 from fastbp.reporting.plots.style import PHONE
 
 IMAGES = Path(__file__).with_name("pictures.json")
@@ -135,6 +135,7 @@ def cases(folder: Path) -> tuple[dict[str, Callable[..., Axes]], dict[str, Calla
         "spread_loss": partial(plots.spread_loss, cells, constant_loss=0.09, collapse=0.1),
         "basin": partial(plots.basin, plane, most=60),
         "atlas": partial(plots.atlas, functions),
+        "class_bars": partial(plots.class_bars, functions),
     }
     need_axes = {
         "learning_curves": learning,
@@ -167,6 +168,7 @@ ON_AXES = [
         "spread_loss",
         "basin",
         "atlas",
+        "class_bars",
     ],
 ]
 SHEETS = ["heatmap_panels", "spread_loss_panels", "learning_sheet", "cures"]
@@ -231,7 +233,7 @@ def test_fits_into_a_grid_of_somebodys_own(name: str, drawn: Any) -> None:
 def test_is_legible_on_a_phone_and_on_a_screen(name: str, drawn: Any) -> None:
     wide = drawn[1][name]().get_figure(root=True)
     assert faults(wide) == []
-    with page_width(PHONE):
+    with new_figures(PHONE):
         figure = drawn[1][name]().get_figure(root=True)
     assert faults(figure) == []
     assert figure.get_figwidth() <= PHONE + 1e-9
@@ -251,9 +253,10 @@ def test_every_public_picture_is_here() -> None:
 
 
 def test_headings_are_left_out_of_pages(drawn: Any) -> None:
-    draw = partial(drawn[1]["outcome_bars"], title="A finding", subtitle="A measure")
-    drawing = Drawing(Path("store"))
-    page = drawing(draw, "bars", "name", "alternative", "caption")
+    """A finding is the title of a file, and the title that it would have stands below."""
+    drawing, draw = Drawing(Path("store")), partial(drawn[1]["outcome_bars"], title="A measure")
+    with new_figures(finding=lambda: "A finding"):
+        page = drawing(draw, "bars", "name", "alternative", "caption")
     written = drawing.drawn[Path("store/figures/bars.svg")].decode()
     for text in ("A finding", "A measure"):
         assert text in written

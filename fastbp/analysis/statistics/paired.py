@@ -62,16 +62,17 @@ def tango(
 def _tango_low(b: Real, c: Real, n: Real, z: float) -> Real:
     """Lower bound of `tango` by bisection of [−1, estimate], for n > 0."""
     low, high = np.full(n.shape, -1.0), (b - c) / n
-    for _ in range(HALVINGS):
-        delta = (low + high) / 2
-        # q is the larger root of 2n q² + B q + C = 0, by the formula without cancellation.
-        B = (2 * n - b + c) * delta - b - c
-        C = -c * delta * (1 - delta)
-        root = np.sqrt(np.maximum(B * B - 8 * n * C, 0.0))
-        with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for _ in range(HALVINGS):
+            delta = (low + high) / 2
+            # q is the larger root of 2n q² + B q + C = 0, by the formula without cancellation.
+            B = (2 * n - b + c) * delta - b - c
+            C = -c * delta * (1 - delta)
+            root = np.sqrt(np.maximum(B * B - 8 * n * C, 0.0))
             q = np.where(B > 0, np.where(C == 0, 0.0, -2 * C / (B + root)), (root - B) / (4 * n))
-        below = b - c - n * delta >= z * np.sqrt(n * np.maximum(2 * q + delta * (1 - delta), 0.0))
-        low, high = np.where(below, delta, low), np.where(below, high, delta)
+            spread = np.sqrt(n * np.maximum(2 * q + delta * (1 - delta), 0.0))
+            below = b - c - n * delta >= z * spread
+            low, high = np.where(below, delta, low), np.where(below, high, delta)
     return low
 
 

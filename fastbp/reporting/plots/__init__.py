@@ -1,6 +1,6 @@
 """Functions that draw pictures of tables with matplotlib; `ax.figure.savefig` writes them."""
 
-from fastbp.reporting.plots.atlas_plot import MAX_TILES, atlas
+from fastbp.reporting.plots.atlas_plot import MAX_TILES, atlas, class_bars
 from fastbp.reporting.plots.curves_plot import (
     MAX_CURVES,
     collapse_curves,
@@ -9,7 +9,12 @@ from fastbp.reporting.plots.curves_plot import (
     survival_curves,
 )
 from fastbp.reporting.plots.maps_plot import basin, has_line, heatmap, heatmap_panels
-from fastbp.reporting.plots.outcomes_plot import cures, effects, outcome_bars, share_pairs
+from fastbp.reporting.plots.outcomes_plot import (
+    cures,
+    effects,
+    outcome_bars,
+    share_pairs,
+)
 from fastbp.reporting.plots.spread_loss_plot import MAX_POINTS, spread_loss, spread_loss_panels
 from fastbp.reporting.plots.style import encoded
 from fastbp.reporting.plots.trajectory_plot import (
@@ -31,6 +36,7 @@ __all__ = [
     "answers",
     "atlas",
     "basin",
+    "class_bars",
     "collapse_curves",
     "cures",
     "effects",

@@ -1,7 +1,7 @@
 """The picture of an atlas: a tile for each Boolean function, grouped into classes by symmetry."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, cast
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from fastbp.analysis.atlas import others_of
 from fastbp.analysis.counts import grouped
+from fastbp.analysis.cures import pooled
 from fastbp.reporting.phrases import evenly, plain, setting
+from fastbp.reporting.plots.outcomes_plot import outcome_rows
 from fastbp.reporting.plots.panels import axes_for, columns_of, legend, width_of
 from fastbp.reporting.plots.style import (
-    NARROW,
     SIZE,
     inches,
     outcome_handles,
@@ -37,8 +38,8 @@ _TILE, _CUBE, _BAR, _GAP, _NAME = 0.355, 0.25, 0.24, 0.14, 0.22
 """In inches: the width of a tile, the heights of its cube and its bars, the gap after a class, and
 the height of its name."""
 
-_MARGIN, _LARGE = 0.12, 2.6
-"""Width of the margin in inches, and the enlargement of the tile in the head."""
+_MARGIN = 0.12
+"""Width of the margin in inches."""
 
 _APART, _LINE = 0.06, 0.18
 """Inches between tiles, and from one line of text to the next."""
@@ -53,22 +54,9 @@ _Bars = dict[tuple[Any, ...], tuple[float, float]]
 that vary besides the problem."""
 
 
-class FunctionTile(NamedTuple):
-    """The place and content of a tile.
-
-    Attributes
-    ----------
-    at : (float, float)
-        Upper left corner in inches, x to the right and y downwards.
-    bits : str
-        Truth table of the function.
-    rows : DataFrame
-        Its rows in the table of the atlas, one for each setting.
-    """
-
-    at: Point
-    bits: str
-    rows: pd.DataFrame
+_Tile = tuple[Point, str, pd.DataFrame]
+"""The upper left corner of a tile in inches, y downwards; the truth table of its function; its rows
+in the table of the atlas, one for each setting."""
 
 
 @styled
@@ -77,11 +65,10 @@ def atlas(
 ) -> Axes:
     """Draw every function of an atlas as a tile: its truth table, and bars of its outcomes.
 
-    The rows of the truth table are the corners of a cube. Below it stands a bar of outcomes for
-    each setting, which is a combination of values of the keys besides the problem. Functions that
-    are equal up to permuted or negated inputs and a negated output (`npn_class`) stand together
-    below a name; the class with the highest convergence rate comes first. A line below the tiles
-    joins functions that are equal without negated inputs (`pn_class`).
+    The rows of the truth table are the corners of a cube. Below it stands a bar for each setting of
+    the keys besides the problem. Functions that are equal up to permuted or negated inputs and a
+    negated output (`npn_class`) stand together; the class with the highest convergence rate comes
+    first. A line joins functions that are equal without negated inputs (`pn_class`).
 
     Parameters
     ----------
@@ -91,11 +78,6 @@ def atlas(
         Where to draw, as large as fits; by default on a new figure, as high as it needs.
     title, subtitle : str, optional
         Heading; given axes have only a title.
-
-    Returns
-    -------
-    Axes
-        The figure is `ax.figure`.
 
     Raises
     ------
@@ -110,17 +92,23 @@ def atlas(
     settings = [settings[i] for i in evenly(len(settings), MAX_BARS).tolist()]
     bars: _Bars = dict(zip(settings, _places(settings), strict=True))
     outcomes = [each for each in STACKED if table[each.column].any()]
-    lines, at, columns, high = _head(_explained(d, keys, settings), outcomes, wide)
-    tiles, classes, brackets, height = _layout(table, wide, high)
+    texts = (wrapped(text, wide - 2 * _MARGIN, SIZE, 4) for text in _explained(d, keys, settings))
+    text = "\n".join(texts)
+    columns = columns_of(map(str, outcomes), wide - _MARGIN, 0.42)
+    below = 0.12 + _LINE * (1 + text.count("\n"))
+    top = below + 0.2 * -(-len(outcomes) // columns) + 0.2
+    tiles, classes, brackets, height = _layout(table, wide, top)
     runs = plural(int(table["runs"].sum()), "run")
     what = f"{plural(count, 'function')} of {plural(d, 'input')}: how {runs} ended"
     ax = axes_for(ax, height, (title, subtitle, what), left=0, right=0, top=0, bottom=0)
     shrunk = _prepare(ax, wide, height)
-    _draw_cubes(ax, tiles, shrunk, 1.0)
-    _draw_bars(ax, tiles, keys, bars, 1.0)
+    _draw_cubes(ax, tiles, shrunk)
+    _draw_bars(ax, tiles, keys, bars)
     _draw_classes(ax, classes, brackets, shrunk)
-    _draw_head_tile(ax, tiles, keys, bars, shrunk)
-    _draw_head_texts(ax, lines, at, columns, outcomes, shrunk)
+    ax.text(_MARGIN, 0.12, text, va="top", fontsize=SIZE * shrunk, linespacing=1.3)
+    style: Any = {"ncols": columns, "columnspacing": 1.2, "fontsize": SIZE * shrunk}
+    place = _MARGIN / wide, 1 - (below + 0.12) / height
+    legend(ax, "upper left", place, handles=outcome_handles(outcomes), handlelength=1, **style)
     return ax
 
 
@@ -147,40 +135,16 @@ def _draw_classes(
         ax.text(x + inches(name, _BOLD) + 0.08, y + 0.14, note, fontsize=SIZE * shrunk)
 
 
-def _head(
-    texts: Iterable[str], outcomes: Iterable[Outcome], wide: float
-) -> tuple[list[str], Point, int, float]:
-    """Lay out the head of a picture so many inches wide, which explains the tiles.
-
-    Returns
-    -------
-    lines : list of str
-        The lines of the texts.
-    at : (float, float)
-        Where they begin, in inches: right of the large tile or, on a phone, below it.
-    columns : int
-        Columns of the legend of these outcomes, which follows.
-    high : float
-        Height of the head in inches.
-    """
-    left, top = (_MARGIN + 2.5, 0.12) if wide > NARROW else (_MARGIN, 1.5)
-    lines = "\n".join(wrapped(text, wide - _MARGIN - left, SIZE, 4) for text in texts).split("\n")
-    names = [*map(str, outcomes)]
-    columns = columns_of(names, wide - left, 0.42)
-    high = top + _LINE * len(lines) + 0.2 * -(-len(names) // columns) + 0.2
-    return lines, (left, top), columns, max(high, 1.55)
-
-
 def _layout(
     table: pd.DataFrame, width: float, top: float
-) -> tuple[
-    list[FunctionTile], list[tuple[Point, pd.DataFrame]], list[tuple[float, float, float]], float
-]:
+) -> tuple[list[_Tile], list[tuple[Point, pd.DataFrame]], list[tuple[float, float, float]], float]:
     """Place all tiles, below a head of the height `top`, in a picture of this width.
+
+    A class starts a new line where the rest of one has not room for all of it.
 
     Returns
     -------
-    tiles : list of FunctionTile
+    tiles : list of _Tile
     classes : list of ((float, float), DataFrame)
         Place of the name of each `npn_class`, and its rows.
     brackets : list of (float, float, float)
@@ -188,34 +152,26 @@ def _layout(
     height : float
         Height of the picture. All lengths are in inches.
     """
-    tiles: list[FunctionTile] = []
+    tiles: list[_Tile] = []
     classes: list[tuple[Point, pd.DataFrame]] = []
     brackets: list[tuple[float, float, float]] = []
     x, y, high = _MARGIN, top, _CUBE + _BAR + 0.17
     for rows in _by_share(table, "npn_class"):
-        parts = [(list(part["bits"].unique()), part) for part in _by_share(rows, "pn_class")]
-        name, note = _named(rows)
-        wide = max(
-            sum(len(names) * _TILE + _GAP for names, _ in parts),
-            inches(name, _BOLD) + inches(note, SIZE) + 0.25,
-        )
-        if x > _MARGIN and x + wide - _GAP > width - _MARGIN:
+        room = sum(_GAP + _TILE * part["bits"].nunique() for part in _by_share(rows, "pn_class"))
+        room = max(room, inches("".join(_named(rows)), _BOLD) + 0.25)
+        if x > _MARGIN and x + room > width - _MARGIN + _GAP:
             x, y = _MARGIN, y + _NAME + high
         classes.append(((x, y), rows))
-        stop = x + wide
-        for names, part in parts:
-            done = 0
-            while done < len(names):
-                some = min(len(names) - done, max(1, int((width - _MARGIN - x) / _TILE + 0.1)))
-                if x > _MARGIN and done + some < len(names):
-                    # A smaller class starts a new line, so that it does not go over two lines.
+        stop = x + room
+        for part in _by_share(rows, "pn_class"):
+            for bits, here in part.groupby("bits", sort=False):
+                if x + _TILE > width - _MARGIN + _APART:
                     x, y = _MARGIN, y + high
-                    continue
-                for bits in names[done : done + some]:
-                    tiles.append(FunctionTile((x, y + _NAME), bits, part[part["bits"] == bits]))
-                    x += _TILE
-                brackets.append((x - some * _TILE, x - _APART, y + _NAME + _CUBE + _BAR + 0.06))
-                x, done = x + _GAP, done + some
+                tiles.append(((x, y + _NAME), str(bits), here))
+                brackets.append((x, x + _TILE, y + _NAME + _CUBE + _BAR + 0.06))
+                x += _TILE
+            brackets[-1] = (x - _TILE, x - _APART, brackets[-1][2])
+            x += _GAP
         x = max(x, stop) + 0.1
     return tiles, classes, brackets, y + _NAME + high
 
@@ -235,24 +191,23 @@ def _by_share(table: pd.DataFrame, key: str) -> list[pd.DataFrame]:
     )
 
 
-def _draw_cubes(ax: Axes, tiles: Sequence[FunctionTile], shrunk: float, scale: float) -> None:
+def _draw_cubes(ax: Axes, tiles: Sequence[_Tile], shrunk: float) -> None:
     """Draw the truth tables as cubes, with a dot at each corner with a target of 1."""
-    length = len(tiles[0].bits)
+    length = len(tiles[0][1])
     d = length.bit_length() - 1
     inputs = np.arange(length)[:, None] >> np.arange(d)[::-1] & 1
     corners = inputs @ (_EDGES[len(_EDGES) - 1 - d : -1] if d < 4 else _EDGES)
     middle = (_TILE - _APART - np.ptp(corners[:, 0])) / 2 - corners[:, 0].min()
     places = np.array([middle, _CUBE - 0.035]) + corners
     edges = [[a, a | 1 << i] for a in range(length) for i in range(d) if not a >> i & 1]
-    lines = np.concatenate([t.at + scale * places[edge] for t in tiles for edge in edges])
-    _shape(ax, lines, 2, facecolor="none", edgecolor="#909090", linewidth=0.6 * shrunk * scale**0.5)
-    dots = np.concatenate([t.at + scale * places[[bit == "1" for bit in t.bits]] for t in tiles])
+    lines = np.concatenate([at + places[edge] for at, *_ in tiles for edge in edges])
+    _shape(ax, lines, 2, facecolor="none", edgecolor="#909090", linewidth=0.6 * shrunk)
+    dots = np.concatenate([at + places[[bit == "1" for bit in bits]] for at, bits, _ in tiles])
     if len(dots):
         # Lines of next to no length with round ends take a third of the bytes of markers.
         ends = np.repeat(dots, 2, axis=0)
         ends[::2] += 1e-4
-        width = 3.1 * shrunk * scale
-        _shape(ax, ends, 2, edgecolor="black", linewidth=width, capstyle="round")
+        _shape(ax, ends, 2, edgecolor="black", linewidth=3.1 * shrunk, capstyle="round")
 
 
 def _places(settings: Sequence[tuple[Any, ...]]) -> list[tuple[float, float]]:
@@ -265,20 +220,17 @@ def _places(settings: Sequence[tuple[Any, ...]]) -> list[tuple[float, float]]:
     return [(i * wide + apart * group, wide - 0.006) for i, group in enumerate(groups.tolist())]
 
 
-def _draw_bars(
-    ax: Axes, tiles: Sequence[FunctionTile], keys: Sequence[str], bars: _Bars, scale: float
-) -> None:
+def _draw_bars(ax: Axes, tiles: Sequence[_Tile], keys: Sequence[str], bars: _Bars) -> None:
     """Draw the outcomes as stacked bars, with converged runs at the bottom."""
     boxes: dict[Outcome, list[Point]] = {outcome: [] for outcome in STACKED}
-    for t in tiles:
-        rows = {tuple(row[key] for key in keys): row for row in t.rows.to_dict("records")}
+    for at, _, table in tiles:
+        rows = {tuple(row[key] for key in keys): row for row in table.to_dict("records")}
         for setting_, (left, wide) in bars.items():
             row, top = rows.get(setting_, {}), 1.0
-            x, y = t.at[0] + scale * left, t.at[1] + scale * _CUBE
+            x, y = at[0] + left, at[1] + _CUBE
             for outcome in STACKED:
                 share = row.get(f"{outcome.column}_share", 0.0)
-                low, high = y + scale * _BAR * top, y + scale * _BAR * (top - share)
-                end = x + scale * wide
+                low, high, end = y + _BAR * top, y + _BAR * (top - share), x + wide
                 boxes[outcome] += [(x, low), (end, low), (end, high), (x, high)] * bool(share)
                 top -= share
     for outcome, corners in boxes.items():
@@ -291,43 +243,6 @@ def _shape(ax: Axes, points: NDArray[np.float64], each: int, **style: Any) -> No
     codes = np.full(len(points), Path.LINETO, np.uint8)
     codes[::each] = Path.MOVETO
     ax.add_patch(PathPatch(Path(points, codes), **style))
-
-
-def _draw_head_tile(
-    ax: Axes, tiles: Sequence[FunctionTile], keys: Sequence[str], bars: _Bars, shrunk: float
-) -> None:
-    """Draw a large tile that explains the small ones."""
-    d = len(tiles[0].bits).bit_length() - 1
-    columns = [outcome.column for outcome in STACKED]
-    # The tile whose shares are the most equal has the smallest sum of squares.
-    most_equal = min(
-        tiles, key=lambda t: ((t.rows[columns].sum() / t.rows["runs"].sum()) ** 2).sum()
-    )
-    large = most_equal._replace(at=(_MARGIN + 1.45, 0.1))
-    _draw_cubes(ax, [large], shrunk, _LARGE)
-    _draw_bars(ax, [large], keys, bars, _LARGE)
-    style: Any = {"fontsize": SIZE * shrunk, "va": "top"}
-    ax.text(_MARGIN, 0.18, large.bits, weight="bold", **style)
-    ax.text(_MARGIN, 0.38, f"targets of its rows,\n{'0' * d} to {'1' * d}", **style)
-    ax.text(_MARGIN, 0.2 + _LARGE * _CUBE, "how its runs ended", **style)
-
-
-def _draw_head_texts(
-    ax: Axes,
-    lines: Sequence[str],
-    at: Point,
-    columns: int,
-    outcomes: Iterable[Outcome],
-    shrunk: float,
-) -> None:
-    """Write the texts that explain the tiles, and the legend; `_head` has placed them."""
-    (x, y), style = at, cast("Any", {"fontsize": SIZE * shrunk})
-    for i, line in enumerate(lines):
-        ax.text(x, y + _LINE * i, line, va="top", **style)
-    below = (y + _LINE * len(lines) + 0.12) / ax.get_ylim()[0]
-    style |= {"ncols": columns, "handlelength": 1, "columnspacing": 1.2}
-    place = x / ax.get_xlim()[1], 1 - below
-    legend(ax, "upper left", place, handles=outcome_handles(outcomes), **style)
 
 
 def _explained(d: int, keys: Sequence[str], settings: Sequence[tuple[Any, ...]]) -> Iterator[str]:
@@ -360,3 +275,42 @@ def _explained(d: int, keys: Sequence[str], settings: Sequence[tuple[Any, ...]])
             for value, group in grouped(rests, [one[0] for one in settings]).items()
         ]
         yield f"Bars from left to right: {'; '.join(texts)}."
+
+
+# Classes
+
+MAX_CLASSES = 14
+"""Largest number of classes in a picture: all of the functions of three inputs."""
+
+
+@styled
+def class_bars(
+    functions: pd.DataFrame, ax: Axes | None = None, title: str | None = None, subtitle: str = ""
+) -> Axes:
+    """Draw how networks end that learn Boolean functions: a bar for each class of functions.
+
+    Of each function the setting counts in which most runs converge. The class with the highest
+    convergence rate is at the top; of many classes some from the highest to the lowest are drawn.
+
+    Parameters
+    ----------
+    functions : DataFrame
+        A result of `fastbp.analysis.atlas.functions`.
+    ax : Axes, optional
+        Where to draw; by default on a new figure, as high as it needs.
+    title, subtitle : str, optional
+        Heading; given axes have only a title.
+    """
+    best = functions.sort_values("converged_share", ascending=False, kind="stable")
+    best = best.drop_duplicates("bits")
+    rows = pooled(best.fillna({"function": best["npn_class"]}), ["npn_class", "function"])
+    order = (-rows["converged"] / rows["runs"]).sort_values(kind="stable").index
+    rows = rows.loc[order[evenly(len(rows), MAX_CLASSES)]].reset_index(drop=True)
+    counts = best["npn_class"].value_counts()
+    names = [
+        f"{name} · {plural(int(counts[each]), 'function')}"
+        for each, name in zip(rows["npn_class"], rows["function"], strict=True)
+    ]
+    runs = f"{plural(int(best['runs'].sum()), 'run')} of {plural(len(best), 'function')}"
+    heading = title, subtitle, f"How {runs} end, each in its best setting, by class"
+    return outcome_rows(ax, rows, names, [False] * len(rows), heading)

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.collections import QuadMesh
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap, LogNorm, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -117,17 +116,17 @@ def _map_axes(
     return axes_for(ax, high, heading, wide=wide, left=left, right=right, bottom=0.55)
 
 
-def _cells(ax: Axes, shares: NDArray[np.float64], outcome: str) -> QuadMesh:
+def _cells(ax: Axes, shares: NDArray[np.float64], outcome: str) -> ScalarMappable:
     ramp = LinearSegmentedColormap.from_list(
         outcome, ["#f7f7f7", _COLOUR.get(outcome) or Outcome(outcome).colour]
     )
     if np.isnan(shares).any():
         ax.set_facecolor(GAP)
-    y, x = (np.arange(size + 1) - 0.5 for size in shares.shape)
-    return ax.pcolormesh(x, y, shares, cmap=ramp, vmin=0, vmax=1, rasterized=shares.size > 60)
+    style: Any = {"cmap": ramp, "vmin": 0, "vmax": 1}
+    return ax.imshow(shares, origin="lower", interpolation="none", aspect="auto", **style)
 
 
-def _scale(ax: Axes, mesh: QuadMesh) -> None:
+def _scale(ax: Axes, mesh: ScalarMappable) -> None:
     """Draw the scale of colours right of the cells."""
     wide = 0.1 / width_of(ax)
     scale = ax.figure.colorbar(mesh, cax=ax.inset_axes((1 + wide, 0, wide, 1)), ticks=[0, 0.5, 1])
@@ -135,7 +134,7 @@ def _scale(ax: Axes, mesh: QuadMesh) -> None:
     scale.outline.set_visible(False)
 
 
-def _numbers(ax: Axes, shares: NDArray[np.float64], mesh: QuadMesh) -> None:
+def _numbers(ax: Axes, shares: NDArray[np.float64], mesh: ScalarMappable) -> None:
     """Write the share into each cell."""
     for (row, column), share in np.ndenumerate(shares):
         if np.isfinite(share):
@@ -310,10 +309,9 @@ def _show(ax: Axes, map_: Basin, norm: LogNorm, most: int | None) -> None:
     """Draw the plane as an image."""
     side, reach = map_.plane.side, map_.plane.reach
     image, cells = _reduced(_image(map_, norm), side if most is None else most)
-    if most is not None:
-        # Programs that show SVG files blur large pixels into each other.
-        each = max(1, MIN_PIXELS // len(image))
-        image = np.repeat(np.repeat(image, each, axis=0), each, axis=1)
+    # Programs that show SVG files blur large pixels into each other.
+    each = 1 if most is None else max(1, MIN_PIXELS // len(image))
+    image = np.repeat(np.repeat(image, each, axis=0), each, axis=1)
     edge = reach * (2 * cells / side - 1)
     ax.imshow(
         image,

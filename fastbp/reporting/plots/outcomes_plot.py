@@ -13,6 +13,8 @@ from fastbp.analysis.statistics.proportions import modified_wilson
 from fastbp.reporting.change_sentences import best_marks
 from fastbp.reporting.phrases import labels, plain, runs_in
 from fastbp.reporting.plots.panels import (
+    BELOW,
+    Heading,
     columns_of,
     legend,
     name_margin,
@@ -68,27 +70,37 @@ def outcome_bars(
     baseline : str, optional
         Id of the setup with a bold name, from which other names differ if many keys vary.
     """
-    wide, count = width_of(ax), len(summary)
-    names = _names(summary, baseline, wide - 0.4)
-    shares = {o: summary[o.column].to_numpy() / summary["runs"].to_numpy() for o in STACKED}
+    heading = title, subtitle, f"How {runs_in(summary)} ended"
+    names, bold = _names(summary, baseline), (summary["setup"] == baseline).tolist()
+    return outcome_rows(ax, summary, names, bold, heading)
+
+
+def outcome_rows(
+    ax: Axes | None,
+    rows: pd.DataFrame,
+    names: Sequence[str],
+    bold: Sequence[bool],
+    heading: Heading,
+) -> Axes:
+    """Draw a bar of outcomes for each row, with these names, some of them bold."""
+    wide, count = width_of(ax), len(rows)
+    shares = {o: rows[o.column].to_numpy() / rows["runs"].to_numpy() for o in STACKED}
     drawn = [outcome for outcome, share in shares.items() if share.any()]
     columns = columns_of(drawn, wide - 0.2, 0.42)
     top = 0.12 + 0.2 * -(-len(drawn) // columns)
     room = min(0.42, 3.5 / count) if 0 < count <= 12 else 0.25
-    heading = title, subtitle, f"How {runs_in(summary)} ended"
     margin = name_margin(names, wide)
     bar = wide - margin - _OUTSIDE if margin else wide - 0.3
     rooms = [_OUTSIDE if margin else bar - inches(name, 10) for name in names]
     outside, fits = _beside(shares, bar, rooms)
     right = 0.2 + max((inches(text, SIZE) for text in outside), default=0.0) * (margin > 0)
-    ax, below = named_rows(ax, names, room, heading, right=right, top=top)
-    places, thick = np.arange(count) + below, 0.44 if below else 0.78
-    middles = _bars(ax, summary, drawn, places, thick, edge="white")
-    _write(ax, shares, middles, fits, outside, below)
-    for label, setup in zip(row_names(ax), summary["setup"], strict=True):
-        label.set_fontweight("bold" if setup == baseline else "normal")
-    same = summary["runs"].nunique() == 1
-    each = f", n = {plain(summary['runs'].iloc[0])}{' each' * (count > 1)}" if same else ""
+    ax, places = named_rows(ax, names, room, heading, right=right, top=top)
+    middles = _bars(ax, rows, drawn, places, 0.78 if margin else 0.44, edge="white")
+    _write(ax, shares, middles, fits, outside, places, bool(margin))
+    for label, is_bold in zip(row_names(ax), bold, strict=True):
+        label.set_fontweight("bold" if is_bold else "normal")
+    same = rows["runs"].nunique() == 1
+    each = f", n = {plain(rows['runs'].iloc[0])}{' each' * (count > 1)}" if same else ""
     ax.set(xlim=(0, 100), xlabel=f"share of runs (%){each}")
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0)
@@ -97,8 +109,8 @@ def outcome_bars(
     return ax
 
 
-def _names(summary: pd.DataFrame, baseline: str | None, wide: float) -> list[str]:
-    """Names of the setups, cut to `wide` inches, with what is special about each."""
+def _names(summary: pd.DataFrame, baseline: str | None) -> list[str]:
+    """Names of the setups, with what is special about each."""
     marks, same, names = best_marks(summary), summary["runs"].nunique() == 1, []
     for name, row in zip(labels(summary, baseline), summary.to_dict("records"), strict=True):
         setup, is_named = row["setup"], name.startswith("baseline")
@@ -107,8 +119,7 @@ def _names(summary: pd.DataFrame, baseline: str | None, wide: float) -> list[str
             marks.get(setup, ""),
             f"n = {plain(row['runs'])}" * (not same),
         ]
-        end = "".join(f" · {note}" for note in filter(None, notes))
-        names.append(clipped(name, wide - inches(end, 10), 9) + end)
+        names.append(" · ".join(filter(None, [name, *notes])))
     return names
 
 
@@ -167,19 +178,25 @@ def _beside(shares: Shares, bar: float, rooms: Sequence[float]) -> tuple[list[st
 
 
 def _write(
-    ax: Axes, shares: Shares, middles: Shares, fits: Shares, outside: Sequence[str], below: float
+    ax: Axes,
+    shares: Shares,
+    middles: Shares,
+    fits: Shares,
+    outside: Sequence[str],
+    places: NDArray[np.float64],
+    is_beside: bool,
 ) -> None:
-    """Write the shares into the parts of the bars, and the others beside them."""
+    """Write the shares into the parts of the bars, and the others beside or above them."""
     style: dict[str, Any] = {"fontsize": SIZE, "va": "center_baseline"}
     for outcome, middle in middles.items():
         for row in np.flatnonzero(fits[outcome]).tolist():
             text = percent(shares[outcome][row])
-            ax.text(middle[row], row + below, text, ha="center", color=INK, **style)
-    for row, text in enumerate(outside):
-        if below:
-            ax.text(100, row - 0.02, text, ha="right", va="bottom", fontsize=SIZE)
+            ax.text(middle[row], places[row], text, ha="center", color=INK, **style)
+    for place, text in zip(places, outside, strict=True):
+        if is_beside:
+            ax.text(101, place, text, **style)
         else:
-            ax.text(101, row, text, **style)
+            ax.text(100, place - BELOW - 0.02, text, ha="right", va="bottom", fontsize=SIZE)
 
 
 # Kinds of networks
@@ -282,16 +299,18 @@ def share_pairs(
     ]
     columns = columns_of(sides, width_of(ax) - 0.2)
     top = 0.12 + 0.2 * -(-len(sides) // columns)
-    ax, below = named_rows(ax, labels, 0.34, (title, subtitle, what), top=top)
+    ax, places = named_rows(ax, labels, 0.34, (title, subtitle, what), top=top)
     for side, name, shift in zip("ab", sides, (-0.13, 0.13), strict=True):
-        _shares(ax, table, side, name, below + shift)
+        _shares(ax, table, side, name, places + shift)
     ax.grid(axis="y", color="#bbbbbb", linewidth=0.4)
     ax.set(xlim=(-2, 102), xlabel="share of runs converged (%)")
     legend(ax, "lower left", (0, 1), -0.06, ncols=columns)
     return ax
 
 
-def _shares(ax: Axes, table: pd.DataFrame, side: str, name: str, shift: float) -> None:
+def _shares(
+    ax: Axes, table: pd.DataFrame, side: str, name: str, places: NDArray[np.float64]
+) -> None:
     """Draw the shares of store `a` or `b`: over common seeds, or over all if there are none."""
     paired = table["pairs"].to_numpy() > 0
     count = np.where(paired, table[f"paired_{side}"], table[f"converged_{side}"])
@@ -299,10 +318,10 @@ def _shares(ax: Axes, table: pd.DataFrame, side: str, name: str, shift: float) -
     some = np.flatnonzero(total > 0)
     low, high = (100 * bound for bound in modified_wilson(count[some], total[some]))
     colour = Outcome.CONVERGED.colour
-    ax.hlines(some + shift, low, high, color=colour, linewidth=1.1)
+    ax.hlines(places[some], low, high, color=colour, linewidth=1.1)
     ax.scatter(
         100 * count[some] / total[some],
-        some + shift,
+        places[some],
         26,
         "none" if side == "a" else colour,
         edgecolor=colour,
@@ -336,13 +355,13 @@ def effects(
     changes = plural(int((table["cause"] != "placebo").sum()), "change")
     what = f"What {changes} {'does' if changes == '1 change' else 'do'} to the same {seeds}"
     names = [*map(str, table["change"])]
-    ax, below = named_rows(ax, names, 0.26, (title, subtitle, what), top=0.15)
+    ax, places = named_rows(ax, names, 0.26, (title, subtitle, what), top=0.15)
     for fixes, colour in ((True, Outcome.CONVERGED.colour), (False, "#777777")):
         rows = np.flatnonzero(table["fixes"].to_numpy(bool) == fixes)
         ends = ["difference", "difference_low", "difference_high"]
         middle, low, high = 100 * table[ends].iloc[rows].to_numpy(float).T
-        ax.hlines(rows + below, low, high, color=colour, linewidth=1.4)
-        ax.scatter(middle, rows + below, 28, colour, zorder=3)
+        ax.hlines(places[rows], low, high, color=colour, linewidth=1.4)
+        ax.scatter(middle, places[rows], 28, colour, zorder=3)
     ax.grid(axis="y", color="#bbbbbb", linewidth=0.4)
     ax.axvline(0, color="black", linewidth=0.8)
     ax.set_xlabel("change of the convergence rate (points)")

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import ScaledTranslation
+from numpy.typing import NDArray
 
 from fastbp.reporting.plots.style import (
     HEADING,
@@ -18,18 +19,22 @@ from fastbp.reporting.plots.style import (
     SIZE,
     WIDTH,
     bare,
-    clipped,
     inches,
     wrapped,
 )
 
-_page: ContextVar[float] = ContextVar("page", default=WIDTH)
+_page: ContextVar[tuple[float, Callable[[], str] | None]] = ContextVar(
+    "page", default=(WIDTH, None)
+)
 
 
 @contextmanager
-def page_width(wide: float) -> Iterator[None]:
-    """Draw new figures this many inches wide, within the `with` block."""
-    token = _page.set(wide)
+def new_figures(wide: float = WIDTH, finding: Callable[[], str] | None = None) -> Iterator[None]:
+    """Within the `with` block, draw new figures so many inches wide, with a finding as their title.
+
+    The title that they would have stands below it.
+    """
+    token = _page.set((wide, finding))
     try:
         yield
     finally:
@@ -39,7 +44,7 @@ def page_width(wide: float) -> Iterator[None]:
 def width_of(ax: Axes | None) -> float:
     """Width in inches: of axes, or of a new figure."""
     if ax is None:
-        return _page.get()
+        return _page.get()[0]
     return float(ax.get_window_extent().width / ax.get_figure(root=True).dpi)  # type: ignore[union-attr]
 
 
@@ -53,7 +58,8 @@ def new_figure(
     high : float
         Height of what stands below the heading, in inches.
     title, subtitle : str
-        What the picture shows, in bold, and what was measured.
+        What the picture shows, in bold, and what was measured. Within `new_figures`, a finding is
+        the title, and this title and subtitle stand below it.
     wide : float, optional
         Width in inches, by default that of the page.
 
@@ -63,10 +69,13 @@ def new_figure(
     height : float
         Height of the figure in inches, with the heading.
     """
-    wide = wide or _page.get()
-    if _page.get() <= PHONE:
+    page, finding = _page.get()
+    wide = wide or page
+    if page <= PHONE:
         return Figure(figsize=(wide, high)), high
-    first = wrapped(title, (wide - 0.2) / 1.16, 12, 2)  # bold letters are wider
+    if finding:
+        title, subtitle = finding(), ": ".join(filter(None, (title, subtitle)))
+    first = wrapped(title, (wide - 0.2) / 1.16, 12, 3)  # bold letters are wider
     second = wrapped(subtitle, wide - 0.2, 9.5, 2)
     top = 0.1 + 0.2 * (first.count("\n") + 1)
     heading = top + (0.09 + 0.16 * (second.count("\n") + 1)) * bool(second) + 0.06
@@ -78,6 +87,9 @@ def new_figure(
         figure.text(x, 1 - (top + 0.07) / y, second, gid=HEADING, fontsize=9.5, **style)
     return figure, y
 
+
+BELOW, MAX_NAME_LINES = 0.24, 4
+"""How far a bar stands below its name, in rows, and the most lines of a name."""
 
 Heading = tuple[str | None, str, str]
 """A title and a subtitle as the caller gave them, and the title of a new figure without one."""
@@ -171,10 +183,11 @@ def name_margin(names: Sequence[str], wide: float) -> float:
 
 def named_rows(
     ax: Axes | None, names: Sequence[str], row: float, heading: Heading, **margins: Any
-) -> tuple[Axes, float]:
+) -> tuple[Axes, NDArray[np.float64]]:
     """Prepare axes with a named row for each bar or interval.
 
-    Names stand left of their rows; where they would take too much room, above them.
+    Names stand left of their rows; where they would take too much room, above them, in up to
+    `MAX_NAME_LINES` lines.
 
     Parameters
     ----------
@@ -192,26 +205,31 @@ def named_rows(
     Returns
     -------
     ax : Axes
-    y : float
-        Where to draw, in rows below the middle of a row: 0, or more below a name.
+    y : float64 array, [row]
+        Where to draw: in the middle of each row, or `BELOW` a name. The unit is a row with a name
+        of one line.
     """
-    left = name_margin(names, width_of(ax))
+    left, wide = name_margin(names, width_of(ax)), width_of(ax)
     above, margins = not left, {"right": 0.25, "top": 0.4, "bottom": 0.5} | margins
-    high = max(len(names), 1) * max(row, 0.36 * above) + margins["top"] + margins["bottom"]
+    if above:  # bold letters are wider
+        names = [wrapped(name, 0.93 * (wide - 0.3), SIZE, MAX_NAME_LINES) for name in names]
+    more = 0.4 * np.array([name.count("\n") for name in names] or [0]) * above
+    y: NDArray[np.float64] = np.arange(len(more), dtype=np.float64) + np.cumsum(more)
+    high = (y[-1] + 1) * max(row, 0.32 * above) + margins["top"] + margins["bottom"]
     ax = axes_for(ax, high, heading, left=left or 0.12, **margins)
     if above:
         ax.set_yticks([])
         ax.spines["left"].set_visible(False)
     else:
         ax.set_yticks(range(len(names)), names, fontsize=9, va="center_baseline")
-    ax.set_ylim(max(len(names), 1) - 0.5, -0.5)
-    for i, name in enumerate(names if above else ()):
+    ax.set_ylim(y[-1] + 0.5, -0.5)
+    for place, name in zip(y, names if above else (), strict=False):
         # The transform keeps the names at the left edge, whatever the limits will be; a line of
         # the axes does not cross the white box.
         style: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "va": "bottom"}
         style["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
-        ax.text(0, i - 0.02, clipped(name, 0.96 * width_of(ax), 9), fontsize=SIZE, **style)
-    return bare(ax), 0.24 if above else 0.0
+        ax.text(0, place - 0.02, name, fontsize=SIZE, linespacing=1.1, **style)
+    return bare(ax), y[: len(names)] + BELOW * above
 
 
 def row_names(ax: Axes) -> list[Text]:

@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullLocator
 
 from fastbp.analysis.histograms import PER_DECADE, PER_SPREAD
 from fastbp.reporting.plots.panels import (
@@ -151,8 +150,15 @@ def _cells(points: pd.DataFrame, ax: Axes) -> None:
     colours = np.array([to_rgb(outcome.colour) for outcome in OUTCOMES])
     strength = np.where(total > 0, 0.25 + 0.75 * np.log1p(total) / np.log1p(total.max()), 0)
     image = np.dstack([colours[counts.argmax(axis=0)], strength])
-    x, y = np.arange(wide + 1) / PER_SPREAD, 10.0 ** ((np.arange(high + 1) + base) / PER_DECADE)
-    ax.pcolormesh(x, y, image, rasterized=True, linewidth=0, antialiased=False)
+    ax.autoscale(False)  # the caller sets the limits; those of the image are logarithms
+    ax.imshow(
+        image,
+        extent=(0, wide / PER_SPREAD, base / PER_DECADE, (base + high) / PER_DECADE),
+        transform=ax.transLimits + ax.transAxes,  # behind the logarithm: a cell is a pixel
+        origin="lower",
+        interpolation="none",
+        aspect="auto",
+    )
 
 
 @styled
@@ -211,8 +217,8 @@ def spread_loss_panels(
 def _label(ax: Axes, left: bool, bottom: bool) -> None:
     """Label the axes of a panel that stands on the left or at the bottom of a sheet."""
     bare(ax).tick_params(labelsize=SIZE)
-    ax.set_xticks([0, 0.5, 1] * bottom, ["0", "½", "1"] * bottom)
-    if not left:
-        ax.yaxis.set_major_locator(NullLocator())
-    ax.set_ylabel("loss" if left else "", fontsize=9)
-    ax.set_xlabel("spread of outputs" if bottom else "", fontsize=SIZE)
+    ax.xaxis.set_visible(bottom)
+    ax.yaxis.set_visible(left)
+    ax.set_xticks([0, 0.5, 1], ["0", "½", "1"])
+    ax.set_ylabel("loss", fontsize=9)
+    ax.set_xlabel("spread of outputs", fontsize=SIZE)

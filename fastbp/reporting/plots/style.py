@@ -37,6 +37,7 @@ STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "fastbp",
     "axes.labelsize": 9,
+    "axes.titley": 1.0,  # matplotlib need not look for ticks that a title might hit
 }
 
 INK = "#111111"

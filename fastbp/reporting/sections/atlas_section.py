@@ -29,7 +29,7 @@ from fastbp.reporting.phrases import (
     setting,
 )
 from fastbp.reporting.report_data import Content, ReportData, Section, settings_of
-from fastbp.schema.text import WIDTH, p_value, percent, plural
+from fastbp.schema.text import WIDTH, finding, p_value, percent, plural
 
 MAX_SETTINGS = 8
 """Largest number of settings with columns in the table of classes. A setting is a combination of
@@ -44,26 +44,40 @@ def _class_name(row: Record) -> str:
     return f"{row['class']} ({function})" if isinstance(function, str) else str(row["class"])
 
 
-def _figure(data: ReportData) -> HtmlFigure | None:
+def _figures(data: ReportData) -> list[HtmlFigure]:
+    """A bar for each class of functions, and a tile for each function if they are few enough."""
     table, count = data.functions, data.functions["bits"].nunique()
-    if count > plots.MAX_TILES:
-        return None
     large = data.classes[data.classes["symmetry"] == NPN]
     sums = large.groupby("class").agg({"function": "first", "converged": "sum", "runs": "sum"})
     shares = ", ".join(
         f"{_class_name(row)} {percent(row['converged'] / row['runs'])}"
         for row in sums.reset_index().to_dict("records")
     )
-    return data.drawing(
-        lambda: plots.atlas(table, title=data.figure_title or None),
-        "atlas",
-        "Every function",
-        f"A tile for each of {count} functions, by class: a cube that shows its truth table, and "
-        f"bars of outcomes. Converged over all settings: {shares}.",
-        f"{plural(int(table['runs'].sum()), 'run')} of {count:,} functions. The functions below a "
-        "name are one class under permuted and negated inputs and a negated output.",
+    classes = "one class under permuted and negated inputs and a negated output"
+    bars = data.drawing(
+        lambda: plots.class_bars(table),
+        "classes",
+        "Classes of functions",
+        f"Stacked bars of outcomes, one for each class of {count:,} functions. Converged over all "
+        f"settings: {shares}.",
+        f"Each bar is {classes}. Of each function the setting counts in which most runs converge.",
         png=True,
     )
+    if count > plots.MAX_TILES:
+        return [bars]
+    return [
+        bars,
+        data.drawing(
+            lambda: plots.atlas(table),
+            "atlas",
+            "Every function",
+            f"A tile for each of {count} functions, by class: a cube that shows its truth table, "
+            "and bars of outcomes.",
+            f"{plural(int(table['runs'].sum()), 'run')} of {count:,} functions. The functions "
+            f"below a name are {classes}.",
+            png=True,
+        ),
+    ]
 
 
 def _classes_table(functions: pd.DataFrame, classes: pd.DataFrame) -> HtmlTable:
@@ -318,7 +332,7 @@ def _content(data: ReportData) -> Content | None:
     if not data.is_atlas:
         return None
     return {
-        "atlas": _figure(data),
+        "atlas": _figures(data),
         "classes": _classes_table(data.functions, data.classes),
         "tests": _tests_table(data.functions, data.classes),
     }
@@ -333,9 +347,9 @@ SECTION = Section(
 initial weights are symmetric, such functions must converge equally often. Negating an input does
 the same if inputs are −1 and 1. If they are 0 and 1, the negated function is another task for the
 network.</p>
-{% if atlas %}{{ figure(atlas) }}{% endif %}
+{% for each in atlas %}{{ figure(each) }}{% endfor %}
 {{ table(classes) }}{{ table(tests) }}""",
-    lambda data, content: _learnt(data.functions).partition(". ")[0].rstrip("."),
+    lambda data: finding(_learnt(data.functions)),
     "atlas",
-    lambda data: data.is_atlas and data.functions["bits"].nunique() <= plots.MAX_TILES,
+    lambda data: data.is_atlas,
 )

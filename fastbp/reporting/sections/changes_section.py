@@ -319,7 +319,7 @@ def _content(data: ReportData) -> Content | None:
     }
 
 
-def _finding(data: ReportData, content: Content) -> str:
+def _finding(data: ReportData) -> str:
     rows = data.contrasts.to_dict("records")
     if not rows:
         return "There is nothing to compare"

@@ -87,12 +87,12 @@ def _content(data: ReportData) -> Content | None:
     )
     return {
         "sentences": lines if data.baseline else [],  # without a baseline they stand above
-        "cures": figure,
+        "cures": [figure],
         "kinds": _table(rows, over_rates(data.summary, by), by, others),
     }
 
 
-def _finding(data: ReportData, content: Content) -> str:
+def _finding(data: ReportData) -> str:
     key = cure_keys(data.summary)[0]
     rows = _by_constant(at_best_rate(data.summary), key)
     few, many = (
@@ -106,7 +106,9 @@ SECTION = Section(
     "cures",
     "Which networks collapse",
     _content,
-    "{% for each in sentences %}<p>{{ each }}</p>{% endfor %}{{ figure(cures) }}{{ table(kinds) }}",
+    """\
+{% for each in sentences %}<p>{{ each }}</p>{% endfor %}
+{% for each in cures %}{{ figure(each) }}{% endfor %}{{ table(kinds) }}""",
     _finding,
     "cures",
     lambda data: bool(cure_keys(data.summary)) and not data.baseline,

@@ -244,7 +244,7 @@ def _curves_lead(data: ReportData) -> bool:
     )
 
 
-def _finding(data: ReportData, content: Content) -> str:
+def _finding(data: ReportData) -> str:
     best = extreme(data.summary, "converged")
     where = setting(best, keys_of(data.summary))
     return f"Most runs converge with {where}: {percent(best['converged_share'])}"
@@ -339,7 +339,8 @@ def _content(data: ReportData) -> Content | None:
     summary = data.sized
     if data.constant_at_start is not None:
         summary = summary.assign(constant_at_start_share=data.constant_at_start)
-    axes = map_axes(summary)[:MAX_MAPS]
+    # Of two values of both keys, the bars show as much.
+    axes = [keys for keys in map_axes(summary) if summary[keys[0]].nunique() > 2][:MAX_MAPS]
     maps = [figure for x, y in axes for figure in _figures(data, summary, x, y)]
     return {"maps": maps, "edges": edges_table(summary)} if maps else None
 

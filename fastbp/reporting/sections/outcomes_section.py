@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from fastbp.analysis.histograms import constant_loss
-from fastbp.analysis.summary import collapsing, density, keys_of
+from fastbp.analysis.summary import density, keys_of
 from fastbp.reporting import plots
 from fastbp.reporting.change_sentences import best_marks
 from fastbp.reporting.html import TableColumn
@@ -206,9 +206,8 @@ def share(row: Record, name: str) -> str:
 def _content(data: ReportData) -> Content:
     rows, bars, baseline = data.shown, data.panels, data.marked
     bold = " The baseline is in bold." if baseline in set(rows["setup"]) else ""
-    finding, measure = data.finding or data.figure_title or None, f"How {runs_in(bars)} ended"
     figure = data.drawing(
-        lambda: plots.outcome_bars(bars, title=finding, subtitle=measure, baseline=baseline),
+        lambda: plots.outcome_bars(bars, baseline=baseline),
         "outcomes",
         "How the runs ended",
         f"Stacked bars of outcomes, one for each setup. {listed(bars, _outcomes)}",
@@ -231,7 +230,7 @@ def _content(data: ReportData) -> Content:
         *score_columns(data.summary),
     ]
     return {
-        "bars": figure,
+        "bars": [figure],
         "summary": setup_table(
             "Outcomes of each setup",
             "Share and count of runs by outcome, with the 95% interval of the convergence rate "
@@ -244,7 +243,7 @@ def _content(data: ReportData) -> Content:
     }
 
 
-def _finding(data: ReportData, content: Content) -> str:
+def _finding(data: ReportData) -> str:
     shares = data.summary["converged_share"]
     least, most = percent(shares.min()), percent(shares.max())
     if least == most:
@@ -256,7 +255,7 @@ SECTION = Section(
     "ended",
     "How the runs ended",
     _content,
-    "{{ figure(bars) }}{{ table(summary) }}",
+    "{% for each in bars %}{{ figure(each) }}{% endfor %}{{ table(summary) }}",
     _finding,
     "bars",
     lambda data: True,
@@ -270,6 +269,12 @@ def _thresholds(data: ReportData) -> dict[str, float]:
     """The threshold of collapse of each setup that has a panel, by its id."""
     values = {t.setup: t.keys.get("collapse") for t in data.panel_counts}
     return {setup: value for setup, value in values.items() if isinstance(value, float)}
+
+
+def _the_threshold(data: ReportData) -> float | None:
+    """The threshold of collapse of the setups that have a panel; None if they have several."""
+    values = set(_thresholds(data).values())
+    return values.pop() if len(values) == 1 else None
 
 
 def _spread(data: ReportData) -> Content | None:
@@ -304,7 +309,7 @@ def _spread(data: ReportData) -> Content | None:
     }
 
 
-def _constant_finding(data: ReportData, content: Content) -> str:
+def _constant_finding(data: ReportData) -> str:
     failed = data.summary["runs"].sum() - data.summary["converged"].sum()
     if not failed:
         return "No run fails"
@@ -326,14 +331,11 @@ the left, at the dashed line; one that has learnt the targets lies at the lower 
 
 
 def _collapse(data: ReportData) -> Content | None:
-    table = collapsing(data.panel_counts)
+    table = data.collapsing
     if not table[["collapsed", "constant_at_start"]].any(axis=None):
         return None
-    values = set(_thresholds(data).values())
-    threshold = values.pop() if len(values) == 1 else None
+    threshold = _the_threshold(data)
     return {
-        "threshold": threshold,
-        "table": table,
         "curves": data.drawing(
             lambda: plots.collapse_curves(table, collapse=threshold, baseline=data.marked),
             "collapse",
@@ -345,12 +347,12 @@ def _collapse(data: ReportData) -> Content | None:
     }
 
 
-def _threshold_finding(data: ReportData, content: Content) -> str:
+def _threshold_finding(data: ReportData) -> str:
     """Say how far the share of collapsed runs moves with half and with twice the threshold."""
-    moved, threshold = 0.0, content["threshold"]
+    moved, threshold = 0.0, _the_threshold(data)
     if threshold is None:
         return THRESHOLD.title
-    for _, rows in content["table"].groupby("setup"):
+    for _, rows in data.collapsing.groupby("setup"):
         ends = np.interp(
             np.log([threshold / 2, threshold, 2 * threshold]),
             np.log(rows["threshold"]),

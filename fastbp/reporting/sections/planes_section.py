@@ -7,9 +7,9 @@ from fastbp.reporting import plots
 from fastbp.reporting.html import HtmlFigure
 from fastbp.reporting.report_data import STEPS, Content, ReportData, Section, StartPlane
 from fastbp.schema.outcomes import Outcome
-from fastbp.schema.text import and_, percent, plural
+from fastbp.schema.text import and_, finding, percent, plural
 
-PIXELS = 500, 160
+PIXELS = 400, 160
 """Largest number of pixels along a side of a plane on the page: for a single plane, and for each of
 several. PNG files show every run."""
 
@@ -102,9 +102,9 @@ def _content(data: ReportData) -> Content | None:
     return {"planes": figures} if figures else None
 
 
-def _finding(data: ReportData, content: Content) -> str:
+def _finding(data: ReportData) -> str:
     lines = sentences(data)
-    return lines[0].partition(": one")[0] if lines else "Starts next to each other end alike"
+    return finding(lines[0]) if lines else "Starts next to each other end alike"
 
 
 SECTION = Section(

@@ -215,7 +215,7 @@ def _content(data: ReportData) -> Content | None:
     }
 
 
-def _finding(data: ReportData, content: Content) -> str:
+def _finding(data: ReportData) -> str:
     rows = data.published[data.published["agrees"].notna()]
     of_baseline = rows["setup"] == data.marked
     rows = rows[of_baseline] if of_baseline.any() else rows

@@ -62,7 +62,7 @@ def _content(data: ReportData) -> Content | None:
     return {"curves": curves, "times": times}
 
 
-def _finding(data: ReportData, content: Content) -> str:
+def _finding(data: ReportData) -> str:
     medians = data.summary["updates_median"].dropna()
     if medians.empty:
         return "In no setup had half of the runs converged"
