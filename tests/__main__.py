@@ -92,14 +92,17 @@ def modes(coverage: bool) -> list[Mode]:
         *NUMBERS,
         *[f"tests/engine/test_{name}.py" for name in ("block", "refill")],
     ]
+    commands = sorted({*map(str, Path("tests").glob("test_*.py"))} - {*UNCOMPILED, BENCHMARKS})
+    elsewhere = (*UNCOMPILED, *NUMBERS, BENCHMARKS, *commands)
     off = Mode("JIT off", tests, {"NUMBA_DISABLE_JIT": "1"}, compiled=False)
     if coverage:
         measured = ["--cov=fastbp", "--cov-report=term:skip-covered"]
         off = off._replace(name="JIT off, with coverage", arguments=measured)
     return [
         off,
-        Mode("compiled", [f"--ignore={path}" for path in (*UNCOMPILED, *NUMBERS, BENCHMARKS)]),
+        Mode("compiled", [f"--ignore={path}" for path in elsewhere]),
         Mode("compiled, numbers", [*NUMBERS, BENCHMARKS]),
+        Mode("compiled, commands", commands),
         Mode("one processor", BY_PROCESSORS, one_processor=True),
     ]
 

@@ -78,6 +78,18 @@ def file(request, tmp_path):
     return tmp_path / "mine.toml"
 
 
+@pytest.fixture(scope="module")
+def without_cures():
+    """Diagnoses try no other activations and optimisers, which have twenty kernels of their own:
+    no daily test compiles them. The setups for which they would have been tried."""
+    from fastbp.diagnosis import diagnose
+
+    asked = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(diagnose, "cures", lambda setup, tried: asked.append(setup) or [])
+        yield asked
+
+
 @pytest.fixture
 def no_png(monkeypatch):
     """Pages have empty PNG files."""

@@ -157,6 +157,7 @@ def test_every_contender_has_its_file():
     assert files - {"job", "choices"} == set(ENTRIES)
 
 
+@pytest.mark.soak  # each is another kernel
 @pytest.mark.no_cover
 @pytest.mark.parametrize("name", ["W1, leaky-relu", "W2, adam"])
 def test_the_obvious_loop_with_another_choice_has_the_weights_of_fastbp(name):

@@ -30,16 +30,16 @@ from commands import (
     until_it_computes,
 )
 
-from fastbp.config.setup import Setup
-from fastbp.config.sweep import Sweep
+from fastbp import Setup, Sweep, retrain
 from fastbp.diagnose import main
 from fastbp.diagnosis.candidates import ANSWERED
+from fastbp.diagnosis.diagnose import usual_epochs
 from fastbp.engine import machine
 from fastbp.engine.lane_group import by_name
-from fastbp.engine.retrain import retrain
 from fastbp.problems import samples
 
 here = in_process(main)
+pytestmark = pytest.mark.usefixtures("without_cures")
 
 
 def but_for_python(text: str) -> str:
@@ -353,6 +353,7 @@ def test_a_million_rows_are_sampled(
         assert sweep.setups[0].identity() in done.stdout
 
 
+@pytest.mark.soak  # kernels of so wide networks are its own
 @pytest.mark.jit
 def test_a_thousand_columns(here, tmp_path) -> None:
     X = np.random.default_rng(0).normal(size=(10, 1000))
@@ -370,6 +371,13 @@ def test_a_thousand_columns(here, tmp_path) -> None:
         "--updates)"
     ) in succeeded(here("own.csv", "--targets", "t", "--seeds", 60, "--seconds", 30)).stderr
     assert time.process_time() - began < 60  # the first time something is compiled
+
+
+def test_wide_networks_have_fewer_epochs() -> None:
+    wide, usual = (
+        Setup.from_arrays(np.zeros((10, n)), np.arange(10) % 2, epochs=1) for n in (1000, 10)
+    )
+    assert (usual_epochs(wide), usual_epochs(usual)) == (149, 1000)
 
 
 @pytest.mark.jit
@@ -405,7 +413,7 @@ def test_help_on_a_terminal_without_greek_letters(tmp_path) -> None:
 def test_seconds_hold_for_the_whole_command(here) -> None:
     here("--seeds", 1)  # everything is loaded
     began = time.process_time()
-    done = here("parity:10", "--hidden", 24, "--epochs", 60, "--seconds", 3)
+    done = here("parity:10", "--hidden", 8, "--epochs", 180, "--seconds", 3)
     # On cores that others share, time counts for more; without a limit it takes many minutes.
     assert time.process_time() - began < 10 * machine.available_cores()
     assert done.returncode in (0, 2)
@@ -416,7 +424,7 @@ def test_seconds_hold_for_the_whole_command(here) -> None:
             done.stderr,
         )
     refused(
-        here("parity:16", "--hidden", 200, "--epochs", 100, "--seconds", 1),
+        here("parity:16", "--hidden", 4, "--epochs", 9_000, "--seconds", 1),
         2,
         r"there is no time for even a few runs of this setup, which take about [\d,]+ s: allow "
         r"more seconds, or a smaller budget",

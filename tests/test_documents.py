@@ -28,7 +28,13 @@ def output(tmp_path_factory):
 @pytest.mark.parametrize(
     ("page", "command"),
     [
-        pytest.param(page, block["command"], id=f"{page.relative_to(CHECKOUT)}: {block['command']}")
+        pytest.param(
+            page,
+            block["command"],
+            id=f"{page.relative_to(CHECKOUT)}: {block['command']}",
+            # Kernels of many other units and optimisers are compiled for these.
+            marks=[pytest.mark.soak] * ("docs/tables" in block["command"]),
+        )
         for page in make_outputs.PAGES
         for block in make_outputs.BLOCK.finditer(page.read_text("utf-8"))
     ],

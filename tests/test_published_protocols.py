@@ -30,6 +30,9 @@ PROTOCOLS = {
 }
 """Published protocols, and seeds that are enough to see whether they come out."""
 
+QUICK = ("hamey-1992-xor", "fahlman-1988-encoder")
+"""Those that need no kernel which no other test needs."""
+
 SWEEP = """
 seeds = 300
 
@@ -93,7 +96,13 @@ def test_protocols_have_conventions() -> None:
 
 
 @pytest.mark.jit
-@pytest.mark.parametrize(("name", "seeds"), PROTOCOLS.items())
+@pytest.mark.parametrize(
+    ("name", "seeds"),
+    [
+        pytest.param(*each, marks=[] if each[0] in QUICK else [pytest.mark.soak])
+        for each in PROTOCOLS.items()
+    ],
+)
 def test_published_figures_come_out_as_the_page_tells(
     name: str, seeds: int, here, tmp_path: Path
 ) -> None:

@@ -32,6 +32,7 @@ def test_commands_that_it_names_are_there():
     assert set(re.findall(r"`fastbp (\w+)", PAGE)) <= set(COMMANDS)
 
 
+@pytest.mark.soak  # each of its steps has tests of its own in tests/faults
 @pytest.mark.jit
 @pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash")
 def test_its_script_prints_what_it_says(tmp_path):

@@ -9,9 +9,7 @@ import pytest
 from hypothesis import given, strategies as st
 from sweep_texts import HEAD, line_of, lines_of, mistakes_of
 
-from fastbp.config.setup import Setup
-from fastbp.config.sweep import Sweep
-from fastbp.schema.errors import SweepError
+from fastbp import Setup, Sweep, SweepError
 
 SETUP = {"problem": "xor", "epochs": 10}
 

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from fastbp import Setup, explain
+from fastbp import Setup, SweepError, explain
 from fastbp.config.model_reader import keys_of_model, read_model
 from fastbp.diagnosis.candidates import changes, cures
-from fastbp.schema.errors import SweepError
 
 X = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]])
 T = np.array([0.0, 1, 1, 0])

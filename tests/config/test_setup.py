@@ -13,13 +13,12 @@ import pytest
 from hypothesis import given, strategies as st
 from sweep_texts import add, mistakes_of, xor
 
+from fastbp import Setup, SweepError
 from fastbp.choices.families import FAMILIES
 from fastbp.config.choice_syntax import allowed
 from fastbp.config.conflicts import notes
-from fastbp.config.setup import Setup
 from fastbp.config.sweep import Seeds, Sweep
 from fastbp.schema.columns import SETUP_COLUMNS
-from fastbp.schema.errors import SweepError
 from fastbp.schema.keys import KEYS
 
 FOUNDING = Path(__file__).parents[2] / "sweeps" / "founding.toml"
@@ -39,37 +38,42 @@ def test_founding_sweep() -> None:
     assert (sweep.setups[0].eval_interval, sweep.notes) == (10, [])
 
 
-def test_ids_are_what_they_were() -> None:
+@pytest.mark.parametrize(
+    ("setup", "identity"),
+    [
+        (Setup(problem="table:11101011", order="random", lr=0.2, updates=999), "39ef696cdc8c"),
+        (Setup(problem="xor", epochs=50, batch="full"), "97c183d94e51"),
+        (
+            Setup(
+                problem="table:0001",
+                scale_inputs="standard",
+                target_margin=0.1,
+                hidden=[8, 2],
+                init="glorot-normal",
+                init_scale=2,
+                bias=False,
+                loss="cross-entropy",
+                prime_offset=0.1,
+                order="blocked:3",
+                batch=3,
+                reduction="mean",
+                lr=1,
+                schedule="step:every=10,factor=0.5,warmup=2",
+                momentum=0.9,
+                weight_decay=1e-4,
+                updates=7992,
+                tolerance=0.3,
+                eval_every=5,
+                stop="converged",
+                dtype="float32",
+            ),
+            "12b022763b19",
+        ),
+    ],
+)
+def test_ids_are_what_they_were(setup: Setup, identity: str) -> None:
     """Raise the numerics version before these change: published stores are named by them."""
-    assert (
-        Setup(problem="table:11101011", order="random", lr=0.2, updates=999).identity(1)
-        == "39ef696cdc8c"
-    )
-    assert Setup(problem="xor", epochs=50, batch="full").identity(1) == "97c183d94e51"
-    many = Setup(
-        problem="table:0001",
-        scale_inputs="standard",
-        target_margin=0.1,
-        hidden=[8, 2],
-        init="glorot-normal",
-        init_scale=2,
-        bias=False,
-        loss="cross-entropy",
-        prime_offset=0.1,
-        order="blocked:3",
-        batch=3,
-        reduction="mean",
-        lr=1,
-        schedule="step:every=10,factor=0.5,warmup=2",
-        momentum=0.9,
-        weight_decay=1e-4,
-        updates=7992,
-        tolerance=0.3,
-        eval_every=5,
-        stop="converged",
-        dtype="float32",
-    )
-    assert many.identity(1) == "12b022763b19"
+    assert setup.identity(1) == identity
 
 
 def test_id_is_the_hash_that_the_contract_describes() -> None:

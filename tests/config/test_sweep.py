@@ -9,18 +9,35 @@ from sweep_texts import HEAD, line_of
 
 from fastbp.config.sweep import Seeds, Sweep
 
+OF_SEEDS = (HEAD + "updates = 9").replace("seeds = 10", "seeds = {start = 100, count = 5}")
 
-def test_seeds_over_a_file() -> None:
-    text = (HEAD + "updates = 9").replace("seeds = 10", "seeds = {start = 100, count = 5}")
-    assert Sweep.from_text(text).seeds == Seeds(start=100, count=5)
-    assert Sweep.from_text(text, seeds=7).seeds == Seeds(start=100, count=7)
-    assert Sweep.from_text(text, seeds="7_000").seeds == Seeds(start=100, count=7000)
-    assert Sweep.from_text(text, seeds=Seeds(count=2)).seeds == Seeds(count=2)
-    assert Sweep.from_text(text.partition("\n")[2], seeds=3).seeds == Seeds(count=3)
-    assert line_of(text, seeds="0").startswith("--seeds: given 0, allowed: an integer from 1")
-    assert line_of(text, seeds="1" * 5000).startswith("--seeds: given '1111")
-    assert line_of(text, seeds="many").startswith("--seeds: given 'many', ")
-    assert line_of(text, seeds=2**63).startswith("--seeds: given 9223372036854775808, ")
+
+@pytest.mark.parametrize(
+    ("text", "given", "seeds"),
+    [
+        (OF_SEEDS, None, Seeds(start=100, count=5)),
+        (OF_SEEDS, 7, Seeds(start=100, count=7)),
+        (OF_SEEDS, "7_000", Seeds(start=100, count=7000)),
+        (OF_SEEDS, Seeds(count=2), Seeds(count=2)),
+        (OF_SEEDS.partition("\n")[2], 3, Seeds(count=3)),
+    ],
+)
+def test_seeds_over_a_file(text: str, given: object, seeds: Seeds) -> None:
+    assert Sweep.from_text(text, seeds=given).seeds == seeds
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("0", "0, allowed: an integer from 1"),
+        ("1" * 5000, "'1111"),
+        ("many", "'many', "),
+        (2**63, "9223372036854775808, "),
+    ],
+    ids=["none", "digits", "words", "large"],
+)
+def test_seeds_that_are_none(given: object, told: str) -> None:
+    assert line_of(OF_SEEDS, seeds=given).startswith(f"--seeds: given {told}")
 
 
 SEVERAL = """

@@ -8,12 +8,10 @@ import pytest
 from hypothesis import given, strategies as st
 from sweep_texts import HEAD, made_or_told, mistakes_of, over
 
+from fastbp import Setup, Sweep, SweepError
 from fastbp.choices.families import FAMILIES
 from fastbp.config import toml_text
-from fastbp.config.setup import Setup
-from fastbp.config.sweep import Sweep
 from fastbp.schema import paper_figures, text as text_module
-from fastbp.schema.errors import SweepError
 from fastbp.schema.keys import KEYS
 
 SCHEDULES = ["cosine:", "linear:", "inverse:3,", "step:every=2,factor=.3,", "exponential:factor=1,"]

@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 from sweep_texts import HEAD, mistakes_of, over
 
+from fastbp import Setup, Sweep, SweepError
 from fastbp.config import conflicts
-from fastbp.config.setup import Setup
-from fastbp.config.sweep import Sweep
-from fastbp.schema.errors import SweepError
 
 PLAIN: dict[str, Any] = {"problem": "xor", "epochs": 10}
 

@@ -18,10 +18,16 @@ from fake_measures import ends, made
 from planted_faults import ASKED, FAULTS, XOR, Fault, write
 
 import fastbp
-from fastbp.config.setup import Setup
-from fastbp.config.sweep import Sweep
-from fastbp.diagnosis import own_weights, printout, sentences as sentences_module, symptoms, trials
-from fastbp.diagnosis.candidates import ANSWERED, Change, changed, changes, larger
+from fastbp import Setup, Sweep, SweepError, retrain
+from fastbp.diagnosis import (
+    diagnose as diagnose_module,
+    own_weights,
+    printout,
+    sentences as sentences_module,
+    symptoms,
+    trials,
+)
+from fastbp.diagnosis.candidates import ANSWERED, Change, changed, changes, cures, larger
 from fastbp.diagnosis.diagnose import Diagnosis, diagnose as diagnosis
 from fastbp.diagnosis.effects import score_of
 from fastbp.diagnosis.recommend import Recommendation
@@ -34,14 +40,12 @@ from fastbp.diagnosis.trials import (
 )
 from fastbp.engine import block, compile_ahead, lane_group, machine, rows as rows_module, tasks
 from fastbp.engine.plan import seconds_per_run
-from fastbp.engine.retrain import retrain
 from fastbp.kernels import measures as m
 from fastbp.problems.data_notes import DataNote
-from fastbp.schema.errors import SweepError
 from fastbp.schema.outcomes import OUTCOMES
 from fastbp.schema.text import and_
 
-pytestmark = pytest.mark.jit  # thousands of runs
+pytestmark = [pytest.mark.jit, pytest.mark.usefixtures("without_cures")]  # thousands of runs
 
 SEEDS = 336
 FAR = 10**9
@@ -177,7 +181,7 @@ def test_findings_of_faults(
 
 
 def test_runs_that_really_diverge_are_said_to() -> None:
-    setup = Setup(problem="xor", lr=30, weight_decay=0.1, epochs=2000)
+    setup = Setup(problem="xor", lr=30, weight_decay=0.1, epochs=500)
     one = diagnose(setup, 168)
     assert one.outcomes["diverged"] == 168
     assert "diverged" in {symptom.name for symptom in one.symptoms}
@@ -210,6 +214,22 @@ def test_lives_are_those_of_the_runs_themselves() -> None:
     assert not symptoms.inspect(
         Setup(problem="xor", updates=3), seeds
     ).falling.any()  # there are no two halves
+
+
+def test_cures_are_tried_where_nothing_else_is_enough(without_cures: list[Setup]) -> None:
+    stuck = Setup.from_arrays(*XOR, hidden=[1], lr=1e-5, epochs=10)
+    for setup in (HEALTHY, stuck):
+        diagnose(setup, 8)
+    assert without_cures[-1] is stuck
+    assert HEALTHY not in without_cures
+
+
+@pytest.mark.soak
+def test_cures_are_of_other_units_and_optimisers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diagnose_module, "cures", cures)
+    setup = Setup.from_arrays(*XOR, lr=1e-5, epochs=200)
+    found = diagnose(setup, SEEDS).table.set_index("change")
+    assert {change.name for change in cures(setup, [])} <= set(found.index)
 
 
 def test_a_healthy_setup_has_nothing_wrong() -> None:

@@ -218,12 +218,22 @@ def test_memory_is_that_of_what_is_made():
         part(sweep(10**5, problem="encoder:64", hidden=[200], stop="converged"), "in training")
         > 3 * made
     )
-    assert part(sweep(epochs=10**6, schedule="cosine"), "rates") == 3 * 8 * 10**6
-    assert part(sweep(epochs=10**6, schedule="constant:warmup=9"), "rates") == 3 * 8 * 10
-    assert part(sweep(epochs=10**6), "rates") == 3 * 8
-    assert part(sweep(problem="parity:16"), "problems") == 3 * 8 * 17 * 2**16
     assert part(sweep(10**6), "DataFrame", frame=True) > 500 * 10**6
     assert part(sweep(10**6), "counts") < 100 * 10**6
+
+
+@pytest.mark.parametrize(
+    ("keys", "name", "numbers"),
+    [
+        ({"epochs": 10**6, "schedule": "cosine"}, "rates", 10**6),
+        ({"epochs": 10**6, "schedule": "constant:warmup=9"}, "rates", 10),
+        ({"epochs": 10**6}, "rates", 1),
+        ({"problem": "parity:16"}, "problems", 17 * 2**16),
+    ],
+    ids=str,
+)
+def test_rates_and_problems_take_three_times_their_numbers(keys, name, numbers):
+    assert part(sweep(**keys), name) == 3 * 8 * numbers
 
 
 MEASURE = """

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from numba import config
 
-from fastbp.config.setup import Setup
+from fastbp import Setup, retrain
 from fastbp.engine import block
-from fastbp.engine.retrain import retrain
 from fastbp.kernels import measures as m
 
 pytestmark = pytest.mark.skipif(
@@ -77,20 +76,16 @@ def test_blocks_and_slices_change_nothing() -> None:
 
 
 def test_a_run_ends_soon_after_it_has_diverged() -> None:
-    keys = {"activation": "linear", "output": "linear", "lr": 0.15, "updates": 2_000}
+    keys = {"lr": 1.0, "weight_decay": 1e4, "updates": 2_000}  # weights grow ten thousandfold
     setup = Setup(**(BASE | keys | {"eval_every": 1}), stop="converged")
     rows = block.train(setup, 0, 300)
     gone = rows.end[m.FINITE] == 0
-    done = rows.updates_done[gone]
-    # Weights are looked at after 1, 2, 4, 8 … epochs of 8 updates.
-    assert set(done) <= {8, 16, 32, 64}
-    assert {16, 32} <= set(done)
-    for ended in (16, 32):
-        seed = int(np.flatnonzero(gone & (rows.updates_done == ended))[0])
-        for updates, is_gone in ((ended, True), (ended // 2, False)):
-            cut = block.train(Setup(**(BASE | keys | {"updates": updates})), seed, 1)
-            assert (cut.end[m.FINITE, 0] == 0) == is_gone
-        assert retrain(setup, seed).evaluations["updates"].iloc[-1] == ended
-    alone = block.train(setup, 0, 300, lanes=8)
-    np.testing.assert_array_equal(rows.updates_done, alone.updates_done)
-    np.testing.assert_array_equal(rows.end, alone.end)
+    # Weights are looked at after 1, 2, 4, 8 … epochs of 8 updates, and are too large after ten.
+    # Before that a few networks have all answers by chance.
+    assert (gone.sum() > 200, set(rows.updates_done[gone])) == (True, {128})
+    assert (rows.converged_at[~gone] >= 0).all()
+    seed = int(np.flatnonzero(gone)[0])
+    for updates, is_gone in ((128, True), (64, False)):
+        cut = block.train(Setup(**(BASE | keys | {"updates": updates})), seed, 1)
+        assert (cut.end[m.FINITE, 0] == 0) == is_gone
+    assert retrain(setup, seed).evaluations["updates"].iloc[-1] == 128

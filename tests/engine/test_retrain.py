@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from numba import config
 
-from fastbp.config.setup import Setup
-from fastbp.engine.retrain import retrain
+from fastbp import Setup, retrain
 
 pytestmark = pytest.mark.skipif(
     bool(config.DISABLE_JIT),

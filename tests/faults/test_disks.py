@@ -204,7 +204,7 @@ def replace(path: Path) -> None:
 @pytest.mark.parametrize(
     ("act", "name"),
     [
-        pytest.param(remove, ".", id="store removed"),
+        pytest.param(remove, ".", id="store removed", marks=pytest.mark.soak),
         pytest.param(remove, "runs", id="runs removed"),
         pytest.param(lambda runs: min(runs.iterdir()).unlink(), "runs", id="a file removed"),
         pytest.param(replace, "runs", id="runs replaced"),

@@ -52,7 +52,7 @@ def failures(kind: str, first: int, count: int) -> dict[int, list[str]]:
 def test_hostile_files_are_loaded_or_told(kind: str) -> None:
     """Nothing else is raised, written or run, no line is two, nothing takes 2 s or 500 MB; `python
     tests/faults/fuzz_inputs.py KIND NUMBER 1` repeats one."""
-    assert failures(kind, 0, {"toml": 100, "csv": 70, "npz": 120, "parquet": 90}[kind]) == {}
+    assert failures(kind, 0, {"toml": 40, "csv": 40, "npz": 60, "parquet": 40}[kind]) == {}
 
 
 @pytest.mark.soak
@@ -63,21 +63,15 @@ def test_many_hostile_files(kind: str) -> None:
         assert {number: wrong for part in parts for number, wrong in part.items()} == {}
 
 
-def test_a_number_says_all(tmp_path: Path) -> None:
-    """Two processes make the same file of it."""
-    code = (
-        "import hashlib, fuzz_inputs; print([hashlib.sha256(fuzz_inputs.mutant(k, "
-        "10_007)).hexdigest() for k in fuzz_inputs.KINDS])"
-    )
-    here = os.environ | {
-        "PYTHONPATH": os.pathsep.join(
-            [str(fuzz_inputs.ROOT), str(Path(fuzz_inputs.__file__).parent)]
-        )
-    }
-    told = {
-        subprocess.run(
-            [sys.executable, "-c", code], env=here, capture_output=True, check=True
-        ).stdout
-        for _ in range(2)
-    }
-    assert len(told) == 1
+def test_a_number_says_all() -> None:
+    """Another process makes the same file of it."""
+    code = "import fuzz_inputs; print([fuzz_inputs.mutant(k, 10_007) for k in fuzz_inputs.KINDS])"
+    folders = map(str, (fuzz_inputs.ROOT, Path(fuzz_inputs.__file__).parent))
+    told = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(folders)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert told.rstrip() == str([fuzz_inputs.mutant(kind, 10_007) for kind in fuzz_inputs.KINDS])

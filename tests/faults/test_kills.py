@@ -29,10 +29,10 @@ from fastbp.schema.errors import StoreError
 from fastbp.store.filename import RunFile
 from fastbp.store.store import Store
 
-KILLS = [(4, 1_344), pytest.param(50, 20_000, marks=pytest.mark.soak)]
+KILLS = [(2, 1_344), pytest.param(50, 20_000, marks=pytest.mark.soak)]
 """How many, and seeds enough that something is left to do until the last of them."""
 
-STOPS = [(2, 1_344), pytest.param(20, 20_000, marks=pytest.mark.soak)]
+STOPS = [(1, 1_344), pytest.param(20, 20_000, marks=pytest.mark.soak)]
 """The same for each of the two signals."""
 
 SMALL = """

@@ -70,7 +70,7 @@ def damages(contents: dict[str, bytes], draw: random.Random) -> Iterator[dict[st
 
 
 @pytest.mark.no_cover
-@pytest.mark.parametrize("times", [100, pytest.param(10_000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("times", [40, pytest.param(10_000, marks=pytest.mark.soak)])
 def test_all_rot_is_found(made, tmp_path, times):
     """In just the files that it befell, and after each time the store is sound again."""
     store = Store(shutil.copytree(made.path, tmp_path / "store"))
@@ -96,7 +96,7 @@ READERS: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.no_cover
-@pytest.mark.parametrize("times", [500, pytest.param(10_000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("times", [200, pytest.param(10_000, marks=pytest.mark.soak)])
 def test_rot_is_never_read_as_runs(made, tmp_path, times):
     """By whatever reads runs: each raises what a user reads, and names the file."""
     contents = {file.name: file.read_bytes() for file in made.files()}

@@ -62,7 +62,7 @@ def undisturbed(folder):
 IMPATIENT = """
 import sys
 from fastbp.engine import executor_map
-executor_map.MIN_PATIENCE, executor_map.PATIENCE = 10.0, 5.0
+executor_map.MIN_PATIENCE, executor_map.PATIENCE = 40.0, 20.0
 from fastbp import sweep
 if __name__ == "__main__":
     sys.exit(sweep.main(sys.argv[1:]))
@@ -111,7 +111,7 @@ def assert_they_end(group: list[int]) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("executor", ["processes", "dask"])
+@pytest.mark.parametrize("executor", ["processes", pytest.param("dask", marks=pytest.mark.soak)])
 def test_workers_that_are_killed_lose_nothing(folder, undisturbed, executor):
     """The busiest of its processes is a worker, now and then while it trains."""
     draw = random.Random(7)
@@ -132,24 +132,20 @@ def test_workers_that_are_killed_lose_nothing(folder, undisturbed, executor):
     assert out
 
 
-@pytest.mark.parametrize(
-    ("executor", "number"), [("processes", signal.SIGINT), ("dask", signal.SIGINT)]
-)
-def test_an_interrupted_driver_ends_at_once_and_leaves_no_workers(
-    folder, undisturbed, executor, number
-):
+@pytest.mark.parametrize("executor", ["dask", pytest.param("processes", marks=pytest.mark.soak)])
+def test_an_interrupted_driver_ends_at_once_and_leaves_no_workers(folder, undisturbed, executor):
     """A terminal sends its signal to all processes of the command."""
     process = start(folder, executor, "-o", f"stopped-{executor}")
     until(lambda: names(folder / f"stopped-{executor}"), process)
     group = children(process.pid)
     assert group
     used = cpu_seconds(process.pid)
-    os.killpg(process.pid, number)
+    os.killpg(process.pid, signal.SIGINT)
     while process.poll() is None:  # what it computes after the signal, however busy the machine is
         assert cpu_seconds(process.pid) - used < 1.0
         time.sleep(0.02)
     _, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 128 + number
+    assert process.returncode == 128 + signal.SIGINT
     assert len(err.splitlines()) == 1, err
     assert "To resume: " in err
     assert_they_end(group)

@@ -113,6 +113,7 @@ def test_right_functions_are_right_for_all_sizes(
         assert found.ok, found
 
 
+@pytest.mark.usefixtures("textbook")
 @pytest.mark.parametrize("sizes", [(64, 64, 8), (2,) * 10])
 def test_float32_is_precise_enough_for_wide_and_for_deep_networks(sizes: tuple[int, ...]) -> None:
     assert check(Student(dtype=np.float32), sizes).ok
@@ -1193,6 +1194,7 @@ def textbook(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+@pytest.mark.soak  # the largest kernel of all; tests/kernels has the units one by one
 def test_the_kernels_have_the_textbooks_gradient_for_all_units() -> None:
     kinds = (*FAMILIES["activation"].choices, "softmax")
     terms = Terms((3,) * (len(kinds) + 1), 4, True, "squared", None, False, 0, kinds)

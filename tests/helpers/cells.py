@@ -23,7 +23,7 @@ from unittest.mock import patch
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from every_choice import EVERY, FEW, SETUPS, SWEEP, digest_of, instructions, libm_fuses
+from every_choice import EVERY, FEW, PARTS, SETUPS, SWEEPS, digest_of, instructions, libm_fuses
 
 from fastbp.engine import backends, compile_ahead, driver, integrity, plan, tasks
 from fastbp.engine.executor_map import Pool
@@ -97,12 +97,13 @@ def train(cell: dict[str, Any], folder: Path, pool: Pool) -> tuple[Store, int]:
         }
         blocks = patch.multiple(plan, **sizes)
     stores = [Store(folder / f"shard {number}") for number in range(1, cell["shards"] + 1)]
+    sweep = SWEEPS[cell["part"]]
     files = 0
     with patch.multiple(driver, **calls), blocks:
         for number, store in enumerate(stores, 1):
             with store.locked():
-                seeds = plan.shard(SWEEP, number, len(stores)) if len(stores) > 1 else None
-                trained = driver.drive(plan.Plan(SWEEP, store.present(), seeds), store, pool=pool)
+                seeds = plan.shard(sweep, number, len(stores)) if len(stores) > 1 else None
+                trained = driver.drive(plan.Plan(sweep, store.present(), seeds), store, pool=pool)
             assert not trained.failed, trained.failed
             files += len(list(store.files()))
     if len(stores) == 1:
@@ -113,15 +114,15 @@ def train(cell: dict[str, Any], folder: Path, pool: Pool) -> tuple[Store, int]:
     return merged, files
 
 
-def digests_of(store: Store) -> dict[str, Any]:
-    """The digests of a store: of each setup, of those and seeds of the first committed digest, and
-    of all that it holds."""
+def digests_of(store: Store, part: str) -> dict[str, Any]:
+    """The digests of a store: of each setup of a part, of those and seeds of the first committed
+    digest, and of all that it holds."""
     checked = integrity.check(store)
     assert not checked.findings, checked.findings
     rows = read_all(store.path)
     ids = rows["setup"].cast(pa.string())
     rows_of_setups = [
-        rows.filter(pc.equal(ids, setup.identity())).sort_by("seed") for setup in EVERY
+        rows.filter(pc.equal(ids, EVERY[at].identity())).sort_by("seed") for at in PARTS[part]
     ]
     few = [digest_of(each.slice(0, FEW)) for each, _ in zip(rows_of_setups, SETUPS, strict=False)]
     return {
@@ -138,7 +139,7 @@ def make(cell: dict[str, Any], folder: Path, pool: Pool) -> dict[str, Any]:
     (folder / "notes").mkdir(parents=True)
     store, files = train(cell, folder, pool)
     notes = [json.loads(note.read_text()) for note in (folder / "notes").iterdir()]
-    return digests_of(store) | {
+    return digests_of(store, cell["part"]) | {
         "files": files,
         "blocks": len(notes),
         "lanes": sorted({tuple(note["lanes"]) for note in notes}),

@@ -3,13 +3,19 @@ come first."""
 
 import gc
 
-from lanes import LANES, OTHER_LANES, group
+from every_choice import UNITS
+from lanes import LANES, SHIPPED_LANES, group
 
 from fastbp import Setup
 
 gc.disable()
-for keys in ({}, {"batch": 2}, {"batch": 2, "momentum": 0.5}):
-    for dtype, lanes in (("float64", LANES), ("float32", LANES), *OTHER_LANES):
-        runs = group(Setup(problem="parity:3", updates=1, dtype=dtype, **keys), lanes=lanes)
-        runs.advance(0)
-        runs.measure()
+SIGMOID = [
+    ({"problem": "parity:3", "updates": 1, "dtype": dtype} | keys, lanes)
+    for keys in ({}, {"batch": 2}, {"batch": 2, "momentum": 0.5}, {"momentum": 0.5})
+    for dtype in SHIPPED_LANES
+    for lanes in (SHIPPED_LANES[dtype], LANES)
+]
+for keys, lanes in (*SIGMOID, *((keys, LANES) for keys in UNITS)):
+    runs = group(Setup(**keys), lanes=lanes)
+    runs.advance(0)
+    runs.measure()

@@ -14,11 +14,14 @@ from fastbp.kernels.layout import table
 
 JIT = not config.DISABLE_JIT
 
-LANES = 16
-"""Lanes of most tests: one number, so that few kernels are compiled. It is the smallest that fills
-vectors of both dtypes; in float64 batches it makes two strips."""
+LANES = 48 if JIT else 8
+"""Lanes of most tests: one number, so that few kernels are compiled. In batches it is one strip of
+float32 or two of float64, as most sweeps have them; with the JIT off, every lane takes its time."""
 
-OTHER_LANES = [("float64", 168), ("float32", 336), ("float64", 24)] if JIT else [("float64", 8)]
+SHIPPED_LANES = {"float64": 168, "float32": 336}
+"""Those that most sweeps take."""
+
+OTHER_LANES = [*SHIPPED_LANES.items(), ("float64", 8)] if JIT else [("float64", 16)]
 """Lanes that give the same bits: those that most sweeps take, and another number."""
 
 FOUNDING = {

@@ -6,11 +6,9 @@ from typing import Any
 
 import pytest
 
+from fastbp import Setup, Sweep, SweepError
 from fastbp.choices.families import FAMILIES
 from fastbp.choices.family import family
-from fastbp.config.setup import Setup
-from fastbp.config.sweep import Sweep
-from fastbp.schema.errors import SweepError
 
 HEAD = 'seeds = 10\n[setup]\nproblem = "table:11101011"\n'  # what a broken file has right
 

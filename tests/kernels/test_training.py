@@ -30,7 +30,7 @@ from pairs import pairs_of, pairwise
 from fastbp.choices.families import FAMILIES
 from fastbp.config.setup import Setup
 from fastbp.engine.block import train
-from fastbp.engine.tasks import of_choice
+from fastbp.engine.tasks import of_choice, optimizer
 from fastbp.kernels import measures as m
 from fastbp.kernels.jit import FLAGS
 from fastbp.kernels.layout import Layer
@@ -51,8 +51,8 @@ PLAIN = {"problem": "table:11101011", "hidden": (3,), "lr": 0.5, "epochs": 4}
 
 
 @pytest.mark.no_cover
-@pytest.mark.parametrize("samples", few(range(1, 2 * TILE[1] + 3), 3))
-@pytest.mark.parametrize("units", few(range(1, TILE[0] + 3), 2))
+@pytest.mark.parametrize("samples", few(range(1, 2 * TILE[1] + 3), 5))
+@pytest.mark.parametrize("units", few(range(1, TILE[0] + 3), 4))
 def test_in_step_with_every_size_of_a_tile(units, samples):
     """Of the way forward, the way back and the gradient: rows and columns of whole tiles, and what
     is left of each."""
@@ -158,9 +158,9 @@ def test_in_step_with_any_two_options(part):
         assert_in_step(resolved(options), epochs=5)
 
 
-@pytest.mark.parametrize("other", few(range(1, 10), 4))
+@pytest.mark.parametrize("other", few(range(1, 10), 6))
 @pytest.mark.no_cover
-@pytest.mark.parametrize("width", few(range(1, 10), 4))
+@pytest.mark.parametrize("width", few(range(1, 10), 6))
 def test_in_step_for_all_remainders_of_tiles(other, width):
     """Layers of 1 to 9 units after layers of 1 to 9, which are four at a time and what is left;
     online and in batches."""
@@ -169,7 +169,7 @@ def test_in_step_for_all_remainders_of_tiles(other, width):
     assert_in_step({**keys, "batch": 3, "momentum": 0.5})
 
 
-@pytest.mark.parametrize("inputs", range(1, 10))
+@pytest.mark.parametrize("inputs", few(range(1, 10), 5))
 def test_in_step_for_numbers_of_inputs(inputs):
     """parity:6 has as many rows as a mask has bits, and larger ones do not fit."""
     keys = {"problem": f"parity:{inputs}", "hidden": (5,), "lr": 0.5, "updates": 80 if JIT else 4}
@@ -178,7 +178,7 @@ def test_in_step_for_numbers_of_inputs(inputs):
 
 
 @pytest.mark.parametrize("hidden", few([(1,), (4,), (6,), (3, 4)], 2))
-@pytest.mark.parametrize("outputs", [2, 3, 4, 5, 9])
+@pytest.mark.parametrize("outputs", few([2, 3, 4, 5, 9], 3))
 @pytest.mark.parametrize("loss", FAMILIES["loss"].choices)
 def test_in_step_for_numbers_of_outputs(hidden, outputs, loss):
     assert_in_step(
@@ -246,7 +246,7 @@ def test_float32_starts_are_the_float64_ones_rounded_once(init):
     double, single = (
         group(Setup(**PLAIN, init=init, dtype=dtype)) for dtype in ("float64", "float32")
     )
-    singles, doubles = (each.by_lane(each.state.block) for each in (single, double))
+    singles, doubles = (each.by_lane(each.state.block)[:, :LANES] for each in (single, double))
     assert singles.dtype == np.float32
     count = double.task.network.parameters
     assert (singles[:count] == doubles[:count].astype(np.float32)).all()
@@ -366,7 +366,7 @@ def quietly(setup, start, count, **more):
 
 
 SEEDS = 12 if JIT else 3
-BITS = few(every_choice.SETUPS, 4)
+BITS = few(every_choice.SETUPS, 9)
 
 
 @pytest.fixture(scope="module")
@@ -378,8 +378,9 @@ def by_lanes():
 @pytest.mark.no_cover
 @pytest.mark.parametrize(("dtype", "lanes"), OTHER_LANES)
 def test_same_bits_for_any_number_of_lanes(by_lanes, dtype, lanes):
+    """Of few lanes in batches alone, which otherwise are strips of the same size."""
     for setup, wanted in zip(BITS, by_lanes, strict=True):
-        if setup.dtype == dtype:
+        if setup.dtype == dtype and (lanes > LANES or optimizer(setup) != "online"):
             assert same(quietly(setup, 5, SEEDS, lanes=lanes), wanted), setup
 
 
@@ -496,7 +497,7 @@ def test_float32_is_trained_in_float32():
 
 
 @pytest.mark.no_cover
-@pytest.mark.parametrize("eval_every", [1, 3, 10])
+@pytest.mark.parametrize("eval_every", few([1, 3, 10], 2))
 @pytest.mark.parametrize("tolerance", few([0.4, 0.2]))
 @pytest.mark.parametrize(
     "keys",
@@ -521,19 +522,20 @@ def test_converged_at_is_the_first_look_that_finds_it_converged(keys, eval_every
         keys["updates"] = 21
     setup, recipe = pair(**keys)
     runs = group(setup)
-    wanted, within = [-1] * LANES, [set() for _ in range(LANES)]
+    judged = range(0, LANES, 4)
+    wanted = dict.fromkeys(judged, -1)
     for epoch in range(1, recipe.budget_in_epochs + 1):
         runs.advance(1)
         done = min(epoch * recipe.updates_per_epoch, recipe.budget)
-        for lane in range(LANES):
-            if oracle.measures(recipe, runs.layers(lane))["max_error"] <= tolerance:
-                within[lane].add(done)
-                if wanted[lane] < 0 and (epoch % eval_every == 0 or done == recipe.budget):
+        if epoch % eval_every == 0 or done == recipe.budget:
+            for lane in judged:
+                error = oracle.measures(recipe, runs.layers(lane))["max_error"]
+                if wanted[lane] < 0 and error <= tolerance:
                     wanted[lane] = done
-    assert list(runs.state.converged_at) == wanted
-    assert list(train(setup, 0, LANES, lanes=LANES).converged_at) == wanted
+    found = [runs.state.converged_at, train(setup, 0, LANES, lanes=LANES).converged_at]
+    assert [list(each[judged]) for each in found] == [list(wanted.values())] * 2
     if JIT:
-        assert any(first > 0 for first in wanted)
+        assert max(wanted.values()) > 0
 
 
 @pytest.mark.parametrize("batch", [1, "full"])
