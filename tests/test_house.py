@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from stores import CHECKOUT
 
 import fastbp
+from tests.__main__ import UNCOMPILED
 
 PACKAGE = Path(fastbp.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -74,7 +76,15 @@ def test_no_two_classes_share_a_name() -> None:
     assert [name for name, count in classes.items() if count > 1] == []
 
 
-MAX_STATEMENTS = {"fastbp": 15_140, "tests": 16_420}
+def test_what_needs_compiled_code_is_in_a_mode_that_compiles() -> None:
+    """A mark in any other file would keep its test out of every mode."""
+    without = [
+        path for name in UNCOMPILED for path in (CHECKOUT / name, *CHECKOUT.glob(f"{name}/**/*.py"))
+    ]
+    assert [path for path in without if path.is_file() and "mark.jit\n" in path.read_text()] == []
+
+
+MAX_STATEMENTS = {"fastbp": 15_150, "tests": 16_430}
 """Docstrings apart."""
 
 

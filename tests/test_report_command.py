@@ -30,10 +30,8 @@ from pages import without_png
 from stores import contents_of, opened, tree, unchanged
 
 import fastbp
-from fastbp.analysis.attribution import attribution
-from fastbp.analysis.contrasts import contrasts
+from fastbp import attribution, contrasts, summary
 from fastbp.analysis.counts import count_runs
-from fastbp.analysis.summary import summary
 from fastbp.reporting import build
 from fastbp.reporting.report_data import ReportData
 from fastbp.reporting.sections.changes_section import contrasts_table, worth_text

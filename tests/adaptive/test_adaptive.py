@@ -16,6 +16,7 @@ from fake_runs import replaced, runs
 from hypothesis import given, strategies as st
 from stores import opened, publish
 
+from fastbp import Setup, summary
 from fastbp.adaptive import bisection as bisection_module, until_width
 from fastbp.adaptive.bisection import (
     AXES,
@@ -31,8 +32,6 @@ from fastbp.analysis.statistics.proportions import (
     sequence_trials,
     wilson,
 )
-from fastbp.analysis.summary import summary
-from fastbp.config.setup import Setup
 from fastbp.config.sweep import LAST_SEED, Sweep
 from fastbp.engine import backends, forecast, machine
 from fastbp.engine.driver import Trained

@@ -8,12 +8,11 @@ import pyarrow as pa
 import pytest
 import sample_frames as frames
 
-from fastbp.analysis.contrasts import contrasts
+from fastbp import contrasts, summary
 from fastbp.analysis.counts import count_runs
 from fastbp.analysis.statistics.kaplan_meier import mean_time_difference, median_difference
 from fastbp.analysis.statistics.paired import holm, mcnemar, odds_ratio, tango
 from fastbp.analysis.statistics.proportions import modified_wilson
-from fastbp.analysis.summary import summary
 from fastbp.reporting.phrases import plain
 from fastbp.reporting.sections.changes_section import effect_lines
 from fastbp.reporting.sections.outcomes_section import result_table

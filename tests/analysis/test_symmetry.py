@@ -59,7 +59,8 @@ def counted(d: int, symmetry: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("d", "small", "large"), [(1, 2, 2), (2, 6, 4), (3, 40, 14), (4, 1992, 222)]
+    ("d", "small", "large"),
+    [(1, 2, 2), (2, 6, 4), (3, 40, 14), pytest.param(4, 1992, 222, marks=pytest.mark.soak)],
 )
 def test_there_are_as_many_classes_as_there_must_be(d: int, small: int, large: int) -> None:
     for symmetry, many in (("pn", small), ("npn", large)):

@@ -163,7 +163,8 @@ def encoder(folder: Path) -> Path:
 
 def planes(folder: Path) -> Path:
     """Disks of runs that converge, in a dust of others."""
-    up, across = np.mgrid[:300, :300] / 150 - 1
+    side = 100
+    up, across = np.mgrid[:side, :side] / (side / 2) - 1
     setups = []
     for radius in (0.4, 0.7, 0.9, 1.1, 1.3):
         dust = np.random.default_rng(1).random(up.shape) < 0.1
@@ -172,14 +173,15 @@ def planes(folder: Path) -> Path:
             "converged",
             np.where(up > across, "partial", "collapsed"),
         )
-        keys = {"init": "grid:side=300,x=0,y=12", "init_scale": 5.0, "lr": radius}
+        keys = {"init": f"grid:side={side},x=0,y=12", "init_scale": 5.0, "lr": radius}
         setups.append(runs(keys, ends.ravel().tolist()))
     return store(folder, setups, "Planes of initial weights")
 
 
-def atlas(folder: Path) -> Path:
-    """All functions of three bits, with inputs as they are and standardised."""
-    tables, share = [f"{number:08b}" for number in range(256)], ("constant", "usual", "fixed")
+def atlas(folder: Path, rows: int = 4) -> Path:
+    """All functions of so many rows, with inputs as they are and standardised."""
+    tables = [f"{number:0{rows}b}" for number in range(2**rows)]
+    share = ("constant", "usual", "fixed")
     setups = [
         mixed(
             {"problem": f"table:{bits}", "scale_inputs": scale},
@@ -188,7 +190,20 @@ def atlas(folder: Path) -> Path:
         )
         for bits, scale in product(tables, ("none", "standard"))
     ]
-    return store(folder, setups, "Every function of three bits", baseline=None)
+    return store(folder, setups, "Every function of a few bits", baseline=None)
+
+
+def many(hidden: int) -> Callable[[Path], Path]:
+    """A store of twenty setups for each number of hidden units."""
+    return of_grid(
+        "Very many setups",
+        12,
+        lambda keys: ("constant", "usual", "fixed")[min(int(keys["hidden"]) // 4, 2)],
+        43,
+        hidden=[str(units) for units in range(1, hidden + 1)],
+        lr=(0.05, 0.1, 0.2, 0.4, 0.8),
+        order=("random", "shuffled", "cyclic", "blocked:4"),
+    )
 
 
 def published(folder: Path) -> Path:
@@ -237,6 +252,17 @@ def hostile(folder: Path) -> Path:
     )
 
 
+def rates_and_weights(rates: int, scales: int) -> Callable[[Path], Path]:
+    """A store whose setups make a map."""
+    return of_grid(
+        "At which rates and initial weights does it learn?",
+        30,
+        lambda keys: "fixed" if 0.3 < keys["lr"] < 10 and keys["init_scale"] < 3 else "constant",
+        lr=[round(10 ** (-2 + 4 * i / (rates - 1)), 4) for i in range(rates)],
+        init_scale=[round(10 ** (-2 + 3 * i / (scales - 1)), 4) for i in range(scales)],
+    )
+
+
 STORES: dict[str, Callable[[Path], Path]] = {
     "founding": of_grid(
         "Order, updates or rate: what fixes a constant network?",
@@ -252,15 +278,7 @@ STORES: dict[str, Callable[[Path], Path]] = {
     "no baseline": of_grid(
         "", 60, lambda keys: "usual", None, problem=("parity:3", "xor"), lr=(0.1, 0.5)
     ),
-    "300 setups": of_grid(
-        "Three hundred setups",
-        12,
-        lambda keys: ("constant", "usual", "fixed")[min(int(keys["hidden"]) // 4, 2)],
-        43,
-        hidden=[str(hidden) for hidden in range(1, 16)],
-        lr=(0.05, 0.1, 0.2, 0.4, 0.8),
-        order=("random", "shuffled", "cyclic", "blocked:4"),
-    ),
+    "100 setups": many(5),
     "encoder": encoder,
     "three axes": of_grid(
         "Three numeric axes",
@@ -270,13 +288,7 @@ STORES: dict[str, Callable[[Path], Path]] = {
         momentum=(0.0, 0.9),
         updates=(999, 79920),
     ),
-    "map": of_grid(
-        "At which rates and initial weights does it learn?",
-        30,
-        lambda keys: "fixed" if 0.3 < keys["lr"] < 10 and keys["init_scale"] < 3 else "constant",
-        lr=[round(10 ** (-2 + i / 6), 4) for i in range(25)],
-        init_scale=[round(10 ** (-2 + 3 * i / 20), 4) for i in range(21)],
-    ),
+    "map": rates_and_weights(9, 8),
     "one key": of_grid(
         "Which rate?",
         60,
@@ -299,7 +311,13 @@ STORES: dict[str, Callable[[Path], Path]] = {
     "planes": planes,
     "hostile": hostile,
 }
+"""Stores of the daily round, and those of the long one."""
 
+LARGE = {
+    "300 setups": many(15),
+    "large map": rates_and_weights(25, 21),
+    "atlas of three bits": lambda folder: atlas(folder, 8),
+}
 
 PAGES = [*STORES, "two stores"]
 
@@ -316,8 +334,8 @@ def without_png(patch: pytest.MonkeyPatch) -> None:
 
 def page(name: str, folder: Path) -> Path:
     """Make a page in a folder."""
-    if name in STORES:
-        build.make(STORES[name](folder))
+    if make := (STORES | LARGE).get(name):
+        build.make(make(folder))
         return folder / "report.html"
     stores = [
         store(folder / f"{n} $x^2$ & <b>", [mixed({"lr": lr}, n) for lr in (0.1, 0.2, 0.4)])

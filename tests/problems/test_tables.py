@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
+from stores import few_lanes
 from sweep_texts import mistakes_of
 
 import fastbp
@@ -33,6 +34,7 @@ from fastbp.store.store import Store
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    few_lanes(monkeypatch)
     return tmp_path
 
 
@@ -249,21 +251,20 @@ def test_held_out_rows_change_no_run() -> None:
     np.testing.assert_allclose(shown["ends"], (low, high))
 
 
-@pytest.mark.jit
 @pytest.mark.parametrize("keys", [{}, {"batch": 2, "stop": "converged"}, {"dtype": "float32"}])
 def test_each_seed_may_have_a_split_of_its_own(here: Path, keys: dict[str, Any]) -> None:
     keys = {"updates": 23, "lr": 2, "success": "r2:0.5"} | keys
     setup = table(*PRICES, **SCALED | keys, test_split="seed")
-    rows, own = block.train(setup, 0, 7), [setup.for_seed(seed) for seed in range(7)]
+    rows, own = block.train(setup, 0, 4), [setup.for_seed(seed) for seed in range(4)]
     assert len({each.held_out().X.tobytes() for each in own}) > 2
     for seed, each in enumerate(own):  # the same as of these rows alone
         alone = block.train(Setup.from_arrays(*each.training(), **keys), seed, 1)
         for mine, theirs in zip(rows[:4], alone[:4], strict=True):
             np.testing.assert_array_equal(mine[..., [seed]], theirs)
         np.testing.assert_array_equal(rows.outputs[seed], alone.outputs[0])
-    fastbp.run(Sweep(seeds=7, setup=setup.settings()), "store")
+    fastbp.run(Sweep(seeds=4, setup=setup.settings()), "store")
     run = stored_run.find(Store(Path("store")), setup.identity(), "3", held=True)
-    assert stored_run.differences(run, fastbp.retrain(run.setup, 3)) == []
+    assert stored_run.differences(run) == []
 
 
 @given(st.lists(st.sampled_from(["a", "b", "c"]), min_size=2, max_size=30))

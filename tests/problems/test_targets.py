@@ -15,12 +15,10 @@ from commands import raising
 from hypothesis import HealthCheck, given, settings, strategies as st
 from sweep_texts import made_or_told, mistakes_of
 
+from fastbp import Setup, Sweep, SweepError
 from fastbp.config.conflicts import notes
-from fastbp.config.setup import Setup
-from fastbp.config.sweep import Sweep
 from fastbp.problems import read_table, targets as targets_module
 from fastbp.problems.problem import Names
-from fastbp.schema.errors import SweepError
 from fastbp.store.npz import data_digest, npz
 
 IN_TMP = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

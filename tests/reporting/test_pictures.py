@@ -29,13 +29,12 @@ if __name__ == "__main__":
 
 import pages
 
+from fastbp import comparison, plots
 from fastbp.analysis import atlas
 from fastbp.analysis.basins import Basin
-from fastbp.analysis.comparison import comparison
 from fastbp.analysis.counts import count_runs
 from fastbp.analysis.cures import pooled
 from fastbp.analysis.summary import collapsing, density, summary, survival
-from fastbp.reporting import plots
 from fastbp.reporting.html import Drawing
 from fastbp.reporting.phrases import labels
 from fastbp.reporting.plots.panels import new_figures
