@@ -172,7 +172,7 @@ def test_sentences_say_what_the_tables_do() -> None:
 def test_the_picture_names_every_class_and_has_a_dot_for_every_one() -> None:
     table = functions(summary(runs()))
     ax = atlas(table)
-    words = [text.get_text() for text in ax.texts]
+    words = "\n".join(text.get_text() for text in ax.texts).split("\n")
     for name, rows in table.groupby("npn_class"):
         assert rows["function"].iloc[0] in words
         assert f"{name} · {rows['bits'].nunique()} functions" in words

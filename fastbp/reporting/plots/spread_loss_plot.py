@@ -219,6 +219,6 @@ def _label(ax: Axes, left: bool, bottom: bool) -> None:
     bare(ax).tick_params(labelsize=SIZE)
     ax.xaxis.set_visible(bottom)
     ax.yaxis.set_visible(left)
-    ax.set_xticks([0, 0.5, 1], ["0", "½", "1"])
+    ax.set_xticks([0, 0.5, 1] * bottom, ["0", "½", "1"] * bottom)
     ax.set_ylabel("loss", fontsize=9)
     ax.set_xlabel("spread of outputs", fontsize=SIZE)
