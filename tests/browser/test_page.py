@@ -27,13 +27,13 @@ OTHERS = [("dark", 360), ("print", 360), ("print", 1440)]
 ALIKE = ("all diverged", "no baseline", "encoder", "three axes", *pages.LARGE)
 """Pages whose sections others have, too."""
 
-VARIED = ("founding", "one key", "planes", "atlas", "published", "two stores")
-"""Pages that together have every section but the map, whose large form the long round has."""
+VARIED = ("founding", "map", "one key", "planes", "atlas", "published", "two stores")
+"""Pages that together have every section."""
 
 
 def of_pages(soaked: Callable[[str], bool]) -> pytest.MarkDecorator:
     """A test of every page, of some of them only in the long round."""
-    every = [name for name in (*pages.PAGES, *pages.LARGE) if name != "map"]
+    every = (*pages.PAGES, *pages.LARGE)
     params = [pytest.param(name, marks=[pytest.mark.soak] * soaked(name)) for name in every]
     return pytest.mark.parametrize("opened", params, indirect=True)
 
@@ -245,8 +245,8 @@ def test_reads_from_the_answer_to_how_it_was_run(opened: Opened) -> None:
         "[...document.querySelectorAll('h1, h2[id], .verdict, details > div')]"
         ".map(e => e.id || e.className || e.tagName)"
     )
-    leads = {"planes": "planes", "large map": "maps", "one key": "curves"}.get(opened.name, "ended")
-    leads = "atlas" if "atlas" in opened.name else leads
+    first = {"planes": "planes", "map": "maps", "large map": "maps", "one key": "curves"}
+    leads = "atlas" if "atlas" in opened.name else first.get(opened.name, "ended")
     known = [
         "H1",
         "verdict",
