@@ -74,9 +74,9 @@ def test_a_map_is_described_by_its_region() -> None:
     constant_at_start = pd.Series(np.where(whole["init_scale"] < 1, 1.0, 0.25))
     first, second = map_paragraphs(whole, constant_at_start)
     assert first == (
-        "Runs converge best with lr 1 to 10 and init_scale up to 3: up to 90.0% with lr 1, "
-        "init_scale 0.03. At least half do in 10 of 10 setups there, and in none of 32 elsewhere "
-        "(at 95% confidence)."
+        "At least half of the runs converge in 10 of the 10 setups with lr 1 to 10 and init_scale "
+        "up to 3, and in none of 32 elsewhere (at 95% confidence). The highest share is 90.0% "
+        "(76.2% to 96.2%) with lr 1, init_scale 0.03."
     )
     assert second.startswith(
         "At least half of the runs converge in 10 of 42 setups. Half had converged soonest with "
@@ -125,7 +125,10 @@ def test_a_map_counts_more_setups_if_some_may_be_wrong() -> None:
         "in 6 of 42 setups (at 95% confidence; 18 if 5% of these may be wrong), and perhaps in 12 "
         "more" in map_paragraphs(whole)[1]
     )
-    assert "in 6 of 18 setups there, perhaps in 12 more, and in none" in map_paragraphs(whole)[0]
+    assert (
+        "in 6 of the 18 setups with lr from 100 and any init_scale, perhaps in 12 more, and in none"
+        in map_paragraphs(whole)[0]
+    )
 
 
 def test_of_setups_counted_above_half_few_are_not() -> None:
@@ -151,14 +154,14 @@ def test_few_runs_show_no_region() -> None:
     ]
     first, second = map_paragraphs(summary(frames.frame(*rows)), pd.Series(np.full(42, 0.2)))
     said = "perhaps 42 of 42 setups, but this is shown for none."
-    assert first.startswith(f"At least half of the runs converge in {said[:-1]}; the highest")
+    assert first.startswith(f"At least half of the runs converge in {said} The highest")
     assert second.startswith(f"At least half of the runs converge in {said} Half had converged")
     assert f"At least half give the same answer to every input in {said}" in second
     assert second.endswith("already as constant as a collapsed one: 20.0%.")
     none = [
         frames.table({"lr": lr, "init_scale": s}, outcomes(0, 0)) for lr in RATES for s in SCALES
     ]
-    assert "converge in none of 42 setups;" in map_paragraphs(summary(frames.frame(*none)))[0]
+    assert "converge in none of 42 setups." in map_paragraphs(summary(frames.frame(*none)))[0]
 
 
 def test_what_is_no_map_has_no_description() -> None:

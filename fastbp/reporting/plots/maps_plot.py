@@ -88,8 +88,7 @@ def heatmap(
     table = summary.pivot(index=y, columns=x, values=column)
     rows, columns = (sorted(ends, key=lambda v: sort_key([v])) for ends in table.axes)
     shares = table.reindex(index=rows, columns=columns).to_numpy(float)
-    narrow = ax is None and 0.6 * len(columns) > width_of(None) - 1  # no room for numbers
-    many = shares.size > 100 or len(columns) > 10 or narrow
+    many = shares.size > 100 or len(columns) > min(10, (width_of(ax) - (ax is None)) / 0.6)
     heading = title, subtitle, f"Share {outcome} of {runs_in(summary)}"
     ax = _map_axes(ax, rows, columns, 0.75 if many else 0.15, heading)
     mesh = _cells(ax, shares, outcome)

@@ -302,8 +302,9 @@ def worth_text(data: ReportData) -> str:
 
 
 def _content(data: ReportData) -> Content | None:
-    if data.marked is None and data.map_keys:
-        return None  # each step between neighbours on a map is too small to be seen
+    # Steps between neighbours on a map are too small to be seen, and planes have no random seeds.
+    if (data.marked is None and data.map_keys) or len(data.plane_counts) == len(data.summary):
+        return None
     nothing = NOTHING
     if len(data.summary) == 1:
         nothing = "One setup has runs: there is nothing to compare it with."

@@ -89,19 +89,21 @@ def _region(summary: pd.DataFrame, keys: tuple[str, str]) -> str:
     low, high = simultaneous_bounds(summary, "converged")
     best, inside = extreme(summary, "converged"), np.ones(len(summary), bool)
     for key in keys:
-        ends = summary[key][high >= 0.5].agg(["min", "max"])
-        inside &= summary[key].between(*ends).to_numpy()
-    most = f"{percent(best['converged_share'])} with {setting(best, keys)}"
+        reach = summary[key][high >= 0.5].agg(["min", "max"])
+        inside &= summary[key].between(*reach).to_numpy()
+    i = int(summary["setup"].eq(best["setup"]).argmax())
+    ends = f"{percent(low[i])} to {percent(high[i])}"
+    most = f"{percent(best['converged_share'])} ({ends}) with {setting(best, keys)}"
     if inside.all() or not inside.any() or not (low >= 0.5).any():
         count = _count(summary, "converged")
-        return f"At least half of the runs converge in {count}; the highest share is {most}."
+        return f"At least half of the runs converge in {count}. The highest share is {most}."
     where = " and ".join(_reach(summary[key], inside) for key in keys)
     sure, more = int((low >= 0.5).sum()), int(((low < 0.5) & (high >= 0.5)).sum())
     perhaps = f", perhaps in {plain(more)} more" * (more > 0)
     return (
-        f"Runs converge best with {where}: up to {most}. At least half do in {plain(sure)} of "
-        f"{plural(int(inside.sum()), 'setup')} there{perhaps}, and in none of "
-        f"{plain((~inside).sum())} elsewhere (at 95% confidence)."
+        f"At least half of the runs converge in {plain(sure)} of the "
+        f"{plural(int(inside.sum()), 'setup')} with {where}{perhaps}, and in none of "
+        f"{plain((~inside).sum())} elsewhere (at 95% confidence). The highest share is {most}."
     )
 
 
@@ -247,7 +249,7 @@ def _curves_lead(data: ReportData) -> bool:
 def _finding(data: ReportData) -> str:
     best = extreme(data.summary, "converged")
     where = setting(best, keys_of(data.summary))
-    return f"Most runs converge with {where}: {percent(best['converged_share'])}"
+    return f"Runs converge most often with {where}: {percent(best['converged_share'])}"
 
 
 CURVES = Section(
