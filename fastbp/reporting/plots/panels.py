@@ -213,7 +213,7 @@ def named_rows(
     above, margins = not left, {"right": 0.25, "top": 0.4, "bottom": 0.5} | margins
     if above:  # bold letters are wider
         names = [wrapped(name, 0.93 * (wide - 0.3), SIZE, MAX_NAME_LINES) for name in names]
-    more = 0.46 * np.array([name.count("\n") for name in names] or [0]) * above
+    more = 0.42 * np.array([name.count("\n") for name in names] or [0]) * above
     y: NDArray[np.float64] = np.arange(len(more), dtype=np.float64) + np.cumsum(more)
     high = (y[-1] + 1) * max(row, 0.32 * above) + margins["top"] + margins["bottom"]
     ax = axes_for(ax, high, heading, left=left or 0.12, **margins)
@@ -228,7 +228,7 @@ def named_rows(
         # the axes does not cross the white box.
         style: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "va": "bottom"}
         style["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
-        ax.text(0, place - 0.02, name, fontsize=SIZE, linespacing=1.35, **style)
+        ax.text(0, place - 0.02, name, fontsize=SIZE, linespacing=1.28, **style)
     return bare(ax), y[: len(names)] + BELOW * above
 
 
