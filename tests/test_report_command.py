@@ -405,7 +405,8 @@ def test_no_store(here, tmp_path, reader):
     tree(tmp_path, {"empty/runs/notes.parquet": "mine", "folder/notes": "mine", "file": "mine"})
     with unchanged(tmp_path):
         for name, why in {
-            "gone": "gone does not exist",
+            "gone": "gone does not exist$",
+            "emtpy": r"emtpy does not exist; did you mean 'empty'\?",
             "folder": "folder is not a store: it has no folder runs",
             "empty": "empty holds no runs",
             "file": "file is not a store: it has no folder runs",

@@ -3,11 +3,13 @@
 import os
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from fastbp.schema.errors import RunsError, remedy
+from fastbp.schema.text import nearest
 from fastbp.store import safe_files
 
 Range = tuple[int, int]
@@ -72,9 +74,17 @@ def runs_folder(store: Path) -> Path:
         If there is no store at this path.
     """
     if not os.path.isdir(store / "runs"):
-        why = "is not a store: it has no folder runs" if os.path.exists(store) else "does not exist"
-        raise FileNotFoundError(f"{store} {why}")
+        if os.path.exists(store):
+            raise FileNotFoundError(f"{store} is not a store: it has no folder runs")
+        raise FileNotFoundError(f"{store} does not exist{nearest(store.name, _stores(store))}")
     return store / "runs"
+
+
+def _stores(beside: Path) -> list[str]:
+    """The names of the stores beside a path; none if their folder cannot be read."""
+    with suppress(OSError):
+        return [each.parent.name for each in beside.parent.glob("*/runs") if each.is_dir()]
+    return []
 
 
 def run_files(folder: Path) -> Iterator[RunFile]:
