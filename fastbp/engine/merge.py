@@ -221,7 +221,7 @@ def compact(
     StoreError, StoreFullError
         As `merge`.
     """
-    # An earlier command may have been killed: remove files whose rows are all in a joined one.
+    # A command that was killed leaves files whose rows a joined file has, too: remove them.
     _remove(store, [other for one, other in filename.overlaps(store.run_files())
                     if other.stop <= one.stop and parquet.fuller(one, other) == one])  # fmt: skip
     _check([store], tick)

@@ -287,7 +287,7 @@ class Section(NamedTuple):
         Takes the ReportData and returns what the section shows in a short sentence without a full
         stop: its heading, and the title of its pictures. By default the title is the heading.
     lead : str
-        The variable of the template with the figures, the first of which may lead the page.
+        The variable of the template that has the figures. The first may lead the page.
     leads : callable
         Takes the ReportData and returns whether this figure answers the question of the sweep best.
     """

@@ -26,6 +26,9 @@ from make_counts import FOLDER, counts_in, rows_of
 from fastbp.analysis.statistics.paired import PointsInterval
 from fastbp.schema.text import points
 
+JUDGED = "../../sweeps/questions/README.md#how-an-answer-is-judged"
+"""The rules, from the folder of the results."""
+
 
 class Case(NamedTuple):
     """A question with what its runs show; `verdict` is None where no answer can be read."""

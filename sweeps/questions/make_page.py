@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import question_pages
-from cases import Case, cases, diagnosed, does_most, interval, parts_of, source_of, table
+from cases import JUDGED, Case, cases, diagnosed, does_most, interval, parts_of, source_of, table
 from judge import (
     AS_ASKED,
     BEST,
@@ -30,7 +30,7 @@ from fastbp.reporting.plots import style
 from fastbp.schema.outcomes import Outcome
 from fastbp.schema.text import and_, percent
 
-RULES = "[the rules](../../sweeps/questions/README.md#how-an-answer-is-judged)"
+RULES = f"[the rules]({JUDGED})"
 
 
 # From verdicts to the page

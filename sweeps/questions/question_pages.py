@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Iterator
 from typing import Any
 
-from cases import Case, diagnosed, does_most, interval, source_of, table
+from cases import JUDGED, Case, diagnosed, does_most, interval, source_of, table
 from judge import (
     AS_ASKED,
     HERE,
@@ -22,7 +22,7 @@ from fastbp.schema.outcomes import Outcome
 from fastbp.schema.text import percent, points
 
 RULES = {
-    0: "most runs as asked diverge, of which the asker does not tell, so this is not their network",
+    0: "most runs as asked diverge, and the asker saw no such thing: this is not their network",
     1: "the answer does not help, or less than a tenth as much as the best setup",
     2: "the setup as asked seldom fails, so another seed does it",
     3: "one of its changes gives the network something else to learn",
@@ -107,8 +107,8 @@ def finding(case: Case) -> str:
     return f"{text}. What does most by itself: {does_most(case)}."
 
 
-def explanation(case: Case) -> Iterator[str]:
-    """What the answer says, and whether it holds."""
+def explanation(case: Case, rules: str) -> Iterator[str]:
+    """What the answer says, and whether it holds by the rules, which stand at an address."""
     if not case.verdict:
         yield "The answer cannot be read, so nothing is judged."
         return
@@ -118,7 +118,7 @@ def explanation(case: Case) -> Iterator[str]:
     yield ""
     yield (
         f"Does that hold? **{verdict.verdict.capitalize()}**, by "
-        f"[rule {verdict.rule}](../../sweeps/questions/README.md#how-an-answer-is-judged): "
+        f"[rule {verdict.rule}]({rules}): "
         f"{RULES[verdict.rule]}."
     )
     if len(verdict.way) > 1:
@@ -172,7 +172,7 @@ def page(case: Case) -> str:
         "",
         f"# {title}",
         "",
-        f"{where}{dated}. {question.network}: {question.asked}. [All questions](README.md)",
+        f"{where}{dated}. {question.network}: {question.asked}. [All questions]({up}README.md)",
         "",
         finding(case),
         "",
@@ -180,7 +180,7 @@ def page(case: Case) -> str:
         "",
         "## The explanation",
         "",
-        *explanation(case),
+        *explanation(case, up + JUDGED),
         "",
         "## Every change",
         "",
@@ -202,8 +202,4 @@ def page(case: Case) -> str:
         "```",
         "",
     ]
-    return (
-        "\n".join(lines)
-        .replace("](../../sweeps", f"]({up}../../sweeps")
-        .replace("](README.md)", f"]({up}README.md)")
-    )
+    return "\n".join(lines)

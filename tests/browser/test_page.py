@@ -25,7 +25,7 @@ OTHERS = [("dark", 360), ("print", 360), ("print", 1440)]
 """Dark pages differ from light ones in colours alone, and paper is as wide as it is."""
 
 ALIKE = ("all diverged", "no baseline", "encoder", "three axes", *pages.LARGE)
-"""Pages whose sections others have, too."""
+"""Pages without a section of their own: other pages have each of theirs."""
 
 VARIED = ("founding", "map", "one key", "planes", "atlas", "published", "two stores")
 """Pages that together have every section."""

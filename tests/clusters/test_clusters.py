@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from commands import cpu_seconds, environment, names, started, until
-from stores import ROOT, rows_of
+from stores import ROOT, by_threads, rows_of
 
 from fastbp.engine import integrity
 from fastbp.store.store import Store
@@ -64,8 +64,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def undisturbed(folder):
     """The rows of each setup, as threads make them."""
-    assert main([str(folder / "mine.toml"), "-o", str(folder / "threads"), *QUIET]) == 0
-    return rows_of(folder / "threads")
+    return by_threads(folder)
 
 
 QUIET = ["--quiet", "--no-report"]

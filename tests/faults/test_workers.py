@@ -23,7 +23,7 @@ from commands import (
     until,
 )
 from fault_injection import srun
-from stores import opened, rows_of, seeds_of_blocks
+from stores import by_threads, opened, rows_of, seeds_of_blocks
 
 from fastbp import Sweep
 from fastbp.engine import backends, driver as driver_module
@@ -55,8 +55,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def undisturbed(folder):
     """The rows of each setup, as threads make them."""
-    assert main([str(folder / "mine.toml"), "-o", str(folder / "threads"), *NO_PAGE]) == 0
-    return rows_of(folder / "threads")
+    return by_threads(folder)
 
 
 IMPATIENT = """

@@ -19,6 +19,7 @@ from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.store import parquet
 from fastbp.store.digest import digest
 from fastbp.store.store import Store
+from fastbp.sweep import main
 
 ROOT = Path(fastbp.__file__).parents[1]
 CHECKOUT = Path(__file__).parents[2]
@@ -28,6 +29,12 @@ XOR = Setup(problem="xor", hidden=(2,), updates=20)
 PARITY = Setup(problem="parity:3", epochs=5, batch="full", dtype="float32")
 SHORT = Setup(problem="xor", hidden=(2,), lr=2, updates=23)
 SOON = Setup(problem="table:01", hidden=(1,), lr=8, eval_every=1, stop="converged", updates=41)
+
+
+def by_threads(folder: Path) -> dict[str, tuple[int, str]]:
+    """Train the `mine.toml` of a folder with threads; the `rows_of` the store."""
+    assert not main([f"{folder}/mine.toml", "-o", f"{folder}/threads", "--quiet", "--no-report"])
+    return rows_of(folder / "threads")
 
 
 def rows_of(path: Path) -> dict[str, tuple[int, str]]:

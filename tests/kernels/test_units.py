@@ -107,7 +107,7 @@ def test_full_batches_and_evaluations_share_a_forward_pass_for_softmax_too():
 
 RATES = {"sgd": 0.5, "adam": 0.05, "rmsprop": 0.02, "adagrad": 0.2, "rprop": None, "quickprop": 0.2}
 QUICK = [("sigmoid", "sgd"), ("sigmoid", "quickprop")]
-"""Those whose kernels other tests need, too."""
+"""These need no kernels of their own: other tests compile the same."""
 
 
 def shares(name, optimizer):

@@ -9,12 +9,7 @@ from fastbp.reporting.plots.curves_plot import (
     survival_curves,
 )
 from fastbp.reporting.plots.maps_plot import basin, has_line, heatmap, heatmap_panels
-from fastbp.reporting.plots.outcomes_plot import (
-    cures,
-    effects,
-    outcome_bars,
-    share_pairs,
-)
+from fastbp.reporting.plots.outcomes_plot import cures, effects, outcome_bars, share_pairs
 from fastbp.reporting.plots.spread_loss_plot import MAX_POINTS, spread_loss, spread_loss_panels
 from fastbp.reporting.plots.style import encoded
 from fastbp.reporting.plots.trajectory_plot import (
