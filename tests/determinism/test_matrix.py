@@ -472,3 +472,30 @@ def test_another_python(here, tmp_path, version):
         prefix=(environment / "bin/python",),
         path=(),
     )
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("processor", ["jit off", "native"])
+def test_another_architecture(here, tmp_path, processor):
+    """64-bit Arm, emulated, in one process: with the JIT off in minutes, compiled in hours."""
+    done = subprocess.run(
+        ["bash", Path(__file__).with_name("arm.sh"), tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        pytest.skip(f"no Arm can be emulated: {done.stderr.strip()[-300:]}")
+    root = tmp_path / "root"
+    cell = Cell(processor, "threads", 1, "all", str(LANES), 1)
+    made = make(
+        [cell],
+        tmp_path / "cells",
+        prefix=("qemu-aarch64", "-L", root, root / "usr/bin/python3.13"),
+        path=(ROOT, tmp_path / "site"),
+        seconds=4 * 3600,
+        FASTBP_CACHE_DIR=str(tmp_path / "cache"),
+    ).of(cell)
+    assert made["machine"] == "aarch64"
+    assert (made["digests"], made["of few"]) == (here["digests"], here["of few"])
+    assert made["store"] == here["store"]

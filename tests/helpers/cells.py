@@ -9,6 +9,7 @@ cells of any lanes, and a cell can be held to what it says.
 import gc
 import json
 import os
+import platform
 import sys
 import threading
 import time
@@ -149,6 +150,7 @@ def make(cell: dict[str, Any], folder: Path, pool: Pool) -> dict[str, Any]:
         "processes": sorted({note["process"] for note in notes}),
         "workers": len({(note["process"], note["thread"]) for note in notes}),
         "main process": os.getpid(),
+        "machine": platform.machine(),
         "python": "{}.{}".format(*sys.version_info),
         "seconds": round(time.perf_counter() - began, 2),
     }
