@@ -1,4 +1,4 @@
-"""The page of the questions: its rules, on tables made for them, and that it is what they give."""
+"""The pages of the questions and of the Circle networks: their rules, and that tables give them."""
 
 import sys
 from runpy import run_path
@@ -6,6 +6,7 @@ from runpy import run_path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.datasets import make_circles
 from stores import CHECKOUT
 from svg_texts import texts
 
@@ -13,7 +14,7 @@ from fastbp.analysis.statistics.paired import PointsInterval
 from fastbp.config.sweep import Sweep
 
 FOLDER = CHECKOUT / "sweeps" / "questions"
-RESULTS = CHECKOUT / "results" / "questions"
+CIRCLES = CHECKOUT / "sweeps" / "circles"
 
 sys.path.append(str(FOLDER))
 import judge  # noqa: E402
@@ -256,15 +257,30 @@ def test_runs_are_counted_in_pairs():
         make_counts.counted(question, lacking)
 
 
-def test_the_page_is_what_its_tables_give(tmp_path):
-    files = make_page.files(RESULTS)
-    assert len(files) == 3 + 2 * len(QUESTIONS)
-    for name, content in files.items():
+def circles(name):
+    """What a script of the Circle networks defines."""
+    sys.path.append(str(CIRCLES))
+    return run_path(str(CIRCLES / name))
+
+
+@pytest.mark.parametrize("folder", ["questions", "circles"])
+def test_the_page_is_what_its_tables_give(tmp_path, folder):
+    results = CHECKOUT / "results" / folder
+    made = make_page.files(results) if folder == "questions" else circles("make_page.py")["files"]()
+    assert len(made) == (3 + 2 * len(QUESTIONS) if folder == "questions" else 2)
+    for name, content in made.items():
         if name.endswith(".svg"):
             (tmp_path / "new.svg").write_bytes(content)
-            assert texts(tmp_path / "new.svg") == texts(RESULTS / name), name
+            assert texts(tmp_path / "new.svg") == texts(results / name), name
         else:
-            assert content == (RESULTS / name).read_bytes(), name
+            assert content == (results / name).read_bytes(), name
+
+
+def test_circles_are_those_of_scikit_learn():
+    points, inner = circles("circles.py")["data"]()
+    made, classes = make_circles(1000, noise=0.1, random_state=1)
+    np.testing.assert_array_equal(points, made)
+    np.testing.assert_array_equal(inner, classes)
 
 
 def test_the_tables_are_what_their_script_makes(tmp_path):

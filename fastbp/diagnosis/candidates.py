@@ -199,7 +199,13 @@ def _of_units(setup: Setup) -> list[Candidate]:
             DEAD,
             {"activation": "leaky-relu"},
         ),
-        (setup.activation == "linear", "tanh hidden units", hidden, {"activation": "tanh"}),
+        # These have no bound.
+        (
+            setup.activation in ("linear", "exponential"),
+            "tanh hidden units",
+            hidden,
+            {"activation": "tanh"},
+        ),
         (setup.output == "relu", "sigmoid outputs", DEAD_OUTPUT, {"output": "sigmoid"}),
         (setup.output == "relu", "linear outputs", DEAD_OUTPUT, {"output": "linear"}),
         (setup.output == "tanh", "sigmoid outputs", output, {"output": "sigmoid"}),
