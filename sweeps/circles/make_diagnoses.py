@@ -22,7 +22,7 @@ START, SEEDS = 1_000_000, 1000
 """The fresh seeds: a diagnosis takes its own from 0."""
 
 
-def row_of(kind: Kind, one: Diagnosis) -> dict[str, Any]:
+def row_of(kind: Kind, one: Diagnosis) -> dict[Any, Any]:
     """What a diagnosis says of a kind of network, and what that does from fresh seeds."""
     best = one.recommended
     first = (
@@ -31,7 +31,7 @@ def row_of(kind: Kind, one: Diagnosis) -> dict[str, Any]:
     trials = [Trial(one.setup), *([Trial(best.setup)] if best else [])]
     trained = train(trials, START, SEEDS)
     base, *after = (trained[trial] for trial in trials)
-    row: dict[str, Any] = {
+    row: dict[Any, Any] = {
         "network": str(kind),
         "runs": base.runs,
         "converged": int(base.converged().sum()),

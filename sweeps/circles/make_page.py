@@ -25,7 +25,7 @@ MOST = 0.5
 class Row(NamedTuple):
     """A kind of network: its row of diagnoses.csv, and the networks of that kind."""
 
-    found: dict[str, Any]
+    found: dict[Any, Any]
     networks: list[dict[str, Any]]
 
     @property
@@ -127,14 +127,22 @@ def cells(row: Row) -> list[str]:
     ]
 
 
+def by_reason(key: str) -> list[str]:
+    """List the networks that have a value in a column of networks.json, a line for each value."""
+    named = [each for each in networks() if key in each]
+    reasons = dict.fromkeys(each[key] for each in named)
+    return [
+        f"- {', '.join(each['name'] for each in named if each[key] == reason)}: {reason}"
+        for reason in reasons
+    ]
+
+
 def page(every: Sequence[Row]) -> str:
     """The text of README.md."""
     columns = ["network", "fails", "cause", "recommended", "converges with it"]
     columns += ["accuracy as published", "accuracy with it"]
     columns += ["DeepDiagnosis", "DeepLocalize", "AUTOTRAINER"]
     table = [columns, ["---"] * len(columns), *map(cells, every)]
-    left = [each for each in networks() if "left_out" in each]
-    unlike = [each for each in networks() if "last_layer" in each]
     return "\n".join(
         [
             "<!-- Made by python sweeps/circles/make_page.py. -->",
@@ -155,15 +163,16 @@ def page(every: Sequence[Row]) -> str:
             "",
             *(f"| {' | '.join(line)} |" for line in table),
             "",
-            "Left out: "
-            + "; ".join(f"{each['name']}, since {each['left_out']}" for each in left)
-            + ". Rebuilt with the same initial weights in the last layer as in the others, though "
-            + "theirs differ: "
-            + "; ".join(f"{each['name']} ({each['last_layer']})" for each in unlike)
-            + ".",
+            "Left out:",
+            "",
+            *by_reason("left_out"),
+            "",
+            "Rebuilt with the weights of the other layers in the last one, though theirs differ:",
+            "",
+            *by_reason("last_layer"),
             "",
             "```sh",
-            "python sweeps/circles/make_diagnoses.py 150",
+            "python sweeps/circles/make_diagnoses.py 120",
             "python sweeps/circles/make_page.py",
             "```",
             "",
