@@ -261,10 +261,12 @@ lr = [0.05, 0.5]
   seeds, and for all setups with the same table, `targets`, `target_kind` and `test`: each row draws
   a word of Philox-4×64, with the first half of the digest of the data before scaling as its key,
   and the smallest words are held out. Epochs, batches and scales go by the other rows.
+- With `test_split = "last"` the last rows of the table are held out, whatever their classes: for
+  tables that are split already, and for rows in the order of time.
 - With `test_split = "seed"` each seed has a draw of its own, whose counter starts at
   (seed + 1) · 2¹²⁸, and its own scales. Runs are then trained one at a time, which took 27 times as
   long as side by side (Iris, 100 epochs; 20 times with 1,000). Pages show their outputs without
-  targets and not in the units of the table; `fastbp diagnose` takes only `fixed`.
+  targets and not in the units of the table; `fastbp diagnose` refuses it.
 - Inputs are numbers, `true` or `false`. They are not scaled unless `scale_inputs` says so:
   `standard` is (x − mean)/σ with σ over n, `minmax` is (x − min)/(max − min), over the rows to
   train on; a column that is constant there becomes 0.

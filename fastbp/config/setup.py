@@ -124,7 +124,7 @@ class Setup(SetupData):
 
     def for_seed(self, seed: int) -> Self:
         """The setup with the data of one run: its rows are split as the run's seed says."""
-        if self.test_split == "fixed":
+        if self.test_split != "seed":
             return self
         return self.replaced(
             file=prepare(self.source, self._preparation(seed)),

@@ -37,7 +37,7 @@ class SetupData:
     targets: tuple[str, ...] | None
     target_kind: Literal["auto", "classes", "quantity"]
     test: float
-    test_split: Literal["fixed", "seed"]
+    test_split: Literal["fixed", "seed", "last"]
     scale_inputs: Literal["none", "standard", "minmax"]
     scale_targets: Literal["none", "minmax"]
     target_margin: float
@@ -99,15 +99,15 @@ class SetupData:
         """What the data depend on: the arguments of `prepared`."""
         return self.source, Preparation() if self.test_split == "seed" else self._preparation()
 
-    def _preparation(self, split: int | None = None) -> Preparation:
-        """What is done to the problem. `split`: the seed of a run that has a split of its own."""
+    def _preparation(self, seed: int | None = None) -> Preparation:
+        """What is done to the problem. `seed`: of a run that has a split of its own."""
         return Preparation(
             self.test,
             self.scale_inputs,
             self.scale_targets,
             self.target_margin,
             self.label_low,
-            split,
+            "last" if self.test_split == "last" else seed,
         )
 
     def prepared(self) -> ProblemData:

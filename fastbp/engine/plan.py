@@ -280,7 +280,7 @@ def seconds_per_run(setup: Setup, updates: int | None = None) -> float:
     samples = (setup.budget if updates is None else updates) * setup.batch_rows
     seconds = samples * (1.5 + 0.25 * setup.parameters) * 1e-9
     # One run at a time does not fill the vectors, and its rows are prepared for it alone.
-    return seconds if setup.test_split == "fixed" else 20 * seconds + 0.005
+    return seconds if setup.test_split != "seed" else 20 * seconds + 0.005
 
 
 def block_seeds(setup: Setup) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import compress
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -210,7 +210,8 @@ def built_in(function: Callable[..., Any], values: tuple[Any, ...]) -> ProblemDa
 class Preparation(NamedTuple):
     """What is done to the inputs and targets of a problem: the keys of a setup by these names.
 
-    `split`: the seed whose rows are held out; None for those that all seeds have in common.
+    `split`: the seed whose rows are held out; None for those that all seeds have in common; "last"
+    for the last rows of the problem.
     """
 
     test: float = 0.0
@@ -218,7 +219,7 @@ class Preparation(NamedTuple):
     scale_targets: str = "none"
     target_margin: float = 0.0
     label_low: float = 0.0
-    split: int | None = None
+    split: int | Literal["last"] | None = None
 
 
 @lru_cache(maxsize=8)
@@ -239,7 +240,7 @@ def prepare(source: ProblemData, how: Preparation) -> ProblemData:
     (X, T), margin, meaning = source.values, how.target_margin, source.meaning
     test_rows = held_out(len(X), how.test)
     trained = len(X) - test_rows
-    if test_rows:
+    if test_rows and how.split != "last":
         order = arranged(source.data_digest, source.labels, test_rows, how.split)
         X, T = X[order], T[order]
     if how.scale_inputs != "none":

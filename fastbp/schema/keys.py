@@ -131,10 +131,10 @@ KEYS: dict[str, Key] = {
         ),
         Key(
             "test_split",
-            Literal["fixed", "seed"],
+            Literal["fixed", "seed", "last"],
             "fixed",
             "word",
-            "whether all seeds have the same rows held out, or each seed others",
+            "which rows are held out: the same for all seeds, others for each, or the last ones",
             since=4,
         ),
         Key(

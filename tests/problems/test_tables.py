@@ -209,6 +209,15 @@ def test_held_out_rows(data: st.DataObject) -> None:
             assert abs(mask[out].sum() - mask.sum() * count / n) < 1
 
 
+@given(st.integers(2, 40), st.floats(0.001, 0.9))
+def test_the_last_rows_can_be_held_out(n: int, test: float) -> None:
+    X, T = np.arange(n)[:, None], np.arange(n) % 2
+    setup = Setup.from_arrays(X, T, updates=9, test=test, test_split="last")
+    assert (setup.data().X == X).all()
+    assert setup.rows == n - held_out(n, test)
+    assert setup.for_seed(3) is setup
+
+
 def test_a_split_never_changes() -> None:
     """Known answers: the words of Philox are the same in every release of NumPy."""
     assert arranged("6" * 64, np.zeros((10, 0)), 3)[-3:].tolist() == [0, 7, 9]
