@@ -112,13 +112,20 @@ def family(key: str, module: ModuleType, takes: int, shared: tuple[Parameter, ..
         How many leading arguments the engine passes to every function.
     shared
         Parameters that every choice of the family may take, which the engine acts on.
+
+    Raises
+    ------
+    ValueError
+        If two functions have the same name.
     """
     choices: dict[str, Choice] = {}
     for identifier, function in vars(module).items():
         is_public = inspect.isfunction(function) and not identifier.startswith("_")
         if not is_public or function.__module__ != module.__name__:
             continue
-        name = identifier.replace("_", "-")
+        name = identifier.rstrip("_").replace("_", "-")
+        if name in choices:
+            raise ValueError(f"{module.__name__} defines the choice {name!r} twice")
         hints = get_type_hints(function, include_extras=True)
         arguments = list(inspect.signature(function).parameters.values())[takes:]
         parameters = tuple(Parameter(p.name, hints[p.name], p.default) for p in arguments)

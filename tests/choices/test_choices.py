@@ -409,6 +409,12 @@ def test_a_function_added_to_a_module_is_a_choice():
     assert rows.reshape(4, 2)[:, 0].tolist() == [2, 1, 0, 3]
 
 
+def test_two_choices_of_one_name_are_refused():
+    module = module_of("def one_class(): ...\ndef one_class_(): ...")
+    with pytest.raises(ValueError, match="trial defines the choice 'one-class' twice"):
+        family("order", module, takes=0)
+
+
 def test_every_choice_and_family_says_what_it_does():
     for module in (problems, inits, orders, schedules, losses):
         assert inspect.getdoc(module)
