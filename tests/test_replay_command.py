@@ -213,7 +213,7 @@ def test_bad_input_is_a_line_each(here, store, tmp_path):
 
 def test_what_is_no_store_ends_with_3(here, store):
     for place in ("nosuch", "store/runs"):
-        refused(here(place, "a", 1), 3, f"{place} is not a store with runs: .*")
+        refused(here(place, "a", 1), 3, f"{place} holds no runs: .*")
 
 
 def test_a_file_where_a_folder_should_be_ends_with_3(here, store, tmp_path):

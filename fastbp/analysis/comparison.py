@@ -118,7 +118,7 @@ def _differences(
 def _matched(
     a: Sequence[SetupCounts], b: Sequence[SetupCounts], vary: str | None = None
 ) -> Matches:
-    """Match the setups of store a with those of store b; setups that only b has come last.
+    """Match the setups of store a with those of store b; setups found only in b come last.
 
     Setups with equal ids are matched first, so that no other setup takes their match. The key
     `vary` may differ.

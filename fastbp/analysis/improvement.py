@@ -43,17 +43,17 @@ class SettingRuns(NamedTuple):
 
 
 def _settings(runs: Runs, baseline: str | None) -> tuple[list[str], list[SettingRuns]]:
-    """Find the settings that every problem has, the baseline's first, then the soonest.
+    """Find the settings of every problem: the baseline's first, then the quickest to converge.
 
     Returns
     -------
     keys : list of str
-        Names of the keys in which settings differ. A key with one value for each problem is none of
-        them: it belongs to the problem.
+        Names of the keys in which settings differ. A key with a single value for each problem is
+        not listed: it belongs to the problem.
     settings : list of SettingRuns
         Sorted by the area under their profiles. Empty with fewer than two problems or settings, and
         if keys of `GOALS` differ, since these are never ranked together. Planes of initial weights
-        are left out: their starts are no random draws.
+        are left out: their starts are not drawn at random.
     """
     counted = [one for one in count_runs(runs) if not plane_of(one.keys)]
     problems = grouped(counted, [one.keys["problem"] for one in counted])

@@ -33,7 +33,7 @@ def table(bits: str) -> Data:
             f"the number of bits must be a power of two from 2 to {MAX_ROWS:,}, given {len(bits):,}"
         )
     if set(bits) - {"0", "1"}:
-        both = ", in a grid also up to 16 ? for each of the two" if "?" in bits else ""
+        both = ", or in a grid ? for both (up to 16 of them)" if "?" in bits else ""
         raise ValueError(f"bits must be 0 or 1{both}, given {bits!r}")
     return _bits(len(bits).bit_length() - 1), np.array([[float(bit)] for bit in bits])
 

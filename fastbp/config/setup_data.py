@@ -89,7 +89,7 @@ class SetupData:
 
     @property
     def out_of_range(self) -> dict[str, NDArray[np.float64]]:
-        """The quantities, by name, that outputs cannot come near to."""
+        """The targets [row] of quantities that outputs cannot come near to, by name."""
         if self.file is None or self.scale_targets != "none":
             return {}
         return self.file.out_of_range(*self.reaches)

@@ -313,7 +313,9 @@ def _compiled(
     others, and the seconds by which compiling exceeded its limit.
     """
     if setup.test_split == "seed":
-        raise SweepError([f"test_split: {refusal(setup.test_split, 'fixed or last (in a diagnosis)')}"])
+        raise SweepError(
+            [f"test_split: {refusal(setup.test_split, 'fixed or last (in a diagnosis)')}"]
+        )
     longest, allowed = 0.0, COMPILING * seconds
     known, ready, late = set(), [], []
     for change in (Change("", "", {}), *tried):

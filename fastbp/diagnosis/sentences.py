@@ -1,4 +1,4 @@
-"""The texts of a diagnosis: the verdict, the table, what to do next; and the diagnosis as JSON."""
+"""The sentences of a diagnosis, each with its label."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ NONE = 0.02
 """A change makes no difference if the interval of its effect lies within this much of 0."""
 
 SOUND, COMMON, MOST, RARE = 0.97, 0.85, 0.5, 0.15
-"""Bounds of the interval of the convergence rate: from these on a failure is no matter of the
-setup, the setup is sound, or most seeds converge; and below the last two the setup is more to
-blame than the seed, or the seed is not."""
+"""Limits for the interval of the convergence rate. If its lower end is at least SOUND, a failure is
+due to the user's own code or to a rare seed; at least COMMON, the setup is sound; at least MOST,
+most seeds converge. If its upper end is below MOST, the setup is more to blame than the seed; below
+RARE, it is not the seed."""
 
 VAGUE = 0.5
 """If the 95% interval of the convergence rate is wider than this, the rate says nothing about a

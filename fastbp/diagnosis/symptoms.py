@@ -253,8 +253,8 @@ def _of_measures(setup: Setup, end: Real) -> list[Symptom]:
     seen = {
         "saturated": (
             end[m.SATURATION] > SATURATED,
-            f"had more than {SATURATED:.0%} of the hidden outputs below 0.05 or above 0.95, where "
-            "units learn little",
+            f"had more than {SATURATED:.0%} of the hidden outputs near the ends of their range, "
+            "where units learn little",
         ),
         "dead units": (
             end[m.DEAD_UNITS] > DEAD,

@@ -112,7 +112,6 @@ def check(store: Store, tick: Callable[[str], None] = lambda step: None) -> Inte
     names = safe_files.listed(store.path, "runs")
     foreign = [name for name in names if not (names[name] and RunFile.parse(store.runs / name))]
     files = [file for file in store.run_files() if names.get(file.path.name)]
-    files.sort(key=lambda file: (file.setup, file.start))
     findings = [
         StoreFault(store.runs / name, "it is not a file of runs")
         for name in foreign

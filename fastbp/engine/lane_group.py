@@ -67,7 +67,7 @@ class LaneGroup:
             *work.judged,
             work.config,
             of_choice(make_draw, "order", key.order, key.strip),
-            output_deltas(key.dtype, key.loss, key.output, work.network.weights > 0),
+            output_deltas(key.dtype, key.loss, key.output, work.network.row_weights > 0),
             losses(key.dtype, key.loss, key.output),
         )
         self._deltas = output_deltas("float64", key.loss, key.output)

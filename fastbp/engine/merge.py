@@ -121,7 +121,7 @@ def _wanted(into: Store, sources: Sequence[Store]) -> list[Part]:
     replaced: dict[tuple[str, Range], RunFile] = {}
     parts: list[Part] = []
     for store in (into, *sources):
-        for file in sorted(store.run_files(), key=lambda file: (file.setup, file.start)):
+        for file in store.run_files():
             key = file.setup, file.seeds
             if file.digest != fullest[key].digest:
                 if store is into:
@@ -225,7 +225,7 @@ def compact(
     _remove(store, [other for one, other in filename.overlaps(store.run_files())
                     if other.stop <= one.stop and parquet.fuller(one, other) == one])  # fmt: skip
     _check([store], tick)
-    before = sorted(store.run_files(), key=lambda file: (file.setup, file.start))
+    before = list(store.run_files())
     parts: list[_Read] = []
     for number, file in enumerate(before):
         tick(f"joining: {number:,} of {len(before):,} files")

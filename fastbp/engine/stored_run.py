@@ -71,10 +71,7 @@ def find(store: Store, setup: str, seed: str, *, held: bool = False) -> StoredRu
     """
     present = store.present()
     if not present:
-        raise StoreError(
-            f"{store.path} is not a store with runs: "
-            f"there is no {store.runs}/SETUP-START-COUNT-DIGEST.parquet"
-        )
+        raise StoreError(f"{store.path} holds no runs: there is no file of runs in {store.runs}")
     lines = []
     matching = [identity for identity in sorted(present) if identity.startswith(setup.lower())]
     if not setup or len(matching) != 1:

@@ -75,7 +75,7 @@ class Convention(NamedTuple):
 
 
 def vector(values: Real, form: str) -> Real:
-    """A copy of a vector in one of the layouts `FORMS`."""
+    """A copy of a vector: [n], [n, 1] or [1, n] as `form` says, one of `FORMS`."""
     return values.reshape({"flat": (-1,), "column": (-1, 1), "row": (1, -1)}[form]).copy()
 
 

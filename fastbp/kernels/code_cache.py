@@ -135,8 +135,7 @@ def _renumber_functions() -> None:
 if is_tested_numba():
     compiler_machinery.register_pass(mutates_CFG=True, analysis_only=False)(_PartLowering)
     _renumber_functions()
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_renumber_functions)
+    os.register_at_fork(after_in_child=_renumber_functions)
 
 
 @lru_cache(maxsize=1)

@@ -180,14 +180,14 @@ def all_rows_right(lanes: int, forward: Any) -> Any:
     def judge_vector(strip: Any, setting: Any, lane: Any, forwarded: Any) -> None:
         targets, units = setting.judged_targets, len(setting.judged_targets.ranges)
         left = load(strip.pending, lane, 1, 0, 1, 0)
-        tried, row = 0, strip.telling[lane]
+        tried, row = 0, strip.last_failing_row[lane]
         while any_lane(left):
             sample = forward(strip, setting, row, lane, forwarded)
             for k in range(units):
                 o = load_output(strip.A, setting.network, k, sample, lanes, lane)
                 below, above = targets.below[row * units + k], targets.above[row * units + k]
                 left = _if_within(left, o, fill(strip.A, below, 1, 1), fill(strip.A, above, 1, 1))
-            strip.telling[lane] = row
+            strip.last_failing_row[lane] = row
             if tried == len(targets.row_order):
                 break
             row = targets.row_order[tried]

@@ -58,7 +58,7 @@ class Network(NamedTuple):
     rows: int
     """Size of the block."""
     targets: int
-    weights: int
+    row_weights: int
     """Of the work memory, where rows have weights; 0 where they have none."""
     activations: int
     """Number of activations, targets and weights."""
@@ -90,7 +90,7 @@ def network(
 
     `activations`: the number of the activation of each layer past the inputs, by default 0.
     """
-    weights = (sizes[0] + sizes[-1]) * weighted
+    row_weights = (sizes[0] + sizes[-1]) * weighted
     kinds = (0, *(activations or [0] * (len(sizes) - 1)))
     layers, row, below, unit, delta = [], 0, 0, sizes[0] + sizes[-1] + weighted, 0
     for (inputs, units), (kind_below, kind) in zip(pairwise(sizes), pairwise(kinds), strict=True):
@@ -106,7 +106,7 @@ def network(
         counts=kept * (counts > 0),
         rows=kept + counts,
         targets=sizes[0],
-        weights=weights,
+        row_weights=row_weights,
         activations=unit,
         deltas=delta,
         samples=samples,

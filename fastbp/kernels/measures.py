@@ -15,8 +15,8 @@ from fastbp.kernels.memory import (
     store_lane,
     store_number,
 )
-from fastbp.kernels.minibatch import backpropagation, feedforward, propagation
-from fastbp.kernels.optimizer import Step
+from fastbp.kernels.minibatch import backward_pass, feedforward, forward_pass
+from fastbp.kernels.optimizer import Batch
 from fastbp.kernels.tiles import COLUMN, lanes_in_vector
 from fastbp.kernels.units import Pair, units_of
 from fastbp.kernels.vector_ir import fma
@@ -50,8 +50,7 @@ class Scratch(NamedTuple):
 
 def scratch_of(net: Network, strip: int, dtype: DTypeLike) -> Scratch:
     """Allocate memory for a strip of so many lanes."""
-    sizes = (strip * net.samples * count for count in (net.activations, net.deltas))
-    a, d = sizes
+    a, d = (strip * net.samples * count for count in (net.activations, net.deltas))
     return Scratch(
         empty_block(a, dtype),
         empty_block(d, dtype),
@@ -72,9 +71,9 @@ def make_measure(lanes: int, dtype: str, pairs: tuple[Pair, ...], softmax: bool,
     """
     vector, double_vector = lanes_in_vector(dtype), lanes_in_vector(np.float64)
     units = units_of(pairs, softmax, lanes)
-    forward = propagation(lanes, vector, units, COLUMN)
+    forward = forward_pass(lanes, vector, units, COLUMN)
     sums = feedforward(lanes, vector, tile=COLUMN)
-    backward = backpropagation(lanes, double_vector, units, None, tile=COLUMN)
+    backward = backward_pass(lanes, double_vector, units, None, tile=COLUMN)
 
     @inlined
     def take_outputs(P: Any, scratch: Any, net: Any, taken: Any, first: Any, outputs: Any) -> None:
@@ -174,8 +173,8 @@ def make_measure(lanes: int, dtype: str, pairs: tuple[Pair, ...], softmax: bool,
             if with_gradient:
                 in_doubles(scratch, net, targets.values, start, taken)
                 keep = (True, False, net.parameters, net.gradient, 0, bias, False)
-                step = Step(0.0, P, 0.0, 0.0, 1.0, taken, *keep)
-                backward(P, scratch.A64, scratch.D64, step, net, deltas)
+                batch = Batch(0.0, P, 0.0, 0.0, 1.0, taken, *keep)
+                backward(P, scratch.A64, scratch.D64, batch, net, deltas)
         count_dead(scratch, net, measures[DEAD_UNITS])
         for row in range(net.parameters):
             for lane in range(outputs.shape[1]):

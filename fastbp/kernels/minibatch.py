@@ -16,10 +16,11 @@ A
     Activations, [unit, sample, lane], with inputs and targets in front.
 D
     δ of the units past the inputs, [unit, sample, lane].
-step
-    A `Step`: what a pass needs besides.
+batch
+    A `Batch`: what a pass needs to know of it.
 layer
-    A `Layer`: where everything lies.
+    A `Layer`: where everything lies. k counts its units, i its inputs, j the units of the layer
+    below, and s samples.
 samples
     Samples that there is room for in A and D.
 part
@@ -36,7 +37,7 @@ from numba import from_dtype, int64, types
 
 from fastbp.kernels.jit import by_address, call, inlined, shared
 from fastbp.kernels.layout import lanes_of, layer_of, present_to_all, presenter
-from fastbp.kernels.optimizer import Optimizer, Step, changer, counter
+from fastbp.kernels.optimizer import Batch, Optimizer, bias_correction, parameter_step
 from fastbp.kernels.tiles import (
     TILE,
     Size,
@@ -50,7 +51,7 @@ from fastbp.kernels.tiles import (
 from fastbp.kernels.units import Units
 
 
-def covering(make: Callable[[int, int], Any], tile: Size) -> Any:
+def in_tiles(make: Callable[[int, int], Any], tile: Size) -> Any:
     """Make a pass over a matrix of `height` rows and `width` columns.
 
     It consists of tiles of one size, with smaller ones at the edges. `make` makes the pass over a
@@ -62,18 +63,18 @@ def covering(make: Callable[[int, int], Any], tile: Size) -> Any:
 
     @inlined
     def everywhere(
-        P: Any, A: Any, D: Any, step: Any, layer: Any, samples: Any, height: Any, width: Any
+        P: Any, A: Any, D: Any, batch: Any, layer: Any, samples: Any, height: Any, width: Any
     ) -> None:
         r, c = height // rows * rows, width // columns * columns
         if r > 0 and c > 0:
-            whole(P, A, D, step, layer, samples, (0, r, 0, c))
+            whole(P, A, D, batch, layer, samples, (0, r, 0, c))
         if r < height and c > 0:
-            below(P, A, D, step, layer, samples, (r, height, 0, c))
+            below(P, A, D, batch, layer, samples, (r, height, 0, c))
         if several:
             if r > 0 and c < width:
-                right(P, A, D, step, layer, samples, (0, r, c, width))
+                right(P, A, D, batch, layer, samples, (0, r, c, width))
             if r < height and c < width:
-                corner(P, A, D, step, layer, samples, (r, height, c, width))
+                corner(P, A, D, batch, layer, samples, (r, height, c, width))
 
     return everywhere
 
@@ -98,9 +99,9 @@ def weighted_sums(lanes: int, rows: int, columns: int) -> Any:
 
 @cache
 def feedforward(lanes: int, vector: int, units: Units | None = None, tile: Size = TILE) -> Any:
-    """Make a_ks = f(net_ks) for all units and samples (equations 8 and 15).
+    """Make a_ks = f(net_ks) for all units and samples (equation 8; 15 for sigmoids).
 
-    Without `units`, net_ks takes the place of δ_ks instead.
+    Without `units`, net_ks takes the place of δ_ks instead. D and the batch are not used otherwise.
     """
     activates = units is not None
     f: Any = units and units.f
@@ -108,7 +109,7 @@ def feedforward(lanes: int, vector: int, units: Units | None = None, tile: Size 
     def make(rows: int, columns: int) -> Any:
         net = weighted_sums(lanes, rows, columns)
 
-        def tiles(P: Any, A: Any, D: Any, step: Any, layer: Any, samples: Any, part: Any) -> None:
+        def tiles(P: Any, A: Any, D: Any, batch: Any, layer: Any, samples: Any, part: Any) -> None:
             r0, r1, c0, c1 = part
             for k in range(r0, r1, rows):
                 for s in range(c0, c1, columns):
@@ -123,11 +124,11 @@ def feedforward(lanes: int, vector: int, units: Units | None = None, tile: Size 
 
         return tiles
 
-    return covering(make, tile)
+    return in_tiles(make, tile)
 
 
 @cache
-def propagation(lanes: int, vector: int, units: Units, tile: Size) -> Any:
+def forward_pass(lanes: int, vector: int, units: Units, tile: Size) -> Any:
     """Make the forward pass: the activations of so many samples."""
     activate, finish = feedforward(lanes, vector, units, tile), units.finish
 
@@ -146,24 +147,34 @@ def propagation(lanes: int, vector: int, units: Units, tile: Size) -> Any:
 def make_output_deltas(dtype: str, delta: Any, prime: Any, name: str, weighted: bool) -> Any:
     """Make δ_ks = ∂E/∂net_ks of the output units (equation 13), which kernels `call`.
 
-    `delta`: of one output from the output, its target and f′, which is `prime` of the output;
-    `name` tells the two from others. `weighted`: times the weight of the row.
+    `delta`: of one output from the output, its target and f′, which is `prime` of the output.
+    `name`: of the loss and the output, for the cache. `weighted`: whether δ is multiplied by the
+    weight of the row.
     """
     vector, delta, prime = lanes_in_vector(dtype), elementwise(delta), elementwise(prime)
 
     def deltas(
-        A: Any, D: Any, offset: Any, a: Any, d: Any, t: Any, w: Any, count: Any, units: Any
+        A: Any,
+        D: Any,
+        offset: Any,
+        a: Any,
+        d: Any,
+        t: Any,
+        row_weights: Any,
+        count: Any,
+        units: Any,
     ) -> None:
-        """Compute δ of `units` times `count` outputs.
+        """Compute δ of `units` times `count` outputs: `count` is samples times lanes.
 
-        In D they begin at d; in A outputs begin at a, targets at t, and weights of a unit at w.
+        In D they begin at d; in A outputs begin at a, targets at t, and weights of rows, the same
+        for every unit, at `row_weights`.
         """
         for unit in range(0, units * count, count):
             for i in range(unit, unit + count, vector):
                 o, target = load(A, a + i, 1, 0, 1, 0), load(A, t + i, 1, 0, 1, 0)
                 value = delta(o, target, prime(o) + fill(A, offset, 1, 1))
                 if weighted:
-                    value = value * load(A, w + i - unit, 1, 0, 1, 0)
+                    value = value * load(A, row_weights + i - unit, 1, 0, 1, 0)
                 store(D, d + i, 0, 0, value)
 
     number = from_dtype(np.dtype(dtype))
@@ -183,16 +194,19 @@ def output_deltas(
     """
     layer, size = layer_of(network, len(network.layers) - 1), samples * lanes
     a, d, t = layer.activations * size, layer.deltas * size, network.targets * size
-    call(deltas, (A, D, offset, a, d, t, network.weights * size, size, layer.units))
+    call(deltas, (A, D, offset, a, d, t, network.row_weights * size, size, layer.units))
 
 
 @cache
 def hidden_deltas(lanes: int, vector: int, units: Units, tile: Size = TILE) -> Any:
-    """Make δ_js = (f′_js + offset)·Σ_k w_kj δ_ks, k ascending (equation 14), of the layer below."""
+    """Make the δ of the layer below `layer`, k ascending (equation 14).
+
+    δ_js = (f′_js + offset)·Σ_k w_kj δ_ks
+    """
     f_prime = units.prime
 
     def make(rows: int, columns: int) -> Any:
-        def tiles(P: Any, A: Any, D: Any, step: Any, layer: Any, samples: Any, part: Any) -> None:
+        def tiles(P: Any, A: Any, D: Any, batch: Any, layer: Any, samples: Any, part: Any) -> None:
             r0, r1, c0, c1 = part
             for j in range(r0, r1, rows):
                 for s in range(c0, c1, columns):
@@ -209,19 +223,20 @@ def hidden_deltas(lanes: int, vector: int, units: Units, tile: Size = TILE) -> A
                         a_js = load(A, a, rows, samples * lanes, columns, lanes)
                         prime = f_prime(layer.activation_below, a_js)
                         below = layer.deltas_below * samples * lanes + place
-                        value = total * (prime + fill(P, step.offset, 1, 1))
+                        value = total * (prime + fill(P, batch.offset, 1, 1))
                         store(D, below, samples * lanes, lanes, value)
 
         return tiles
 
-    return covering(make, tile)
+    return in_tiles(make, tile)
 
 
 @cache
-def descend(lanes: int, vector: int, optimizer: Optimizer | None, tile: Size = TILE) -> Any:
-    """Make the gradient Σ_s δ_ks a_is of w_ki, s ascending, and the step by it (equation 11).
+def gradient_step(lanes: int, vector: int, optimizer: Optimizer | None, tile: Size = TILE) -> Any:
+    """Make the gradient Σ_s δ_ks a_is of w_ki, s ascending, and the step by it.
 
-    The gradient of b_k is Σ_s δ_ks.
+    The gradient of b_k is Σ_s δ_ks. Plain descent is w_ki ← w_ki − rate·Σ_s δ_ks a_is (equation
+    11); the step of every optimiser is in `fastbp.choices.optimizers`.
 
     Parameters
     ----------
@@ -232,10 +247,10 @@ def descend(lanes: int, vector: int, optimizer: Optimizer | None, tile: Size = T
     """
 
     def make(rows: int, columns: int) -> Any:
-        change = changer(lanes, rows, columns, optimizer)
-        change_bias = changer(lanes, rows, 1, optimizer, is_bias=True)
+        change = parameter_step(lanes, rows, columns, optimizer)
+        change_bias = parameter_step(lanes, rows, 1, optimizer, is_bias=True)
 
-        def tiles(P: Any, A: Any, D: Any, step: Any, layer: Any, samples: Any, part: Any) -> None:
+        def tiles(P: Any, A: Any, D: Any, batch: Any, layer: Any, samples: Any, part: Any) -> None:
             r0, r1, c0, c1 = part
             for k in range(r0, r1, rows):
                 d = (layer.deltas + k) * samples * lanes
@@ -244,51 +259,51 @@ def descend(lanes: int, vector: int, optimizer: Optimizer | None, tile: Size = T
                         x = (layer.below + i) * samples * lanes + lane
                         w = (layer.weights + k * layer.inputs + i) * lanes + lane
                         g = fill(P, 0.0, rows, columns)
-                        if step.continues:
-                            kept = w + step.gradient * lanes
+                        if batch.adds_to_kept:
+                            kept = w + batch.gradient * lanes
                             g = load(P, kept, rows, layer.inputs * lanes, columns, lanes)
-                        for s in range(step.samples):
+                        for s in range(batch.samples):
                             d_s = load(D, d + lane + s * lanes, rows, samples * lanes, 1, 0)
                             x_s = load(A, x + s * lanes, 1, 0, columns, samples * lanes)
                             g = fma(d_s, x_s, g)
-                        change(P, step, w, layer.inputs * lanes, lanes, g, lane)
-                if step.bias and c0 == 0:
+                        change(P, batch, w, layer.inputs * lanes, lanes, g, lane)
+                if batch.bias and c0 == 0:
                     for lane in range(0, lanes_of(P, lanes), vector):
                         b = (layer.biases + k) * lanes + lane
                         g = fill(P, 0.0, rows, 1)
-                        if step.continues:
-                            g = load(P, b + step.gradient * lanes, rows, lanes, 1, 0)
-                        for s in range(step.samples):
+                        if batch.adds_to_kept:
+                            g = load(P, b + batch.gradient * lanes, rows, lanes, 1, 0)
+                        for s in range(batch.samples):
                             g = g + load(D, d + lane + s * lanes, rows, samples * lanes, 1, 0)
-                        change_bias(P, step, b, lanes, 0, g, lane)
+                        change_bias(P, batch, b, lanes, 0, g, lane)
 
         return tiles
 
-    return covering(make, tile)
+    return in_tiles(make, tile)
 
 
-def backpropagation(
+def backward_pass(
     lanes: int, vector: int, units: Units, optimizer: Optimizer | None, tile: Size = TILE
 ) -> Any:
     """Make the backward pass: all δ, from those of the outputs down, and the step of each layer.
 
-    The parameters are those of `descend`. `deltas` comes from `make_output_deltas`.
+    The parameters are those of `gradient_step`. `deltas` comes from `make_output_deltas`.
     """
     hidden = hidden_deltas(lanes, vector, units, tile)
-    learn = descend(lanes, vector, optimizer, tile)
-    count = counter(lanes, vector, optimizer or Optimizer(lambda: ()))
+    learn = gradient_step(lanes, vector, optimizer, tile)
+    count = bias_correction(lanes, vector, optimizer)
 
     @shared
-    def backward(P: Any, A: Any, D: Any, step: Any, network: Any, deltas: Any) -> None:
+    def backward(P: Any, A: Any, D: Any, batch: Any, network: Any, deltas: Any) -> None:
         samples = network.samples
-        output_deltas(deltas, A, D, step.offset, network, samples, lanes)
-        if step.ends:
-            count(P, step)
+        output_deltas(deltas, A, D, batch.offset, network, samples, lanes)
+        if batch.is_last:
+            count(P, batch)
         for at in range(len(network.layers) - 1, -1, -1):
             layer = layer_of(network, at)
-            if at > 0:
-                hidden(P, A, D, step, layer, samples, layer.inputs, step.samples)
-            learn(P, A, D, step, layer, samples, layer.units, layer.inputs)
+            if at > 0:  # first: δ of the layer below needs the weights before their step
+                hidden(P, A, D, batch, layer, samples, layer.inputs, batch.samples)
+            learn(P, A, D, batch, layer, samples, layer.units, layer.inputs)
 
     return backward
 
@@ -307,7 +322,7 @@ def batch_epoch(
     units : Units
         Those of the networks.
     optimizer : Optimizer
-        As in `descend`.
+        As in `gradient_step`.
     tile : (int, int)
         Rows and columns of a tile.
 
@@ -317,13 +332,13 @@ def batch_epoch(
         Trains a strip for so many updates. `full`: the samples in A are all rows; `forwarded`:
         their activations are there already.
     forward : callable
-        The forward pass of `propagation`.
+        That of `forward_pass`.
     flush : callable
         Takes a step that is pending, and leaves none pending; batches have none.
     """
     vector, present = lanes_in_vector(dtype), presenter(lanes, dtype)
-    forward = propagation(lanes, vector, units, tile)
-    backward = backpropagation(lanes, vector, units, optimizer, tile)
+    forward = forward_pass(lanes, vector, units, tile)
+    backward = backward_pass(lanes, vector, units, optimizer, tile)
 
     @inlined
     def epoch(strip: Any, setting: Any, updates: Any, full: Any, forwarded: Any) -> None:
@@ -341,7 +356,7 @@ def batch_epoch(
                         present_to_all(strip.A, lanes, samples, sample, table, row)
                 if not forwarded:
                     forward(strip.block, strip.A, network, taken)
-                step = Step(
+                batch = Batch(
                     config.prime_offset,
                     strip.rate,
                     config.momentum,
@@ -356,6 +371,6 @@ def batch_epoch(
                     config.bias,
                     config.mean,
                 )
-                backward(strip.block, strip.A, strip.D, step, network, setting.deltas)
+                backward(strip.block, strip.A, strip.D, batch, network, setting.deltas)
 
     return epoch, forward, inlined(lambda strip, network, bias, pending: None)

@@ -14,7 +14,7 @@ from fastbp.kernels.jit import inlined, shared
 from fastbp.kernels.layout import lanes_of, layer_of, present_to_all, presenter
 from fastbp.kernels.memory import load_number, store_number
 from fastbp.kernels.minibatch import hidden_deltas, output_deltas
-from fastbp.kernels.optimizer import Step
+from fastbp.kernels.optimizer import Batch
 from fastbp.kernels.tiles import COLUMN, fma, lanes_in_vector, load, store
 from fastbp.kernels.units import Units
 from fastbp.kernels.vector_ir import like
@@ -104,33 +104,33 @@ def online_epoch(lanes: int, dtype: str, units: Units) -> tuple[Any, Any, Any]:
 
     @inlined
     def update(
-        P: Any, A: Any, B: Any, D: Any, step: Any, rate: Any, network: Any, deltas: Any
+        P: Any, A: Any, B: Any, D: Any, batch: Any, rate: Any, network: Any, deltas: Any
     ) -> None:
         """Take the step of the sample in B; compute activations and δ of the sample in A."""
         last = len(network.layers) - 1
         for at in range(last + 1):
-            fused(P, A, B, D, rate, layer_of(network, at), step.bias)
+            fused(P, A, B, D, rate, layer_of(network, at), batch.bias)
         for lane in range(0, lanes, vector):
             finish(A, layer_of(network, last), 1, 0, lane)
-        output_deltas(deltas, A, D, step.offset, network, 1, lanes)
+        output_deltas(deltas, A, D, batch.offset, network, 1, lanes)
         for at in range(last, 0, -1):
             layer = layer_of(network, at)
-            hidden(P, A, D, step, layer, 1, layer.inputs, 1)
+            hidden(P, A, D, batch, layer, 1, layer.inputs, 1)
 
     @inlined
     def epoch(strip: Any, setting: Any, updates: Any, full: Any, forwarded: Any) -> None:
         network, table, config = setting.network, setting.table, setting.config
-        rate, zero, A, B = strip.last_rate, config.momentum, strip.A, strip.B
-        none = (0, 0, 0)
-        step = Step(
-            config.prime_offset, rate, zero, zero, 1, 1, False, True, *none, config.bias, False
-        )
+        # The pending step belongs to the epoch before, so the first update takes its rate.
+        rate, A, B = strip.last_rate, strip.A, strip.B
+        # Only the offset and the biases of the batch are used here.
+        unused = (rate, config.momentum, config.weight_decay, 1, 1, False, True, 0, 0, 0)
+        batch = Batch(config.prime_offset, *unused, config.bias, False)
         for position in range(updates):
             if config.cyclic:
                 present_to_all(A, lanes, 1, 0, table, position)
             else:
                 present(A, 1, 0, table, strip.rows, position, strip.words)
-            update(strip.block, A, B, strip.D, step, rate, network, setting.deltas)
+            update(strip.block, A, B, strip.D, batch, rate, network, setting.deltas)
             rate = strip.rate
             A, B = B, A
         if updates % 2 == 1:
@@ -144,7 +144,7 @@ def online_epoch(lanes: int, dtype: str, units: Units) -> tuple[Any, Any, Any]:
             for at in range(len(network.layers)):
                 layer = layer_of(network, at)
                 step_only(strip.block, strip.B, strip.B, strip.D, strip.rate, layer, bias)
-        # Activations too: 0·NaN would be added to a weight.
+        # Activations too: a δ of 0 times an old NaN would add NaN to a weight.
         strip.B[:] = like(strip.block[0], 0.0)
         strip.D[:] = like(strip.block[0], 0.0)
 

@@ -35,7 +35,7 @@ COLUMN: Size = (TILE[0], 1)
 
 
 def tile_for(rows: Sequence[int], columns: int) -> Size:
-    """The size of a tile for matrices with these rows and so many columns.
+    """The size of a tile for matrices of these heights (`rows`) and of the same width (`columns`).
 
     Tiles of 5 × 5 take 31 of the 32 registers of AVX-512; they pay where nothing is left over.
     """
@@ -103,8 +103,8 @@ def _all_lanes(builder: Any, vector: Any, number: Any) -> Any:
 def _result(tiles: Any, results: int = 1) -> Any:
     """Signature of an operation on tiles; None for arguments that do not fit together.
 
-    Tiles broadcast, and all have the type of numbers of the first, as the result has. Tiles of bits
-    fit to all.
+    Tiles broadcast. All must have numbers of the first one's type, which the result gets; tiles of
+    integers (bits) fit to all.
     """
     if not all(
         isinstance(tile, Tile)
@@ -159,7 +159,7 @@ for _symbol in (operator.add, operator.sub, operator.mul, operator.truediv, oper
 
 # --- Loads and stores: `first` is the place of element (0, 0) in flat memory, `down` the distance
 # from row to row, `across` the distance from column to column, in numbers. Every element must begin
-# at a multiple of the width of a vector.
+# at a multiple of the width of a vector. `load(memory, first, 1, 0, 1, 0)` is a single vector.
 
 
 def _places(memory: Any, first: Any, rows: Any, down: Any, columns: Any, across: Any) -> Any:

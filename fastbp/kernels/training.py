@@ -63,7 +63,7 @@ class Lanes(NamedTuple):
     """Scratch memory: the bits of the row that each lane visits."""
     pending: NDArray[Any]
     """Scratch memory of an evaluation: 0 in lanes that cannot have converged."""
-    telling: NDArray[np.int64]
+    last_failing_row: NDArray[np.int64]
     """At the first lane of each vector: the row that last ruled out all of its lanes."""
     costs: NDArray[np.float64]
     """Scratch memory of an evaluation: sums over rows."""
@@ -243,6 +243,7 @@ def make_advance(
         if full:
             for row in range(n):
                 present_to_all(strip.A, lanes, network.samples, row, table, row)
+        # No step is pending yet: clear what the first one adds.
         flush(strip, network, config.bias, False)
         for done in range(epochs):
             if config.refill:

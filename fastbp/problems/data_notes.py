@@ -190,7 +190,7 @@ def _contradicting_rows(file: ProblemData) -> Iterator[DataNote]:
 
 
 def best_possible(file: ProblemData, rows: slice) -> dict[str, float]:
-    """The best `accuracy` and `r2` on some rows, as rows with equal inputs get equal answers."""
+    """The best possible `accuracy` and `r2` on some rows: equal inputs get equal answers."""
     X, T, labels = file.values.X[rows], file.values.T[rows], file.labels[rows]
     group, best = equal_inputs(X, T)[0], {}
     if file.meaning.groups:

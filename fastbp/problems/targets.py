@@ -384,7 +384,7 @@ def _target(column: DataColumn, kind: str) -> Target:
 def _is_quantity(values: NDArray[Any]) -> bool:
     """Whether `target_kind = "auto"` takes a column for a quantity.
 
-    Floats that are all 0 or 1 are classes: .npz files and arrays often have them as floats.
+    Floats that are all 0 or 1 are classes, which .npz files and arrays often store as floats.
     """
     if values.dtype.kind == "f":
         return not np.isin(values, (0, 1)).all()

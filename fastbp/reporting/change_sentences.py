@@ -96,7 +96,7 @@ class Changes(NamedTuple):
         return f" from {percent(self.start[f'{name}_share'])} to {percent(end[f'{name}_share'])}"
 
     def shown(self, sign: int) -> list[dict[Any, Any]]:
-        """The baseline's changes with a positive (1) or negative (−1) effect, the largest first."""
+        """The baseline's significant changes whose effect has this sign, the largest first."""
         rows = [row for row in self.direct if has_effect(row) and sign * row["difference"] > 0]
         return sorted(rows, key=lambda row: -abs(row["difference"]))
 
@@ -240,7 +240,7 @@ def other_changes(changes: Changes) -> list[str]:
 
 
 def _at_most(rows: Sequence[Record]) -> str:
-    """Say how large differences that are not shown may be."""
+    """Say how large differences may be that are not significant."""
     most = max(abs(row[end]) for row in rows for end in (_LOW, _HIGH))
     return f"at most {_size(most)}, at 95% confidence"
 

@@ -207,8 +207,8 @@ class Store:
         return status.st_dev, status.st_ino
 
     def run_files(self) -> Iterator[RunFile]:
-        """The files of runs. Raises OSError if their folder cannot be read."""
-        return run_files(self.runs)
+        """The files of runs, by setup and seeds. Raises OSError if their folder cannot be read."""
+        return iter(sorted(run_files(self.runs), key=lambda file: (file.setup, file.start)))
 
     def files(self) -> Iterator[Path]:
         """The paths of the files of runs. Raises OSError if their folder cannot be read."""
@@ -360,8 +360,7 @@ def _forget_locks() -> None:
         _locks.pop().close()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_locks)
+os.register_at_fork(after_in_child=_forget_locks)
 
 
 @contextmanager

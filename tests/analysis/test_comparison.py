@@ -199,8 +199,8 @@ def test_setups_of_one_alone() -> None:
     assert alone[["pairs", "paired_a", "paired_b", "fixed", "broken"]].eq(0).all(axis=None)
     assert table["p_holm"].iloc[0] == 1, "Holm's table has what is compared"
     assert sentences(table, OLD) == [
-        "No change of the share converged is shown in the one setup that both have (at most "
-        "6.0 points, pointwise at 95% confidence).",
+        "The convergence rate does not change significantly in the one setup that both have "
+        "(at most 6.0 points, pointwise at 95% confidence).",
         "1 setup is not in old.",
         "2 setups are not in new.",
     ]
@@ -256,7 +256,7 @@ def test_the_same_store_twice(store: Path) -> None:
     table = comparison(store, store)
     assert (table["identical"].tolist(), table["p"].tolist()) == ([True, True], [1, 1])
     assert sentences(table, OLD) == [
-        "No change of the share converged is shown in any of 2 setups that both have.",
+        "The convergence rate does not change significantly in any of 2 setups that both have.",
         "In all of them every row is the same, bit for bit.",
     ]
     assert [row[-1] for row in cells(table)] == ["same rows"] * 2
@@ -326,7 +326,7 @@ def test_shares_of_other_seeds_are_told_apart() -> None:
 def test_one_setup_that_is_the_same(tmp_path: Path) -> None:
     frames.write(tmp_path, drawn(1))
     assert said(tmp_path, tmp_path) == [
-        "No change of the share converged is shown in the one setup that both have.",
+        "The convergence rate does not change significantly in the one setup that both have.",
         "Every row is the same, bit for bit.",
     ]
 

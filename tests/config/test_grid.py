@@ -242,12 +242,11 @@ def test_unknown_bits_in_a_grid_are_both() -> None:
         ("???", "the number of bits must be a power of two from 2 to 65,536, given 3"),
         (
             "??2?",
-            "bits must be 0 or 1, in a grid also up to 16 ? for each of the two, given '??2?'",
+            "bits must be 0 or 1, or in a grid ? for both (up to 16 of them), given '??2?'",
         ),
         (
             "?" * 32,
-            "bits must be 0 or 1, in a grid also up to 16 ? for each of the two, "
-            f"given '{'?' * 32}'",
+            f"bits must be 0 or 1, or in a grid ? for both (up to 16 of them), given '{'?' * 32}'",
         ),
         ("?" * 5000, "the number of bits must be a power of two from 2 to 65,536, given 5,000"),
     ],
@@ -266,5 +265,5 @@ def test_an_unknown_bit_of_one_setup_is_a_mistake() -> None:
         *mistakes_of(Setup, problem="table:1?", updates=9),
     ):
         assert line.endswith(
-            "bits must be 0 or 1, in a grid also up to 16 ? for each of the two, given '1?'"
+            "bits must be 0 or 1, or in a grid ? for both (up to 16 of them), given '1?'"
         )

@@ -241,7 +241,7 @@ def test_a_seed_that_is_not_there_has_a_setup_all_the_same(other):
 
 def test_a_folder_without_runs(tmp_path):
     for path in (tmp_path, tmp_path / "nosuch"):
-        with pytest.raises(StoreError, match="is not a store with runs"):
+        with pytest.raises(StoreError, match="holds no runs"):
             stored_run.find(Store(path), "a", "1")
 
 

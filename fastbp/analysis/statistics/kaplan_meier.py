@@ -137,7 +137,7 @@ def mean_time_difference(
 def median_difference(
     before: Real, after: Real, until: float, level: float = 0.95
 ) -> PointsInterval:
-    """Difference of the median times to the event, of the same runs.
+    """The median time to the event after, minus that before, of the same runs.
 
     Parameters
     ----------
@@ -156,11 +156,11 @@ def median_difference(
     correlation times their product: G. Y. Zou and A. Donner (2008), Statistics in Medicine
     27:1693-1702, doi:10.1002/sim.3095. An estimated median is the true one plus a multiple of the
     share of runs that end by then (R. R. Bahadur, 1966, Annals of Mathematical Statistics
-    37:577-580, doi:10.1214/aoms/1177699450), so medians are correlated as ending by them is.
+    37:577-580, doi:10.1214/aoms/1177699450), so the correlation of medians is that of having ended
+    by them.
 
-    If runs are looked at every so many updates, medians move in such steps. So the distance of a
-    bound from the difference is rounded up to whole steps, without which it covers in as few as 60%
-    of cases.
+    Medians move in steps of the interval between evaluations. So the distance of each bound from
+    the difference is rounded up to whole steps; without that, coverage falls to 60% in places.
     """
     (a, a_low, a_high, step), (b, b_low, b_high, other) = (
         _median(times, until, level) for times in (before, after)

@@ -169,7 +169,7 @@ def bare(ax: Axes) -> Axes:
 
 
 def axis_label(key: str) -> str:
-    """How people say the name of a key: `learning rate`."""
+    """The spoken name of a key, such as `learning rate`."""
     return KEYS[key].spoken if key in KEYS else key.replace("_", " ")
 
 

@@ -108,10 +108,10 @@ def _classes_table(functions: pd.DataFrame, classes: pd.DataFrame) -> HtmlTable:
     )
     return html_table(
         "Classes of functions",
-        "Classes under permuted and negated inputs and a negated output, the easiest first: the "
-        "share of their runs converged, in brackets the lowest and the highest share of a member, "
-        "the updates after which half of the runs had converged (– where fewer than half do), and "
-        "the share of runs collapsed. The file also has the smaller classes.",
+        "A class has the functions that differ by permuted or negated inputs and a negated output "
+        "only; the easiest is first. Columns: the share of runs converged, in brackets the lowest "
+        "and the highest of its functions; the updates after which half of the runs had converged "
+        "(– if fewer than half do); the share collapsed. The file also has the smaller classes.",
         columns,
         first.to_dict("records"),
         "classes.csv",

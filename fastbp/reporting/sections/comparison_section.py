@@ -70,7 +70,9 @@ def _answer(both: pd.DataFrame, table: pd.DataFrame, names: StoreNames) -> str:
         most = both[["difference_low", "difference_high"]].abs().to_numpy().max()
         within = f" (at most {points(most).lstrip('+')} points, pointwise at 95% confidence)"
         within *= not both["identical"].fillna(False).all()
-        return f"No change of the share converged is shown in {where} that both have{within}."
+        return (
+            f"The convergence rate does not change significantly in {where} that both have{within}."
+        )
     most = by_strength(shown).iloc[0].to_dict()
     a, b = (
         f"{percent(share)} in {name}" for share, name in zip(compared(most), names, strict=True)

@@ -53,7 +53,8 @@ def _sentence(best: pd.DataFrame, key: str) -> str:
         low, high = map(float, wilson(share * seeds, seeds))
         each.append(f"{percent(share)} with {named(row[key])} ({percent(low)} to {percent(high)})")
     return (
-        f"Constant answers by {key}, each network at its best rate (95% intervals): {and_(each)}."
+        f"Constant answers by {key}, each network at its best learning rate (95% intervals): "
+        f"{and_(each)}."
     )
 
 

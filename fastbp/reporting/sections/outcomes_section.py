@@ -214,7 +214,7 @@ def _content(data: ReportData) -> Content:
         f"Each bar is a setup, each colour an outcome, each number a share of its runs.{bold}",
         png=True,
     )
-    scores = ", and means of scores" * bool(score_columns(data.summary))
+    scores = ", and mean accuracy or R²" * bool(score_columns(data.summary))
     some_diverged = data.summary["diverged"].any()
     columns = [
         column("runs"),

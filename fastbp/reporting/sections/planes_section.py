@@ -15,7 +15,7 @@ several. PNG files show every run."""
 
 
 ONE_DIMENSION = 0.1
-"""A boundary has a dimension if that of all pairs of distances agrees within this much."""
+"""A boundary has one dimension if all pairs of distances give it within this much."""
 
 
 def sentences(data: ReportData) -> list[str]:
