@@ -102,6 +102,11 @@ def cases(folder: Path) -> tuple[dict[str, Callable[..., Axes]], dict[str, Calla
     """What draws each picture: on given axes or a new figure, and on a figure of its own."""
     counted = count_runs(pages.STORES["founding"](folder / "founding"), pictures=True)
     table = summary(counted)
+    grid = {"hidden": ("3", "6"), "activation": ("relu", "sigmoid", "tanh")}
+    grid |= {"order": ("cyclic", "shuffled"), "momentum": (0.0, 0.9)}
+    stored = pages.of_grid("", 40, lambda keys: "usual", None, **grid)(folder / "many")
+    many_counted = count_runs(stored, pictures=True)
+    of_many = summary(many_counted)
     named = dict(zip(table["setup"], labels(table), strict=True))
     seen = ["collapsed"] * 3 + ["one-class"] * 3 + ["partial"] * 4 + ["converged"] * 6
     one, T = trace(seen, 1), np.array([[0.0], [1.0], [1.0], [0.0]])
@@ -125,6 +130,9 @@ def cases(folder: Path) -> tuple[dict[str, Callable[..., Axes]], dict[str, Calla
         "heatmap": partial(plots.heatmap, many, "lr", "init_scale"),
         "heatmap of few": partial(plots.heatmap, few, "lr", "init_scale"),
         "survival_curves": partial(plots.survival_curves, survival(counted)),
+        "outcome_bars of many": partial(plots.outcome_bars, of_many, baseline=of_many["setup"][7]),
+        "response_curves of many": partial(plots.response_curves, of_many, "momentum"),
+        "survival_curves of many": partial(plots.survival_curves, survival(many_counted)),
         "collapse_curves": partial(plots.collapse_curves, collapsing(counted), collapse=0.1),
         "profile_curves": lambda ax=None: plots.profile_curves(profile(), ax=ax),
         "share_pairs": partial(
@@ -159,6 +167,7 @@ def cases(folder: Path) -> tuple[dict[str, Callable[..., Axes]], dict[str, Calla
 NEED_AXES = ["learning_curves", "answers", "outcome_strip", "output_curves", "measure_curves"]
 ON_AXES = [
     *["outcome_bars", "response_curves", "heatmap", "heatmap of few", "survival_curves"],
+    *[f"{name} of many" for name in ("outcome_bars", "response_curves", "survival_curves")],
     *[
         "collapse_curves",
         "profile_curves",
@@ -211,10 +220,11 @@ def faults(figure: Figure) -> list[str]:
     return outside + over
 
 
+@pytest.mark.parametrize("size", [(13, 10), (10, 8)])
 @pytest.mark.parametrize("name", ON_AXES + NEED_AXES)
-def test_fits_into_a_grid_of_somebodys_own(name: str, drawn: Any) -> None:
+def test_fits_into_a_grid_of_somebodys_own(name: str, size: Any, drawn: Any) -> None:
     """Nothing leaves the canvas or lies over other axes, and the figure gets nothing."""
-    figure = Figure(figsize=(13, 10), layout="constrained")
+    figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(2, 2).ravel()
     for ax in grid:
         assert drawn[0][name](ax=ax) is ax
@@ -248,7 +258,9 @@ def test_is_legible_on_a_phone_and_on_a_screen(name: str, drawn: Any) -> None:
 def test_every_public_picture_is_here() -> None:
     names = {name for name in plots.__all__ if name.islower()} - {"encoded", "has_line"}
     # `trajectory` is drawn by the tests of its own module.
-    assert names - {"trajectory"} == {*ON_AXES, *NEED_AXES, *SHEETS} - {"heatmap of few"}
+    assert names - {"trajectory"} == {
+        *(name for name in [*ON_AXES, *NEED_AXES, *SHEETS] if " of " not in name)
+    }
 
 
 def test_headings_are_left_out_of_pages(drawn: Any) -> None:

@@ -9,13 +9,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from fastbp.analysis.summary import keys_of
 from fastbp.analysis.statistics.proportions import modified_wilson
 from fastbp.reporting.change_sentences import best_marks
-from fastbp.reporting.phrases import labels, plain, runs_in
+from fastbp.reporting.phrases import evenly, labels, plain, runs_in
 from fastbp.reporting.plots.panels import (
     BELOW,
     Heading,
     columns_of,
+    height_of,
     legend,
     name_margin,
     named_rows,
@@ -30,7 +32,9 @@ from fastbp.reporting.plots.style import (
     clipped,
     inches,
     outcome_handles,
+    some_of,
     styled,
+    told_apart,
     wrapped,
 )
 from fastbp.schema.outcomes import STACKED, Outcome
@@ -71,8 +75,29 @@ def outcome_bars(
         Id of the setup with a bold name, from which other names differ if many keys vary.
     """
     heading = title, subtitle, f"How {runs_in(summary)} ended"
-    names, bold = _names(summary, baseline), (summary["setup"] == baseline).tolist()
-    return outcome_rows(ax, summary, names, bold, heading)
+    rows, names, some, keys = summary, _names(summary, baseline), "", ""
+    if ax is not None and _rows_high(names, ax) > (high := height_of(ax) - 0.3):
+        wide = 0.5 * width_of(ax)
+        names, keys = told_apart(labels(summary), summary, keys_of(summary), wide)
+        most = max(2, int(high / _rows_high(names, ax) * len(names)))
+        rows = summary.assign(name=names).sort_values(
+            "converged_share", ascending=False, kind="stable"
+        )
+        rows = rows.iloc[evenly(len(rows), most)]
+        names, some = rows["name"].tolist(), some_of(len(rows), len(summary), "setup")
+    ax = outcome_rows(ax, rows, names, (rows["setup"] == baseline).tolist(), heading)
+    if some:
+        ax.set_xlabel(f"{ax.get_xlabel()}\n{some}, best first")
+        ax.set_ylabel(wrapped(keys, height_of(ax), 9))
+    return ax
+
+
+def _rows_high(names: Sequence[str], ax: Axes) -> float:
+    """The inches that rows with these names need in given axes."""
+    if name_margin(names, ax):
+        return 0.17 * len(names)
+    wide = 0.93 * (width_of(ax) - 0.3)
+    return sum(0.32 + 0.14 * wrapped(name, wide, SIZE).count("\n") for name in names)
 
 
 def outcome_rows(
@@ -89,9 +114,10 @@ def outcome_rows(
     columns = columns_of(drawn, wide - 0.2, 0.42)
     top = 0.12 + 0.2 * -(-len(drawn) // columns)
     room = min(0.42, 3.5 / count) if 0 < count <= 12 else 0.25
-    margin = name_margin(names, wide)
-    bar = wide - margin - _OUTSIDE if margin else wide - 0.3
-    rooms = [_OUTSIDE if margin else bar - inches(name, 10) for name in names]
+    margin, beside = name_margin(names, ax), min(_OUTSIDE, wide / 4)
+    # A layout gives axes room for the names, and most of it is beside them already.
+    bar = wide - (margin + beside) * (1 if ax is None else 0.5) if margin else wide - 0.3
+    rooms = [beside if margin else bar - inches(name, 10) for name in names]
     outside, fits = _beside(shares, bar, rooms)
     right = 0.2 + max((inches(text, SIZE) for text in outside), default=0.0) * (margin > 0)
     ax, places = named_rows(ax, names, room, heading, right=right, top=top)
