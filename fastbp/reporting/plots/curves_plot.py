@@ -85,9 +85,9 @@ def response_curves(
         others,
         wide,
     )
-    what = f"Share converged over {key}: {runs_in(summary)}, 95% bands"
+    heading = title, subtitle, f"Share converged over {key}: {runs_in(summary)}, 95% bands"
     some = some_of(len(groups), total, "setting", values)
-    ax, finish = with_legend_below(ax, names, 3.8, (title, subtitle, what), title=some)
+    ax, finish = with_legend_below(ax, names, 3.8, heading, title=some)
     ax.axhline(50, color="#888888", linewidth=0.8)
     styles = line_styles(first, others)
     for label, group, style in zip(names or [""], groups, styles, strict=True):
@@ -160,9 +160,8 @@ def survival_curves(
     if finish:
         return finish()
     line, texts = -0.2 / height_of(ax), {"fontsize": SIZE, "va": "center", "style": "italic"}
-    at_risk = "runs at risk" * bool(setups)
-    ax.text(0, 3.2 * line, at_risk, transform=ax.get_xaxis_transform(), **texts)
-    ax.text(-0.092, 3.2 * line, named, transform=ax.transAxes, ha="right", **texts)
+    for x, text, side in ((0, "runs at risk" * bool(setups), "left"), (-0.092, named, "right")):
+        ax.text(x, 3.2 * line, text, transform=ax.transAxes, ha=side, **texts)
     for i, (name, rows, look) in enumerate(setups):
         _at_risk(ax, rows, line * (4.2 + i), name, look)
     return ax

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from fastbp.analysis.summary import keys_of
 from fastbp.analysis.statistics.proportions import modified_wilson
+from fastbp.analysis.summary import keys_of
 from fastbp.reporting.change_sentences import best_marks
 from fastbp.reporting.phrases import evenly, labels, plain, runs_in
 from fastbp.reporting.plots.panels import (
@@ -61,7 +61,8 @@ def outcome_bars(
     """Draw how the runs of each setup ended: a bar of stacked shares, in percent.
 
     Shares from 1% on are written in their segments; those of narrow segments beside the bar, or
-    above it if there is room. The setup with the highest convergence rate is marked.
+    above it if there is room. The setup with the highest convergence rate is marked. Given axes
+    without room for all setups show some from the best to the worst, and say how many.
 
     Parameters
     ----------
@@ -75,29 +76,24 @@ def outcome_bars(
         Id of the setup with a bold name, from which other names differ if many keys vary.
     """
     heading = title, subtitle, f"How {runs_in(summary)} ended"
-    rows, names, some, keys = summary, _names(summary, baseline), "", ""
-    if ax is not None and _rows_high(names, ax) > (high := height_of(ax) - 0.3):
-        wide = 0.5 * width_of(ax)
-        names, keys = told_apart(labels(summary), summary, keys_of(summary), wide)
-        most = max(2, int(high / _rows_high(names, ax) * len(names)))
-        rows = summary.assign(name=names).sort_values(
-            "converged_share", ascending=False, kind="stable"
-        )
-        rows = rows.iloc[evenly(len(rows), most)]
-        names, some = rows["name"].tolist(), some_of(len(rows), len(summary), "setup")
-    ax = outcome_rows(ax, rows, names, (rows["setup"] == baseline).tolist(), heading)
-    if some:
-        ax.set_xlabel(f"{ax.get_xlabel()}\n{some}, best first")
-        ax.set_ylabel(wrapped(keys, height_of(ax), 9))
+    names = _names(summary, baseline)
+    if ax is None or _rows_that_fit(names, ax) >= len(names):
+        return outcome_rows(ax, summary, names, (summary["setup"] == baseline).tolist(), heading)
+    names, keys = told_apart(labels(summary), summary, keys_of(summary), 0.5 * width_of(ax))
+    ranked = summary.assign(name=names).sort_values(
+        "converged_share", ascending=False, kind="stable"
+    )
+    rows = ranked.iloc[evenly(len(ranked), _rows_that_fit(names, ax))]
+    outcome_rows(ax, rows, rows["name"].tolist(), (rows["setup"] == baseline).tolist(), heading)
+    some = some_of(len(rows), len(summary), "setup")
+    ax.set_xlabel(f"{ax.get_xlabel()}\n{some}{', ' * bool(some)}best first")
+    ax.set_ylabel(wrapped(keys, height_of(ax), 9))
     return ax
 
 
-def _rows_high(names: Sequence[str], ax: Axes) -> float:
-    """The inches that rows with these names need in given axes."""
-    if name_margin(names, ax):
-        return 0.17 * len(names)
-    wide = 0.93 * (width_of(ax) - 0.3)
-    return sum(0.32 + 0.14 * wrapped(name, wide, SIZE).count("\n") for name in names)
+def _rows_that_fit(names: Sequence[str], ax: Axes) -> int:
+    """How many rows with such names given axes have room for, beside or above their bars."""
+    return max(2, int((height_of(ax) - 0.3) / (0.17 if name_margin(names, ax) else 0.4)))
 
 
 def outcome_rows(

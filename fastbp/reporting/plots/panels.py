@@ -55,9 +55,11 @@ def height_of(ax: Axes) -> float:
 
 def room_for_names(ax: Axes | None) -> tuple[float, int | None]:
     """The inches that a name in a legend may take, and how many names fit into given axes."""
-    if ax is None:
-        return min(3.6, width_of(None) - 0.8), None
-    return 0.55 * width_of(ax), max(2, int(height_of(ax) / 0.38) - 1)
+    return (
+        (min(3.6, width_of(None) - 0.8), None)
+        if ax is None
+        else (0.55 * width_of(ax), max(2, int(height_of(ax) / 0.38) - 1))
+    )
 
 
 def new_figure(
@@ -319,20 +321,20 @@ def with_legend_below(
     """
     given, wide = ax is not None, width_of(ax)
     columns = columns_of(names, wide - 0.3, 0.5)
-    title = wrapped(title, 0.55 * wide if given else wide - 0.4, SIZE, 2)
+    title = wrapped(title, 0.55 * wide if given else wide - 0.4, SIZE, 3)
     below = 0.184 * (-(-len(names) // columns) + len(title.splitlines()))
-    style: Any = {"title": title, "title_fontsize": SIZE, "alignment": "left"}
+    named: Any = {"title": title, "title_fontsize": SIZE, "alignment": "left"}
     left = 0.75 if wide > NARROW else 0.6
     ax = axes_for(ax, high + below, heading, left=left, bottom=0.6 + below)
 
     def finish() -> Axes:
         if names and given:
-            style.update(fontsize=8, framealpha=0.75, edgecolor="none", handlelength=2)
-            ax.legend(loc=cast("Any", loc), **style)
+            frame = {"framealpha": 0.75, "edgecolor": "none", "handlelength": 2, "fontsize": 8}
+            ax.legend(loc=cast("Any", loc), **named | frame)
         elif names:
             at = (-0.45 / width_of(ax) * (wide < NARROW), 0)  # a phone has no room to indent
-            style.update(ncols=columns, handlelength=2.4, columnspacing=1)
-            legend(ax, "upper left", at, 0.52, **style)
+            below_it = {"ncols": columns, "handlelength": 2.4, "columnspacing": 1}
+            legend(ax, "upper left", at, 0.52, **named | below_it)
         return bare(ax)
 
     return ax, finish

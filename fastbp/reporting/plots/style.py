@@ -186,7 +186,8 @@ def known_keys(summary: pd.DataFrame, *keys: str) -> list[str]:
     for key in keys:
         if key not in known:
             allowed = f"the keys that vary: {', '.join(known) or 'there are none'}"
-            raise ValueError(f"{refusal(key, allowed)}{nearest(key, known)}")
+            same = "; it does not vary" if key in [*KEYS] else nearest(key, [*known, *KEYS])
+            raise ValueError(f"{refusal(key, allowed)}{same}")
     return known
 
 
@@ -222,9 +223,9 @@ def told_apart(
     """
     if sum(inches(name, SIZE) > wide for name in names) < 2:
         return [clipped(name, wide, SIZE) for name in names], ""
-    keys = [*keys, "setup"] if rows[[*keys]].duplicated().any() else keys
-    values = [", ".join(map(short, row)) for row in rows[[*keys]].itertuples(False, None)]
-    return [clipped(value, wide, SIZE) for value in values], ", ".join(keys)
+    columns = [*keys, *["setup"] * bool(rows[[*keys]].duplicated().any())]
+    values = (", ".join(map(short, row)) for row in rows[columns].itertuples(False, None))
+    return [clipped(value, wide, SIZE) for value in values], ", ".join(columns)
 
 
 def some_of(shown: int, total: int, what: str, keys: str = "") -> str:

@@ -303,16 +303,15 @@ def worth_text(data: ReportData) -> str:
 
 def _content(data: ReportData) -> Content | None:
     # Steps between neighbours on a map are too small to be seen, and planes have no random seeds.
-    if (data.marked is None and data.map_keys) or len(data.plane_counts) == len(data.summary):
+    if (
+        (data.marked is None and data.map_keys)
+        or (data.contrasts.empty and data.attribution.empty)
+        or len(data.plane_counts) == len(data.summary)
+    ):
         return None
-    nothing = NOTHING
-    if len(data.summary) == 1:
-        nothing = "One setup has runs: there is nothing to compare it with."
-    if data.is_atlas:
-        nothing = "All setups differ in the problem alone; the classes above compare functions."
     return {
         "contrasts": contrasts_table(data),
-        "no_contrasts": nothing,
+        "no_contrasts": NOTHING,
         "attribution": attribution_table(data),
         "interactions": interactions_table(data),
         "alpha": ALPHA,
@@ -323,7 +322,7 @@ def _content(data: ReportData) -> Content | None:
 def _finding(data: ReportData) -> str:
     rows = data.contrasts.to_dict("records")
     if not rows:
-        return "There is nothing to compare"
+        return "Several changes at once"
     if changes := changes_of(data.summary, data.contrasts, data.baseline):
         return headline(changes)
     shown = sum(map(has_effect, rows))

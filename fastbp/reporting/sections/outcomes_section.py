@@ -1,5 +1,6 @@
 """The sections on how the runs ended: bars, a table, spread and loss, the threshold of collapse."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -7,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from fastbp.analysis.histograms import constant_loss
-from fastbp.analysis.summary import density, keys_of
+from fastbp.analysis.summary import density, keys_of, simultaneous_bounds
 from fastbp.reporting import plots
 from fastbp.reporting.change_sentences import best_marks
 from fastbp.reporting.html import TableColumn
@@ -32,7 +33,7 @@ from fastbp.reporting.phrases import (
 from fastbp.reporting.report_data import Content, ReportData, Section
 from fastbp.schema.columns import SCORES
 from fastbp.schema.outcomes import STACKED
-from fastbp.schema.text import WIDTH, percent, points, refusal
+from fastbp.schema.text import WIDTH, percent, points, refusal, wrap
 
 SHARES = {
     "collapsed": "collapsed",
@@ -86,17 +87,46 @@ def result_table(
             True,
         ),
     ]
-    namings = (_names(summary), *_short_names(summary, baseline))
-    lines = _fullest([[*names, *columns] for names in namings], shown, width)
+    namings = [_names(summary), *_short_names(summary, baseline)]
+    lines = _fullest(namings, columns, shown, width)
     return lines + more_in(len(summary), len(shown), "summary.csv")
 
 
-def _fullest(choices: Sequence[Sequence[TableColumn]], rows: pd.DataFrame, width: int) -> list[str]:
-    """The first table with all its columns and whole texts; else the first with whole texts."""
-    tables = [text_table(each, rows.to_dict("records"), width, "summary.csv") for each in choices]
-    whole = [lines for lines in tables if not any(" …" in line for line in lines)]
-    full = [lines for lines in whole if not any(line.startswith("…") for line in lines)]
-    return [*full, *whole, tables[-1]][0]
+def _fullest(
+    namings: Sequence[Sequence[TableColumn]],
+    columns: Sequence[TableColumn],
+    rows: pd.DataFrame,
+    width: int,
+) -> list[str]:
+    """The first table with all its columns and whole texts; else the first with all its names.
+
+    Parameters
+    ----------
+    namings : sequence of sequence of TableColumn
+        Choices of the columns that name the rows. If none is narrow enough, the names are the
+        values of the last one alone, and a line below the table names their keys.
+    columns : sequence of TableColumn
+        The other columns.
+    rows : DataFrame
+        The rows.
+    width : int
+        The most characters of a line.
+    """
+    last, records = namings[-1], rows.to_dict("records")
+    values = TableColumn("setup", lambda row: ", ".join(each.cell(row) for each in last), True)
+    note = wrap(f"… setup: {', '.join(each.title for each in last)}", width)
+    tables = [
+        (
+            [each.title for each in names],
+            text_table([*names, *columns], records, width, "summary.csv"),
+        )
+        for names in (*namings, [values])
+    ]
+    tables[-1][1].extend(note)
+    whole = [table for table in tables if not any(" …" in line for line in table[1])]
+    full = [table for table in whole if not any(line.startswith("…") for line in table[1])]
+    named = [table for table in whole if {*table[0]} <= {*re.split("  +", table[1][0].strip())}]
+    return [*full, *named, *whole, tables[-2]][0][1]
 
 
 def _results(summary: pd.DataFrame) -> list[TableColumn]:
@@ -206,12 +236,15 @@ def share(row: Record, name: str) -> str:
 def _content(data: ReportData) -> Content:
     rows, bars, baseline = data.shown, data.panels, data.marked
     bold = " The baseline is in bold." if baseline in set(rows["setup"]) else ""
+    ranked = ", best first" * (data.baseline is None)
+    some = f"{len(bars)} of {len(data.summary)} setups{ranked}" * (len(bars) < len(data.summary))
     figure = data.drawing(
-        lambda: plots.outcome_bars(bars, baseline=baseline),
+        lambda: plots.outcome_bars(bars, baseline=baseline, subtitle=some),
         "outcomes",
         "How the runs ended",
         f"Stacked bars of outcomes, one for each setup. {listed(bars, _outcomes)}",
-        f"Each bar is a setup, each colour an outcome, each number a share of its runs.{bold}",
+        f"{some}{'. ' * bool(some)}Each bar is a setup, each colour an outcome, each number a "
+        f"share of its runs.{bold}",
         png=True,
     )
     scores = ", and means of scores" * bool(score_columns(data.summary))
@@ -245,8 +278,12 @@ def _content(data: ReportData) -> Content:
 
 def _finding(data: ReportData) -> str:
     shares = data.summary["converged_share"]
-    least, most = percent(shares.min()), percent(shares.max())
-    if least == most:
+    bounds = simultaneous_bounds(data.summary, "converged")
+    least, most = (
+        f"{percent(shares[i])} ({' to '.join(percent(bound[i]) for bound in bounds)})"
+        for i in (shares.argmin(), shares.argmax())
+    )
+    if shares.min() == shares.max():
         return f"{most} of the runs converge" + " in every setup" * (len(shares) > 1)
     return f"From {least} to {most} of the runs converge, depending on the setup"
 
