@@ -231,10 +231,10 @@ class ReportData:
             wanted |= dict.fromkeys(order[evenly(len(order), many)].tolist())
             if len(wanted) >= most:
                 break
-        chosen = rows.iloc[sorted([*wanted][:most])]
+        places = sorted([*wanted][:most])
         if self.baseline is None:
-            chosen = chosen.sort_values("converged_share", ascending=False, kind="stable")
-        return chosen.reset_index(drop=True)
+            places.sort(key=shares.__getitem__, reverse=True)
+        return rows.iloc[places].reset_index(drop=True)
 
     def _ends_of_changes(self) -> list[int]:
         """Positions of the setups that changes of the baseline with an effect lead to."""

@@ -86,8 +86,9 @@ def response_curves(
         wide,
     )
     heading = title, subtitle, f"Share converged over {key}: {runs_in(summary)}, 95% bands"
-    some = some_of(len(groups), total, "setting", values)
-    ax, finish = with_legend_below(ax, names, 3.8, heading, title=some)
+    ax, finish = with_legend_below(
+        ax, names, 3.8, heading, title=some_of(len(groups), total, "setting", values)
+    )
     ax.axhline(50, color="#888888", linewidth=0.8)
     styles = line_styles(first, others)
     for label, group, style in zip(names or [""], groups, styles, strict=True):
@@ -237,8 +238,10 @@ def collapse_curves(
     """
     setups, named = curves(table, baseline, *room_for_names(ax))
     runs = plural(int(sum(rows["runs"].iloc[0] for _, rows, _ in setups)), "run")
-    what = "How the share of collapsed runs depends on the threshold"
-    what = f"{what}: {runs} in {plural(len(setups), 'setup')}"
+    what = (
+        f"How the share of collapsed runs depends on the threshold: {runs} in "
+        f"{plural(len(setups), 'setup')}"
+    )
     starts = {tuple(rows["constant_at_start_share"]): rows["threshold"] for _, rows, _ in setups}
     before = "before the first update"
     names = [*(name for name, *_ in setups), before]
@@ -283,9 +286,10 @@ def profile_curves(
         Value of `setup` from which names show the differences if many keys vary.
     """
     settings, named = curves(table, baseline, *room_for_names(ax))
-    names = [name for name, *_ in settings]
     heading = title, subtitle, "How soon runs converge, averaged over the problems"
-    ax, finish = with_legend_below(ax, names, 3.7, heading, "upper left", named)
+    ax, finish = with_legend_below(
+        ax, [name for name, *_ in settings], 3.7, heading, "upper left", named
+    )
     for name, rows, style in settings:
         share, low, high = (100 * rows[each] for each in ("share", "low", "high"))
         ax.step(100 * rows["within"], share, where="post", **style, linewidth=1.4, label=name)

@@ -129,8 +129,9 @@ def _cells(ax: Axes, shares: NDArray[np.float64], outcome: str) -> ScalarMappabl
     )
     if np.isnan(shares).any():
         ax.set_facecolor(GAP)
-    style: Any = {"cmap": ramp, "vmin": 0, "vmax": 1}
-    return ax.imshow(shares, origin="lower", interpolation="none", aspect="auto", **style)
+    return ax.imshow(
+        shares, ramp, vmin=0, vmax=1, origin="lower", interpolation="none", aspect="auto"
+    )
 
 
 def _scale(ax: Axes, mesh: ScalarMappable) -> None:

@@ -85,9 +85,8 @@ def outcome_bars(
     )
     rows = ranked.iloc[evenly(len(ranked), _rows_that_fit(names, ax))]
     outcome_rows(ax, rows, rows["name"].tolist(), (rows["setup"] == baseline).tolist(), heading)
-    some = some_of(len(rows), len(summary), "setup")
-    ax.set_xlabel(f"{ax.get_xlabel()}\n{some}{', ' * bool(some)}best first")
-    ax.set_ylabel(wrapped(keys, height_of(ax), 9))
+    some = some_of(len(rows), len(summary), "setup") or "all setups"
+    ax.set(xlabel=f"{ax.get_xlabel()}\n{some}, best first", ylabel=wrapped(keys, height_of(ax), 9))
     return ax
 
 
@@ -268,8 +267,16 @@ def cures(rows: pd.DataFrame, group: str, member: str, title: str, subtitle: str
         for label, (_, m) in zip(ax.get_yticklabels(), kinds, strict=False):
             label.set_fontweight("bold" if m is None else "normal")
         _percents(ax, [0, 100] if wide < NARROW and across > 2 else [0, 50, 100])
-    shift = {"handlelength": 1.2, "columnspacing": 1.2, "handles": outcome_handles(drawn)}
-    legend(axes[0], "upper left", (0, 1), 0.1 - top, ncols=columns, **shift)
+    legend(
+        axes[0],
+        "upper left",
+        (0, 1),
+        0.1 - top,
+        handles=outcome_handles(drawn),
+        ncols=columns,
+        handlelength=1.2,
+        columnspacing=1.2,
+    )
     return figure
 
 
@@ -376,8 +383,8 @@ def effects(
     seeds = plural(int(table["pairs"].max()) if len(table) else 0, "seed")
     changes = plural(int((table["cause"] != "placebo").sum()), "change")
     what = f"What {changes} {'does' if changes == '1 change' else 'do'} to the same {seeds}"
-    names = [*map(str, table["change"])]
-    ax, places = named_rows(ax, names, 0.26, (title, subtitle, what), top=0.15)
+    heading, names = (title, subtitle, what), [*map(str, table["change"])]
+    ax, places = named_rows(ax, names, 0.26, heading, top=0.15)
     for fixes, colour in ((True, Outcome.CONVERGED.colour), (False, "#777777")):
         rows = np.flatnonzero(table["fixes"].to_numpy(bool) == fixes)
         ends = ["difference", "difference_low", "difference_high"]

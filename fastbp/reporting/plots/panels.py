@@ -283,8 +283,10 @@ def legend(
         More arguments for matplotlib.
     """
     shift = ScaledTranslation(0, -below, where.get_figure(root=True).dpi_scale_trans)  # type: ignore[union-attr]
-    usual: Any = {"fontsize": SIZE, "borderaxespad": 0, "borderpad": 0, "frameon": False}
-    usual |= {"bbox_to_anchor": at, "bbox_transform": where.transAxes + shift, "loc": loc}
+    usual: Any = {
+        **{"fontsize": SIZE, "borderaxespad": 0, "borderpad": 0, "frameon": False, "loc": loc},
+        **{"bbox_to_anchor": at, "bbox_transform": where.transAxes + shift},
+    }
     where.legend(**usual | style)
 
 
@@ -329,12 +331,12 @@ def with_legend_below(
 
     def finish() -> Axes:
         if names and given:
-            frame = {"framealpha": 0.75, "edgecolor": "none", "handlelength": 2, "fontsize": 8}
-            ax.legend(loc=cast("Any", loc), **named | frame)
+            place, frame = cast("Any", loc), {"framealpha": 0.75, "edgecolor": "none"}
+            ax.legend(loc=place, fontsize=8, handlelength=2, **named, **frame)
         elif names:
             at = (-0.45 / width_of(ax) * (wide < NARROW), 0)  # a phone has no room to indent
-            below_it = {"ncols": columns, "handlelength": 2.4, "columnspacing": 1}
-            legend(ax, "upper left", at, 0.52, **named | below_it)
+            named["ncols"] = columns
+            legend(ax, "upper left", at, 0.52, handlelength=2.4, columnspacing=1, **named)
         return bare(ax)
 
     return ax, finish

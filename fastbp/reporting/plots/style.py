@@ -185,9 +185,9 @@ def known_keys(summary: pd.DataFrame, *keys: str) -> list[str]:
         known = [*keys_of(summary), *(name for name in SHAPE if name in known)]
     for key in keys:
         if key not in known:
-            allowed = f"the keys that vary: {', '.join(known) or 'there are none'}"
-            same = "; it does not vary" if key in [*KEYS] else nearest(key, [*known, *KEYS])
-            raise ValueError(f"{refusal(key, allowed)}{same}")
+            hint = "; it does not vary" if key in [*KEYS] else nearest(key, [*known, *KEYS])
+            vary = ", ".join(known) or "there are none"
+            raise ValueError(f"{refusal(key, f'the keys that vary: {vary}')}{hint}")
     return known
 
 
@@ -224,8 +224,10 @@ def told_apart(
     if sum(inches(name, SIZE) > wide for name in names) < 2:
         return [clipped(name, wide, SIZE) for name in names], ""
     columns = [*keys, *["setup"] * bool(rows[[*keys]].duplicated().any())]
-    values = (", ".join(map(short, row)) for row in rows[columns].itertuples(False, None))
-    return [clipped(value, wide, SIZE) for value in values], ", ".join(columns)
+    return [
+        clipped(", ".join(map(short, row)), wide, SIZE)
+        for row in rows[columns].itertuples(False, None)
+    ], ", ".join(columns)
 
 
 def some_of(shown: int, total: int, what: str, keys: str = "") -> str:

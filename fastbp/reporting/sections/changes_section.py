@@ -32,8 +32,6 @@ from fastbp.reporting.phrases import (
 from fastbp.reporting.report_data import Content, ReportData, Section
 from fastbp.schema.text import WIDTH, p_value, plural, points, wrap
 
-NOTHING = "No two setups differ in exactly one key and share seeds: there is nothing to compare."
-
 
 def _effect(row: Record) -> str:
     """The effect of a change in a word: `fixes`, `breaks` or `not shown`."""
@@ -76,13 +74,11 @@ def effect_lines(
     Returns
     -------
     list of str
-        The lines. If a change was made in several settings of the other keys, its line has the
-        number of settings and the range of its effects.
+        The lines; none if nothing can be compared. If a change was made in several settings of the
+        other keys, its line has the number of settings and the range of its effects.
     """
-    if len(summary) < 2:
-        return [f"{'One setup' if len(summary) else 'No runs'}: there is nothing to compare."]
     if contrasts.empty:
-        return [NOTHING]
+        return []
     rows = contrasts.to_dict("records")
     start = row_of(summary, baseline)
     direct = [row for row in rows if starts_at(row, start)]
@@ -311,7 +307,6 @@ def _content(data: ReportData) -> Content | None:
         return None
     return {
         "contrasts": contrasts_table(data),
-        "no_contrasts": NOTHING,
         "attribution": attribution_table(data),
         "interactions": interactions_table(data),
         "alpha": ALPHA,
@@ -340,7 +335,8 @@ and fail with it. An effect has p &lt; {{ alpha }} after Holm's adjustment: chan
 are adjusted among themselves, all others among themselves. Intervals are pointwise 95% (Tango's
 score interval for paired shares); those of the sentences above hold for all changes at once.
 {{ planning }}</p>
-{{ table(contrasts) }}{% else %}<p>{{ no_contrasts }}</p>{% endif %}
+{{ table(contrasts) }}{% else %}<p>No two setups differ in exactly one key and share
+seeds.</p>{% endif %}
 {% if attribution %}<h3>Several changes at once</h3>
 <p>How much each change contributes to the convergence rate, in percentage points: if it is made
 first (alone), if it is made last, and on average over all orders of making the changes (Shapley's

@@ -52,10 +52,11 @@ def _sentence(best: pd.DataFrame, key: str) -> str:
         share = row["constant"] / row["runs"]
         low, high = map(float, wilson(share * seeds, seeds))
         each.append(f"{percent(share)} with {named(row[key])} ({percent(low)} to {percent(high)})")
-    between = f" Between them: {and_(each[1:-1] or each[:1])}." * (len(each) > 2)
     return (
         f"Constant answers by {key}, each network at its best rate, range from {each[0]} to "
-        f"{each[-1]} (95% intervals).{between}"
+        f"{each[-1]} (95% intervals)."
+        + f" Between them: {and_(each[1:-1] or each[:1])}."
+        * (len(each) > 2)
     )
 
 

@@ -255,8 +255,10 @@ def _curves_lead(data: ReportData) -> bool:
 def _finding(data: ReportData) -> str:
     best = extreme(data.summary, "converged")
     where = setting(best, keys_of(data.summary))
-    most = f"{percent(best['converged_share'])}{as_best(data.summary, best)}"
-    return f"Runs converge most often with {where}: {most}"
+    return (
+        f"Runs converge most often with {where}: {percent(best['converged_share'])}"
+        f"{as_best(data.summary, best)}"
+    )
 
 
 CURVES = Section(

@@ -1,6 +1,5 @@
 """The sections on how the runs ended: bars, a table, spread and loss, the threshold of collapse."""
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -112,21 +111,25 @@ def _fullest(
     width : int
         The most characters of a line.
     """
-    last, records = namings[-1], rows.to_dict("records")
+    last = namings[-1]
     values = TableColumn("setup", lambda row: ", ".join(each.cell(row) for each in last), True)
     note = wrap(f"… setup: {', '.join(each.title for each in last)}", width)
     tables = [
         (
-            [each.title for each in names],
-            text_table([*names, *columns], records, width, "summary.csv"),
+            names,
+            text_table([*names, *columns], rows.to_dict("records"), width, "summary.csv"),
+            below,
         )
-        for names in (*namings, [values])
+        for names, below in [*((each, []) for each in namings), ([values], note)]
     ]
-    tables[-1][1].extend(note)
-    whole = [table for table in tables if not any(" …" in line for line in table[1])]
-    full = [table for table in whole if not any(line.startswith("…") for line in table[1])]
-    named = [table for table in whole if {*table[0]} <= {*re.split("  +", table[1][0].strip())}]
-    return [*full, *named, *whole, tables[-2]][0][1]
+    whole = [
+        lines + below
+        for names, lines, below in tables
+        if not any(" …" in line for line in lines)
+        and all(f" {each.title} " in f" {lines[0]} " for each in names)
+    ]
+    full = [lines for lines in whole if not any(line.startswith("…") for line in lines)]
+    return [*full, *whole, tables[-2][1]][0]
 
 
 def _results(summary: pd.DataFrame) -> list[TableColumn]:
@@ -162,16 +165,15 @@ def _short_names(summary: pd.DataFrame, baseline: str | None) -> Iterator[list[T
     # A key whose values are nearly all different would determine every other one.
     strong = [key for key in keys if 2 * summary[key].nunique(dropna=False) <= len(summary)]
     for key in keys[::-1]:
-        if any(_determines(summary, other, key) for other in strong if other != key):
+        # Another key determines it if setups with the same value of that one have the same of it.
+        if any(
+            summary.groupby(other, dropna=False)[key].nunique(dropna=False).max() == 1
+            for other in strong
+            if other != key
+        ):
             summary = summary.drop(columns=key)
             strong = [other for other in strong if other != key]
     yield _names(summary)
-
-
-def _determines(summary: pd.DataFrame, one: str, other: str) -> bool:
-    """Whether setups with the same value of a key have the same value of another key."""
-    counts = summary.groupby(one, dropna=False)[other].nunique(dropna=False)
-    return bool(counts.max() == 1)
 
 
 def table(summary: pd.DataFrame, format: Literal["markdown", "latex"] = "markdown") -> str:
@@ -224,8 +226,9 @@ def _share_column(name: str) -> TableColumn:
 
 
 def _outcomes(row: Record) -> str:
-    shares = [(each, row[f"{each.column}_share"]) for each in STACKED]
-    return ", ".join(f"{percent(share)} {name}" for name, share in shares if share)
+    return ", ".join(
+        f"{percent(row[f'{each.column}_share'])} {each}" for each in STACKED if row[each.column]
+    )
 
 
 def share(row: Record, name: str) -> str:
@@ -236,8 +239,8 @@ def share(row: Record, name: str) -> str:
 def _content(data: ReportData) -> Content:
     rows, bars, baseline = data.shown, data.panels, data.marked
     bold = " The baseline is in bold." if baseline in set(rows["setup"]) else ""
-    ranked = ", best first" * (data.baseline is None)
-    some = f"{len(bars)} of {len(data.summary)} setups{ranked}" * (len(bars) < len(data.summary))
+    first = "" if data.baseline else ", best first"
+    some = f"{len(bars)} of {len(data.summary)} setups{first}" * (len(bars) < len(data.summary))
     figure = data.drawing(
         lambda: plots.outcome_bars(bars, baseline=baseline, subtitle=some),
         "outcomes",

@@ -37,9 +37,9 @@ def sentences(data: ReportData) -> list[str]:
         else "no single dimension: from one distance to the next it "
         f"goes from {min(ends):.2f} to {max(ends):.2f} (a smooth line has 1, a filled plane 2)"
     )
-    steps = and_([*dict.fromkeys(_step(each) for each, _ in known)])
     lines = [
-        f"Of starts next to each other in the plane of two weights, {steps} apart, {near} end "
+        f"Of starts next to each other in the plane of two weights, "
+        f"{and_([*dict.fromkeys(_step(each) for each, _ in known)])} apart, {near} end "
         f"differently: one converges and the other does not. At distances of 1 to {STEPS[-1]} "
         f"such steps, the boundary between the two has {dimension}."
     ]
