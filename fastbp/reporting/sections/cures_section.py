@@ -53,8 +53,8 @@ def _sentence(best: pd.DataFrame, key: str) -> str:
         low, high = map(float, wilson(share * seeds, seeds))
         each.append(f"{percent(share)} with {named(row[key])} ({percent(low)} to {percent(high)})")
     return (
-        f"Constant answers by {key}, each network at its best rate, range from {each[0]} to "
-        f"{each[-1]} (95% intervals)."
+        f"Constant answers by {key}, each network at its best rate (95% intervals), range from "
+        f"{each[0]} to {each[-1]}."
         + f" Between them: {and_(each[1:-1] or each[:1])}."
         * (len(each) > 2)
     )
