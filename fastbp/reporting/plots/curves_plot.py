@@ -160,7 +160,8 @@ def survival_curves(
     ax.set(ylim=(0, 101), xlabel="updates", ylabel="not converged yet (%)")
     if finish:
         return finish()
-    line, texts = -0.2 / height_of(ax), {"fontsize": SIZE, "va": "center", "style": "italic"}
+    texts: Any = {"fontsize": SIZE, "va": "center", "style": "italic"}
+    line = -0.2 / height_of(ax)
     for x, text, side in ((0, "runs at risk" * bool(setups), "left"), (-0.092, named, "right")):
         ax.text(x, 3.2 * line, text, transform=ax.transAxes, ha=side, **texts)
     for i, (name, rows, look) in enumerate(setups):

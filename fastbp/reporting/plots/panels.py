@@ -284,8 +284,13 @@ def legend(
     """
     shift = ScaledTranslation(0, -below, where.get_figure(root=True).dpi_scale_trans)  # type: ignore[union-attr]
     usual: Any = {
-        **{"fontsize": SIZE, "borderaxespad": 0, "borderpad": 0, "frameon": False, "loc": loc},
-        **{"bbox_to_anchor": at, "bbox_transform": where.transAxes + shift},
+        "loc": loc,
+        "bbox_to_anchor": at,
+        "bbox_transform": where.transAxes + shift,
+        "fontsize": SIZE,
+        "borderaxespad": 0,
+        "borderpad": 0,
+        "frameon": False,
     }
     where.legend(**usual | style)
 
@@ -331,8 +336,8 @@ def with_legend_below(
 
     def finish() -> Axes:
         if names and given:
-            place, frame = cast("Any", loc), {"framealpha": 0.75, "edgecolor": "none"}
-            ax.legend(loc=place, fontsize=8, handlelength=2, **named, **frame)
+            named["loc"] = loc
+            ax.legend(fontsize=8, framealpha=0.75, edgecolor="none", handlelength=2, **named)
         elif names:
             at = (-0.45 / width_of(ax) * (wide < NARROW), 0)  # a phone has no room to indent
             named["ncols"] = columns

@@ -262,9 +262,11 @@ def curves(
     first = table.drop_duplicates("setup")
     first = first.iloc[evenly(len(first), len(first) if most is None else most)]
     names, values = told_apart(labels(first, baseline), first, keys, wide)
-    styles = line_styles(first, keys)
-    drawn = zip(names, map(setups.__getitem__, first["setup"]), styles, strict=True)
-    return [*drawn], some_of(len(first), len(setups), "setup", values)
+    drawn = [
+        (name, setups[setup], style)
+        for name, setup, style in zip(names, first["setup"], line_styles(first, keys), strict=True)
+    ]
+    return drawn, some_of(len(first), len(setups), "setup", values)
 
 
 def line_styles(rows: pd.DataFrame, keys: Sequence[str]) -> list[Any]:
