@@ -16,8 +16,8 @@ def compare(a: Path, b: Path, folder: Path | None, vary: str | None) -> None:
     except SweepError as error:
         raise SweepError(f"--{line}" for line in error.lines) from None
     print_answer(compared.verdict, compared.lines(screen().width))
-    if compared.written:
-        print_note(f"written: {', '.join(map(str, compared.written))}")
+    for path in compared.written:
+        print_note(f"written: {path}")
 
 
 main = process.Command(

@@ -17,10 +17,8 @@ def report(store: Path, collapse: float | None, all_runs: bool) -> None:
     print_notes(made.notes)
     shown = screen()
     print_answer(made.verdict, made.table(shown), made.published_lines(shown.width))
-    print_note(
-        f"written: {store / 'report.html'}, and {len(made.written) - 1} more files in the same "
-        "folder"
-    )
+    print_note(f"written: {store / 'report.html'}")
+    print_note(f"and {len(made.written) - 1} more files in the same folder")
 
 
 main = process.Command(

@@ -114,18 +114,22 @@ def _print_result(job: Job, done: Done, options: Options) -> None:
     answer = answer or report.answer()
     shown = screen()
     print_answer(answer, *report.parts(shown, len(paragraphs(answer, shown))))
-    print_note(f"{done.summary()}. {_files(job, report, options.no_report)}")
+    for line in (f"{done.summary()}.", *_files(job, report, options.no_report)):
+        print_note(line)
 
 
-def _files(job: Job, report: Report, no_page: bool) -> str:
-    """Say which file to open: the page and its first picture, or without a page the tables."""
+def _files(job: Job, report: Report, no_page: bool) -> list[str]:
+    """Say which file to open: the page and its first picture, or without a page the tables.
+
+    Each path stands on a line of its own, which may be wider than the terminal.
+    """
     from fastbp.reporting import gallery
 
     store = job.store.path
     if no_page or (page := gallery.page_of(store)) is None:
-        return f"Tables: {', '.join(f'{store}/{name}.csv' for name in report.tables)}"
+        return [f"Table: {store}/{name}.csv" for name in report.tables]
     picture = gallery.picture_of(store, page)
-    return f"Report: {store}/report.html{f' (picture: {store}/{picture})' * bool(picture)}"
+    return [f"Report: {store}/report.html", *[f"Picture: {store}/{picture}"] * bool(picture)]
 
 
 # All sweeps of a folder

@@ -199,7 +199,7 @@ def test_what_it_says(here, store):
     # The page splits the first paragraph after its first sentence, and the picture stands between.
     assert " ".join(verdict) in " ".join(re.findall("<p>(.*?)</p>", page(store), re.DOTALL))
     assert re.fullmatch(
-        r"written: store/report.html, and \d+ more files in the same folder\n", done.stderr
+        r"written: store/report.html\nand \d+ more files in the same folder\n", done.stderr
     )
     assert "<title>Does shuffling help?" in page(store)
 

@@ -130,7 +130,7 @@ def test_the_founding_sweep_trains_and_says_so(founding, store, runs):
     assert answer_of(founding.stdout)[0].startswith("More updates "), "the answer comes first"
     assert "512 runs trained" in founding.stderr
     assert founding.stderr.endswith(
-        ". Report: results/founding/report.html (picture: results/founding/figures/outcomes.svg)\n"
+        ".\nReport: results/founding/report.html\nPicture: results/founding/figures/outcomes.svg\n"
     )
     files = {
         "sweep.toml",

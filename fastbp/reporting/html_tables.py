@@ -17,7 +17,7 @@ from fastbp.store.provenance import read_made
 MAX_ROWS = 40
 """Largest number of rows of a table on a page."""
 
-ESSENTIAL = ("converged", "difference in points [95%]", "effect", "")
+ESSENTIAL = ("change", "converged", "difference in points [95%]", "effect", "")
 """Titles of columns that a narrow table keeps."""
 
 MAX_LISTED = 12

@@ -184,6 +184,8 @@ def as_best(
     (low, high), at = simultaneous_bounds(summary, name), _place(summary, row)
     highest, often = ("lowest", "seldom") if least else ("highest", "often")
     others = rivals(summary, row, name, least, comparisons)
+    ties = int((summary[f"{name}_share"] == row[f"{name}_share"]).sum()) - 1
+    often += f", {ties} with the same share" * (ties > 0 and not least)
     as_many = f"; {plural(others, 'other setup')} may do so as {often}" * (others > 0)
     return (
         f" (95% interval for the {highest} of {plain(len(summary))}: {percent(low[at])} to "

@@ -16,7 +16,7 @@ from fastbp.analysis.basins import Basin, plane_of, unlike_neighbours
 from fastbp.analysis.counts import SetupCounts
 from fastbp.analysis.improvement import improvement
 from fastbp.analysis.published import published, published_figures
-from fastbp.analysis.summary import ALPHA, keys_of
+from fastbp.reporting.change_sentences import changes_of
 from fastbp.reporting.html import Drawing, HtmlFigure
 from fastbp.reporting.phrases import evenly, labels, plain, setting
 from fastbp.schema.errors import damage_ignored
@@ -213,38 +213,36 @@ class ReportData:
     def chosen(self, most: int) -> pd.DataFrame:
         """Choose at most `most` rows of the summary, and keep their order.
 
-        In this order of preference: the baseline; the setups with the most seeds, if they are few;
-        the setups before and after the strongest changes, up to half of the rows; the setups with
-        the lowest and the highest convergence rate, and some between them.
+        In this order of preference: the baseline, the best and the worst; the setups with the most
+        seeds, if they are few; those that the baseline's changes lead to, up to half of the rows;
+        and some between the best and the worst. Without a baseline the best one comes first.
         """
         rows = self.summary
         if len(rows) <= most:
             return rows
         main = np.flatnonzero(rows["runs"] == rows["runs"].max()).tolist()
-        first = np.flatnonzero(rows["setup"] == self.baseline).tolist() + main * (len(main) < most)
+        shares = rows["converged_share"]
+        first = np.flatnonzero(rows["setup"] == self.baseline).tolist()
+        first += [int(shares.argmax()), int(shares.argmin()), *main * (len(main) < most)]
         places = [*dict.fromkeys(first + self._ends_of_changes())]
         wanted = dict.fromkeys(places[: max(len(set(first)), most // 2)])
-        order = rows["converged_share"].sort_values(kind="stable").index.to_numpy()
+        order = shares.sort_values(kind="stable").index.to_numpy()
         for many in range(1, len(order) + 1):  # the worst, the best, and more between them
             wanted |= dict.fromkeys(order[evenly(len(order), many)].tolist())
             if len(wanted) >= most:
                 break
-        return rows.iloc[sorted([*wanted][:most])].reset_index(drop=True)
+        places = sorted([*wanted][:most])
+        if self.baseline is None:
+            places.sort(key=shares.__getitem__, reverse=True)
+        return rows.iloc[places].reset_index(drop=True)
 
     def _ends_of_changes(self) -> list[int]:
-        """Positions of the setups before and after significant changes, the strongest first."""
-        keys = keys_of(self.summary)
-        places = {
-            tuple(plain(row[key]) for key in keys): i
-            for i, row in enumerate(self.summary.to_dict("records"))
-        }
-        strong = self.contrasts[self.contrasts["p_holm"] < ALPHA]
-        ends = [
-            tuple(plain(row[end] if key == row["key"] else row.get(key)) for key in keys)
-            for row in by_strength(strong).to_dict("records")
-            for end in ("from", "to")
-        ]
-        return [places[end] for end in ends if end in places]
+        """Positions of the setups that changes of the baseline with an effect lead to."""
+        changes = changes_of(self.summary, self.contrasts, self.baseline)
+        if changes is None:
+            return []
+        ends = [changes.end_of(row) for sign in (1, -1) for row in changes.shown(sign)]
+        return [int((self.summary["setup"] == end["setup"]).argmax()) for end in ends if end]
 
 
 def _problem(store: Path, one: SetupCounts) -> StoredProblem | None:

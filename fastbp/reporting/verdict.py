@@ -9,7 +9,7 @@ import pandas as pd
 from fastbp.analysis.atlas import others_of
 from fastbp.analysis.axes import with_width_and_depth
 from fastbp.analysis.statistics.proportions import bonferroni, wilson
-from fastbp.analysis.summary import ALPHA, LEVEL, keys_of, settings_of, simultaneous_bounds
+from fastbp.analysis.summary import LEVEL, keys_of, settings_of, simultaneous_bounds
 from fastbp.reporting.change_sentences import (
     TASKS,
     Changes,
@@ -94,7 +94,7 @@ def verdict(
         return [lines[0], most_and_least, *lines[1:], *of_baseline]
     changes = changes_of(summary, contrasts, baseline)
     if changes is None:
-        return [most_and_least, *_widest_average(summary, keys), strongest_changes(rows)]
+        return [f"{most_and_least} {strongest_changes(rows)}", *_widest_average(summary, keys)]
     return [
         best_change(changes),
         " ".join([*of_baseline, *other_changes(changes), *effects_elsewhere(changes)]),
@@ -308,15 +308,13 @@ def notes(data: ReportData) -> Iterator[str]:
 
 def _page_notes(data: ReportData) -> Iterator[str]:
     """Yield notes about setups that the page leaves out, and about planes of initial weights."""
-    if len(data.shown) < len(data.summary):
-        first = "the baseline, " * (data.baseline is not None)
-        first += "those with most seeds, " * (data.summary["runs"].nunique() > 1)
-        first += "those before and after the strongest changes, " * bool(
-            (data.contrasts["p_holm"] < ALPHA).any()
-        )
+    if len(data.panels) < len(data.summary):
+        first = "the baseline, what its changes lead to, " * (data.baseline is not None)
+        most = "those with most seeds, " * (data.summary["runs"].nunique() > 1)
         yield (
-            f"Of {plain(len(data.summary))} setups the page shows {first}the best, the worst and "
-            "some between them; the CSV files have all."
+            f"Bars and curves show {len(data.panels)} of {plain(len(data.summary))} setups: "
+            f"{first}{most}the best, the worst and some between them. Tables have "
+            f"{len(data.shown)}, summary.csv has all."
         )
     if data.summary["runs"].nunique() > 1 and len(data.contrasts):
         yield (

@@ -5,6 +5,7 @@ write, and from answers.json it makes README.md, questions.csv, questions.svg an
 question there: the same bytes each time.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -203,14 +204,29 @@ def numbers(name: str, ends: Sequence[str], values: Sequence[Any]) -> dict[str, 
     }
 
 
+def headline(judged: Sequence[Case]) -> str:
+    """The finding in a few words."""
+    answered, single = (
+        sum(each.share(change(each)) >= NEARLY for each in judged)
+        for change in (lambda each: each.whole, lambda each: each.single)
+    )
+    return (
+        f"The answer makes {answered} of {len(judged)} networks converge, the best single change "
+        f"{single}"
+    )
+
+
 @style.styled
 def picture(judged: Sequence[Case]) -> Any:
-    """The picture: each question a row, as asked → answer → best single change."""
+    """The picture: each question a row, as asked → answer → best single change.
+
+    The three marks of a row stand one above the other, so that equal shares are all seen.
+    """
     names = [f"{each.question.label}  {each.question.network}" for each in judged]
-    left, high = max(style.inches(name, 9) for name in names) + 0.3, 0.3 * len(names) + 1.3
+    left, high = max(style.inches(name, 9) for name in names) + 0.3, 0.38 * len(names) + 1.55
     wide = left + 6.0
     figure = Figure(figsize=(wide, high))
-    ax = figure.add_axes((left / wide, 0.55 / high, 5.1 / wide, 1 - 1.25 / high))
+    ax = figure.add_axes((left / wide, 0.55 / high, 5.1 / wide, 1 - 1.5 / high))
     ax.set_yticks(range(len(names)), names, fontsize=9)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.grid(axis="y", color="#bbbbbb", linewidth=0.4)
@@ -220,21 +236,23 @@ def picture(judged: Sequence[Case]) -> Any:
         ("with the best single change", Outcome.CONVERGED.colour, "o", lambda each: each.single),
     )
     shares = [[100 * each.share(mark[3](each)) for each in judged] for mark in marks]
-    for y, row in enumerate(zip(*shares, strict=True)):
-        for start, end, colour in zip(row, row[1:], (marks[1][1], marks[2][1]), strict=False):
-            ax.plot([start, end], [y, y], color=colour, linewidth=1.4, alpha=0.5, zorder=1)
-    for (label, colour, shape, _), values, size in zip(marks, shares, (46, 30, 22), strict=True):
+    places = [[y + shift for y in range(len(judged))] for shift in (-0.25, 0, 0.25)]
+    for i in (1, 2):
+        for ends in zip(*shares[i - 1 : i + 1], *places[i - 1 : i + 1], strict=True):
+            ax.plot(ends[:2], ends[2:], color=marks[i][1], linewidth=1.4, alpha=0.5, zorder=1)
+    for (label, colour, shape, _), values, up in zip(marks, shares, places, strict=True):
         ax.scatter(
-            values, range(len(values)), size, colour, marker=shape, label=label, zorder=2,
-            edgecolors="white", linewidths=0.5,
+            values, up, 26, colour, marker=shape, label=label, zorder=2, edgecolors="white",
+            linewidths=0.5,
         )  # fmt: skip
     for y, each in enumerate(judged):
         text = each.verdict.verdict if each.verdict else ""
         ax.text(104, y, text, va="center_baseline", fontsize=8.5)
     ax.set(xlim=(-2, 102), xlabel="share of runs converged (%)")
     ax.set_xticks(range(0, 101, 20))
-    title = "Does the explanation hold? As asked, with the answer, with the best single change"
-    figure.text(0.1 / wide, 1 - 0.1 / high, title, fontsize=12, va="top", weight="bold")
+    subtitle = f"in {NEARLY:.0%} of their runs or more; at the right: whether the explanation holds"
+    figure.text(0.1 / wide, 1 - 0.1 / high, headline(judged), fontsize=12, va="top", weight="bold")
+    figure.text(0.1 / wide, 1 - 0.37 / high, subtitle, fontsize=9.5, va="top")
     ax.legend(
         loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=9, frameon=False,
         borderaxespad=0.3,
@@ -261,11 +279,27 @@ def files(folder: Path = FOLDER) -> dict[str, bytes]:
     }
 
 
+def opened(gallery: str) -> str:
+    """The text of the gallery of all results, opened by the picture of the questions."""
+    start, end = "<!-- questions -->", "<!-- all sweeps -->"
+    judged = [each for each in cases() if each.question.ways]
+    card = (
+        f"{start}\n[![Twenty-four real questions, judged again](questions/questions.svg)]"
+        f"(questions/README.md)\n\n**{headline(judged)}**: "
+        f"[real questions, judged again](questions/README.md).\n{end}\n"
+    )
+    plain = re.sub(rf"\n{start}.*{end}\n", "", gallery, flags=re.DOTALL)
+    return plain.replace("# Results\n", f"# Results\n\n{card}", 1)
+
+
 def main() -> None:
-    """Write the page."""
+    """Write the page, and open the gallery of all results with its picture."""
     (FOLDER / "further").mkdir(exist_ok=True)
     for name, content in files().items():
         (FOLDER / name).write_bytes(content)
+    gallery = FOLDER.parent / "README.md"
+    if gallery.exists():
+        gallery.write_text(opened(gallery.read_text("utf-8")), "utf-8")
 
 
 if __name__ == "__main__":

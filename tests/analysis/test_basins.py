@@ -246,7 +246,7 @@ def page_of(folder: Path, setups: int, side: int = 60) -> str:
 def test_a_page_shows_the_plane_and_says_how_alike_neighbours_end(tmp_path: Path) -> None:
     page = page_of(tmp_path, 1)
     # Of 2·60·59 pairs the 2·30 across the edge of the corner; it is a line.
-    assert "Of starts next to each other in the plane of two weights, 0.8% end differently" in page
+    assert "Of starts next to each other in the plane of two weights, 0.1 apart, 0.8% end " in page
     assert re.search(r"has a dimension of (1\.0\d|0\.9\d); a smooth line has 1", page)
     assert "initial values of its W0[0, 0] and W1[0, 0]" in page
     assert "not random draws: intervals and p-values" in page
@@ -263,7 +263,7 @@ def test_a_page_shows_four_planes_and_compares_them(tmp_path: Path) -> None:
     assert page.count("A plane of initial weights: lr") == 4
     assert len(list((tmp_path / "figures").glob("basin-*.png"))) == 4
     assert re.search(
-        r"two weights, 0\.8% \(lr 0\.1\) to \d\.\d% \(lr 0\.\d\) end differently", page
+        r"two weights, 0\.1 apart, 0\.8% \(lr 0\.1\) to \d\.\d% \(lr 0\.\d\) end differently", page
     )
 
 

@@ -57,11 +57,11 @@ def test_the_share_of_constant_answers_over_rates() -> None:
 def test_the_answer_goes_from_the_fewest_constant_answers_to_the_most() -> None:
     by_activation, by_init = sentences(SimpleNamespace(summary=summary()))  # type: ignore[arg-type]
     assert by_activation == (
-        "Constant answers by activation, each network at its best learning rate (95% intervals): "
-        "0% with tanh (0% to 49.0%) and 50.0% with relu (15.0% to 85.0%)."
+        "Constant answers by activation, each network at its best learning rate (95% intervals), "
+        "range from 0% with tanh (0% to 49.0%) to 50.0% with relu (15.0% to 85.0%)."
     )
     quarter = "{} to {}".format(*(percent(float(end)) for end in wilson(1, 4)))
-    assert by_init.endswith(f"25.0% with normal ({quarter}) and 25.0% with torch ({quarter}).")
+    assert by_init.endswith(f"25.0% with normal ({quarter}) to 25.0% with torch ({quarter}).")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from fastbp.analysis.summary import probably_above_half, summary
 from fastbp.reporting.plots import heatmap, heatmap_panels
 from fastbp.reporting.sections.maps_section import edges_table, map_paragraphs
 from fastbp.reporting.verdict import verdict
+from fastbp.schema.text import percent
 
 RATES, SCALES = [0.01, 0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0], [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]
 
@@ -157,7 +158,9 @@ def test_few_runs_show_no_region() -> None:
     assert first.startswith(f"At least half of the runs converge in {said} The highest")
     assert second.startswith(f"At least half of the runs converge in {said} Half had converged")
     assert f"At least half give the same answer to every input in {said}" in second
-    assert second.endswith("already as constant as a collapsed one: 20.0%.")
+    low, high = (percent(float(end)) for end in wilson(1, 5))
+    shares = f"a collapsed one (95% intervals): 20.0% ({low} to {high})."
+    assert second.endswith(f"already as constant as {shares}")
     none = [
         frames.table({"lr": lr, "init_scale": s}, outcomes(0, 0)) for lr in RATES for s in SCALES
     ]

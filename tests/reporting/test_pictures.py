@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 import tempfile
 from collections.abc import Callable
@@ -102,7 +103,15 @@ def cases(folder: Path) -> tuple[dict[str, Callable[..., Axes]], dict[str, Calla
     """What draws each picture: on given axes or a new figure, and on a figure of its own."""
     counted = count_runs(pages.STORES["founding"](folder / "founding"), pictures=True)
     table = summary(counted)
-    named = dict(zip(table["setup"], labels(table), strict=True))
+    grid: dict[str, Any] = {
+        "hidden": ("3", "6"),
+        "activation": ("relu", "sigmoid", "tanh"),
+        "order": ("cyclic", "shuffled"),
+        "momentum": (0.0, 0.9),
+    }
+    store_of_many = pages.of_grid("", 40, lambda keys: "usual", None, **grid)
+    many_counted = count_runs(store_of_many(folder / "many"), pictures=True)
+    of_many, named = summary(many_counted), dict(zip(table["setup"], labels(table), strict=True))
     seen = ["collapsed"] * 3 + ["one-class"] * 3 + ["partial"] * 4 + ["converged"] * 6
     one, T = trace(seen, 1), np.array([[0.0], [1.0], [1.0], [0.0]])
     traces = {"order random, lr 0.1, seed 1": one, "seed 2": trace(["partial"] * 9, 2)}
@@ -125,6 +134,9 @@ def cases(folder: Path) -> tuple[dict[str, Callable[..., Axes]], dict[str, Calla
         "heatmap": partial(plots.heatmap, many, "lr", "init_scale"),
         "heatmap of few": partial(plots.heatmap, few, "lr", "init_scale"),
         "survival_curves": partial(plots.survival_curves, survival(counted)),
+        "outcome_bars of many": partial(plots.outcome_bars, of_many, baseline=of_many["setup"][7]),
+        "response_curves of many": partial(plots.response_curves, of_many, "momentum"),
+        "survival_curves of many": partial(plots.survival_curves, survival(many_counted)),
         "collapse_curves": partial(plots.collapse_curves, collapsing(counted), collapse=0.1),
         "profile_curves": lambda ax=None: plots.profile_curves(profile(), ax=ax),
         "share_pairs": partial(
@@ -159,6 +171,7 @@ def cases(folder: Path) -> tuple[dict[str, Callable[..., Axes]], dict[str, Calla
 NEED_AXES = ["learning_curves", "answers", "outcome_strip", "output_curves", "measure_curves"]
 ON_AXES = [
     *["outcome_bars", "response_curves", "heatmap", "heatmap of few", "survival_curves"],
+    *[f"{name} of many" for name in ("outcome_bars", "response_curves", "survival_curves")],
     *[
         "collapse_curves",
         "profile_curves",
@@ -211,14 +224,25 @@ def faults(figure: Figure) -> list[str]:
     return outside + over
 
 
-@pytest.mark.parametrize("name", ON_AXES + NEED_AXES)
-def test_fits_into_a_grid_of_somebodys_own(name: str, drawn: Any) -> None:
+@pytest.mark.parametrize(
+    ("name", "size", "side"),
+    [
+        *((name, size, 2) for name in ON_AXES + NEED_AXES for size in ((13, 10), (10, 8))),
+        *((name, (4, 3), 1) for name in ON_AXES if name.endswith(" of many")),
+        ("basin", (7, 5), 2),
+    ],
+)
+def test_fits_into_a_grid_of_somebodys_own(name: str, size: Any, side: int, drawn: Any) -> None:
     """Nothing leaves the canvas or lies over other axes, and the figure gets nothing."""
-    figure = Figure(figsize=(13, 10), layout="constrained")
-    grid = figure.subplots(2, 2).ravel()
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(side, side, squeeze=False).ravel()
     for ax in grid:
         assert drawn[0][name](ax=ax) is ax
         assert not any(ax.get_title(loc=side) for side in ("left", "center", "right"))
+        names = [text.get_text() for text in getattr(ax.get_legend(), "texts", [])]
+        assert len({*names}) == len(names)
+    shown = " ".join(text.get_text() for text in texts_of(figure))
+    assert bool(re.search(r"\d of (24 setups|12 settings)", shown)) == name.endswith(" of many")
     assert faults(figure) == []
     assert figure.axes == [*grid]
     assert (figure.texts, figure.legends) == ([], [])
@@ -248,7 +272,9 @@ def test_is_legible_on_a_phone_and_on_a_screen(name: str, drawn: Any) -> None:
 def test_every_public_picture_is_here() -> None:
     names = {name for name in plots.__all__ if name.islower()} - {"encoded", "has_line"}
     # `trajectory` is drawn by the tests of its own module.
-    assert names - {"trajectory"} == {*ON_AXES, *NEED_AXES, *SHEETS} - {"heatmap of few"}
+    assert names - {"trajectory"} == {
+        *(name for name in [*ON_AXES, *NEED_AXES, *SHEETS] if " of " not in name)
+    }
 
 
 def test_headings_are_left_out_of_pages(drawn: Any) -> None:
@@ -262,13 +288,22 @@ def test_headings_are_left_out_of_pages(drawn: Any) -> None:
         assert text not in page.svg + page.narrow
 
 
-@pytest.mark.parametrize(("x", "y", "wrong"), [("lr", "init_scal", "init_scal"), (1, "lr", 1)])
-def test_a_key_that_does_not_vary_is_named(x: Any, y: Any, wrong: Any) -> None:
+@pytest.mark.parametrize(
+    ("x", "y", "wrong", "hint"),
+    [
+        ("lr", "init_scal", "init_scal", "; did you mean 'init_scale'?"),
+        ("lr", "hiden", "hiden", "; did you mean 'hidden'?"),
+        ("lr", "hidden", "hidden", "; it does not vary"),
+        (1, "lr", 1, ""),
+    ],
+)
+def test_a_key_that_does_not_vary_is_named(x: Any, y: Any, wrong: Any, hint: str) -> None:
     table = map_of(3)
-    message = f"given {wrong!r}, allowed: the keys that vary: lr, init_scale"
-    with pytest.raises(ValueError, match=message) as caught:
+    with pytest.raises(ValueError, match="given") as caught:
         plots.heatmap(table, x, y)
-    assert ("did you mean 'init_scale'?" in str(caught.value)) == (wrong == "init_scal")
+    assert (
+        str(caught.value) == f"given {wrong!r}, allowed: the keys that vary: lr, init_scale{hint}"
+    )
     with pytest.raises(ValueError, match="did you mean 'lr'"):
         plots.response_curves(table, "lr_")
 

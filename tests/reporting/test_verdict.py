@@ -231,18 +231,19 @@ def test_without_a_baseline(founding: pd.DataFrame, baseline: str | None) -> Non
         f"Runs converge most often with {setting(best, keys)}: "
         f"{percent(best['converged_share'])} of "
     )
-    assert it.lines[0].endswith(
+    least = (
         f"They do so least often with {setting(worst, keys)}: none of 2,000"
-        f"{as_best(it.summary, worst, least=True)}."
+        f"{as_best(it.summary, worst, least=True)}. "
     )
     assert "; 3 other setups may do so as seldom)" in it.lines[0]
     by = it.contrasts[it.contrasts["key"] == "updates"]["difference"]
-    assert it.lines[1].startswith(
-        "On its own, updates 999 → 7,992 shows an effect in each of 4 settings (an estimated "
-        f"{points(by.min())} to {points(by.max())} points); lr 0.1 → 0.2 shows an effect in 2 of 4 "
-    )
+    assert (
+        f"{least}On its own, updates 999 → 7,992 shows an effect in each of 4 settings (an "
+        f"estimated {points(by.min())} to {points(by.max())} points); lr 0.1 → 0.2 shows an effect "
+        "in 2 of 4 "
+    ) in it.lines[0]
     order = it.contrasts[it.contrasts["key"] == "order"].filter(like="difference_simultaneous")
-    assert it.lines[1].endswith(
+    assert it.lines[0].endswith(
         "; order random → shuffled shows no effect (at most "
         f"{points(order.abs().to_numpy().max()).lstrip('+')} points, at 95% confidence)."
     )
@@ -811,9 +812,13 @@ def test_no_seeds_in_common() -> None:
     runs = frames.frame(
         frames.table({}, [P] * 9), frames.table({"lr": 0.1}, [C] * 9, range(100, 109))
     )
-    assert Answer(runs).lines[1] == (
-        "No two setups differ in exactly one key and share seeds, so the effect of a single "
-        "change is unknown."
+    assert (
+        Answer(runs)
+        .lines[0]
+        .endswith(
+            " No two setups differ in exactly one key and share seeds, so the effect of a single "
+            "change is unknown."
+        )
     )
 
 

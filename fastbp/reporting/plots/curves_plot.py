@@ -10,20 +10,28 @@ from matplotlib.ticker import MaxNLocator
 from fastbp.analysis.axes import keys_besides
 from fastbp.analysis.summary import settings_of
 from fastbp.reporting.phrases import evenly, plain, runs_in
-from fastbp.reporting.plots.panels import axes_for, width_of, with_legend_below
+from fastbp.reporting.plots.panels import (
+    axes_for,
+    height_of,
+    room_for_names,
+    width_of,
+    with_legend_below,
+)
 from fastbp.reporting.plots.style import (
     NARROW,
     SIZE,
     axis_label,
     bare,
-    clipped,
     curves,
     inches,
     known_keys,
     line_styles,
     log_ticks,
     short,
+    some_of,
     styled,
+    told_apart,
+    wrapped,
 )
 from fastbp.schema.outcomes import Outcome
 from fastbp.schema.text import plural
@@ -64,17 +72,25 @@ def response_curves(
     """
     known_keys(summary, key)
     groups = settings_of(summary, others := keys_besides(summary, key))
-    groups = [groups[i] for i in evenly(len(groups), MAX_CURVES).tolist()]
-    wide = min(width_of(ax) - 0.8, 5.0)
-    names = [
-        clipped(", ".join(f"{key} {short(rows[key].iloc[0])}" for key in others), wide, SIZE)
-        for rows in groups
-        if others
-    ]
-    what = f"Share converged over {key}: {runs_in(summary)}, 95% bands"
-    ax, finish = with_legend_below(ax, names, 3.8, (title, subtitle, what))
+    total, (wide, most) = len(groups), room_for_names(ax)
+    groups = [groups[i] for i in evenly(total, min(MAX_CURVES, most or MAX_CURVES)).tolist()]
+    first = pd.concat([rows.iloc[:1] for rows in groups])
+    names, values = told_apart(
+        [
+            ", ".join(f"{key} {short(row[key])}" for key in others)
+            for row in first.to_dict("records")
+            if others
+        ],
+        first,
+        others,
+        wide,
+    )
+    heading = title, subtitle, f"Share converged over {key}: {runs_in(summary)}, 95% bands"
+    ax, finish = with_legend_below(
+        ax, names, 3.8, heading, title=some_of(len(groups), total, "setting", values)
+    )
     ax.axhline(50, color="#888888", linewidth=0.8)
-    styles = line_styles(pd.concat([rows.iloc[:1] for rows in groups]), others)
+    styles = line_styles(first, others)
     for label, group, style in zip(names or [""], groups, styles, strict=True):
         rows = group.sort_values(key, key=lambda values: values.astype(float), kind="stable")
         x, y = rows[key].astype(float), 100 * rows["converged_share"]
@@ -125,16 +141,17 @@ def survival_curves(
         Id of a setup. If many keys vary, the other names show only what differs from it.
     """
     has_room = ax is None and width_of(ax) > NARROW
-    setups = curves(table, baseline, 3.3 if has_room else width_of(ax) - 0.8)
+    setups, named = curves(table, baseline, *room_for_names(ax))
     runs = plural(sum(int(rows["at_risk"].iloc[0]) for _, rows, _ in setups), "run")
     what = f"How long it takes to converge: {runs} in {plural(len(setups), 'setup')}, 95% bands"
     names, heading = [name for name, *_ in setups], (title, subtitle, what)
     if has_room:
-        left = 0.85 + max((inches(name, SIZE) for name in names), default=0.0)
+        named = wrapped(named, 3.6, SIZE, 1)
+        left = 0.85 + max(inches(name, SIZE) for name in [named, *names])
         below, finish = 0.9 + 0.2 * len(setups), None
         ax = axes_for(ax, 3.3 + below, heading, left=left, right=0.3, bottom=below)
     else:
-        ax, finish = with_legend_below(ax, names, 3.3, heading, "lower left")
+        ax, finish = with_legend_below(ax, names, 3.3, heading, "lower left", named)
     bare(ax).set_xlim(0, float(table["after"].max()) if len(table) else 1.0)
     ax.xaxis.set_major_locator(MaxNLocator(6 if width_of(ax) > 4 else 3, integer=True))
     ax.xaxis.set_major_formatter("{x:,.0f}")
@@ -143,9 +160,10 @@ def survival_curves(
     ax.set(ylim=(0, 101), xlabel="updates", ylabel="not converged yet (%)")
     if finish:
         return finish()
-    line = -0.2 / (ax.get_window_extent().height / ax.figure.dpi)
-    texts: Any = {"transform": ax.get_xaxis_transform(), "fontsize": SIZE, "va": "center"}
-    ax.text(0, 3.2 * line, "runs at risk" * bool(setups), style="italic", **texts)
+    texts: Any = {"fontsize": SIZE, "va": "center", "style": "italic"}
+    line = -0.2 / height_of(ax)
+    for x, text, side in ((0, "runs at risk" * bool(setups), "left"), (-0.092, named, "right")):
+        ax.text(x, 3.2 * line, text, transform=ax.transAxes, ha=side, **texts)
     for i, (name, rows, look) in enumerate(setups):
         _at_risk(ax, rows, line * (4.2 + i), name, look)
     return ax
@@ -219,14 +237,16 @@ def collapse_curves(
     baseline : str, optional
         Id of the setup from which names show the differences if many keys vary.
     """
-    setups = curves(table, baseline, min(width_of(ax) - 0.8, 3.6))
+    setups, named = curves(table, baseline, *room_for_names(ax))
     runs = plural(int(sum(rows["runs"].iloc[0] for _, rows, _ in setups)), "run")
-    what = "How the share of collapsed runs depends on the threshold"
-    what = f"{what}: {runs} in {plural(len(setups), 'setup')}"
+    what = (
+        f"How the share of collapsed runs depends on the threshold: {runs} in "
+        f"{plural(len(setups), 'setup')}"
+    )
     starts = {tuple(rows["constant_at_start_share"]): rows["threshold"] for _, rows, _ in setups}
     before = "before the first update"
     names = [*(name for name, *_ in setups), before]
-    ax, finish = with_legend_below(ax, names, 4.0, (title, subtitle, what), "upper left")
+    ax, finish = with_legend_below(ax, names, 4.0, (title, subtitle, what), "upper left", named)
     for name, rows, style in setups:
         shares = 100 * rows["collapsed_share"]
         ax.plot(rows["threshold"], shares, **style, linewidth=1.5, label=name)
@@ -266,10 +286,11 @@ def profile_curves(
     baseline : str, optional
         Value of `setup` from which names show the differences if many keys vary.
     """
-    settings = curves(table, baseline, width_of(ax) - 0.8)
-    names = [name for name, *_ in settings]
+    settings, named = curves(table, baseline, *room_for_names(ax))
     heading = title, subtitle, "How soon runs converge, averaged over the problems"
-    ax, finish = with_legend_below(ax, names, 3.7, heading, "upper left")
+    ax, finish = with_legend_below(
+        ax, [name for name, *_ in settings], 3.7, heading, "upper left", named
+    )
     for name, rows, style in settings:
         share, low, high = (100 * rows[each] for each in ("share", "low", "high"))
         ax.step(100 * rows["within"], share, where="post", **style, linewidth=1.4, label=name)

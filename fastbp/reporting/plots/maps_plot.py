@@ -21,7 +21,14 @@ from numpy.typing import NDArray
 
 from fastbp.analysis.basins import Basin
 from fastbp.reporting.phrases import runs_in
-from fastbp.reporting.plots.panels import Heading, axes_for, legend, sheet, width_of
+from fastbp.reporting.plots.panels import (
+    Heading,
+    axes_for,
+    height_of,
+    legend,
+    sheet,
+    width_of,
+)
 from fastbp.reporting.plots.style import (
     DPI,
     INK,
@@ -122,8 +129,9 @@ def _cells(ax: Axes, shares: NDArray[np.float64], outcome: str) -> ScalarMappabl
     )
     if np.isnan(shares).any():
         ax.set_facecolor(GAP)
-    style: Any = {"cmap": ramp, "vmin": 0, "vmax": 1}
-    return ax.imshow(shares, origin="lower", interpolation="none", aspect="auto", **style)
+    return ax.imshow(
+        shares, ramp, vmin=0, vmax=1, origin="lower", interpolation="none", aspect="auto"
+    )
 
 
 def _scale(ax: Axes, mesh: ScalarMappable) -> None:
@@ -155,12 +163,10 @@ def _name_values(ax: Axes, columns: Sequence[object], rows: Sequence[object]) ->
     """Label both axes with the values of the keys, as many as fit; the width of a cell."""
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    box = ax.get_window_extent()
-    high = box.height / box.width * width_of(ax)
     for axis, values in ((ax.xaxis, columns), (ax.yaxis, rows)):
         names = [short(value) for value in values]
         widest = max(inches(name, SIZE) for name in names) + 0.12
-        most = max(1, int(width_of(ax) / widest if axis is ax.xaxis else high / 0.16))
+        most = max(1, int(width_of(ax) / widest if axis is ax.xaxis else height_of(ax) / 0.16))
         decades = _decades(values, most) if len(values) > min(10, most) else {}
         every = _every(names, most)
         ticks = decades or dict(list(zip(names, range(len(names)), strict=True))[::every])
@@ -363,7 +369,8 @@ def _legend(ax: Axes, map_: Basin, norm: LogNorm, below: bool) -> None:
         text = f"converged {percent(share)},{' ' if below else chr(10)}updates until then:"
         at = (0.0, -2.9 * step) if below else (1 + step, 0.99)
         ax.text(*at, text, transform=ax.transAxes, fontsize=9, va="top")
-        place = (0, -4.5 * step, 1, 0.6 * step) if below else (1 + step, 0.42, step, 0.45)
+        high = 0.53 - 0.36 / height_of(ax)  # below two lines of text
+        place = (0, -4.5 * step, 1, 0.6 * step) if below else (1 + step, 0.42, step, high)
         scale = ax.figure.colorbar(
             ScalarMappable(norm, _MAGMA),
             cax=ax.inset_axes(place),

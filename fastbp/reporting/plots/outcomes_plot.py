@@ -10,12 +10,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from fastbp.analysis.statistics.proportions import modified_wilson
+from fastbp.analysis.summary import keys_of
 from fastbp.reporting.change_sentences import best_marks
-from fastbp.reporting.phrases import labels, plain, runs_in
+from fastbp.reporting.phrases import evenly, labels, plain, runs_in
 from fastbp.reporting.plots.panels import (
     BELOW,
     Heading,
     columns_of,
+    height_of,
     legend,
     name_margin,
     named_rows,
@@ -30,7 +32,9 @@ from fastbp.reporting.plots.style import (
     clipped,
     inches,
     outcome_handles,
+    some_of,
     styled,
+    told_apart,
     wrapped,
 )
 from fastbp.schema.outcomes import STACKED, Outcome
@@ -57,7 +61,8 @@ def outcome_bars(
     """Draw how the runs of each setup ended: a bar of stacked shares, in percent.
 
     Shares from 1% on are written in their segments; those of narrow segments beside the bar, or
-    above it if there is room. The setup with the highest convergence rate is marked.
+    above it if there is room. The setup with the highest convergence rate is marked. Given axes
+    without room for all setups show some from the best to the worst, and say how many.
 
     Parameters
     ----------
@@ -71,8 +76,23 @@ def outcome_bars(
         Id of the setup with a bold name, from which other names differ if many keys vary.
     """
     heading = title, subtitle, f"How {runs_in(summary)} ended"
-    names, bold = _names(summary, baseline), (summary["setup"] == baseline).tolist()
-    return outcome_rows(ax, summary, names, bold, heading)
+    names = _names(summary, baseline)
+    if ax is None or _rows_that_fit(names, ax) >= len(names):
+        return outcome_rows(ax, summary, names, (summary["setup"] == baseline).tolist(), heading)
+    names, keys = told_apart(labels(summary), summary, keys_of(summary), 0.5 * width_of(ax))
+    ranked = summary.assign(name=names).sort_values(
+        "converged_share", ascending=False, kind="stable"
+    )
+    rows = ranked.iloc[evenly(len(ranked), _rows_that_fit(names, ax))]
+    outcome_rows(ax, rows, rows["name"].tolist(), (rows["setup"] == baseline).tolist(), heading)
+    some = some_of(len(rows), len(summary), "setup") or "all setups"
+    ax.set(xlabel=f"{ax.get_xlabel()}\n{some}, best first", ylabel=wrapped(keys, height_of(ax), 9))
+    return ax
+
+
+def _rows_that_fit(names: Sequence[str], ax: Axes) -> int:
+    """How many rows with such names given axes have room for, beside or above their bars."""
+    return max(2, int((height_of(ax) - 0.3) / (0.17 if name_margin(names, ax) else 0.4)))
 
 
 def outcome_rows(
@@ -89,9 +109,10 @@ def outcome_rows(
     columns = columns_of(drawn, wide - 0.2, 0.42)
     top = 0.12 + 0.2 * -(-len(drawn) // columns)
     room = min(0.42, 3.5 / count) if 0 < count <= 12 else 0.25
-    margin = name_margin(names, wide)
-    bar = wide - margin - _OUTSIDE if margin else wide - 0.3
-    rooms = [_OUTSIDE if margin else bar - inches(name, 10) for name in names]
+    margin, beside = name_margin(names, ax), min(_OUTSIDE, wide / 4)
+    # A layout gives axes room for the names, and most of it is beside them already.
+    bar = wide - (margin + beside) * (1 if ax is None else 0.5) if margin else wide - 0.3
+    rooms = [beside if margin else bar - inches(name, 10) for name in names]
     outside, fits = _beside(shares, bar, rooms)
     right = 0.2 + max((inches(text, SIZE) for text in outside), default=0.0) * (margin > 0)
     ax, places = named_rows(ax, names, room, heading, right=right, top=top)
@@ -246,8 +267,16 @@ def cures(rows: pd.DataFrame, group: str, member: str, title: str, subtitle: str
         for label, (_, m) in zip(ax.get_yticklabels(), kinds, strict=False):
             label.set_fontweight("bold" if m is None else "normal")
         _percents(ax, [0, 100] if wide < NARROW and across > 2 else [0, 50, 100])
-    shift = {"handlelength": 1.2, "columnspacing": 1.2, "handles": outcome_handles(drawn)}
-    legend(axes[0], "upper left", (0, 1), 0.1 - top, ncols=columns, **shift)
+    legend(
+        axes[0],
+        "upper left",
+        (0, 1),
+        0.1 - top,
+        handles=outcome_handles(drawn),
+        ncols=columns,
+        handlelength=1.2,
+        columnspacing=1.2,
+    )
     return figure
 
 
@@ -354,8 +383,8 @@ def effects(
     seeds = plural(int(table["pairs"].max()) if len(table) else 0, "seed")
     changes = plural(int((table["cause"] != "placebo").sum()), "change")
     what = f"What {changes} {'does' if changes == '1 change' else 'do'} to the same {seeds}"
-    names = [*map(str, table["change"])]
-    ax, places = named_rows(ax, names, 0.26, (title, subtitle, what), top=0.15)
+    heading, names = (title, subtitle, what), [*map(str, table["change"])]
+    ax, places = named_rows(ax, names, 0.26, heading, top=0.15)
     for fixes, colour in ((True, Outcome.CONVERGED.colour), (False, "#777777")):
         rows = np.flatnonzero(table["fixes"].to_numpy(bool) == fixes)
         ends = ["difference", "difference_low", "difference_high"]

@@ -48,6 +48,20 @@ def width_of(ax: Axes | None) -> float:
     return float(ax.get_window_extent().width / ax.get_figure(root=True).dpi)  # type: ignore[union-attr]
 
 
+def height_of(ax: Axes) -> float:
+    """Height of axes in inches."""
+    return float(ax.get_window_extent().height / ax.get_figure(root=True).dpi)  # type: ignore[union-attr]
+
+
+def room_for_names(ax: Axes | None) -> tuple[float, int | None]:
+    """The inches that a name in a legend may take, and how many names fit into given axes."""
+    return (
+        (min(3.6, width_of(None) - 0.8), None)
+        if ax is None
+        else (0.55 * width_of(ax), max(2, int(height_of(ax) / 0.38) - 1))
+    )
+
+
 def new_figure(
     high: float, title: str, subtitle: str = "", wide: float | None = None
 ) -> tuple[Figure, float]:
@@ -175,10 +189,11 @@ def titled(ax: Axes, title: str | None, size: float = 10, pad: float | None = No
         ax.set_title(wrapped(title, width_of(ax), size), loc="left", fontsize=size, pad=pad)
 
 
-def name_margin(names: Sequence[str], wide: float) -> float:
+def name_margin(names: Sequence[str], ax: Axes | None) -> float:
     """Inches that names of rows take on their left; 0 where they must stand above them."""
-    widest = max((inches(name, 9) for name in names), default=0.5)
-    return 0.0 if wide < NARROW or widest > 0.4 * wide else 1.1 * widest + 0.2  # bold is wider
+    widest, wide = max((inches(name, 9) for name in names), default=0.5), width_of(ax)
+    above = widest > (0.4 if wide > NARROW else 0.0 if ax is None else 0.5) * wide
+    return 0.0 if above else 1.1 * widest + 0.2  # bold is wider
 
 
 def named_rows(
@@ -209,7 +224,7 @@ def named_rows(
         Where to draw: in the middle of each row, or `BELOW` a name. The unit is a row with a name
         of one line.
     """
-    left, wide = name_margin(names, width_of(ax)), width_of(ax)
+    left, wide = name_margin(names, ax), width_of(ax)
     above, margins = not left, {"right": 0.25, "top": 0.4, "bottom": 0.5} | margins
     if above:  # bold letters are wider
         names = [wrapped(name, 0.93 * (wide - 0.3), SIZE, MAX_NAME_LINES) for name in names]
@@ -268,13 +283,25 @@ def legend(
         More arguments for matplotlib.
     """
     shift = ScaledTranslation(0, -below, where.get_figure(root=True).dpi_scale_trans)  # type: ignore[union-attr]
-    usual: Any = {"fontsize": SIZE, "borderaxespad": 0, "borderpad": 0, "frameon": False}
-    usual |= {"bbox_to_anchor": at, "bbox_transform": where.transAxes + shift, "loc": loc}
+    usual: Any = {
+        "loc": loc,
+        "bbox_to_anchor": at,
+        "bbox_transform": where.transAxes + shift,
+        "fontsize": SIZE,
+        "borderaxespad": 0,
+        "borderpad": 0,
+        "frameon": False,
+    }
     where.legend(**usual | style)
 
 
 def with_legend_below(
-    ax: Axes | None, names: Sequence[str], high: float, heading: Heading, loc: str = "best"
+    ax: Axes | None,
+    names: Sequence[str],
+    high: float,
+    heading: Heading,
+    loc: str = "best",
+    title: str = "",
 ) -> tuple[Axes, Callable[[], Axes]]:
     """Prepare axes for curves with a legend: below those of a new figure, within given ones.
 
@@ -290,6 +317,8 @@ def with_legend_below(
         The title and subtitle.
     loc : str
         The place of the legend within given axes.
+    title : str
+        Heading of the legend.
 
     Returns
     -------
@@ -299,18 +328,20 @@ def with_legend_below(
     """
     given, wide = ax is not None, width_of(ax)
     columns = columns_of(names, wide - 0.3, 0.5)
-    below = 0.18 * -(-len(names) // columns)
+    title = wrapped(title, 0.55 * wide if given else wide - 0.4, SIZE, 3)
+    below = 0.184 * (-(-len(names) // columns) + len(title.splitlines()))
+    named: Any = {"title": title, "title_fontsize": SIZE, "alignment": "left"}
     left = 0.75 if wide > NARROW else 0.6
     ax = axes_for(ax, high + below, heading, left=left, bottom=0.6 + below)
 
     def finish() -> Axes:
         if names and given:
-            ax.legend(
-                loc=cast("Any", loc), fontsize=8, framealpha=0.75, edgecolor="none", handlelength=2
-            )
+            named["loc"] = loc
+            ax.legend(fontsize=8, framealpha=0.75, edgecolor="none", handlelength=2, **named)
         elif names:
             at = (-0.45 / width_of(ax) * (wide < NARROW), 0)  # a phone has no room to indent
-            legend(ax, "upper left", at, 0.52, ncols=columns, handlelength=2.4, columnspacing=1)
+            named["ncols"] = columns
+            legend(ax, "upper left", at, 0.52, handlelength=2.4, columnspacing=1, **named)
         return bare(ax)
 
     return ax, finish

@@ -24,10 +24,10 @@ from matplotlib.ticker import LogLocator, NullLocator
 from fastbp.analysis.axes import is_numeric
 from fastbp.analysis.shape import SHAPE
 from fastbp.analysis.summary import keys_of
-from fastbp.reporting.phrases import labels, plain
+from fastbp.reporting.phrases import evenly, labels, plain
 from fastbp.schema.keys import KEYS
 from fastbp.schema.outcomes import Outcome
-from fastbp.schema.text import nearest, refusal
+from fastbp.schema.text import nearest, plural, refusal
 
 # Text stays text in SVG files, dollar signs in names stay dollar signs, and ids depend on the
 # content alone.
@@ -185,8 +185,9 @@ def known_keys(summary: pd.DataFrame, *keys: str) -> list[str]:
         known = [*keys_of(summary), *(name for name in SHAPE if name in known)]
     for key in keys:
         if key not in known:
-            allowed = f"the keys that vary: {', '.join(known) or 'there are none'}"
-            raise ValueError(f"{refusal(key, allowed)}{nearest(key, known)}")
+            hint = "; it does not vary" if key in [*KEYS] else nearest(key, [*known, *KEYS])
+            vary = ", ".join(known) or "there are none"
+            raise ValueError(f"{refusal(key, f'the keys that vary: {vary}')}{hint}")
     return known
 
 
@@ -197,9 +198,46 @@ def log_ticks(axis: Axis, low: float, high: float) -> None:
     axis.set_minor_locator(NullLocator())  # many ticks take their time
 
 
+def told_apart(
+    names: Sequence[str], rows: pd.DataFrame, keys: Sequence[str], wide: float
+) -> tuple[list[str], str]:
+    """Fit names into `wide` inches; if that would cut several, to only the values of their keys.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The names.
+    rows : DataFrame
+        A row for each name.
+    keys : sequence of str
+        The columns whose values a name has.
+    wide : float
+        Largest width of a name.
+
+    Returns
+    -------
+    names : list of str
+        Such as `hidden 3, order cyclic`, or `3, cyclic`.
+    keys : str
+        The keys if the names are only their values, else empty.
+    """
+    if sum(inches(name, SIZE) > wide for name in names) < 2:
+        return [clipped(name, wide, SIZE) for name in names], ""
+    columns = [*keys, *["setup"] * bool(rows[[*keys]].duplicated().any())]
+    return [
+        clipped(", ".join(map(short, row)), wide, SIZE)
+        for row in rows[columns].itertuples(False, None)
+    ], ", ".join(columns)
+
+
+def some_of(shown: int, total: int, what: str, keys: str = "") -> str:
+    """The heading of names: `8 of 24 setups: hidden, order`; without what need not be said."""
+    return ": ".join(filter(None, [f"{shown} of {plural(total, what)}" * (shown < total), keys]))
+
+
 def curves(
-    table: pd.DataFrame, baseline: str | None, wide: float
-) -> list[tuple[str, pd.DataFrame, Any]]:
+    table: pd.DataFrame, baseline: str | None, wide: float, most: int | None = None
+) -> tuple[list[tuple[str, pd.DataFrame, Any]], str]:
     """Split a table into the curves of its setups.
 
     Parameters
@@ -210,22 +248,25 @@ def curves(
         Id of a setup. If many keys vary, the other names show only what differs from it.
     wide : float
         Largest width of a name, in inches.
+    most : int, optional
+        Largest number of curves; if there are more setups, evenly spaced ones are drawn.
 
     Returns
     -------
-    list of (str, DataFrame, dict)
+    curves : list of (str, DataFrame, dict)
         Name, rows and line style of each setup.
+    heading : str
+        Heading of the names, if they need one.
     """
-    setups = [rows for _, rows in table.groupby("setup", sort=False)]
-    if not setups:
-        return []
+    setups, keys = dict(iter(table.groupby("setup", sort=False))), keys_of(table)
     first = table.drop_duplicates("setup")
-    return [
-        (clipped(name, wide, SIZE), rows, style)
-        for name, rows, style in zip(
-            labels(first, baseline), setups, line_styles(first, keys_of(table)), strict=True
-        )
+    first = first.iloc[evenly(len(first), len(first) if most is None else most)]
+    names, values = told_apart(labels(first, baseline), first, keys, wide)
+    drawn = [
+        (name, setups[setup], style)
+        for name, setup, style in zip(names, first["setup"], line_styles(first, keys), strict=True)
     ]
+    return drawn, some_of(len(first), len(setups), "setup", values)
 
 
 def line_styles(rows: pd.DataFrame, keys: Sequence[str]) -> list[Any]:

@@ -32,8 +32,6 @@ from fastbp.reporting.phrases import (
 from fastbp.reporting.report_data import Content, ReportData, Section
 from fastbp.schema.text import WIDTH, p_value, plural, points, wrap
 
-NOTHING = "No two setups differ in exactly one key and share seeds: there is nothing to compare."
-
 
 def _effect(row: Record) -> str:
     """The effect of a change in a word: `fixes`, `breaks` or `not shown`."""
@@ -76,13 +74,11 @@ def effect_lines(
     Returns
     -------
     list of str
-        The lines. If a change was made in several settings of the other keys, its line has the
-        number of settings and the range of its effects.
+        The lines; none if nothing can be compared. If a change was made in several settings of the
+        other keys, its line has the number of settings and the range of its effects.
     """
-    if len(summary) < 2:
-        return [f"{'One setup' if len(summary) else 'No runs'}: there is nothing to compare."]
     if contrasts.empty:
-        return [NOTHING]
+        return []
     rows = contrasts.to_dict("records")
     start = row_of(summary, baseline)
     direct = [row for row in rows if starts_at(row, start)]
@@ -303,16 +299,14 @@ def worth_text(data: ReportData) -> str:
 
 def _content(data: ReportData) -> Content | None:
     # Steps between neighbours on a map are too small to be seen, and planes have no random seeds.
-    if (data.marked is None and data.map_keys) or len(data.plane_counts) == len(data.summary):
+    if (
+        (data.marked is None and data.map_keys)
+        or (data.contrasts.empty and data.attribution.empty)
+        or len(data.plane_counts) == len(data.summary)
+    ):
         return None
-    nothing = NOTHING
-    if len(data.summary) == 1:
-        nothing = "One setup has runs: there is nothing to compare it with."
-    if data.is_atlas:
-        nothing = "All setups differ in the problem alone; the classes above compare functions."
     return {
         "contrasts": contrasts_table(data),
-        "no_contrasts": nothing,
         "attribution": attribution_table(data),
         "interactions": interactions_table(data),
         "alpha": ALPHA,
@@ -323,7 +317,7 @@ def _content(data: ReportData) -> Content | None:
 def _finding(data: ReportData) -> str:
     rows = data.contrasts.to_dict("records")
     if not rows:
-        return "There is nothing to compare"
+        return "Several changes at once"
     if changes := changes_of(data.summary, data.contrasts, data.baseline):
         return headline(changes)
     shown = sum(map(has_effect, rows))
@@ -341,7 +335,8 @@ and fail with it. An effect has p &lt; {{ alpha }} after Holm's adjustment: chan
 are adjusted among themselves, all others among themselves. Intervals are pointwise 95% (Tango's
 score interval for paired shares); those of the sentences above hold for all changes at once.
 {{ planning }}</p>
-{{ table(contrasts) }}{% else %}<p>{{ no_contrasts }}</p>{% endif %}
+{{ table(contrasts) }}{% else %}<p>No two setups differ in exactly one key and share
+seeds.</p>{% endif %}
 {% if attribution %}<h3>Several changes at once</h3>
 <p>How much each change contributes to the convergence rate, in percentage points: if it is made
 first (alone), if it is made last, and on average over all orders of making the changes (Shapley's

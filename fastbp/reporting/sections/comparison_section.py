@@ -252,6 +252,7 @@ def compare(
     if key := comparison.column_of(vary):
         names = _valued(names, table, key)
     verdict = sentences(table, names)
+    verdict += [f"In the table, → goes from {names[0]} to {names[1]}."] * bool(vary)
     none_matches = not (table["setup_a"].notna() & table["setup_b"].notna()).any()
     if none_matches and not vary and (key := comparison.only_difference(a, b)):
         verdict.append(_hint((a, b), key))

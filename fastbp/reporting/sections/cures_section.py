@@ -52,9 +52,10 @@ def _sentence(best: pd.DataFrame, key: str) -> str:
         share = row["constant"] / row["runs"]
         low, high = map(float, wilson(share * seeds, seeds))
         each.append(f"{percent(share)} with {named(row[key])} ({percent(low)} to {percent(high)})")
+    between = f" Between them: {and_(each[1:-1] or each[:1])}." * (len(each) > 2)
     return (
-        f"Constant answers by {key}, each network at its best learning rate (95% intervals): "
-        f"{and_(each)}."
+        f"Constant answers by {key}, each network at its best learning rate (95% intervals), "
+        f"range from {each[0]} to {each[-1]}.{between}"
     )
 
 

@@ -20,12 +20,14 @@ from fastbp.analysis.axes import (
     map_axes,
     the_map,
 )
+from fastbp.analysis.statistics.proportions import wilson
 from fastbp.analysis.summary import keys_of, probably_above_half, simultaneous_bounds
 from fastbp.reporting import plots
 from fastbp.reporting.html import HtmlFigure, HtmlTable
 from fastbp.reporting.html_tables import column, html_table
 from fastbp.reporting.phrases import (
     apart,
+    as_best,
     as_soon,
     evenly,
     extreme,
@@ -70,13 +72,17 @@ def map_paragraphs(
         second += f" At least half have collapsed to a constant in {_count(summary, 'collapsed')}."
     if constant_at_start is not None:
         means = constant_at_start.groupby(summary[y]).mean()
-        shown = means.iloc[evenly(len(means), 3)]
-        shares = [f"{percent(share)} with {y} {named(value)}" for value, share in shown.items()]
-        if means.nunique() == 1:
-            shares = [percent(means.iloc[0])]
+        shown = means.iloc[evenly(len(means), 3 if means.nunique() > 1 else 1)]
+        seeds = int(summary["runs"].min())  # those that a value starts with, whatever else varies
+        ends = zip(*wilson(shown * seeds, seeds), strict=True)
+        shares = [
+            f"{percent(share)}{f' with {y} {named(value)}' * (len(shown) > 1)} ({percent(low)} to "
+            f"{percent(high)})"
+            for (value, share), (low, high) in zip(shown.items(), ends, strict=True)
+        ]
         second += (
             " Before the first update, this share of networks is already as constant as a "
-            f"collapsed one: {and_(shares)}."
+            f"collapsed one (95% intervals): {and_(shares)}."
         )
     return [_region(summary, keys), second]
 
@@ -249,7 +255,10 @@ def _curves_lead(data: ReportData) -> bool:
 def _finding(data: ReportData) -> str:
     best = extreme(data.summary, "converged")
     where = setting(best, keys_of(data.summary))
-    return f"Runs converge most often with {where}: {percent(best['converged_share'])}"
+    return (
+        f"Runs converge most often with {where}: {percent(best['converged_share'])}"
+        f"{as_best(data.summary, best)}"
+    )
 
 
 CURVES = Section(

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from fastbp.analysis.histograms import constant_loss
-from fastbp.analysis.summary import density, keys_of
+from fastbp.analysis.summary import density, keys_of, simultaneous_bounds
 from fastbp.reporting import plots
 from fastbp.reporting.change_sentences import best_marks
 from fastbp.reporting.html import TableColumn
@@ -32,7 +32,7 @@ from fastbp.reporting.phrases import (
 from fastbp.reporting.report_data import Content, ReportData, Section
 from fastbp.schema.columns import SCORES
 from fastbp.schema.outcomes import STACKED
-from fastbp.schema.text import WIDTH, percent, points, refusal
+from fastbp.schema.text import WIDTH, percent, points, refusal, wrap
 
 SHARES = {
     "collapsed": "collapsed",
@@ -86,17 +86,50 @@ def result_table(
             True,
         ),
     ]
-    namings = (_names(summary), *_short_names(summary, baseline))
-    lines = _fullest([[*names, *columns] for names in namings], shown, width)
+    namings = [_names(summary), *_short_names(summary, baseline)]
+    lines = _fullest(namings, columns, shown, width)
     return lines + more_in(len(summary), len(shown), "summary.csv")
 
 
-def _fullest(choices: Sequence[Sequence[TableColumn]], rows: pd.DataFrame, width: int) -> list[str]:
-    """The first table with all its columns and whole texts; else the first with whole texts."""
-    tables = [text_table(each, rows.to_dict("records"), width, "summary.csv") for each in choices]
-    whole = [lines for lines in tables if not any(" …" in line for line in lines)]
+def _fullest(
+    namings: Sequence[Sequence[TableColumn]],
+    columns: Sequence[TableColumn],
+    rows: pd.DataFrame,
+    width: int,
+) -> list[str]:
+    """The first table with all its columns and whole texts; else the first with all its names.
+
+    Parameters
+    ----------
+    namings : sequence of sequence of TableColumn
+        Choices of the columns that name the rows. If none is narrow enough, the names are the
+        values of the last one alone, and a line below the table names their keys.
+    columns : sequence of TableColumn
+        The other columns.
+    rows : DataFrame
+        The rows.
+    width : int
+        The most characters of a line.
+    """
+    last = namings[-1]
+    values = TableColumn("setup", lambda row: ", ".join(each.cell(row) for each in last), True)
+    note = wrap(f"… setup: {', '.join(each.title for each in last)}", width)
+    tables = [
+        (
+            names,
+            text_table([*names, *columns], rows.to_dict("records"), width, "summary.csv"),
+            below,
+        )
+        for names, below in [*((each, []) for each in namings), ([values], note)]
+    ]
+    whole = [
+        lines + below
+        for names, lines, below in tables
+        if not any(" …" in line for line in lines)
+        and all(f" {each.title} " in f" {lines[0]} " for each in names)
+    ]
     full = [lines for lines in whole if not any(line.startswith("…") for line in lines)]
-    return [*full, *whole, tables[-1]][0]
+    return [*full, *whole, tables[-2][1]][0]
 
 
 def _results(summary: pd.DataFrame) -> list[TableColumn]:
@@ -132,16 +165,15 @@ def _short_names(summary: pd.DataFrame, baseline: str | None) -> Iterator[list[T
     # A key whose values are nearly all different would determine every other one.
     strong = [key for key in keys if 2 * summary[key].nunique(dropna=False) <= len(summary)]
     for key in keys[::-1]:
-        if any(_determines(summary, other, key) for other in strong if other != key):
+        # Another key determines it if setups with the same value of that one have the same of it.
+        if any(
+            summary.groupby(other, dropna=False)[key].nunique(dropna=False).max() == 1
+            for other in strong
+            if other != key
+        ):
             summary = summary.drop(columns=key)
             strong = [other for other in strong if other != key]
     yield _names(summary)
-
-
-def _determines(summary: pd.DataFrame, one: str, other: str) -> bool:
-    """Whether setups with the same value of a key have the same value of another key."""
-    counts = summary.groupby(one, dropna=False)[other].nunique(dropna=False)
-    return bool(counts.max() == 1)
 
 
 def table(summary: pd.DataFrame, format: Literal["markdown", "latex"] = "markdown") -> str:
@@ -194,8 +226,9 @@ def _share_column(name: str) -> TableColumn:
 
 
 def _outcomes(row: Record) -> str:
-    shares = [(each, row[f"{each.column}_share"]) for each in STACKED]
-    return ", ".join(f"{percent(share)} {name}" for name, share in shares if share)
+    return ", ".join(
+        f"{percent(row[f'{each.column}_share'])} {each}" for each in STACKED if row[each.column]
+    )
 
 
 def share(row: Record, name: str) -> str:
@@ -206,12 +239,15 @@ def share(row: Record, name: str) -> str:
 def _content(data: ReportData) -> Content:
     rows, bars, baseline = data.shown, data.panels, data.marked
     bold = " The baseline is in bold." if baseline in set(rows["setup"]) else ""
+    first = "" if data.baseline else ", best first"
+    some = f"{len(bars)} of {len(data.summary)} setups{first}" * (len(bars) < len(data.summary))
     figure = data.drawing(
-        lambda: plots.outcome_bars(bars, baseline=baseline),
+        lambda: plots.outcome_bars(bars, baseline=baseline, subtitle=some),
         "outcomes",
         "How the runs ended",
         f"Stacked bars of outcomes, one for each setup. {listed(bars, _outcomes)}",
-        f"Each bar is a setup, each colour an outcome, each number a share of its runs.{bold}",
+        f"{some}{'. ' * bool(some)}Each bar is a setup, each colour an outcome, each number a "
+        f"share of its runs.{bold}",
         png=True,
     )
     scores = ", and mean accuracy or R²" * bool(score_columns(data.summary))
@@ -245,8 +281,12 @@ def _content(data: ReportData) -> Content:
 
 def _finding(data: ReportData) -> str:
     shares = data.summary["converged_share"]
-    least, most = percent(shares.min()), percent(shares.max())
-    if least == most:
+    bounds = simultaneous_bounds(data.summary, "converged")
+    least, most = (
+        f"{percent(shares[i])} ({' to '.join(percent(bound[i]) for bound in bounds)})"
+        for i in (shares.argmin(), shares.argmax())
+    )
+    if shares.min() == shares.max():
         return f"{most} of the runs converge" + " in every setup" * (len(shares) > 1)
     return f"From {least} to {most} of the runs converge, depending on the setup"
 

@@ -34,12 +34,14 @@ def sentences(data: ReportData) -> list[str]:
     dimension = (
         f"a dimension of {_range(centres)}; a smooth line has 1"
         if law
-        else f"no single dimension: from one distance to the next, up to {STEPS[-1]} steps, it "
+        else "no single dimension: from one distance to the next it "
         f"goes from {min(ends):.2f} to {max(ends):.2f} (a smooth line has 1, a filled plane 2)"
     )
     lines = [
-        f"Of starts next to each other in the plane of two weights, {near} end differently: one "
-        f"converges and the other does not. The boundary between the two has {dimension}."
+        f"Of starts next to each other in the plane of two weights, "
+        f"{and_([*dict.fromkeys(_step(each) for each, _ in known)])} apart, {near} end "
+        f"differently: one converges and the other does not. At distances of 1 to {STEPS[-1]} "
+        f"such steps, the boundary between the two has {dimension}."
     ]
     if len(data.plane_counts) == len(data.summary):
         rates = [
@@ -49,6 +51,11 @@ def sentences(data: ReportData) -> list[str]:
         ]
         lines.append(f"{and_(rates)}.")
     return lines
+
+
+def _step(plane: StartPlane) -> str:
+    """The distance between starts next to each other."""
+    return f"{2 * plane.basin.plane.reach / plane.basin.plane.side:.3g}"
 
 
 def _range(values: list[tuple[float, str, str]]) -> str:
@@ -88,7 +95,8 @@ def _figure(
         f"Map of {plural(runs, 'run')} over the initial values of {and_(weights)}, from "
         f"{-reach:g} to {reach:g}: {converged} converged.",
         f"Each run stands at the initial values of its {and_(weights)}; all other parameters start "
-        f"alike. {percent(near)} of starts next to each other end differently, and "
+        f"alike. {percent(near)} of starts next to each other ({_step(plane)} apart) end "
+        "differently, and "
         f"{percent(far)} of those {STEPS[-1]} cells apart. "
         "The PNG file has every run as a pixel or more.",
         png=lambda: plots.basin(basin, names=weights, title=title, limits=limits),
