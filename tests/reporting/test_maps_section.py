@@ -84,10 +84,11 @@ def test_a_map_is_described_by_its_region() -> None:
     )
     assert "At least half give the same answer to every input in 6 of 42 setups." in second
     assert "At least half have collapsed to a constant in 6 of 42 setups." in second
-    assert second.endswith(
-        "as constant as a collapsed one: 100% with init_scale 0.03, 100% with init_scale 0.3 and "
-        "25.0% with init_scale 10."
+    low, high = (
+        percent(float(end)) for end in wilson(whole["runs"].min() / 4, whole["runs"].min())
     )
+    assert "a collapsed one (95% intervals): 100% with init_scale 0.03 (" in second
+    assert second.endswith(f" to 100%) and 25.0% with init_scale 10 ({low} to {high}).")
     assert map_paragraphs(whole)[0] == first
     told = verdict(whole, pd.DataFrame(), pd.DataFrame(), None, constant_at_start)
     assert [told[0], *told[2:]] == [first, second]
