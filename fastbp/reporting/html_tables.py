@@ -114,6 +114,44 @@ def text_lines(
     return lines + wrap(f"… not shown: {names}{where}", width) * bool(lost)
 
 
+def fullest_table(
+    namings: Sequence[Sequence[TableColumn]],
+    columns: Sequence[TableColumn],
+    rows: pd.DataFrame,
+    width: int,
+    file: str,
+) -> list[str]:
+    """The first table with all its columns and whole texts; else the first with all its names.
+
+    Parameters
+    ----------
+    namings : sequence of sequence of TableColumn
+        Choices of the columns that name the rows. If none is narrow enough, the names are the
+        values of the last one alone, and a line below the table names their keys.
+    columns : sequence of TableColumn
+        The other columns.
+    rows : DataFrame
+        The rows.
+    width, file
+        As in `text_table`.
+    """
+    last = namings[-1]
+    values = TableColumn("setup", lambda row: ", ".join(each.cell(row) for each in last), True)
+    note = wrap(f"… setup: {', '.join(each.title for each in last)}", width)
+    tables = [
+        (names, text_table([*names, *columns], rows.to_dict("records"), width, file), below)
+        for names, below in [*((each, []) for each in namings), ([values], note)]
+    ]
+    whole = [
+        lines + below
+        for names, lines, below in tables
+        if not any(" …" in line for line in lines)
+        and all(f" {each.title} " in f" {lines[0]} " for each in names)
+    ]
+    full = [lines for lines in whole if not any(line.startswith("…") for line in lines)]
+    return [*full, *whole, tables[-2][1]][0]
+
+
 def _markdown_table(columns: Sequence[TableColumn], cells: Iterable[Sequence[str]]) -> str:
     rows = [[each.title for each in columns], [], *cells]
     texts = [[markdown(cell) for cell in row] for row in rows]

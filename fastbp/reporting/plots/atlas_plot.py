@@ -92,9 +92,8 @@ def atlas(
     settings = [settings[i] for i in evenly(len(settings), MAX_BARS).tolist()]
     bars: _Bars = dict(zip(settings, _places(settings), strict=True))
     outcomes = [each for each in STACKED if table[each.column].any()]
-    text = "\n".join(
-        wrapped(text, wide - 2 * _MARGIN, SIZE, 4) for text in _explained(d, keys, settings)
-    )
+    room = wide - 2 * _MARGIN
+    text = "\n".join(wrapped(each, room, SIZE, 4) for each in _explained(d, keys, settings))
     columns = columns_of(map(str, outcomes), wide - _MARGIN, 0.42)
     below = 0.12 + _LINE * (1 + text.count("\n"))
     top = below + 0.2 * -(-len(outcomes) // columns) + 0.2

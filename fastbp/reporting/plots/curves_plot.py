@@ -27,7 +27,6 @@ from fastbp.reporting.plots.style import (
     known_keys,
     line_styles,
     log_ticks,
-    short,
     some_of,
     styled,
     told_apart,
@@ -75,23 +74,14 @@ def response_curves(
     total, (wide, most) = len(groups), room_for_names(ax)
     groups = [groups[i] for i in evenly(total, min(MAX_CURVES, most or MAX_CURVES)).tolist()]
     first = pd.concat([rows.iloc[:1] for rows in groups])
-    names, values = told_apart(
-        [
-            ", ".join(f"{key} {short(row[key])}" for key in others)
-            for row in first.to_dict("records")
-            if others
-        ],
-        first,
-        others,
-        wide,
-    )
+    names, values = told_apart(first, others, wide)
     heading = title, subtitle, f"Share converged over {key}: {runs_in(summary)}, 95% bands"
     ax, finish = with_legend_below(
-        ax, names, 3.8, heading, title=some_of(len(groups), total, "setting", values)
+        ax, names * bool(others), 3.8, heading, title=some_of(len(groups), total, "setting", values)
     )
     ax.axhline(50, color="#888888", linewidth=0.8)
     styles = line_styles(first, others)
-    for label, group, style in zip(names or [""], groups, styles, strict=True):
+    for label, group, style in zip(names, groups, styles, strict=True):
         rows = group.sort_values(key, key=lambda values: values.astype(float), kind="stable")
         x, y = rows[key].astype(float), 100 * rows["converged_share"]
         ax.plot(x, y, marker="o", ms=3, **style, linewidth=1.4, label=label)

@@ -79,7 +79,7 @@ def outcome_bars(
     names = _names(summary, baseline)
     if ax is None or _rows_that_fit(names, ax) >= len(names):
         return outcome_rows(ax, summary, names, (summary["setup"] == baseline).tolist(), heading)
-    names, keys = told_apart(labels(summary), summary, keys_of(summary), 0.5 * width_of(ax))
+    names, keys = told_apart(summary, keys_of(summary), 0.5 * width_of(ax), labels(summary))
     ranked = summary.assign(name=names).sort_values(
         "converged_share", ascending=False, kind="stable"
     )
@@ -267,16 +267,8 @@ def cures(rows: pd.DataFrame, group: str, member: str, title: str, subtitle: str
         for label, (_, m) in zip(ax.get_yticklabels(), kinds, strict=False):
             label.set_fontweight("bold" if m is None else "normal")
         _percents(ax, [0, 100] if wide < NARROW and across > 2 else [0, 50, 100])
-    legend(
-        axes[0],
-        "upper left",
-        (0, 1),
-        0.1 - top,
-        handles=outcome_handles(drawn),
-        ncols=columns,
-        handlelength=1.2,
-        columnspacing=1.2,
-    )
+    shift = {"handlelength": 1.2, "columnspacing": 1.2, "handles": outcome_handles(drawn)}
+    legend(axes[0], "upper left", (0, 1), 0.1 - top, ncols=columns, **shift)
     return figure
 
 

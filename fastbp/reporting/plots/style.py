@@ -186,8 +186,9 @@ def known_keys(summary: pd.DataFrame, *keys: str) -> list[str]:
     for key in keys:
         if key not in known:
             hint = "; it does not vary" if key in [*KEYS] else nearest(key, [*known, *KEYS])
-            vary = ", ".join(known) or "there are none"
-            raise ValueError(f"{refusal(key, f'the keys that vary: {vary}')}{hint}")
+            raise ValueError(
+                refusal(key, f"the keys that vary: {', '.join(known) or 'there are none'}") + hint
+            )
     return known
 
 
@@ -199,20 +200,20 @@ def log_ticks(axis: Axis, low: float, high: float) -> None:
 
 
 def told_apart(
-    names: Sequence[str], rows: pd.DataFrame, keys: Sequence[str], wide: float
+    rows: pd.DataFrame, keys: Sequence[str], wide: float, names: Sequence[str] = ()
 ) -> tuple[list[str], str]:
     """Fit names into `wide` inches; if that would cut several, to only the values of their keys.
 
     Parameters
     ----------
-    names : sequence of str
-        The names.
     rows : DataFrame
         A row for each name.
     keys : sequence of str
         The columns whose values a name has.
     wide : float
         Largest width of a name.
+    names : sequence of str
+        The names, by default the keys and their values.
 
     Returns
     -------
@@ -221,13 +222,12 @@ def told_apart(
     keys : str
         The keys if the names are only their values, else empty.
     """
+    columns = [*keys, *["setup"] * bool(keys and rows[[*keys]].duplicated().any())]
+    cells = [[short(value) for value in row] for row in rows[columns].to_numpy(object)]
+    names = names or [", ".join(map(" ".join, zip(keys, row, strict=False))) for row in cells]
     if sum(inches(name, SIZE) > wide for name in names) < 2:
         return [clipped(name, wide, SIZE) for name in names], ""
-    columns = [*keys, *["setup"] * bool(rows[[*keys]].duplicated().any())]
-    return [
-        clipped(", ".join(map(short, row)), wide, SIZE)
-        for row in rows[columns].itertuples(False, None)
-    ], ", ".join(columns)
+    return [clipped(", ".join(row), wide, SIZE) for row in cells], ", ".join(columns)
 
 
 def some_of(shown: int, total: int, what: str, keys: str = "") -> str:
@@ -261,7 +261,7 @@ def curves(
     setups, keys = dict(iter(table.groupby("setup", sort=False))), keys_of(table)
     first = table.drop_duplicates("setup")
     first = first.iloc[evenly(len(first), len(first) if most is None else most)]
-    names, values = told_apart(labels(first, baseline), first, keys, wide)
+    names, values = told_apart(first, keys, wide, labels(first, baseline))
     drawn = [
         (name, setups[setup], style)
         for name, setup, style in zip(names, first["setup"], line_styles(first, keys), strict=True)

@@ -1,6 +1,6 @@
 """The sections on how the runs ended: bars, a table, spread and loss, the threshold of collapse."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -14,11 +14,11 @@ from fastbp.reporting.html import TableColumn
 from fastbp.reporting.html_tables import (
     PASTED,
     column,
+    fullest_table,
     listed,
     more_in,
     setting_columns,
     setup_table,
-    text_table,
 )
 from fastbp.reporting.phrases import (
     MANY_KEYS,
@@ -32,7 +32,7 @@ from fastbp.reporting.phrases import (
 from fastbp.reporting.report_data import Content, ReportData, Section
 from fastbp.schema.columns import SCORES
 from fastbp.schema.outcomes import STACKED
-from fastbp.schema.text import WIDTH, percent, points, refusal, wrap
+from fastbp.schema.text import WIDTH, percent, points, refusal
 
 SHARES = {
     "collapsed": "collapsed",
@@ -87,49 +87,8 @@ def result_table(
         ),
     ]
     namings = [_names(summary), *_short_names(summary, baseline)]
-    lines = _fullest(namings, columns, shown, width)
+    lines = fullest_table(namings, columns, shown, width, "summary.csv")
     return lines + more_in(len(summary), len(shown), "summary.csv")
-
-
-def _fullest(
-    namings: Sequence[Sequence[TableColumn]],
-    columns: Sequence[TableColumn],
-    rows: pd.DataFrame,
-    width: int,
-) -> list[str]:
-    """The first table with all its columns and whole texts; else the first with all its names.
-
-    Parameters
-    ----------
-    namings : sequence of sequence of TableColumn
-        Choices of the columns that name the rows. If none is narrow enough, the names are the
-        values of the last one alone, and a line below the table names their keys.
-    columns : sequence of TableColumn
-        The other columns.
-    rows : DataFrame
-        The rows.
-    width : int
-        The most characters of a line.
-    """
-    last = namings[-1]
-    values = TableColumn("setup", lambda row: ", ".join(each.cell(row) for each in last), True)
-    note = wrap(f"… setup: {', '.join(each.title for each in last)}", width)
-    tables = [
-        (
-            names,
-            text_table([*names, *columns], rows.to_dict("records"), width, "summary.csv"),
-            below,
-        )
-        for names, below in [*((each, []) for each in namings), ([values], note)]
-    ]
-    whole = [
-        lines + below
-        for names, lines, below in tables
-        if not any(" …" in line for line in lines)
-        and all(f" {each.title} " in f" {lines[0]} " for each in names)
-    ]
-    full = [lines for lines in whole if not any(line.startswith("…") for line in lines)]
-    return [*full, *whole, tables[-2][1]][0]
 
 
 def _results(summary: pd.DataFrame) -> list[TableColumn]:
@@ -239,8 +198,9 @@ def share(row: Record, name: str) -> str:
 def _content(data: ReportData) -> Content:
     rows, bars, baseline = data.shown, data.panels, data.marked
     bold = " The baseline is in bold." if baseline in set(rows["setup"]) else ""
-    first = "" if data.baseline else ", best first"
-    some = f"{len(bars)} of {len(data.summary)} setups{first}" * (len(bars) < len(data.summary))
+    some = (
+        f"{len(bars)} of {len(data.summary)} setups" + ", best first" * (data.baseline is None)
+    ) * (len(bars) < len(data.summary))
     figure = data.drawing(
         lambda: plots.outcome_bars(bars, baseline=baseline, subtitle=some),
         "outcomes",

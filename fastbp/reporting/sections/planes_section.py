@@ -27,7 +27,10 @@ def sentences(data: ReportData) -> list[str]:
     ]
     if not known:
         return []
-    near = _range([(each.unlike[0], percent(each.unlike[0]), each.name) for each, _ in known])
+    near, steps = (
+        _range([(each.unlike[0], percent(each.unlike[0]), each.name) for each, _ in known]),
+        [f"{2 * p.basin.plane.reach / p.basin.plane.side:.3g}" for p, _ in known],
+    )
     law = all(np.ptp(values) <= ONE_DIMENSION for _, values in known)
     centres = [(float(values.mean()), f"{values.mean():.2f}", each.name) for each, values in known]
     ends = [end for _, values in known for end in (values.min(), values.max())]
@@ -39,7 +42,7 @@ def sentences(data: ReportData) -> list[str]:
     )
     lines = [
         f"Of starts next to each other in the plane of two weights, "
-        f"{and_([*dict.fromkeys(_step(each) for each, _ in known)])} apart, {near} end "
+        f"{and_([*dict.fromkeys(steps)])} apart, {near} end "
         f"differently: one converges and the other does not. At distances of 1 to {STEPS[-1]} "
         f"such steps, the boundary between the two has {dimension}."
     ]
@@ -51,11 +54,6 @@ def sentences(data: ReportData) -> list[str]:
         ]
         lines.append(f"{and_(rates)}.")
     return lines
-
-
-def _step(plane: StartPlane) -> str:
-    """The distance between starts next to each other."""
-    return f"{2 * plane.basin.plane.reach / plane.basin.plane.side:.3g}"
 
 
 def _range(values: list[tuple[float, str, str]]) -> str:
@@ -95,9 +93,8 @@ def _figure(
         f"Map of {plural(runs, 'run')} over the initial values of {and_(weights)}, from "
         f"{-reach:g} to {reach:g}: {converged} converged.",
         f"Each run stands at the initial values of its {and_(weights)}; all other parameters start "
-        f"alike. {percent(near)} of starts next to each other ({_step(plane)} apart) end "
-        "differently, and "
-        f"{percent(far)} of those {STEPS[-1]} cells apart. "
+        f"alike. {percent(near)} of starts next to each other ({2 * reach / basin.plane.side:.3g} "
+        f"apart) end differently, and {percent(far)} of those {STEPS[-1]} cells apart. "
         "The PNG file has every run as a pixel or more.",
         png=lambda: plots.basin(basin, names=weights, title=title, limits=limits),
     )
