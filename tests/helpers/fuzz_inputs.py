@@ -691,12 +691,7 @@ def load(kind: str, folder: Path, raw: bytes) -> list[str]:
     from fastbp.problems import problem, targets
     from fastbp.schema.errors import SweepError
 
-    for kept in (
-        targets._table,
-        targets._problem,
-        problem.prepared,
-        problem.digest,
-    ):
+    for kept in (targets._table, targets._problem, problem.prepared, problem.digest):
         kept.cache_clear()  # by times of change, which these files are faster than
     file, sweep = folder / f"d.{kind}", folder / "d.toml"
     file.write_bytes(raw)
@@ -722,16 +717,12 @@ def load(kind: str, folder: Path, raw: bytes) -> list[str]:
             lines = []
         finally:
             watched.clear()
-    done += [f"warning: {str(each.message)[:200]}" for each in warned]
-    done += [
-        f"line: {line[:200]!r}" for line in lines if not line.isprintable() or len(line) > 2_000
+    return [
+        *done,
+        *(f"warning: {str(each.message)[:200]}" for each in warned),
+        *(f"line: {line[:200]!r}" for line in lines if not line.isprintable() or len(line) > 2_000),
+        *(f"memory: {line[:200]}" for line in lines if re.search("MemoryError|alloc", line)),
     ]
-    done += [
-        f"memory: {line[:200]}"
-        for line in lines
-        if "MemoryError" in line or "allocate" in line or "alloc of size" in line
-    ]
-    return done
 
 
 watched: list[list[str]] = []
