@@ -5,7 +5,7 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from fastbp.schema.errors import (
     StoreFullError,
     SweepError,
     raise_memory_error,
+    remedy,
 )
 
 T = TypeVar("T")
@@ -125,7 +126,9 @@ class Command:
                 print_errors(parser.mistakes)
                 return BAD_USAGE
             return exit_code(
-                lambda: self.body(**options) or COMPLETE, options.get(self.place) or Path()
+                lambda: self.body(**options) or COMPLETE,
+                options.get(self.place) or Path(),
+                [value for value in options.values() if isinstance(value, Path)],
             )
 
     def run_if_main(self, name: str) -> None:
@@ -136,7 +139,7 @@ class Command:
             sys.exit(self())
 
 
-def exit_code(work: Callable[[], int], place: Path) -> int:
+def exit_code(work: Callable[[], int], place: Path, used: Iterable[Path] = ()) -> int:
     """Call `work` and return its exit code; print the lines of errors that a user can cause.
 
     Parameters
@@ -145,6 +148,9 @@ def exit_code(work: Callable[[], int], place: Path) -> int:
         Does the work of a command and returns an exit code.
     place : Path
         The folder that a message names if the system's error names no file.
+    used : iterable of Path
+        What the command works on. Any other error is also that of a user, if one of these is a
+        store that is not sound.
     """
     import logging
 
@@ -167,6 +173,25 @@ def exit_code(work: Callable[[], int], place: Path) -> int:
         after = interruption.stays if isinstance(error, LostError) else ""
         print_errors(f"{before}{line}{after}" for line in getattr(error, "lines", [str(error)]))
         return code
+    except Exception:
+        if unsound := [path for path in used if not _is_sound(path)]:
+            print_errors([f"{unsound[0]} is not sound: {remedy(unsound[0])}"])
+            return BAD_STORE
+        raise
+
+
+def _is_sound(path: Path) -> bool:
+    """Whether a path is a store in which nothing is wrong, or no store.
+
+    A stranger can write runs that no fastbp makes, and seal them. Only checking all of them shows
+    it.
+    """
+    from fastbp.engine import integrity
+    from fastbp.store.store import Store
+
+    with suppress(OSError, StoreError):
+        return not integrity.check(Store(path)).findings
+    return True
 
 
 @contextmanager

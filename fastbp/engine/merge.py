@@ -24,6 +24,9 @@ from fastbp.store.store import Store, writing
 MAX_ROWS, MAX_JOINED_BYTES = 1 << 18, 1 << 27
 """The most rows of a file that `compact` makes, and the most bytes of them in memory."""
 
+MAX_WORK = 10**10
+"""The most bytes to read while paths in a `sweep.toml` are written anew: some seconds."""
+
 MAX_NAMED = 3
 """The most faults or files that a message names."""
 
@@ -298,6 +301,8 @@ def _moved(sweep: bytes, old: Path, new: Path) -> bytes:
                         todo.append(item)
                     elif str(item).startswith("file:"):
                         paths.add(item)
+        if len(paths) * len(text) > MAX_WORK:
+            return sweep
         for path in paths:
             file = targets.located(path[5:], str(old))
             if os.path.exists(file):  # else it is of another machine, and stays as it is

@@ -36,6 +36,10 @@ enough lane groups. So blocks become smaller towards the end, and all cores end 
 FILES_PER_SETUP, FILES_PER_STORE = 100, 100_000
 """About the most files that a setup and a store may have."""
 
+FULL_SEEDS, FULL_FILES = MAX_SEEDS << 5, 1_000
+"""A setup may have so many files if each has that many seeds: some files are in memory at once, at
+560 bytes a row."""
+
 
 class PlannedFile(NamedTuple):
     """A file to be written, with the `runs` seeds of one setup from `start` on."""
@@ -170,7 +174,8 @@ class Plan:
     def blocks(self, workers: int = 0) -> Iterator[Block]:
         """Generate the blocks of all missing runs. A block lies within one file of each setup.
 
-        Blocks are generated one by one: 10¹⁰ runs have 10⁴ files, but tens of millions of blocks.
+        Blocks are generated one by one: 10¹⁰ runs have 10⁵ files at most, but tens of millions
+        of blocks.
 
         Parameters
         ----------
@@ -316,13 +321,13 @@ def file_seeds(setup: Setup, count: int, setups: int = 1) -> int:
     setup : Setup
         The setup of the file.
     count : int
-        The number of seeds of the setup. They make at most about 100 files.
+        The number of seeds of the setup. They make at most about 100 files, or 1,000 large ones.
     setups : int
         The number of setups of the sweep. If there are many, each has fewer files, so that a store
         has at most about 100,000.
     """
     seeds = _doubled(block_seeds(setup), setup, FILE_SECONDS)
-    files = min(FILES_PER_SETUP, max(1, FILES_PER_STORE // setups))
-    while seeds * files < count:
+    most = max(1, FILES_PER_STORE // setups)
+    while seeds * min(most, FILES_PER_SETUP if seeds < FULL_SEEDS else FULL_FILES) < count:
         seeds *= 2
     return seeds

@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
 import pandas as pd
 
 from fastbp.analysis.counts import grouped
@@ -60,15 +61,9 @@ def text(results: Path, commands: Mapping[str, str], command: str) -> str:
     OSError
         If a store cannot be read.
     """
-    pages = {name: page_of(results / name) for name in commands}
-    there = {name: page for name, page in pages.items() if page is not None}
-    counts = {
-        name: pd.read_csv(
-            StringIO(safe_files.text_of(results / name / "summary.csv", results / name)),
-            usecols=["runs"],
-        )["runs"]
-        for name in there
-    }
+    pages = {name: page for name in commands if (page := page_of(results / name))}
+    counts = {name: count for name in pages if len(count := _runs_of(results / name))}
+    there = {name: pages[name] for name in counts}
     runs = sum(int(count.sum()) for count in counts.values())
     lines = [MARK, "", "# Results", "", _opening([results / name for name in there], runs, command)]
     for folder, names in grouped(there, map(_folder, there)).items():
@@ -79,7 +74,7 @@ def text(results: Path, commands: Mapping[str, str], command: str) -> str:
             summary = f"<summary>{plural(len(names), 'sweep')}</summary>"
             part = ["<details>", summary, "", *part, "", "</details>"]
         lines += ["", *[f"## {markdown(folder)}", ""] * bool(folder), *part]
-    if missing := [f"`{name}`" for name, page in pages.items() if page is None]:
+    if missing := [f"`{name}`" for name in commands if name not in there]:
         lines += ["", f"Not there yet: {and_(missing)}."]
     return "\n".join(lines) + "\n"
 
@@ -146,6 +141,15 @@ def _made(results: Path, name: str, command: str, counts: "pd.Series[int]") -> s
 
 # What a store says about itself
 
+
+def _runs_of(store: Path) -> "pd.Series[int]":
+    """The runs of each setup in the `summary.csv` of a store; none if it is missing or damaged."""
+    with suppress(OSError, ValueError):
+        text = StringIO(safe_files.text_of(store / "summary.csv", store))
+        return pd.read_csv(text, usecols=["runs"], dtype=str)["runs"].map(int)
+    return pd.Series([], dtype=np.int64)
+
+
 _COUNTS = ("updates", "jobs", "runs")
 """The counts in an entry of `made.json`."""
 
@@ -185,7 +189,8 @@ def efforts_of(*stores: Path) -> pd.DataFrame:
         with suppress(TypeError, KeyError, ValueError, OverflowError):
             spent, cpu = entry["seconds"], str(entry["cpu"])
             seconds = float(spent["total"]) - float(spent.get("compile", 0))
-            rows.append([seconds, *(int(entry[name]) for name in _COUNTS), cpu])
+            counts = np.array([entry[name] for name in _COUNTS], np.int64).reshape(len(_COUNTS))
+            rows.append([seconds, *counts, cpu])
     return pd.DataFrame(rows, columns=["seconds", *_COUNTS, "cpu"])
 
 

@@ -100,9 +100,10 @@ def test_a_file_is_whole_blocks_a_setup_has_about_a_hundred_and_a_store_no_more_
         2 * least * plan.seconds_per_run(setup) > plan.FILE_SECONDS
     )
     files = math.ceil(count / size)
-    assert files <= plan.FILES_PER_SETUP
+    assert files <= (plan.FILES_PER_SETUP if size < plan.FULL_SEEDS else plan.FULL_FILES)
     assert files * setups <= plan.FILES_PER_STORE
-    most = min(plan.FILES_PER_SETUP, plan.FILES_PER_STORE // setups)
+    few = plan.FILES_PER_SETUP if size // 2 < plan.FULL_SEEDS else plan.FULL_FILES
+    most = min(few, plan.FILES_PER_STORE // setups)
     assert size == least or count > most * size // 2, "no larger than that needs"
 
 
@@ -116,7 +117,7 @@ def test_every_seed_of_every_setup_is_planned_once(seeds, updates):
     for setup in sweep.setups:
         own = sorted((p for p in planned if p.setup == setup), key=lambda p: p.start)
         assert is_one_run([(p.start, p.runs) for p in own], seeds.start, seeds.count)
-        assert len(own) <= plan.FILES_PER_SETUP + 1
+        assert len(own) <= plan.FULL_FILES + 1
         for inner in own[1:]:
             assert inner.start % block_seeds(setup) == 0
     assert len(planned) == sum(
@@ -272,7 +273,7 @@ def test_ten_billion_runs_are_planned_at_once_in_little_memory(updates):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert planned <= 100 * (plan.FILES_PER_SETUP + 1)
+    assert planned <= 100 * (plan.FULL_FILES + 1)
     assert peak < 2_000_000
     assert time.process_time() - began < 5
 

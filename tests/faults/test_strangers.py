@@ -21,7 +21,7 @@ import pytest
 from commands import command as child, succeeded
 from fake_runs import ONE, rows
 from numpy.lib import format as npy
-from stores import contents_of, flip, opened, rows_of, unchanged
+from stores import contents_of, flip, opened, replaced_by, rows_of, unchanged
 
 import fastbp
 from fastbp.analysis.counts import count_runs
@@ -85,13 +85,6 @@ def folder(made, tmp_path):
     (theirs / "mine.1.draft").write_text("theirs")
     (theirs / "notes.txt").write_text("theirs")
     return tmp_path
-
-
-def replaced_by(path: Path, make: Callable[[Path], object]) -> None:
-    shutil.rmtree(path, ignore_errors=True)
-    path.unlink(missing_ok=True)
-    path.parent.mkdir(exist_ok=True)
-    make(path)
 
 
 def attacked(command, folder: Path, names: Iterable[str]) -> dict[str, str]:

@@ -10,6 +10,7 @@ import io
 import json
 import os
 import random
+import re
 import resource
 import signal
 import struct
@@ -19,7 +20,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +222,24 @@ WORDS = {
         b"y",
         b"\n",
         b"\xff\x7f",
+    ],
+    "json": [
+        b"null",
+        b"[]",
+        b"{}",
+        b"true",
+        b"-1",
+        b"NaN",
+        b"-Infinity",
+        b"1e999",
+        b"9" * 400,
+        b"9" * 5_000,
+        b'"\\ud800"',
+        b'"\\u0000\\u001b[2J\\u2028"',
+        b'"seconds": 3, ',
+        b'"versions": {"a": {}}, ',
+        b'"cpu": [], ',
+        b"},{",
     ],
 }
 """What stands for something in a file of each kind."""
@@ -554,143 +573,84 @@ def by_hand(kind: str) -> tuple[bytes, ...]:
 
 # Mutants
 
+NUMBERS = re.compile(rb"\d+")
 
-def _flip(draw: Draw, raw: bytes, kind: str) -> bytes:
-    changed = bytearray(raw)
-    for _ in range(draw.choice((1, 1, 2, 8))):
-        changed[draw.randrange(len(raw))] ^= 1 << draw.randrange(8)
-    return bytes(changed)
-
-
-def _overwrite(draw: Draw, raw: bytes, kind: str) -> bytes:
-    at = draw.randrange(len(raw))
-    return (
-        raw[:at]
-        + bytes([draw.choice((0, 1, 127, 128, 255, draw.randrange(256)))])
-        * draw.choice((1, 1, 4, 8))
-        + raw[at + 1 :]
-    )
-
-
-def _cut(draw: Draw, raw: bytes, kind: str) -> bytes:
-    start, stop = sorted(draw.choices(range(len(raw) + 1), k=2))
-    return draw.choice((raw[:start], raw[start:], raw[:start] + raw[stop:]))
-
-
-def _insert(draw: Draw, raw: bytes, kind: str) -> bytes:
-    at = draw.randrange(len(raw))
-    return (
-        raw[:at]
-        + draw.choice((draw.choice(WORDS[kind]), draw.randbytes(draw.randrange(1, 20))))
-        + raw[at:]
-    )
-
-
-def _replace(draw: Draw, raw: bytes, kind: str) -> bytes:
-    word = draw.choice(WORDS[kind])
-    at = draw.randrange(len(raw))
-    return raw[:at] + word + raw[at + len(word) :]
-
-
-def _repeat(draw: Draw, raw: bytes, kind: str) -> bytes:
-    start, stop = sorted(draw.choices(range(len(raw) + 1), k=2))
-    return raw[:start] + (raw[start:stop] * draw.choice((2, 3, 30, 1000)))[:100_000] + raw[stop:]
-
-
-def _nest(draw: Draw, raw: bytes, kind: str) -> bytes:
-    start, stop = sorted(draw.choices(range(len(raw) + 1), k=2))
-    opened, closed = draw.choice(
-        (
-            (b"[", b"]"),
-            (b"{a=", b"}"),
-            (b"(", b")"),
-            (b'"', b'"'),
-            (b"\x1c", b"\0"),
-            (b"\x19\x1c", b"\0"),
-        )
-    )
-    depth = draw.choice((1, 3, 50, 5000))
-    return raw[:start] + opened * depth + raw[start:stop] + closed * depth + raw[stop:]
-
-
-def _number(draw: Draw, raw: bytes, kind: str) -> bytes:
-    """Another number in the place of one in the text."""
-    digits = [at for at, byte in enumerate(raw[:20_000]) if 48 <= byte < 58]
-    if not digits:
-        return raw
-    start = stop = draw.choice(digits)
-    while stop < len(raw) and 48 <= raw[stop] < 58:
-        stop += 1
-    return (
-        raw[:start]
-        + draw.choice(
-            (
-                b"0",
-                b"-1",
-                b"255",
-                b"65536",
-                b"2147483648",
-                b"4294967295",
-                b"9223372036854775807",
-                b"18446744073709551616",
-                b"1e308",
-                b"9" * 400,
-                b"1" * 5000,
-            )
-        )
-        + raw[stop:]
-    )
-
-
-def _integer(draw: Draw, raw: bytes, kind: str) -> bytes:
-    """Another integer in the place of four or eight bytes."""
-    value = draw.choice(
-        (0, 1, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**63, 2**64 - 1, draw.randrange(2**20))
-    )
-    at = draw.randrange(len(raw))
-    size = draw.choice((2, 4, 8))
-    return raw[:at] + (value % 2 ** (8 * size)).to_bytes(size, "little") + raw[at + size :]
-
-
-def _splice(draw: Draw, raw: bytes, kind: str) -> bytes:
-    other = right(draw, draw.choice(KINDS) if draw.random() < 0.1 else kind)
-    return raw[: draw.randrange(len(raw) + 1)] + other[draw.randrange(len(other)) :]
-
-
-WAYS: tuple[Callable[[Draw, bytes, str], bytes], ...] = (
-    _flip,
-    _overwrite,
-    _cut,
-    _insert,
-    _replace,
-    _repeat,
-    _nest,
-    _number,
-    _integer,
-    _splice,
+OF_ONE = (
+    b"0",
+    b"-1",
+    b"255",
+    b"65536",
+    b"2147483648",
+    b"4294967295",
+    b"9223372036854775807",
+    b"18446744073709551616",
+    b"1e308",
+    b"9" * 400,
+    b"1" * 5000,
 )
+"""What takes the place of a number in a text."""
+
+INTEGERS = (0, 1, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**63, 2**64 - 1)
+"""What takes the place of some bytes."""
+
+PAIRS = (
+    (b"[", b"]"),
+    (b"{a=", b"}"),
+    (b"(", b")"),
+    (b'"', b'"'),
+    (b"\x1c", b"\0"),
+    (b"\x19\x1c", b"\0"),
+)
+"""What opens and closes something."""
 
 
-def right(draw: Draw, kind: str) -> bytes:
-    """A right file."""
-    match kind:
-        case "toml":
-            founding = (ROOT / "sweeps" / "founding.toml").read_text()
-            text = draw.choice(
-                (
-                    EVERY_KEY,
-                    OF_FILES,
-                    founding,
-                    SWEEP.format("good.csv") + 'targets = "y"\n',
-                    SWEEP.format("good.npz"),
-                )
-            )
-            return text.encode()
-        case "csv":
-            return draw.choice(CSV)
-        case "npz":
-            return npz(draw.choice(npy_members()), draw)
-    return draw.choice(parquet_files())
+RIGHT: dict[str, Callable[[Draw], bytes]] = {
+    "toml": lambda draw: draw.choice(
+        (
+            EVERY_KEY,
+            OF_FILES,
+            (ROOT / "sweeps" / "founding.toml").read_text(),
+            SWEEP.format("good.csv") + 'targets = "y"\n',
+            SWEEP.format("good.npz"),
+        )
+    ).encode(),
+    "csv": lambda draw: draw.choice(CSV),
+    "npz": lambda draw: npz(draw.choice(npy_members()), draw),
+    "parquet": lambda draw: draw.choice(parquet_files()),
+    "json": lambda draw: b'[{"when": 1, "seconds": {"total": 3.5}, "jobs": 2, "runs": 4}]',
+}
+"""What makes a right file of each kind."""
+
+
+def _nested(draw: Draw, piece: bytes, kind: str) -> bytes:
+    depth, (opened, closed) = draw.choice((1, 3, 50, 5000)), draw.choice(PAIRS)
+    return opened * depth + piece + closed * depth
+
+
+def _spliced(draw: Draw, piece: bytes, kind: str) -> bytes:
+    other = RIGHT[draw.choice(KINDS) if draw.random() < 0.1 else kind](draw)
+    return other[draw.randrange(len(other)) :]
+
+
+WAYS: tuple[tuple[int, Callable[[Draw, bytes, str], bytes]], ...] = (
+    (1, lambda draw, piece, kind: bytes([piece[0] ^ 1 << draw.randrange(8)])),
+    (1, lambda draw, piece, kind: bytes([draw.choice((0, 1, 127, 128, 255))])),
+    (1, lambda draw, piece, kind: draw.randbytes(1) * draw.choice((1, 1, 4, 8))),
+    (1, lambda draw, piece, kind: draw.choice(WORDS[kind]) + piece),
+    (1, lambda draw, piece, kind: draw.randbytes(draw.randrange(20)) + piece),
+    (4, lambda draw, piece, kind: draw.choice(WORDS[kind])),
+    (2, lambda draw, piece, kind: draw.randbytes(2)),
+    (4, lambda draw, piece, kind: (draw.choice(INTEGERS) % 2**32).to_bytes(4, "little")),
+    (8, lambda draw, piece, kind: draw.choice(INTEGERS).to_bytes(8, "little")),
+    (0, lambda draw, piece, kind: b""),
+    (0, lambda draw, piece, kind: (piece * draw.choice((2, 3, 30, 1000)))[:100_000]),
+    (0, lambda draw, piece, kind: NUMBERS.sub(draw.choice(OF_ONE), piece, 1)),
+    (0, _nested),
+    (0, _spliced),
+    (1 << 40, _spliced),
+    (1 << 40, lambda draw, piece, kind: b""),
+)
+"""How many bytes are changed, with 0 for any number of them, and what takes their place."""
 
 
 def mutant(kind: str, number: int) -> bytes:
@@ -702,19 +662,23 @@ def mutant(kind: str, number: int) -> bytes:
     if kind == "npz" and draw.random() < 0.7:  # inside the archive
         members = dict(draw.choice(npy_members()))
         name = draw.choice(list(members))
-        members[name] = _mutated(draw, members[name], kind)
+        members[name] = mutated(draw, members[name], kind)
         return npz(members, draw)
     if kind == "parquet" and draw.random() < 0.5:  # inside the footer, which no checksum covers
         raw = draw.choice(parquet_files())
         size = int.from_bytes(raw[-8:-4], "little")
-        footer = _mutated(draw, raw[-8 - size : -8], kind)
+        footer = mutated(draw, raw[-8 - size : -8], kind)
         return raw[: -8 - size] + footer + len(footer).to_bytes(4, "little") + raw[-4:]
-    return _mutated(draw, right(draw, kind), kind)
+    return mutated(draw, RIGHT[kind](draw), kind)
 
 
-def _mutated(draw: Draw, raw: bytes, kind: str) -> bytes:
+def mutated(draw: Draw, raw: bytes, kind: str) -> bytes:
+    """Bytes of a file of a kind in `WORDS`, changed in some ways."""
     for _ in range(draw.choice((1, 1, 1, 2, 3, 8))):
-        raw = draw.choice(WAYS)(draw, raw, kind)[:1_000_000] or b" "
+        size, way = draw.choice(WAYS)
+        start, stop = sorted(draw.choices(range(len(raw)), k=2))
+        stop = start + size if size else stop
+        raw = (raw[:start] + way(draw, raw[start:stop], kind) + raw[stop:])[:1_000_000] or b" "
     return raw
 
 
@@ -727,12 +691,7 @@ def load(kind: str, folder: Path, raw: bytes) -> list[str]:
     from fastbp.problems import problem, targets
     from fastbp.schema.errors import SweepError
 
-    for kept in (
-        targets._table,
-        targets._problem,
-        problem.prepared,
-        problem.digest,
-    ):
+    for kept in (targets._table, targets._problem, problem.prepared, problem.digest):
         kept.cache_clear()  # by times of change, which these files are faster than
     file, sweep = folder / f"d.{kind}", folder / "d.toml"
     file.write_bytes(raw)
@@ -758,16 +717,12 @@ def load(kind: str, folder: Path, raw: bytes) -> list[str]:
             lines = []
         finally:
             watched.clear()
-    done += [f"warning: {str(each.message)[:200]}" for each in warned]
-    done += [
-        f"line: {line[:200]!r}" for line in lines if not line.isprintable() or len(line) > 2_000
+    return [
+        *done,
+        *(f"warning: {str(each.message)[:200]}" for each in warned),
+        *(f"line: {line[:200]!r}" for line in lines if not line.isprintable() or len(line) > 2_000),
+        *(f"memory: {line[:200]}" for line in lines if re.search("MemoryError|alloc", line)),
     ]
-    done += [
-        f"memory: {line[:200]}"
-        for line in lines
-        if "MemoryError" in line or "allocate" in line or "alloc of size" in line
-    ]
-    return done
 
 
 watched: list[list[str]] = []
@@ -799,33 +754,34 @@ def used() -> int:
     return int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def main(kind: str, first: int, count: int) -> None:
-    """Load hostile files, and print a line of JSON for each that is not told as it should be: its
-    number and why."""
+def repeat(
+    prepare: Callable[[Path], Callable[[int], list[str]]],
+    first: int,
+    count: int,
+    seconds: float = 2.0,
+    megabytes: int = 500,
+) -> None:
+    """Try hostile inputs, and print a line of JSON for each that is not told as it should be: its
+    number and why.
+
+    `prepare`: takes the current folder, and returns what tries the input of a number there.
+    """
     at = int(os.environ.get("PROGRESS_FD", "-1"))
     with tempfile.TemporaryDirectory() as base:
         folder = Path(base) / "user"
         folder.mkdir()
         os.chdir(folder)
-        for name, raw in {
-            "csv": CSV[0],
-            "npz": npz(npy_members()[0]),
-            "parquet": parquet_files()[0],
-        }.items():
-            (folder / f"good.{name}").write_bytes(raw)
-            assert load(name, folder, raw) == []  # everything is imported, threads have started
-        by_hand(kind)
-        there = {*os.listdir(folder), f"d.{kind}"}
+        attempt = prepare(folder)
+        there = {*os.listdir(folder)}
         sys.addaudithook(watch)
-        resource.setrlimit(resource.RLIMIT_AS, (used() + 500 * 10**6,) * 2)
+        resource.setrlimit(resource.RLIMIT_AS, (used() + megabytes * 10**6,) * 2)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         signal.signal(signal.SIGPROF, signal.SIG_DFL)  # ends the process, wherever it hangs
         for number in range(first, first + count):
             if at >= 0:
                 os.pwrite(at, b"%20d" % number, 0)
-            raw = mutant(kind, number)
-            signal.setitimer(signal.ITIMER_PROF, 2.0)
-            done = load(kind, folder, raw)
+            signal.setitimer(signal.ITIMER_PROF, seconds)
+            done = attempt(number)
             signal.setitimer(signal.ITIMER_PROF, 0)
             if {*os.listdir(folder)} != there or os.listdir(base) != ["user"]:
                 done.append(f"files: {os.listdir(folder)}")
@@ -833,5 +789,15 @@ def main(kind: str, first: int, count: int) -> None:
                 print(json.dumps([number, done]), flush=True)
 
 
+def loaded(kind: str, folder: Path) -> Callable[[int], list[str]]:
+    """What loads the file of a kind and number in a folder, where a good one of each lies."""
+    for name, raw in {"csv": CSV[0], "npz": npz(npy_members()[0]), "parquet": parquet_files()[0],
+                      "toml": EVERY_KEY.encode()}.items():  # fmt: skip
+        (folder / f"good.{name}").write_bytes(raw)
+        assert load(name, folder, raw) == []  # everything is imported, threads have started
+    by_hand(kind)
+    return lambda number: load(kind, folder, mutant(kind, number))
+
+
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    repeat(partial(loaded, sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

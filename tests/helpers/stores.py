@@ -1,7 +1,8 @@
 """Stores of tests: how they are made, and what is compared of them, however rows lie in files."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -156,6 +157,14 @@ def tree(root: Path, files: Mapping[str, str]) -> Path:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
     return root
+
+
+def replaced_by(path: Path, make: Callable[[Path], object]) -> None:
+    """What `make` makes of a path takes the place of whatever is there."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.unlink(missing_ok=True)
+    path.parent.mkdir(exist_ok=True)
+    make(path)
 
 
 def strangers(folder: Path) -> None:

@@ -48,7 +48,7 @@ def results(tmp_path_factory, answers):
         for each, jobs in zip(spent, (2, 1), strict=True)
     ]
     (folder / "deeper" / "maps" / "made.json").write_text(
-        json.dumps([*made, {"seconds": 3}, "damaged"])
+        json.dumps([*made, {"seconds": 3}, "damaged", made[0] | {"updates": 10**400}])
     )
     with pytest.MonkeyPatch.context() as patch:
         without_png(patch)
@@ -132,6 +132,16 @@ def test_times_are_of_all_commands_that_trained_and_without_compiling(text):
 
 def test_what_is_not_there_yet_is_named(text):
     assert text.endswith("\n\nNot there yet: `nowhere`.\n")
+
+
+@pytest.mark.parametrize(
+    "table", ["", "runs\nfour\n", "setup\na\n", "runs\n1e400\n", "runs,a\n,1\n", '"']
+)
+def test_a_store_whose_table_is_damaged_is_left_out(results, tmp_path, table):
+    store = shutil.copytree(results / "founding", tmp_path / "founding")
+    (store / "summary.csv").write_text(table)
+    told = gallery.text(tmp_path, {"founding": "make founding"}, "make all")
+    assert told.endswith("\n\nNot there yet: `founding`.\n")
 
 
 def test_the_same_stores_give_the_same_gallery(text, results):
