@@ -15,7 +15,18 @@ from pathlib import Path
 import pyarrow as pa
 from commands import any_command
 from fake_runs import replaced
-from fuzz_inputs import CSV, KINDS, NUMBERS, OF_FILES, OF_ONE, Draw, mutant, mutated, repeat
+from fuzz_inputs import (
+    CSV,
+    KINDS,
+    NUMBERS,
+    OF_FILES,
+    OF_ONE,
+    Draw,
+    by_hand,
+    mutant,
+    mutated,
+    repeat,
+)
 from stores import replaced_by, tree, unchanged
 
 import fastbp
@@ -207,6 +218,7 @@ def prepare(folder: Path) -> Callable[[int], list[str]]:
     os.mkfifo(tree(folder / "theirs", {"notes.txt": "theirs"}) / "pipe")
     digest = used("verify sound", wrong)
     assert wrong == []
+    assert all(map(by_hand, KINDS))  # before memory and time are limited
 
     def attempt(number: int) -> list[str]:
         draw, store, done = Draw(f"store {number}"), Path("store"), list[str]()
