@@ -356,8 +356,8 @@ def test_a_folder_named_like_a_sweep_is_no_sweep(tmp_path, here):
 def test_one_run_is_a_sweep(tmp_path, here):
     one = ["--seeds", "1", "--set", "updates=2", "--set", "lr=1", "--set", "order=cyclic"]
     done = succeeded(here(*one, "--quiet"))
-    assert "nothing to compare" in done.stdout
-    assert len(done.stderr.splitlines()) == 1
+    assert "The one run ended one-class" in done.stdout
+    assert len(done.stderr.splitlines()) == 3
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from fastbp.kernels.jit import has_fma
 from fastbp.reporting import gallery
 from fastbp.schema.errors import SweepError
 from fastbp.schema.outcomes import OUTCOMES
-from fastbp.schema.text import first_of, named
+from fastbp.schema.text import first_of, named, plural
 from fastbp.store import provenance
 from fastbp.store.filename import Range
 from fastbp.store.store import Store
@@ -106,7 +106,7 @@ class Done(NamedTuple):
         took = f"{trained.seconds['total']:.1f} s"
         each = f" ({speed(trained.updates / trained.seconds['train'])})" if trained.updates else ""
         return (
-            f"{trained.runs:,} runs trained in {took}{each}"
+            f"{plural(trained.runs, 'run')} trained in {took}{each}"
             if trained.runs
             else (f"{nothing} ({took})")
         )
