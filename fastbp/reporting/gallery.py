@@ -146,7 +146,7 @@ def _runs_of(store: Path) -> "pd.Series[int]":
     """The runs of each setup in the `summary.csv` of a store; none if it is missing or damaged."""
     with suppress(OSError, ValueError):
         text = StringIO(safe_files.text_of(store / "summary.csv", store))
-        return pd.read_csv(text, usecols=["runs"], dtype=str)["runs"].map(int)
+        return pd.Series([int(n) for n in pd.read_csv(text, usecols=["runs"], dtype=str)["runs"]])
     return pd.Series([], dtype=np.int64)
 
 
