@@ -62,9 +62,9 @@ def text(results: Path, commands: Mapping[str, str], command: str) -> str:
         If a store cannot be read.
     """
     pages = {name: page for name in commands if (page := page_of(results / name))}
-    counts = {name: count for name in pages if len(count := _runs_of(results / name))}
+    counts = {name: count for name in pages if (count := _runs_of(results / name))}
     there = {name: pages[name] for name in counts}
-    runs = sum(int(count.sum()) for count in counts.values())
+    runs = sum(map(sum, counts.values()))
     lines = [MARK, "", "# Results", "", _opening([results / name for name in there], runs, command)]
     for folder, names in grouped(there, map(_folder, there)).items():
         sheet = _sheet(results, {name: there[name] for name in names})
@@ -124,9 +124,9 @@ def _cell(results: Path, name: str, page: Page) -> str:
     return f'<td width="33%" valign="top">{image}<b>{found}</b><br>{link}{title}</a></td>'
 
 
-def _made(results: Path, name: str, command: str, counts: "pd.Series[int]") -> str:
+def _made(results: Path, name: str, command: str, counts: list[int]) -> str:
     """The line below the sheet that says how the runs of a store were made."""
-    efforts, runs, folder = efforts_of(results / name), int(counts.sum()), quote(name)
+    efforts, runs, folder = efforts_of(results / name), sum(counts), quote(name)
     total, took = efforts.sum(), ""
     if total["seconds"]:
         seconds = f"{_seconds(total['seconds'])} on {plural(int(efforts['jobs'].max()), 'core')}"
@@ -142,12 +142,12 @@ def _made(results: Path, name: str, command: str, counts: "pd.Series[int]") -> s
 # What a store says about itself
 
 
-def _runs_of(store: Path) -> "pd.Series[int]":
+def _runs_of(store: Path) -> list[int]:
     """The runs of each setup in the `summary.csv` of a store; none if it is missing or damaged."""
     with suppress(OSError, ValueError):
         text = StringIO(safe_files.text_of(store / "summary.csv", store))
-        return pd.Series([int(n) for n in pd.read_csv(text, usecols=["runs"], dtype=str)["runs"]])
-    return pd.Series([], dtype=np.int64)
+        return [int(n) for n in pd.read_csv(text, usecols=["runs"], dtype=str)["runs"]]
+    return []
 
 
 _COUNTS = ("updates", "jobs", "runs")
