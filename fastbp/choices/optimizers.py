@@ -17,7 +17,10 @@ _Small = Annotated[float, Gt(0), Le(1)]
 
 
 def sgd() -> Optimizer:
-    """Gradient descent, w ← w − lr·g (Rumelhart, Hinton & Williams 1986, equation 11)."""
+    """Gradient descent, w ← w − lr·g; with momentum α, v ← αv − lr·g and w ← w + v.
+
+    With `nesterov` w ← w + αv − lr·g with the new v, as in PyTorch (Sutskever et al. 2013).
+    """
 
     def step(
         w: Any, g: Any, rate: Any, momentum: Any, s: Any, t: Any, c: Any, d: Any
@@ -28,7 +31,7 @@ def sgd() -> Optimizer:
 
 
 def _heavy_ball() -> Optimizer:
-    """Momentum α: v ← αv − lr·g, w ← w + v (Rumelhart, Hinton & Williams 1986, equation 16)."""
+    """With momentum (Rumelhart, Hinton & Williams 1986, equation 16)."""
 
     def step(
         w: Any, g: Any, rate: Any, momentum: Any, s: Any, t: Any, c: Any, d: Any
@@ -40,7 +43,7 @@ def _heavy_ball() -> Optimizer:
 
 
 def _nesterov() -> Optimizer:
-    """Nesterov: v ← αv − lr·g, then w ← w + αv − lr·g (Sutskever et al. 2013, and PyTorch)."""
+    """With momentum that looks ahead (Sutskever et al. 2013)."""
 
     def step(
         w: Any, g: Any, rate: Any, momentum: Any, s: Any, t: Any, c: Any, d: Any

@@ -55,8 +55,9 @@ def complete(undisturbed, tmp_path):
     """Hold a command to it that it trained all runs into this store and said so."""
 
     def completed(done: subprocess.CompletedProcess[str], store: str = "store") -> None:
-        (line,) = succeeded(done).stderr.splitlines()
+        line, *files = succeeded(done).stderr.splitlines()
         assert line.startswith("40 runs trained")
+        assert all(file.startswith(("Table: ", "Report: ", "Picture: ")) for file in files)
         assert rows_of(tmp_path / store) == undisturbed
 
     return completed
