@@ -98,8 +98,7 @@ def test_again_it_trains_nothing_and_prints_the_same(file, tmp_path, here):
     narrower = here(
         file, "--until-width", "0.05", "--no-report", "--quiet", "-j", "1", "--executor", "threads"
     )
-    told_of = [line.partition(": ")[0] for line in narrower.stderr.splitlines()[1:]]
-    assert set(told_of) == {"Table"}
+    assert {line.partition(": ")[0] for line in narrower.stderr.splitlines()[1:]} == {"Table"}
     assert seeds_of(tmp_path / "results" / "mine") > told["runs"]
 
 
