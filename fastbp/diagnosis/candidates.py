@@ -199,7 +199,7 @@ def _of_units(setup: Setup) -> list[Candidate]:
             DEAD,
             {"activation": "leaky-relu"},
         ),
-        # These have no bound.
+        # Their outputs have no bound, and can explode.
         (
             setup.activation in ("linear", "exponential"),
             "tanh hidden units",

@@ -210,8 +210,8 @@ def built_in(function: Callable[..., Any], values: tuple[Any, ...]) -> ProblemDa
 class Preparation(NamedTuple):
     """What is done to the inputs and targets of a problem: the keys of a setup by these names.
 
-    `split`: the seed whose rows are held out; None for those that all seeds have in common; "last"
-    for the last rows of the problem.
+    `split` says which rows are held out. A seed: those drawn for it. None: those drawn for the
+    problem. "last": its last rows.
     """
 
     test: float = 0.0

@@ -96,7 +96,7 @@ class Changes(NamedTuple):
         return f" from {percent(self.start[f'{name}_share'])} to {percent(end[f'{name}_share'])}"
 
     def shown(self, sign: int) -> list[dict[Any, Any]]:
-        """The baseline's significant changes whose effect has this sign, the largest first."""
+        """The baseline's significant changes that help (1) or harm (−1), the largest first."""
         rows = [row for row in self.direct if has_effect(row) and sign * row["difference"] > 0]
         return sorted(rows, key=lambda row: -abs(row["difference"]))
 

@@ -189,8 +189,7 @@ def efforts_of(*stores: Path) -> pd.DataFrame:
         with suppress(TypeError, KeyError, ValueError, OverflowError):
             spent, cpu = entry["seconds"], str(entry["cpu"])
             seconds = float(spent["total"]) - float(spent.get("compile", 0))
-            counts = np.array([entry[name] for name in _COUNTS], np.int64).reshape(len(_COUNTS))
-            rows.append([seconds, *counts, cpu])
+            rows.append([seconds, *(np.int64(int(entry[name])) for name in _COUNTS), cpu])
     return pd.DataFrame(rows, columns=["seconds", *_COUNTS, "cpu"])
 
 

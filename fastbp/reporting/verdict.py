@@ -309,9 +309,8 @@ def notes(data: ReportData) -> Iterator[str]:
 def _page_notes(data: ReportData) -> Iterator[str]:
     """Yield notes about setups that the page leaves out, and about planes of initial weights."""
     if len(data.panels) < len(data.summary):
-        first = "the baseline, what its changes lead to, " * (
-            data.baseline is not None
-        ) + "those with most seeds, " * (data.summary["runs"].nunique() > 1)
+        first = "the baseline, what its changes lead to, " * (data.baseline is not None)
+        first += "those with most seeds, " * (data.summary["runs"].nunique() > 1)
         yield (
             f"Bars and curves show {len(data.panels)} of {plain(len(data.summary))} setups: "
             f"{first}the best, the worst and some between them. Tables have "

@@ -44,8 +44,8 @@ class Row(NamedTuple):
 
 def rows(folder: Path = RESULTS) -> list[Row]:
     """The kinds of networks, in the order of diagnoses.csv."""
-    table = pd.read_csv(folder / "diagnoses.csv").fillna({"changes": ""})
-    table[["fresh_runs", "fresh_converged"]] = table[["fresh_runs", "fresh_converged"]].fillna(0)
+    missing = {"cause": "", "changes": "", "fresh_runs": 0, "fresh_converged": 0}
+    table = pd.read_csv(folder / "diagnoses.csv").fillna(missing)
     every = [each for each in networks() if "left_out" not in each]
     return [
         Row(found, [each for each in every if str(kind_of(each)) == found["network"]])
@@ -118,7 +118,7 @@ def cells(row: Row) -> list[str]:
     return [
         f"{found['network']} ({names})",
         share_of(found["runs"] - found["converged"], found["runs"]) + "".join(ended),
-        str(found["cause"]) if isinstance(found["cause"], str) else "nothing",
+        found["cause"] or "nothing",
         found["changes"] or "nothing",
         after,
         percent(found["accuracy"]),

@@ -98,7 +98,7 @@ def crafted(draw: Draw, path: Path) -> None:
 FAULTS: tuple[Callable[[Draw, Path], object], ...] = (
     *[
         lambda draw, path: path.write_bytes(
-            mutated(draw, path.read_bytes() or b" ", {"toml": "toml"}.get(path.suffix[1:], "json"))
+            mutated(draw, path.read_bytes() or b" ", "toml" if path.suffix == ".toml" else "json")
         )
     ]
     * 4,

@@ -336,12 +336,12 @@ def with_legend_below(
 
     def finish() -> Axes:
         if names and given:
-            named["loc"] = loc
-            ax.legend(fontsize=8, framealpha=0.75, edgecolor="none", handlelength=2, **named)
+            style = named | {"loc": loc}
+            ax.legend(fontsize=8, framealpha=0.75, edgecolor="none", handlelength=2, **style)
         elif names:
             at = (-0.45 / width_of(ax) * (wide < NARROW), 0)  # a phone has no room to indent
-            named["ncols"] = columns
-            legend(ax, "upper left", at, 0.52, handlelength=2.4, columnspacing=1, **named)
+            style = named | {"ncols": columns}
+            legend(ax, "upper left", at, 0.52, handlelength=2.4, columnspacing=1, **style)
         return bare(ax)
 
     return ax, finish

@@ -209,7 +209,7 @@ def told_apart(
     rows : DataFrame
         A row for each name.
     keys : sequence of str
-        The columns whose values a name has.
+        The columns that a name is made of.
     wide : float
         Largest width of a name.
     names : sequence of str

@@ -52,7 +52,7 @@ def _sentence(best: pd.DataFrame, key: str) -> str:
         share = row["constant"] / row["runs"]
         low, high = map(float, wilson(share * seeds, seeds))
         each.append(f"{percent(share)} with {named(row[key])} ({percent(low)} to {percent(high)})")
-    between = f" Between them: {and_(each[1:-1] or each[:1])}." * (len(each) > 2)
+    between = f" Between them: {and_(each[1:-1])}." if len(each) > 2 else ""
     return (
         f"Constant answers by {key}, each network at its best learning rate (95% intervals), "
         f"range from {each[0]} to {each[-1]}.{between}"

@@ -27,10 +27,8 @@ def sentences(data: ReportData) -> list[str]:
     ]
     if not known:
         return []
-    near, steps = (
-        _range([(each.unlike[0], percent(each.unlike[0]), each.name) for each, _ in known]),
-        [f"{2 * p.basin.plane.reach / p.basin.plane.side:.3g}" for p, _ in known],
-    )
+    near = _range([(each.unlike[0], percent(each.unlike[0]), each.name) for each, _ in known])
+    steps = [f"{2 * p.basin.plane.reach / p.basin.plane.side:.3g}" for p, _ in known]
     law = all(np.ptp(values) <= ONE_DIMENSION for _, values in known)
     centres = [(float(values.mean()), f"{values.mean():.2f}", each.name) for each, values in known]
     ends = [end for _, values in known for end in (values.min(), values.max())]
