@@ -13,8 +13,10 @@ from fastbp.analysis.counts import (
     Runs,
     SetupCounts,
     common_results,
+    common_times,
     count_runs,
     grouped,
+    parts_of_common_results,
     varying,
 )
 from fastbp.analysis.statistics.kaplan_meier import mean_time_difference, median_difference
@@ -120,9 +122,10 @@ def _effects(compared: Sequence[Compared], baseline: str | None) -> dict[str, "p
 
 def _of_updates(before: SetupCounts, after: SetupCounts) -> tuple[PointsInterval, PointsInterval]:
     """The differences of mean and median updates to convergence, up to the smaller budget."""
-    a, b = common_results([before, after], "updates")
+    a, b, counts = common_times(before, after)
     until = min(budget_of(before), budget_of(after))
-    return mean_time_difference(a, b, until, LEVEL), median_difference(a, b, until, LEVEL)
+    mean = mean_time_difference(a, b, until, LEVEL, counts)
+    return mean, median_difference(a, b, until, LEVEL, counts)
 
 
 def _adjusted(
@@ -267,6 +270,8 @@ def pair(
     converged : int
         Number of these seeds that converge in `before`.
     """
-    p, q = common_results([before, after], name)
-    fixed, broken, converged = (np.count_nonzero(x) for x in (~p & q, p & ~q, p))
-    return p.size, int(fixed), int(broken), int(converged)
+    counts = np.zeros(4, np.int64)
+    for p, q in parts_of_common_results([before, after], name):
+        counts += [p.size, *(np.count_nonzero(x) for x in (~p & q, p & ~q, p))]
+    pairs, fixed, broken, converged = counts.tolist()
+    return pairs, fixed, broken, converged

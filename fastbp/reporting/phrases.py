@@ -142,7 +142,7 @@ def share_interval(row: Record, name: str = "converged") -> str:
     return f" (95% interval {percent(row[f'{name}_low'])} to {percent(row[f'{name}_high'])})"
 
 
-def _place(summary: pd.DataFrame, row: Record) -> int:
+def place_of(summary: pd.DataFrame, row: Record) -> int:
     """The position of a setup in a summary."""
     return int((summary["setup"] == row["setup"]).to_numpy().argmax())
 
@@ -159,7 +159,7 @@ def rivals(
     Their intervals reach that of the row; the intervals of all setups hold at once. And none of
     `comparisons`, rows of `contrasts`, shows that they converge less often, or more often.
     """
-    (low, high), at = simultaneous_bounds(summary, name), _place(summary, row)
+    (low, high), at = simultaneous_bounds(summary, name), place_of(summary, row)
     near = (low <= high[at]) if least else (high >= low[at])
     setups = summary.to_dict("records")
     for each in filter(has_effect, comparisons):
@@ -181,7 +181,7 @@ def as_best(
     The interval allows for the choice of the row: those of all setups hold at once. `least`,
     `comparisons`: as in `rivals`.
     """
-    (low, high), at = simultaneous_bounds(summary, name), _place(summary, row)
+    (low, high), at = simultaneous_bounds(summary, name), place_of(summary, row)
     highest, often = ("lowest", "seldom") if least else ("highest", "often")
     others = rivals(summary, row, name, least, comparisons)
     ties = int((summary[f"{name}_share"] == row[f"{name}_share"]).sum()) - 1
@@ -195,7 +195,7 @@ def as_best(
 
 def as_soon(summary: pd.DataFrame, row: Record) -> str:
     """Say how many other setups may have converged as soon as one; empty if none may."""
-    (low, high), at = simultaneous_medians(summary), _place(summary, row)
+    (low, high), at = simultaneous_medians(summary), place_of(summary, row)
     others = int((~(low > high[at])).sum()) - 1
     return f" ({plural(others, 'other setup')} may be as soon)" * (others > 0)
 

@@ -18,7 +18,7 @@ from fastbp.analysis.improvement import improvement
 from fastbp.analysis.published import published, published_figures
 from fastbp.reporting.change_sentences import changes_of
 from fastbp.reporting.html import Drawing, HtmlFigure
-from fastbp.reporting.phrases import evenly, labels, plain, setting
+from fastbp.reporting.phrases import evenly, labels, place_of, plain, setting
 from fastbp.schema.errors import damage_ignored
 from fastbp.schema.text import shortened
 from fastbp.store.npz import StoredProblem, read_problem
@@ -242,7 +242,7 @@ class ReportData:
         if changes is None:
             return []
         ends = [changes.end_of(row) for sign in (1, -1) for row in changes.shown(sign)]
-        return [int((self.summary["setup"] == end["setup"]).argmax()) for end in ends if end]
+        return [place_of(self.summary, end) for end in ends if end]
 
 
 def _problem(store: Path, one: SetupCounts) -> StoredProblem | None:

@@ -273,6 +273,13 @@ def test_only_common_seeds_count() -> None:
     assert contrasts(frames.frame(one, frames.table({"lr": 0.2}, ["converged"], seeds=[50]))).empty
 
 
+def test_many_seeds_are_compared_in_parts(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = contrasts(store, BASE)
+    monkeypatch.setattr("fastbp.analysis.counts.SEEDS_AT_ONCE", 3)
+    assert whole["pairs"].min() > 3
+    pd.testing.assert_frame_equal(contrasts(store, BASE), whole)
+
+
 def timed(updates: int, seeds: range, late: int) -> tuple[pa.Table, pd.Series]:
     """Runs of any times up to `late`: those after the budget have not converged."""
     times = np.random.default_rng(updates).integers(1, late, len(seeds)).astype(float)

@@ -239,6 +239,7 @@ DASK_CASES: dict[str, tuple[int, int, str]] = {
     "scheduler is killed": (0, signal.SIGKILL, "where no scheduler answers|Timed out"),
     "scheduler is stopped": (0, signal.SIGSTOP, "no answer within 10 seconds"),
     "worker is killed": (1, signal.SIGKILL, ""),
+    "worker is stopped": (1, signal.SIGSTOP, ""),
 }
 """Which process gets which signal, and what the command says."""
 
@@ -248,7 +249,7 @@ def test_a_dask_cluster(folder, undisturbed, case):
     which, number, told = DASK_CASES[case]
     store = folder / case
     with ExitStack() as stack:
-        address, pids = start_dask(stack, folder)
+        address, pids = start_dask(stack, folder, DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL="20s")
         program = sweep(f"dask:{address}", store)
         process = stack.enter_context(started(cwd=folder, program=program))
         until(lambda: names(store), process)

@@ -111,7 +111,7 @@ def kaplan_meier(
 
 
 def mean_time_difference(
-    before: Real, after: Real, until: float, level: float = 0.95
+    before: Real, after: Real, until: float, level: float = 0.95, counts: ArrayLike = 1.0
 ) -> PointsInterval:
     """Difference of the mean times to the event, up to a horizon, of the same runs.
 
@@ -123,6 +123,8 @@ def mean_time_difference(
         The horizon, above 0: a run without the event until then counts as taking so long.
     level : float
         Two-sided confidence level.
+    counts : array_like of whole numbers, [run]
+        For how many runs with the same two times each place of `before` and `after` stands.
 
     Notes
     -----
@@ -131,17 +133,18 @@ def mean_time_difference(
     doi:10.1017/S0022172400014443. A difference lies between −until and until: the interval of its
     mean is that of Agresti & Min for such values.
     """
-    return mean_difference(np.minimum(after, until) - np.minimum(before, until), level, until)
+    moved = np.minimum(after, until) - np.minimum(before, until)
+    return mean_difference(moved, level, until, counts)
 
 
 def median_difference(
-    before: Real, after: Real, until: float, level: float = 0.95
+    before: Real, after: Real, until: float, level: float = 0.95, counts: ArrayLike = 1.0
 ) -> PointsInterval:
     """The median time to the event after, minus that before, of the same runs.
 
     Parameters
     ----------
-    before, after, until, level
+    before, after, until, level, counts
         As for `mean_time_difference`; a run without the event until the horizon is censored there.
 
     Returns
@@ -162,14 +165,15 @@ def median_difference(
     Medians move in steps of the interval between evaluations. So the distance of each bound from
     the difference is rounded up to whole steps; without that, coverage falls to 60% in places.
     """
+    weights = np.broadcast_to(np.asarray(counts, float), before.shape)
     (a, a_low, a_high, step), (b, b_low, b_high, other) = (
-        _median(times, until, level) for times in (before, after)
+        _median(times, until, level, weights) for times in (before, after)
     )
     step = max(step, other, 1)
-    ended = np.array([before <= a, after <= b], float)
-    p, q = ended.mean(axis=1)
+    ended = np.array([before <= a, after <= b, (before <= a) & (after <= b)])
+    p, q, both = (ended * weights).sum(axis=1) / weights.sum()
     spread = np.sqrt(p * (1 - p) * q * (1 - q))
-    correlation = (float(ended[0] @ ended[1]) / before.size - p * q) / spread if spread else 0.0
+    correlation = (both - p * q) / spread if spread else 0.0
 
     def reach(x: float, y: float) -> float:
         square = x * x + y * y - 2 * correlation * x * y
@@ -179,12 +183,15 @@ def median_difference(
     return PointsInterval(b - a, b - a - low, b - a + high)
 
 
-def _median(times: Real, until: float, level: float) -> tuple[float, float, float, int]:
+def _median(
+    times: Real, until: float, level: float, weights: Real
+) -> tuple[float, float, float, int]:
     """Median and bounds of times of which those after a horizon are censored there.
 
     Also the step of the times: all of them before the horizon are multiples of it.
     """
-    ends, counts = np.unique(np.where(times <= until, times, until + 1), return_counts=True)
+    ends, place = np.unique(np.where(times <= until, times, until + 1), return_inverse=True)
+    counts = np.bincount(place, weights)
     censored = np.where(ends > until, counts, 0)
     step = int(np.gcd.reduce(ends[ends < until].astype(np.int64)))
     return *kaplan_meier(ends, counts - censored, censored, level).median(), step

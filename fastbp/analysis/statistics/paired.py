@@ -276,16 +276,22 @@ class PointsInterval(NamedTuple):
     high: float
 
 
-def mean_difference(values: Real, level: float, most: float = 1.0) -> PointsInterval:
+def mean_difference(
+    values: Real, level: float, most: float = 1.0, counts: ArrayLike = 1.0
+) -> PointsInterval:
     """The interval of Agresti & Min for the mean of independent values from −most to most, [run].
+
+    With `counts`, each value stands for as many equal ones.
 
     Half a run at `most`, half a run at −most and one at 0 are added, then Wald's interval is taken:
     it has a width even where all values are equal. A. Agresti and Y. Min (2005), Statistics in
     Medicine 24:729-740, doi:10.1002/sim.1781, for differences of −1, 0 and 1; others vary less.
     """
-    n, value = values.size, float(values.mean())
+    weights = np.broadcast_to(np.asarray(counts, float), values.shape)
+    n = float(weights.sum())
+    value = float((weights * values).sum()) / n
     mean = value * n / (n + 2)
-    variance = (float(values @ values) + most * most) / (n + 2) - mean * mean
+    variance = (float(weights * values @ values) + most * most) / (n + 2) - mean * mean
     reach = normal_quantile(level) * (variance / (n + 2)) ** 0.5
     return PointsInterval(value, max(mean - reach, -most), min(mean + reach, most))
 

@@ -32,6 +32,7 @@ from fastbp.reporting.phrases import (
     evenly,
     extreme,
     named,
+    place_of,
     plain,
     row_of,
     runs_in,
@@ -97,7 +98,7 @@ def _region(summary: pd.DataFrame, keys: tuple[str, str]) -> str:
     for key in keys:
         reach = summary[key][high >= 0.5].agg(["min", "max"])
         inside &= summary[key].between(*reach).to_numpy()
-    i = int(summary["setup"].eq(best["setup"]).argmax())
+    i = place_of(summary, best)
     ends = f"{percent(low[i])} to {percent(high[i])}"
     most = f"{percent(best['converged_share'])} ({ends}) with {setting(best, keys)}"
     if inside.all() or not inside.any() or not (low >= 0.5).any():
