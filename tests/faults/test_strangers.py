@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from commands import command as child, succeeded
+from commands import command as child, started, succeeded
 from fake_runs import ONE, rows
 from numpy.lib import format as npy
 from stores import contents_of, flip, opened, replaced_by, rows_of, unchanged
@@ -397,6 +397,37 @@ def test_no_process_runs_code_of_the_current_folder(folder):
     succeeded(child(*options, cwd=folder, program=program))
     assert not (folder / "ran").exists()
     assert rows_of(folder / "other") == rows_of(folder / "sound")
+
+
+# Stores that somebody changes while commands use them
+
+EXCHANGE = """
+import itertools, os, random, sys, time
+from contextlib import suppress
+draw = random.Random(0)
+for number in itertools.count():
+    name, aside = draw.choice(sys.argv[1:]), f"aside {number}"
+    with suppress(OSError):  # it is not there, or a command has made it anew
+        os.rename(f"store/{name}", aside)
+        os.symlink(draw.choice((f"../theirs/{name}", "../theirs/notes.txt")), f"store/{name}")
+        time.sleep(draw.random() / 200)
+        os.unlink(f"store/{name}")
+    with suppress(OSError):
+        os.rename(aside, f"store/{name}")
+"""
+
+
+def test_parts_that_are_exchanged_for_links_again_and_again(command, folder):
+    """At any step of a command a link may stand where a folder or a file was checked."""
+    names = sorted({*os.listdir(folder / "store"), "tmp", "quarantine", "figures"})
+    with started(*names, cwd=folder, program=[sys.executable, "-c", EXCHANGE]) as exchange:
+        for name in ("sweep", "repair", "merge", "merge into", "report", "verify") * 2:
+            with unchanged(folder / "theirs"):
+                done = command(*COMMANDS[name])
+            shutil.rmtree(folder / "new", ignore_errors=True)
+            assert done.returncode in (0, 3, 4), (name, done)
+            assert len(done.stderr.splitlines()) == (done.returncode > 0), (name, done)
+        assert exchange.poll() is None
 
 
 # Stores that are moved while they are written
