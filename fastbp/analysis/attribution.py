@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from fastbp.analysis.contrasts import GOALS, independent_keys
+from fastbp.analysis.contrasts import GOALS, MOST_FLAGS, independent_keys
 from fastbp.analysis.counts import Runs, SetupCounts, Value, common_results, count_runs
 from fastbp.analysis.statistics.paired import (
     Contribution,
@@ -50,9 +51,9 @@ def attribution(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
 
     The other setups differ from the baseline in two to six keys, but not in `stop`. Budgets are
     compared in the unit of the sweep file, epochs or updates. The setups with every subset of the
-    changes must have runs; the seeds that all of them ran are compared. Of the setups that qualify,
-    those with the most changed keys are used. Setups with fewer seeds than the baseline are used
-    only if no others qualify.
+    changes must have runs; the seeds that all of them ran are compared, up to ten million runs in
+    all. Of the setups that qualify, those with the most changed keys are used. Setups with fewer
+    seeds than the baseline are used only if no others qualify.
 
     Parameters
     ----------
@@ -127,15 +128,20 @@ def interactions(runs: Runs, parts: pd.DataFrame) -> pd.DataFrame:
                 by_values[goals, *((there if name in names else here)[name] for name in keys)]
                 for names in ((), (key,), (other,), (key, other))
             ]
-            flags = common_results(corners)
+            flags = _flags(corners)
             values = [100 * value for value in interaction(flags, LEVEL)]
             rows.append((start, end, key, other, flags.shape[1], *values))
     return pd.DataFrame(rows, columns=[*_INTERACTIONS], dtype=object).astype(_INTERACTIONS)
 
 
+def _flags(corners: list[SetupCounts]) -> NDArray[np.bool_]:
+    """Which runs of the corners of a box converged, [corner, seed]."""
+    return common_results(corners, most=MOST_FLAGS // len(corners))
+
+
 def _rows(changed: list[str], corners: list[SetupCounts]) -> list[dict[str, Any]]:
     """Make the rows of one box, one for each changed key; none without common seeds."""
-    flags = common_results(corners)
+    flags = _flags(corners)
     if not flags.shape[1]:
         return []
     start, end = corners[0], corners[-1]

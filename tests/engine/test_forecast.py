@@ -343,7 +343,7 @@ def machine(monkeypatch):
         ),
         (
             sweep(10**9),
-            r".* \(most of it for counts for the tables, 50 GB\), and 100 MB are free: try "
+            r".* \(most of it for counts for the tables, 7\.[45] GB\), and 100 MB are free: try "
             r"fewer seeds",
         ),
     ],

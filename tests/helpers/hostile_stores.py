@@ -135,7 +135,8 @@ def attack(draw: Draw, store: Path) -> None:
         if os.path.realpath(place) == os.path.abspath(place) and (
             not place.exists() or place.is_dir() or (place.is_file() and place.stat().st_nlink == 1)
         ):
-            with contextlib.suppress(OSError, ValueError, StoreError):  # there it cannot be done
+            # where it cannot be done, as with a file of a terabyte, the place stays as it is
+            with contextlib.suppress(OSError, ValueError, MemoryError, StoreError):
                 draw.choice(FAULTS)(draw, place)
 
 
