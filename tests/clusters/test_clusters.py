@@ -179,7 +179,7 @@ def test_a_slurm_allocation(folder, undisturbed, cluster, case):
 JOB = re.findall(r"```sh\n(#!.*?)```", (ROOT / "docs" / "clusters.md").read_text(), re.DOTALL)[0]
 
 
-@pytest.mark.parametrize("seeds", [1_000, 40_000])
+@pytest.mark.parametrize("seeds", [1_000, 400_000])
 def test_the_job_script_of_the_documents(folder, undisturbed, cluster, seeds):
     """It completes; or its time is over, which is a minute."""
     place = folder / f"job of {seeds}"
