@@ -182,7 +182,11 @@ def _checked_rows(path: Path) -> tuple[pa.Table, dict[str, str]]:
     keys = {name: filled[name][0].as_py() for name in JUDGING}
     measures = {name: filled[name].cast("float64").to_numpy() for name in DECISIVE}
     stored = pc.index_in(filled["outcome"].cast(pa.string()), pa.array(map(str, OUTCOMES)))
-    if not np.array_equal(stored.fill_null(-1).to_numpy(), classify(measures, keys)):
+    try:
+        outcomes = classify(measures, keys)
+    except ValueError as error:
+        raise DamagedFileError(path, str(error)) from error
+    if not np.array_equal(stored.fill_null(-1).to_numpy(), outcomes):
         raise DamagedFileError(path, "its outcomes do not follow from its measures")
     return rows, metadata
 

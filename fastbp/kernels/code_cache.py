@@ -144,8 +144,8 @@ def cache_folder() -> Path | None:
 
     It lies in FASTBP_CACHE_DIR or else in the user's cache folder. There is none with the JIT off,
     with a Numba version that is not tested, where nothing can be written, and where another user
-    could write. Numba's own cache checks the file of the function only, and runs outdated code
-    after an edit in a helper's file.
+    could write, or put another folder in its place. Numba's own cache checks the file of the
+    function only, and runs outdated code after an edit in a helper's file.
     """
     if config.DISABLE_JIT or not is_tested_numba():
         return None
@@ -153,11 +153,13 @@ def cache_folder() -> Path | None:
     custom, caches = os.environ.get("FASTBP_CACHE_DIR"), os.environ.get("XDG_CACHE_HOME")
     try:
         base = Path(custom or Path(caches or Path.home() / usual) / "fastbp")
-        folder = base / hashlib.sha256((numba_version + sources()).encode()).hexdigest()[:16]
         base.mkdir(parents=True, exist_ok=True)
+        base = base.resolve()  # links above it, which others may change, are followed once
+        folder = base / hashlib.sha256((numba_version + sources()).encode()).hexdigest()[:16]
         with suppress(FileExistsError):
             folder.mkdir(mode=0o700)
         is_ours = stat.S_ISDIR(os.lstat(folder).st_mode) and _is_own(os.lstat(folder))
+        is_ours = is_ours and all(_keeps(os.lstat(above)) for above in folder.parents)
         return folder if is_ours and os.access(folder, os.W_OK | os.X_OK) else None
     except (OSError, RuntimeError):  # no home folder is a RuntimeError
         return None
@@ -267,6 +269,17 @@ def unsealed(path: Path) -> bytes:
 def _is_own(status: os.stat_result) -> bool:
     """Whether a file or folder belongs to this user, and nobody else can write to it."""
     return status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def _keeps(status: os.stat_result) -> bool:
+    """Whether no other user but root can exchange what lies in a folder.
+
+    In a folder with the sticky bit each user can rename only what is their own. The first group of
+    a user is taken for theirs alone, since many systems give each user one.
+    """
+    others = stat.S_IWOTH | (stat.S_IWGRP if status.st_gid != os.getegid() else 0)
+    is_sticky = bool(status.st_mode & stat.S_ISVTX)
+    return status.st_uid in (0, os.geteuid()) and (is_sticky or not status.st_mode & others)
 
 
 def _digest(*parts: bytes) -> bytes:

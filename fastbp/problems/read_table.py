@@ -23,6 +23,7 @@ from fastbp.problems.problem import MAX_COLUMNS, Names, numbered
 from fastbp.schema.errors import TableError
 from fastbp.schema.text import and_, bad_byte, plain, shown
 from fastbp.store.npz import MAX_BYTES, read_arrays
+from fastbp.store.parquet_pages import unpacked_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -225,7 +226,8 @@ def _parquet(raw: bytes) -> DataTable:
     _check_size(metadata.num_rows, metadata.num_columns)
     # Not by column: damaged bytes may make Arrow crash there and take Python down.
     groups = range(metadata.num_row_groups)
-    if (size := sum(metadata.row_group(i).total_byte_size for i in groups)) > MAX_BYTES:
+    size = max(sum(metadata.row_group(i).total_byte_size for i in groups), unpacked_bytes(raw))
+    if size > MAX_BYTES:
         raise TableError(f"at most {MAX_BYTES:,} bytes, unpacked; it has {size:,}")
     index = (schema.pandas_metadata or {}).get("index_columns", [])
     fields = [field for field in schema if field.name not in index]

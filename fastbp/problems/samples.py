@@ -1,5 +1,6 @@
 """Prepare tables for a diagnosis: name columns, leave out rows with gaps, sample many rows."""
 
+import io
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,8 @@ from fastbp.problems.read_table import NUMBER
 from fastbp.schema.errors import raise_memory_error
 from fastbp.schema.text import named
 from fastbp.store.npz import npz, read_arrays
+from fastbp.store.parquet import MAX_RATIO, MAX_UNPACKED
+from fastbp.store.parquet_pages import unpacked_bytes
 
 MAX_LEARNT = 2048
 """The most rows of a table that a diagnosis trains as a whole: it trains each hundreds of thousands
@@ -95,7 +98,9 @@ def _csv(path: Path, targets: list[str] | None) -> Changed:
 
 
 def _parquet(path: Path, targets: list[str] | None) -> Changed:
-    frame, notes = _chosen(path, pd.read_parquet(path, dtype_backend="numpy_nullable"))
+    if unpacked_bytes(raw := path.read_bytes()) > max(MAX_UNPACKED, MAX_RATIO * len(raw)):
+        raise ValueError("it cannot have so many bytes")
+    frame, notes = _chosen(path, pd.read_parquet(io.BytesIO(raw), dtype_backend="numpy_nullable"))
     return frame.to_parquet(), notes
 
 

@@ -137,15 +137,23 @@ def classify(measures: Mapping[str, NDArray[Any]], keys: Mapping[str, Any]) -> N
         Positions in `OUTCOMES`. A network that gives every row the same answer has converged only
         under `success = "rows"`. Where every output unit has a constant target, `spread` is NaN
         and `one_sided` false, so no run is collapsed or one-class.
+
+    Raises
+    ------
+    ValueError
+        If `keys` are not those of any setup.
     """
-    name, _, level = keys["success"].partition(":")
-    limit = keys["tolerance"] if name == "rows" else float(level)
-    column = SUCCESS[name].column
+    try:
+        name, _, level = keys["success"].partition(":")
+        limit = float(keys["tolerance"] if name == "rows" else level)
+        column, collapse = SUCCESS[name].column, float(keys["collapse"])
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ValueError("success, tolerance or collapse are not those of a setup") from error
     value = measures[f"test_{column}" if keys["success_on"] == "test" else column]
     cases = {
         Outcome.DIVERGED: np.isnan(measures["max_error"]),
         Outcome.CONVERGED: value <= limit if SUCCESS[name].at_most else value >= limit,
-        Outcome.COLLAPSED: measures["spread"] < keys["collapse"],
+        Outcome.COLLAPSED: measures["spread"] < collapse,
         Outcome.ONE_CLASS: measures["one_sided"] == 1,
     }
     if name != "rows":

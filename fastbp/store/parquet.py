@@ -22,6 +22,7 @@ from fastbp.schema.errors import (
 from fastbp.store import safe_files
 from fastbp.store.digest import digest, in_order, stand_in
 from fastbp.store.filename import RunFile, check_overlaps, root_of, run_files
+from fastbp.store.parquet_pages import unpacked_bytes
 
 _MEASURED = [c.name for c in RESULT_COLUMNS if c.kind == "real"]
 _REPEATED = [
@@ -36,6 +37,9 @@ _TAIL = 8
 MAX_UNPACKED, MAX_RATIO = 1 << 28, 64
 """The most bytes of the decoded rows of a file, or of those for each byte of a larger file. Runs
 take some 560 bytes each, and 23 in the file."""
+
+MAX_FILE = 1 << 29
+"""The most bytes of a file of runs, some ten times as many as the largest that fastbp writes."""
 
 _SEAL = b"fastbp:1"
 _SEAL_BYTES = len(_SEAL) + hashlib.sha256().digest_size
@@ -73,23 +77,21 @@ def encode(rows: pa.Table, metadata: dict[str, str]) -> tuple[bytes, str]:
             row_group_size=65_536,
         )
         content = buffer.getvalue()
-        if _is_plausible(pq.read_metadata(pa.BufferReader(content)), len(content)):
+        if _is_plausible(pq.read_metadata(pa.BufferReader(content)), content):
             break  # else there are very many runs, all alike: nobody would read so few bytes
     return sealed(content), rows_digest
 
 
-def _is_plausible(said: pq.FileMetaData, size: int) -> bool:
-    """Whether a file of `size` bytes may have the rows that it says it has."""
+def _is_plausible(said: pq.FileMetaData, content: bytes) -> bool:
+    """Whether a file may have the rows that its footer and its pages say it has."""
     groups = [said.row_group(i) for i in range(said.num_row_groups)]
     # Columns of lists may have any number of values in a row. Of others nothing is asked by column:
     # damaged bytes may make Arrow crash there and take Python down.
     lists = [i for i in range(said.num_columns) if said.schema.column(i).max_repetition_level]
     values = said.num_rows * said.num_columns
     values += sum(group.column(i).num_values for group in groups for i in lists)
-    return bool(
-        8 * values + sum(group.total_byte_size for group in groups)
-        <= max(MAX_UNPACKED, MAX_RATIO * size)
-    )
+    size = max(unpacked_bytes(content), sum(group.total_byte_size for group in groups))
+    return bool(8 * values + size <= max(MAX_UNPACKED, MAX_RATIO * len(content)))
 
 
 def sealed(content: bytes) -> bytes:
@@ -126,7 +128,7 @@ def contents(file: Path) -> tuple[bytes, dict[str, str]]:
         If the file cannot be read, so that nobody knows whether it is damaged.
     """
     try:
-        content = safe_files.read(file, root_of(file.parent)[0])
+        content = safe_files.read(file, root_of(file.parent)[0], MAX_FILE)
     except UnsafeFileError as error:
         raise DamagedFileError(file, error.why) from error
     except OSError as error:
@@ -179,6 +181,7 @@ def read_as_written(
     """
     content, metadata = contents(file)
     try:
+        _check_types(file, pq.read_schema(pa.BufferReader(content)))
         rows = decoded(content, names, RunFile.parse(file))
         _check_columns(rows.schema, int(metadata["fastbp.schema"]), names)
         if run_file := RunFile.parse(file):
@@ -186,12 +189,6 @@ def read_as_written(
     except (OSError, pa.ArrowException, ValueError) as error:
         raise_memory_error(error)
         raise DamagedFileError(file, error) from error
-    for field in rows.schema:
-        if field.type not in schema().types:
-            raise FileError(
-                file,
-                f"column {field.name} has the type {field.type}, which only a newer fastbp knows",
-            )
     return rows.select(in_order(rows.column_names)), metadata
 
 
@@ -221,9 +218,25 @@ def decoded(
         said = opened.metadata
         if file and said.num_rows != file.count:
             raise ValueError(f"it has {said.num_rows} rows")
-        if not _is_plausible(said, len(content)):
+        if not _is_plausible(said, content):
             raise ValueError(f"it claims {said.num_rows:,} rows in {len(content):,} bytes")
         return opened.read(names, use_threads=False)
+
+
+def _check_types(file: Path, found: pa.Schema) -> None:
+    """Raise ValueError if a column has another type, and FileError for a type that is not known.
+
+    Before the rows are decoded: of a long word that stands once in a file each row may get a copy.
+    """
+    known = {field.name: field.type for field in schema()}
+    for field in found:
+        if field.type != known.get(field.name, field.type):
+            raise ValueError("its columns are not columns of runs")
+        if field.type not in schema().types:
+            raise FileError(
+                file,
+                f"column {field.name} has the type {field.type}, which only a newer fastbp knows",
+            )
 
 
 def _check_columns(found: pa.Schema, number: int, names: Sequence[str] | None) -> None:

@@ -9,7 +9,7 @@ from fastbp.schema.text import DEEP_KEY, printable
 from fastbp.store import safe_files
 from fastbp.store.store import Store
 
-MAX_MADE, MAX_SWEEP = 50_000_000, 40_000_000
+MAX_MADE, MAX_SWEEP = 50_000_000, 4_000_000
 """The most bytes of `made.json`, some 50,000 commands, and of `sweep.toml`."""
 
 

@@ -1,5 +1,6 @@
 """The line about each mistake in a sweep file."""
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -336,7 +337,7 @@ def test_wrong_values_hide_no_conflicts_and_make_none() -> None:
         (None, "no such file"),
         (b"title = '\xff'", "not UTF-8 text: byte 0xff in line 1, allowed: TOML"),
         (b"\n\n\x80", "not UTF-8 text: byte 0x80 in line 3"),
-        (b"#" * 10_000_001, "more than 10,000,000 bytes"),
+        (b"#" * 2_000_001, "more than 2,000,000 bytes"),
         (b"PK\x03\x04\x00", "not TOML: "),
     ],
 )
@@ -351,6 +352,9 @@ def test_unreadable_files(tmp_path: Path, content: bytes | None, said: str) -> N
 def test_paths_that_are_not_files(tmp_path: Path) -> None:
     (line,) = mistakes_of(Sweep.from_toml, tmp_path)
     assert line.endswith("cannot be read: Is a directory")
+    os.mkfifo(tmp_path / "pipe")
+    (line,) = mistakes_of(Sweep.from_toml, tmp_path / "pipe")
+    assert line.endswith("cannot be read: it is a pipe")
     assert mistakes_of(Sweep.from_toml, "a\0b") == [r"a\x00b: no such file"]
 
 

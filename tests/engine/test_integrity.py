@@ -253,6 +253,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "another rate": (changed("lr", 0.7), OTHER_KEYS),
     "another problem": (changed("problem", "parity:2"), OTHER_KEYS),
     "no problem": (changed("problem", "what?"), OTHER_KEYS),
+    "no level of success": (
+        changed("success", "accuracy:"),
+        "success, tolerance or collapse are not those of a setup",
+    ),
     "another name": (another_name, "it is not a file of runs"),
 }
 

@@ -161,6 +161,30 @@ def test_nor_is_a_folder_of_code(tmp_path, monkeypatch, strange):
     assert find() is None
 
 
+ABOVE: dict[str, tuple[int, int, bool]] = {
+    "others may write": (0o707, -1, False),
+    "others may write, but only the owner renames": (0o1707, -1, True),
+    "a group may write": (0o770, 12_345, False),
+    "the group of the user may write": (0o770, -1, True),
+}
+"""Permissions and group of a folder, and whether the code below it is read."""
+
+
+@pytest.mark.parametrize("case", ABOVE)
+@pytest.mark.parametrize("place", ["shared", "shared/mine"])
+def test_nor_is_a_folder_that_others_can_exchange(tmp_path, monkeypatch, case, place):
+    """Between a look at it and the reading of its files another may lie in its place."""
+    mode, group, kept = ABOVE[case]
+    if group >= 0 and os.geteuid():
+        pytest.skip("only root gives files to any group")
+    monkeypatch.setenv("FASTBP_CACHE_DIR", str(tmp_path / "shared" / "mine"))
+    find = code_cache.cache_folder.__wrapped__
+    assert find()
+    os.chown(tmp_path / place, -1, group)
+    (tmp_path / place).chmod(mode)
+    assert bool(find()) == kept
+
+
 # The command
 
 

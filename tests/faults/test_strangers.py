@@ -233,6 +233,41 @@ def test_lists_that_unpack_to_gigabytes_are_refused_before_they_are(monkeypatch)
         parquet.decoded(content)
 
 
+def numbered(value: int, size: int = 0) -> bytes:
+    """A number as Thrift writes it, or in `size` bytes, which say the same."""
+    value, digits = 2 * value, b""
+    while value > 127 or len(digits) < size - 1:
+        digits += bytes([value & 127 | 128])
+        value >>= 7
+    return digits + bytes([value])
+
+
+def test_pages_that_unpack_to_more_than_the_footer_says_are_refused_before_they_are(monkeypatch):
+    """Here it says 5,000 bytes, and one word has ten million letters."""
+    table = rows(ONE, 0, 200)
+    place = table.schema.get_field_index("problem")
+    words = pa.DictionaryArray.from_arrays(pa.array([0] * 200, pa.int32()), ["x" * 10_000_000, "y"])
+    table = table.set_column(place, table.schema.field(place), words)
+    with io.BytesIO() as buffer:
+        pq.write_table(
+            table,
+            buffer,
+            compression="zstd",
+            write_statistics=False,
+            dictionary_pagesize_limit=1 << 30,
+        )
+        content = buffer.getvalue()
+    group, at = pq.read_metadata(pa.BufferReader(content)).row_group(0), parquet._footer(content)
+    footer = content[at:]
+    for size in (group.total_byte_size, group.column(place).total_uncompressed_size):
+        footer = footer.replace(numbered(size), numbered(5_000, len(numbered(size))))
+    assert pq.read_metadata(pa.BufferReader(content[:at] + footer)).row_group(0).total_byte_size
+    monkeypatch.setattr(parquet, "MAX_UNPACKED", 1 << 20)
+    monkeypatch.setattr(pq.ParquetFile, "read", None)
+    with pytest.raises(ValueError, match="it claims 200 rows in"):
+        parquet.decoded(content[:at] + footer)
+
+
 def an_npz(folder: Path, pack: int, header: bytes | None = None, **arrays: int) -> Path:
     """A file with arrays of so many zeros, or with another header."""
     file = folder / f"{'0' * 64}.npz"

@@ -27,7 +27,7 @@ import fastbp
 from fastbp.schema.columns import COLUMNS, RESULT_COLUMNS, SETUP_COLUMNS, Column, schema
 from fastbp.schema.errors import DamagedFileError, FileError
 from fastbp.schema.outcomes import OUTCOMES
-from fastbp.store import filename, parquet
+from fastbp.store import filename, parquet, parquet_pages
 from fastbp.store.digest import RowsHash, digest
 from fastbp.store.filename import RunFile
 
@@ -412,6 +412,43 @@ def test_other_columns_than_those_of_runs_are_refused(tmp_path, changed):
     )
     path.write_bytes(parquet.sealed(buffer.getvalue()))
     damaged(path, "its columns are not columns of runs")
+
+
+@pytest.mark.parametrize("compression", ["none", "zstd", "snappy"])
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+def test_the_sizes_of_pages_are_what_the_footer_says_but_for_their_headers(version, compression):
+    """However the file is written, and with several groups of rows."""
+    table, buffer = rows(ONE, 0, 200), io.BytesIO()
+    pq.write_table(
+        table, buffer, data_page_version=version, compression=compression, row_group_size=64
+    )
+    said = pq.read_metadata(buffer)
+    groups = [said.row_group(i) for i in range(said.num_row_groups)]
+    columns = [group.column(i) for group in groups for i in range(said.num_columns)]
+    headers = sum(
+        column.total_uncompressed_size for column in columns
+    ) - parquet_pages.unpacked_bytes(buffer.getvalue())
+    assert len(groups) == 4
+    assert 10 * len(columns) < headers < 300 * len(columns)
+
+
+def test_footers_and_pages_that_are_not_right_are_refused():
+    buffer = io.BytesIO()
+    pq.write_table(rows(ONE, 0, 20), buffer)
+    content = buffer.getvalue()
+    footer = parquet._footer(content)
+    for place in range(footer, len(content) - 8, 41):
+        harmed = content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :]
+        with suppress(ValueError):
+            assert parquet_pages.unpacked_bytes(harmed) >= 0
+    for start in (bytes(4) + b"\xff" * 20, b"\x1c" * 5_000):
+        harmed = start + content[len(start) :]
+        with suppress(ValueError):
+            assert parquet_pages.unpacked_bytes(harmed) >= 0
+    with pytest.raises(ValueError, match="its footer has"):
+        parquet_pages.unpacked_bytes(content[:-8] + b"\xff" * 4 + b"PAR1")
+    with pytest.raises(ValueError, match="its pages cannot be found"):
+        parquet_pages.unpacked_bytes(b"\x1c" * 5_000 + (5_000).to_bytes(4, "little") + b"PAR1")
 
 
 def test_what_is_sealed_and_no_table_is_refused(tmp_path):
