@@ -21,6 +21,8 @@ def main() -> int:
     """Run the command that the first argument names; return its exit code."""
     # no process that this one starts, by whatever package, imports from its current folder
     os.environ["PYTHONSAFEPATH"] = "1"
+    # with more threads OpenBLAS never returns where it finds no memory for them; nothing needs them
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in COMMANDS:
         code: int = importlib.import_module(f"fastbp.{name}").main(sys.argv[2:])

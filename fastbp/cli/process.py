@@ -119,6 +119,11 @@ class Command:
                 if not {"-h", "--help"} & {*(sys.argv[1:] if arguments is None else arguments)}:
                     print_errors(["the current folder no longer exists: change to another one"])
                     return BAD_USAGE
+            if os.path.lexists(".numba_config.yaml"):  # Numba reads it, also in each worker
+                print_errors([".numba_config.yaml would change Numba: change to another folder"])
+                return BAD_USAGE
+            if os.path.lexists("matplotlibrc"):
+                _import_matplotlib_elsewhere()
             options = parser.options(arguments)
             if self.takes_mistakes:
                 options["mistakes"] = parser.mistakes
@@ -137,6 +142,17 @@ class Command:
             # no process that this one starts, by whatever package, imports from its current folder
             os.environ["PYTHONSAFEPATH"] = "1"
             sys.exit(self())
+
+
+def _import_matplotlib_elsewhere() -> None:
+    """It reads `matplotlibrc` from the current folder, which may be a stranger's, on its import."""
+    here = os.open(".", os.O_RDONLY)
+    os.chdir(sys.prefix)
+    try:
+        import matplotlib  # noqa: F401
+    finally:
+        os.fchdir(here)
+        os.close(here)
 
 
 def exit_code(work: Callable[[], int], place: Path, used: Iterable[Path] = ()) -> int:

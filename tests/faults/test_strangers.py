@@ -434,6 +434,16 @@ def test_no_process_runs_code_of_the_current_folder(folder):
     assert rows_of(folder / "other") == rows_of(folder / "sound")
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.write_text("a: [\n")])
+def test_no_command_reads_settings_of_the_current_folder(folder, make):
+    """Those of matplotlib are not needed; Numba reads its own in each process."""
+    make(folder / "matplotlibrc")
+    succeeded(child("store", cwd=folder, program=[sys.executable, "-m", "fastbp.report"]))
+    make(folder / ".numba_config.yaml")
+    done = child("store", cwd=folder, program=[sys.executable, "-m", "fastbp.verify"])
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done
+
+
 # Stores that somebody changes while commands use them
 
 EXCHANGE = """

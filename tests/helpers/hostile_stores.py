@@ -117,7 +117,9 @@ FAULTS: tuple[Callable[[Draw, Path], object], ...] = (
     lambda draw, path: replaced_by(path, lambda new: shutil.copytree("theirs/runs", new)),
     lambda draw, path: replaced_by(path, os.mkfifo),
     lambda draw, path: replaced_by(path, str),  # it is gone
-    lambda draw, path: os.truncate(path, draw.choice((0, 1, 30_000_000, 2**31 - 1, 1 << 32, 1 << 40))),
+    lambda draw, path: os.truncate(
+        path, draw.choice((0, 1, 30_000_000, 2**31 - 1, 1 << 32, 1 << 40))
+    ),
     lambda draw, path: path.rename(
         path.with_name(NUMBERS.sub(draw.choice(OF_ONE), path.name.encode(), 1).decode()[:250])
     ),
