@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+from pathlib import Path
 
 COMMANDS = {
     "sweep": "train every setup of a sweep from many seeds, and show the answer",
@@ -30,14 +31,16 @@ def main() -> int:
     usage = "usage: fastbp COMMAND ...\n\n" + "".join(
         f"  {command:<10}{what}\n" for command, what in COMMANDS.items()
     )
-    if name in ("-h", "--help"):
-        print(usage, end="")
-        return 0
-    if name == "--version":
+    if name in ("-h", "--help", "--version"):
         from fastbp import __version__
+        from fastbp.cli.process import exit_code
+        from fastbp.cli.terminal import print_data
 
-        print(f"fastbp {__version__}")
-        return 0
+        def show() -> int:
+            print_data(f"fastbp {__version__}" if name == "--version" else usage.rstrip("\n"))
+            return 0
+
+        return exit_code(show, Path())
     print(f"fastbp: no command {name!r}, allowed: {', '.join(COMMANDS)}", file=sys.stderr)
     return 2
 

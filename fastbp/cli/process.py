@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from fastbp.cli.arguments import Option, Parser
 from fastbp.cli.terminal import Phase, ProgressLine, print_errors
@@ -124,7 +124,10 @@ class Command:
                 return BAD_USAGE
             if os.path.lexists("matplotlibrc"):
                 _import_matplotlib_elsewhere()
-            options = parser.options(arguments)
+            options = dict[str, Any]()
+            # it prints help if that is asked for, maybe where it cannot be written
+            if code := exit_code(lambda: options.update(parser.options(arguments)) or 0, Path()):
+                return code
             if self.takes_mistakes:
                 options["mistakes"] = parser.mistakes
             elif parser.mistakes:

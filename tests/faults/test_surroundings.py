@@ -337,3 +337,13 @@ def test_names_that_are_no_text(complete, tmp_path, here):
     )
     refused(done, 2, r"--set problem: given 'file:\\udcff/d.csv', allowed: file:PATH")
     assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted([odd, "store"])
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["list", "-h"]], ids=" ".join)
+def test_help_that_cannot_be_written(tmp_path, arguments):
+    """The standard output is a full disk."""
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full")
+    script = 'exec "$0" -m fastbp "$@" >/dev/full'
+    done = command(*arguments, cwd=tmp_path, program=["sh", "-c", script, MODULE[0]])
+    refused(done, 4, "standard output: No space left on device")
