@@ -15,7 +15,7 @@ import pandas as pd
 from fastbp.analysis.counts import grouped
 from fastbp.reporting.html_tables import markdown
 from fastbp.reporting.phrases import plain
-from fastbp.schema.text import and_, finding, plural
+from fastbp.schema.text import and_, finding, plural, printable
 from fastbp.store import safe_files
 from fastbp.store.provenance import read_made
 
@@ -74,7 +74,7 @@ def text(results: Path, commands: Mapping[str, str], command: str) -> str:
             summary = f"<summary>{plural(len(names), 'sweep')}</summary>"
             part = ["<details>", summary, "", *part, "", "</details>"]
         lines += ["", *[f"## {markdown(folder)}", ""] * bool(folder), *part]
-    if missing := [f"`{name}`" for name in commands if name not in there]:
+    if missing := [_code(name) for name in commands if name not in there]:
         lines += ["", f"Not there yet: {and_(missing)}."]
     return "\n".join(lines) + "\n"
 
@@ -124,6 +124,11 @@ def _cell(results: Path, name: str, page: Page) -> str:
     return f'<td width="33%" valign="top">{image}<b>{found}</b><br>{link}{title}</a></td>'
 
 
+def _code(text: str) -> str:
+    """Text as code in Markdown, which it cannot end."""
+    return f"`{printable(text).replace('`', '?')}`"
+
+
 def _made(results: Path, name: str, command: str, counts: list[int]) -> str:
     """The line below the sheet that says how the runs of a store were made."""
     efforts, runs, folder = efforts_of(results / name), sum(counts), quote(name)
@@ -134,7 +139,7 @@ def _made(results: Path, name: str, command: str, counts: list[int]) -> str:
         if total["runs"] < runs:  # an interrupted command left runs without a time
             took = f"; {plain(int(total['runs']))} of them took {seconds}"
     return (
-        f"- `{command}`: {plural(runs, 'run')} in {plural(len(counts), 'setup')}{took}. "
+        f"- {_code(command)}: {plural(runs, 'run')} in {plural(len(counts), 'setup')}{took}. "
         f"[The page]({folder}/report.html), [the table]({folder}/summary.csv)."
     )
 
