@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from fastbp.analysis.common_seeds import common_results
 from fastbp.analysis.counts import (
     Runs,
     SetupCounts,
-    common_results,
     count_runs,
     grouped,
     varying,

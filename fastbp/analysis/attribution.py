@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fastbp.analysis.common_seeds import common_results
 from fastbp.analysis.contrasts import GOALS, MOST_FLAGS, independent_keys
-from fastbp.analysis.counts import Runs, SetupCounts, Value, common_results, count_runs
+from fastbp.analysis.counts import Runs, SetupCounts, Value, count_runs
 from fastbp.analysis.statistics.paired import (
     Contribution,
     PointsInterval,

@@ -9,14 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fastbp.analysis.common_seeds import common_results, common_times, parts_of_common_results
 from fastbp.analysis.counts import (
     Runs,
     SetupCounts,
-    common_results,
-    common_times,
     count_runs,
     grouped,
-    parts_of_common_results,
     varying,
 )
 from fastbp.analysis.statistics.kaplan_meier import mean_time_difference, median_difference

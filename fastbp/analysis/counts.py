@@ -121,9 +121,6 @@ class SetupCounts(NamedTuple):
         return bits[bit:].view(np.bool_)
 
 
-SEEDS_AT_ONCE = 2**20
-"""Two setups are compared on so many seeds at a time."""
-
 _Key = TypeVar("_Key")
 _Thing = TypeVar("_Thing")
 
@@ -210,53 +207,6 @@ def varying(counted: Sequence[SetupCounts]) -> list[str]:
     """
     names = [name for name in _KEYS if all(name in one.keys for one in counted)]
     return [name for name in names if len({one.written[name] for one in counted}) > 1]
-
-
-def common_results(
-    counted: Sequence[SetupCounts], name: str = "converged", most: int = 2**63 - 1
-) -> NDArray[Any]:
-    """The `results` of seeds that all setups ran, [setup, seed]; of a range the first `most`."""
-    return np.concatenate([*parts_of_common_results(counted, name, most)], axis=1)
-
-
-def parts_of_common_results(
-    counted: Sequence[SetupCounts], name: str = "converged", most: int = 2**63 - 1
-) -> Iterator[NDArray[Any]]:
-    """Yield `common_results` part by part: a range of many seeds takes little memory at a time."""
-    if all(one.starts.size == 1 for one in counted):  # the usual case needs no search for seeds
-        firsts = [int(one.starts[0]) for one in counted]
-        start = max(firsts)
-        stop = max(start, min(int(one.starts[0]) + min(one.runs, most) for one in counted))
-        for low in range(start, max(stop, start + 1), SEEDS_AT_ONCE):
-            high = min(low + SEEDS_AT_ONCE, stop)
-            each = zip(firsts, counted, strict=True)
-            yield np.stack([one.results(name, low - first, high - first) for first, one in each])
-        return
-    seeds = counted[0].seeds()
-    for other in counted[1:]:
-        seeds = np.intersect1d(seeds, other.seeds(), assume_unique=True)
-    yield np.stack([one.results(name)[np.searchsorted(one.seeds(), seeds)] for one in counted])
-
-
-def common_times(
-    before: SetupCounts, after: SetupCounts
-) -> tuple[NDArray[np.float64], NDArray[np.float64], Integers]:
-    """Count how often two setups first converge after these and those numbers of updates.
-
-    Returns
-    -------
-    before, after : float64 arrays, [pair]
-        Updates of the same seed in the two setups, each pair of numbers once; ∞ without converging.
-    counts : int64 array, [pair]
-        The number of seeds with these updates.
-    """
-    width = after.times.size + 1
-    parts = parts_of_common_results((before, after), "when")
-    coded, counts = pooled(
-        np.unique(one.astype(np.int64) * width + other, return_counts=True) for one, other in parts
-    )
-    ones, others = np.divmod(coded, width)
-    return np.append(before.times, np.inf)[ones], np.append(after.times, np.inf)[others], counts
 
 
 def ends(rows: pd.DataFrame) -> tuple[Integers, NDArray[np.int8], NDArray[np.float64]]:

@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from fastbp.analysis.basins import plane_of
+from fastbp.analysis.common_seeds import common_results
 from fastbp.analysis.contrasts import GOALS
-from fastbp.analysis.counts import Runs, SetupCounts, common_results, count_runs, grouped, varying
+from fastbp.analysis.counts import Runs, SetupCounts, count_runs, grouped, varying
 from fastbp.analysis.statistics.paired import mean_difference
 from fastbp.analysis.statistics.proportions import Real, bonferroni, wilson
 from fastbp.analysis.summary import LEVEL, budget_of, key_columns

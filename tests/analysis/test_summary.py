@@ -275,7 +275,7 @@ def test_only_common_seeds_count() -> None:
 
 def test_many_seeds_are_compared_in_parts(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = contrasts(store, BASE)
-    monkeypatch.setattr("fastbp.analysis.counts.SEEDS_AT_ONCE", 3)
+    monkeypatch.setattr("fastbp.analysis.common_seeds.SEEDS_AT_ONCE", 3)
     assert whole["pairs"].min() > 3
     pd.testing.assert_frame_equal(contrasts(store, BASE), whole)
 

@@ -281,11 +281,10 @@ def mean_difference(
 ) -> PointsInterval:
     """The interval of Agresti & Min for the mean of independent values from −most to most, [run].
 
-    With `counts`, each value stands for as many equal ones.
-
-    Half a run at `most`, half a run at −most and one at 0 are added, then Wald's interval is taken:
-    it has a width even where all values are equal. A. Agresti and Y. Min (2005), Statistics in
-    Medicine 24:729-740, doi:10.1002/sim.1781, for differences of −1, 0 and 1; others vary less.
+    With `counts`, each value stands for as many equal ones. Half a run at `most`, half a run at
+    −most and one at 0 are added, then Wald's interval is taken: it has a width even where all
+    values are equal. A. Agresti and Y. Min (2005), Statistics in Medicine 24:729-740,
+    doi:10.1002/sim.1781, for differences of −1, 0 and 1; others vary less.
     """
     weights = np.broadcast_to(np.asarray(counts, float), values.shape)
     n = float(weights.sum())
