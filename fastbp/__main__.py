@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -26,7 +27,12 @@ def main() -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in COMMANDS:
-        code: int = importlib.import_module(f"fastbp.{name}").main(sys.argv[2:])
+        before = signal.getsignal(signal.SIGINT)
+        if before is signal.default_int_handler:  # it would show where the import was
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+        module = importlib.import_module(f"fastbp.{name}")
+        signal.signal(signal.SIGINT, before)
+        code: int = module.main(sys.argv[2:])
         return code
     usage = "usage: fastbp COMMAND ...\n\n" + "".join(
         f"  {command:<10}{what}\n" for command, what in COMMANDS.items()
