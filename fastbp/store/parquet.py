@@ -186,6 +186,8 @@ def read_as_written(
         _check_columns(rows.schema, int(metadata["fastbp.schema"]), names)
         if run_file := RunFile.parse(file):
             _check_rows(run_file, rows)
+    except FileError:
+        raise
     except (OSError, pa.ArrowException, ValueError) as error:
         raise_memory_error(error)
         raise DamagedFileError(file, error) from error
