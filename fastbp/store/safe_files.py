@@ -124,7 +124,7 @@ def opened(path: Path, root: Path | None = None, mode: str = "rb") -> Iterator[I
         yield file
 
 
-def read(path: Path, root: Path | None = None, most: int = 1 << 31) -> bytes:
+def read(path: Path, root: Path | None = None, most: int = 1 << 28) -> bytes:
     """Read a file below `root`, of at most `most` bytes. Raises as `opened` does."""
     with opened(path, root) as file:
         if (size := os.fstat(file.fileno()).st_size) > most:
