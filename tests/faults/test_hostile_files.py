@@ -57,7 +57,7 @@ def failures(kind: str, first: int, count: int) -> dict[int, list[str]]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_hostile_files_are_loaded_or_told(kind: str) -> None:
-    """Nothing else is raised, written or run, no line is two, nothing takes 2 s or 500 MB, or 10 s
+    """Nothing else is raised, written or run, no line is two, nothing takes 6 s or 500 MB, or 10 s
     and 1 GB for a store; `python tests/helpers/fuzz_inputs.py KIND NUMBER 1`, or of a store
     `python tests/helpers/hostile_stores.py NUMBER 1`, repeats one."""
     assert failures(kind, 0, {"npz": 60, "store": 20}.get(kind, 40)) == {}

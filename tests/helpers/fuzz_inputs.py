@@ -758,7 +758,7 @@ def repeat(
     prepare: Callable[[Path], Callable[[int], list[str]]],
     first: int,
     count: int,
-    seconds: float = 2.0,
+    seconds: float = 6.0,
     megabytes: int = 500,
 ) -> None:
     """Try hostile inputs, and print a line of JSON for each that is not told as it should be: its
