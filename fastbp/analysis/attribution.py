@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from fastbp.analysis.common_seeds import common_results
 from fastbp.analysis.contrasts import GOALS, MOST_FLAGS, independent_keys
@@ -129,20 +128,15 @@ def interactions(runs: Runs, parts: pd.DataFrame) -> pd.DataFrame:
                 by_values[goals, *((there if name in names else here)[name] for name in keys)]
                 for names in ((), (key,), (other,), (key, other))
             ]
-            flags = _flags(corners)
+            flags = common_results(corners, most=MOST_FLAGS)
             values = [100 * value for value in interaction(flags, LEVEL)]
             rows.append((start, end, key, other, flags.shape[1], *values))
     return pd.DataFrame(rows, columns=[*_INTERACTIONS], dtype=object).astype(_INTERACTIONS)
 
 
-def _flags(corners: list[SetupCounts]) -> NDArray[np.bool_]:
-    """Which runs of the corners of a box converged, [corner, seed]."""
-    return common_results(corners, most=MOST_FLAGS // len(corners))
-
-
 def _rows(changed: list[str], corners: list[SetupCounts]) -> list[dict[str, Any]]:
     """Make the rows of one box, one for each changed key; none without common seeds."""
-    flags = _flags(corners)
+    flags = common_results(corners, most=MOST_FLAGS)
     if not flags.shape[1]:
         return []
     start, end = corners[0], corners[-1]

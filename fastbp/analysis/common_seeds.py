@@ -16,7 +16,7 @@ SEEDS_AT_ONCE = 2**20
 def common_results(
     counted: Sequence[SetupCounts], name: str = "converged", most: int = 2**63 - 1
 ) -> NDArray[Any]:
-    """The `results` of seeds that all setups ran, [setup, seed]; of a range the first `most`."""
+    """The `results` of seeds that all setups ran, [setup, seed]; of a range `most` in all."""
     return np.concatenate([*parts_of_common_results(counted, name, most)], axis=1)
 
 
@@ -27,7 +27,8 @@ def parts_of_common_results(
     if all(one.starts.size == 1 for one in counted):  # the usual case needs no search for seeds
         firsts = [int(one.starts[0]) for one in counted]
         start = max(firsts)
-        stop = max(start, min(int(one.starts[0]) + min(one.runs, most) for one in counted))
+        each_most = most // len(counted)
+        stop = max(start, min(int(one.starts[0]) + min(one.runs, each_most) for one in counted))
         for low in range(start, max(stop, start + 1), SEEDS_AT_ONCE):
             high = min(low + SEEDS_AT_ONCE, stop)
             each = zip(firsts, counted, strict=True)

@@ -161,7 +161,7 @@ def _at_once(
     setups = {each.setup: each for row in family for each in row[1:3]}
     if not 1 < len(family) <= MOST_AT_ONCE:
         return level, np.minimum(1, p * len(family))
-    flags = common_results([*setups.values()], most=MOST_FLAGS // len(setups))
+    flags = common_results([*setups.values()], most=MOST_FLAGS)
     if not flags.shape[1]:
         return level, np.minimum(1, p * len(family))
     of = dict(zip(setups, flags.astype(np.int8), strict=True))

@@ -224,7 +224,7 @@ def compact(
     StoreError, StoreFullError
         As `merge`.
     """
-    # A command that was killed may leave files whose rows are also in a joined file: remove them.
+    # A killed command may leave a joined file beside the files that it joined: remove those.
     _remove(store, [other for one, other in filename.overlaps(store.run_files())
                     if other.stop <= one.stop and parquet.fuller(one, other) == one])  # fmt: skip
     _check([store], tick)
