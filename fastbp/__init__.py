@@ -7,6 +7,8 @@
 >>> fastbp.summary(runs)              # doctest: +SKIP
 """
 
+import os
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,18 @@ if TYPE_CHECKING:  # type checkers do not see what is looked up when first used
     from fastbp.store.load import load as load
 
 __version__ = "0.1.0"
+
+
+def _set_environment() -> None:
+    """Set the environment of a command and of the processes that it starts."""
+    # whatever package starts them, they import nothing from the current folder
+    os.environ["PYTHONSAFEPATH"] = "1"
+    # with more threads OpenBLAS never returns where it finds no memory for them; nothing needs them
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+if sys.argv[:1] == ["-m"]:  # Python looks for the module of `python -m`: NumPy is not loaded yet
+    _set_environment()
 
 _HOMES = {
     "Setup": "config.setup",

@@ -1,10 +1,11 @@
 """`fastbp COMMAND`, the same as `python -m fastbp.COMMAND`."""
 
 import importlib
-import os
 import signal
 import sys
 from pathlib import Path
+
+from fastbp import _set_environment
 
 COMMANDS = {
     "sweep": "train every setup of a sweep from many seeds, and show the answer",
@@ -21,10 +22,7 @@ COMMANDS = {
 
 def main() -> int:
     """Run the command that the first argument names; return its exit code."""
-    # no process that this one starts, by whatever package, imports from its current folder
-    os.environ["PYTHONSAFEPATH"] = "1"
-    # with more threads OpenBLAS never returns where it finds no memory for them; nothing needs them
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    _set_environment()
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in COMMANDS:
         before = signal.getsignal(signal.SIGINT)

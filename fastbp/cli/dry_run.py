@@ -14,7 +14,7 @@ from fastbp.config.sweep import Sweep
 from fastbp.engine import forecast, machine
 from fastbp.engine.executor_map import Pool
 from fastbp.engine.plan import Plan
-from fastbp.schema.text import percent, plural
+from fastbp.schema.text import escaped, percent, plural
 from fastbp.store.store import Store
 
 
@@ -110,7 +110,7 @@ class DryRun(NamedTuple):
         disk, free, first = machine.disk(self.store.path), machine.memory(), self.time.compiling
         sweep = self.plan.sweep
         early = any(setup.stop == "converged" for setup in sweep.setups)
-        missing = f", {self.plan.runs:,} of them missing in {self.store.path}"
+        missing = f", {self.plan.runs:,} of them missing in {escaped(str(self.store.path))}"
         return "\n".join(
             [
                 f"setups   {len(sweep.setups):,}",
@@ -152,7 +152,7 @@ def print_dry_runs(estimates: Mapping[str, DryRun], as_json: bool) -> None:
         print_data(json.dumps({"sweeps": [each.as_json() for each in estimates.values()]}))
         return
     for name, each in estimates.items():
-        print_data(f"{name}\n{each.text()}\n")
+        print_data(f"{escaped(name)}\n{each.text()}\n")
     seconds = duration(sum(each.time.all_but_compiling for each in estimates.values()))
     size = forecast.in_bytes(sum(each.storage.bytes for each in estimates.values()))
     print_data(f"all {len(estimates):,}: about {seconds}, {size}")

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
+from fastbp import _set_environment
 from fastbp.cli.arguments import Option, Parser
 from fastbp.cli.terminal import Phase, ProgressLine, print_errors
 from fastbp.schema.errors import (
@@ -142,8 +143,7 @@ class Command:
     def run_if_main(self, name: str) -> None:
         """Run the command and end the process, if a module of this name is the main program."""
         if name == "__main__":
-            # no process that this one starts, by whatever package, imports from its current folder
-            os.environ["PYTHONSAFEPATH"] = "1"
+            _set_environment()
             sys.exit(self())
 
 

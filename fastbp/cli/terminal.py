@@ -98,7 +98,7 @@ def print_notes(notes: Iterable[str]) -> None:
 def print_errors(lines: Iterable[str]) -> None:
     """Print each error on stderr; on a terminal wrap it to the width of the screen."""
     for line in lines:
-        parts = [f"fastbp: {line}"]
+        parts = [f"fastbp: {escaped(line)}"]
         if _is_terminal():
             parts = wrap(parts[0], shutil.get_terminal_size().columns, rest=INDENT)
         for part in parts:

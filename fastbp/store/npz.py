@@ -173,4 +173,6 @@ def read_problem(store: Path, digest: str) -> StoredProblem:
     if not is_plain and digest != hashlib.sha256(f"{own}{text}".encode()).hexdigest():
         raise TableError("what is said in its name")
     rows = len(X) - test_rows
+    if rows < 1:
+        raise TableError("rows to train on")
     return StoredProblem(X[:rows], T[:rows], units.reshape(T.shape[1] * len(units[:1]), 2))

@@ -127,6 +127,11 @@ def contents(file: Path) -> tuple[bytes, dict[str, str]]:
     FileError
         If the file cannot be read, so that nobody knows whether it is damaged.
     """
+    return _checked(file)[:2]
+
+
+def _checked(file: Path) -> tuple[bytes, dict[str, str], pa.Schema]:
+    """Read a file as `contents` does; with the columns that its footer says it has."""
     try:
         content = safe_files.read(file, root_of(file.parent)[0], MAX_FILE)
     except UnsafeFileError as error:
@@ -140,7 +145,8 @@ def contents(file: Path) -> tuple[bytes, dict[str, str]]:
             raise ValueError(
                 "its bytes are not those that were written" if content else "it is empty"
             )
-        footer: dict[bytes, bytes] = pq.read_schema(pa.BufferReader(content)).metadata or {}
+        found = pq.read_schema(pa.BufferReader(content))
+        footer: dict[bytes, bytes] = found.metadata or {}
         metadata = {"fastbp.schema": "1"} | {k.decode(): v.decode() for k, v in footer.items()}
         run_file = RunFile.parse(file)
         if run_file and not metadata.get("fastbp.digest", "").startswith(run_file.digest):
@@ -150,7 +156,7 @@ def contents(file: Path) -> tuple[bytes, dict[str, str]]:
     except (OSError, pa.ArrowException, ValueError) as error:  # UnicodeDecodeError is a ValueError
         raise_memory_error(error)
         raise DamagedFileError(file, error) from error
-    return content, metadata
+    return content, metadata, found
 
 
 def read_as_written(
@@ -179,12 +185,13 @@ def read_as_written(
     FileError
         As `contents`; or if a newer fastbp made the file, with a type that this one does not know.
     """
-    content, metadata = contents(file)
+    content, metadata, found = _checked(file)
     try:
-        _check_types(file, pq.read_schema(pa.BufferReader(content)))
-        rows = decoded(content, names, RunFile.parse(file))
-        _check_columns(rows.schema, int(metadata["fastbp.schema"]), names)
-        if run_file := RunFile.parse(file):
+        # before rows are decoded: each may get a copy of a long word that stands once in a file
+        _check_columns(file, found, int(metadata["fastbp.schema"]), names)
+        run_file = RunFile.parse(file)
+        rows = decoded(content, names, run_file)
+        if run_file:
             _check_rows(run_file, rows)
     except FileError:
         raise
@@ -225,34 +232,25 @@ def decoded(
         return opened.read(names, use_threads=False)
 
 
-def _check_types(file: Path, found: pa.Schema) -> None:
-    """Raise ValueError if a column has another type, and FileError for a type that is not known.
+def _check_columns(file: Path, found: pa.Schema, number: int, names: Sequence[str] | None) -> None:
+    """Raise ValueError if columns of this schema are missing, or not in its order or of its types.
 
-    Before the rows are decoded: of a long word that stands once in a file each row may get a copy.
+    FileError if one has a type that this fastbp does not know.
     """
-    known = {field.name: field.type for field in schema()}
-    for field in found:
-        if field.type != known.get(field.name, field.type):
-            raise ValueError("its columns are not columns of runs")
-        if field.type not in schema().types:
-            raise FileError(
-                file,
-                f"column {field.name} has the type {field.type}, which only a newer fastbp knows",
-            )
-
-
-def _check_columns(found: pa.Schema, number: int, names: Sequence[str] | None) -> None:
-    """Raise ValueError if columns of this schema are missing or have another type."""
     known = {field.name: field for field in schema()}
     required = {c.name for c in columns.COLUMNS if c.since <= number}
     if names is not None:
         required &= {*names}
     same = all(field == known.get(field.name, field) for field in found)
     ordered = [name for name in found.names if name in known]
-    if names is None:
-        same = same and ordered == in_order(ordered) and len({*found.names}) == len(found)
-    if not same or not required <= {*ordered}:
+    in_place = ordered == in_order(ordered) and len({*found.names}) == len(found)
+    if not (same and in_place and required <= {*ordered}):
         raise ValueError("its columns are not columns of runs")
+    if newer := [field for field in found if field.type not in schema().types]:
+        raise FileError(
+            file,
+            f"column {newer[0].name} has the type {newer[0].type}, which only a newer fastbp knows",
+        )
 
 
 def _check_rows(file: RunFile, rows: pa.Table) -> None:

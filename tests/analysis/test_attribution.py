@@ -519,6 +519,17 @@ def test_a_cell_holds_its_runs() -> None:
     assert row["loss"] == pytest.approx(0.125, rel=0.13)
 
 
+def test_any_number_counts_in_the_nearest_cell() -> None:
+    """Those that no fastbp writes too; a warning would be an error."""
+    runs = frames.table({}, ["partial"] * 4)
+    for name in ("loss", "spread"):
+        values = pa.array([1e308, -1e308, -0.0, -1.0])
+        runs = runs.set_column(runs.column_names.index(name), name, values)
+    cells = density(frames.frame(runs))
+    assert cells["runs"].tolist() == [3, 1]
+    assert cells["spread"].tolist() == pytest.approx([0.5 / 60, 74.5 / 60])
+
+
 def test_examples_are_the_first_seeds(frame: pd.DataFrame, store: Path) -> None:
     for runs in (frame, store):
         for one in count_runs(runs, pictures=True):

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from fastbp.cli.terminal import paragraphs, print_data, screen
+from fastbp.cli.terminal import paragraphs, print_data, print_errors, screen
 from fastbp.schema.text import Screen
 
 
@@ -66,3 +66,10 @@ def test_signs_that_a_stream_lacks_are_written_in_ascii(monkeypatch):
     print_data("a → b … ≠ 0–1")
     stream.seek(0)
     assert stream.buffer.read().decode() == f"a -> b ... != 0-1{os.linesep}"
+
+
+def test_an_error_about_a_name_with_a_line_break_is_one_line_on_a_terminal(monkeypatch):
+    terminal = Terminal("utf-8")
+    monkeypatch.setattr(sys, "stderr", terminal)
+    print_errors(["two\nlines.toml: no such file"])
+    assert terminal.buffer.getvalue() == b"fastbp: two\\nlines.toml: no such file\n"

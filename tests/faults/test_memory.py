@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from commands import command as child, in_process, raising, refused, succeeded
+from commands import command as child, environment, in_process, raising, refused, succeeded
 from fake_runs import replaced, runs
-from stores import XOR, opened, unchanged
+from stores import ROOT, XOR, opened, unchanged
 
 from fastbp.cli import process
 from fastbp.problems import targets
@@ -96,6 +96,27 @@ def test_whatever_says_so_it_is_a_line(capsys, work):
 def test_other_errors_are_none_of_it(capsys):
     with pytest.raises(RuntimeError, match="something else"):
         process.exit_code(raising(RuntimeError("something else")), Path())
+
+
+@pytest.mark.parametrize(
+    "arguments", [["fastbp", "list"], ["-m", "fastbp", "list"], ["-m", "fastbp.list"]], ids=" ".join
+)
+def test_numpy_starts_no_threads_that_would_need_memory(tmp_path, arguments):
+    """Where it finds none for them, OpenBLAS never returns."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import atexit, pathlib, sys\n"
+        "@atexit.register\n"
+        "def show_threads():\n"
+        "    import numpy\n"
+        "    names = [x.read_text() for x in pathlib.Path('/proc/self').glob('task/*/comm')]\n"
+        "    own = pathlib.Path('/proc/self/comm').read_text()  # that of Arrow has another\n"
+        "    print(names.count(own), file=sys.stderr)\n"
+    )
+    (tmp_path / "fastbp").write_text("from fastbp.__main__ import main\nmain()")
+    surroundings = environment(PYTHONPATH=f"{ROOT}{os.pathsep}{tmp_path}")
+    surroundings.pop("OPENBLAS_NUM_THREADS", None)
+    done = child(*arguments, cwd=tmp_path, program=[sys.executable], env=surroundings)
+    assert succeeded(done).stderr == "1\n"
 
 
 @pytest.mark.soak

@@ -403,6 +403,14 @@ def test_a_problem_that_was_swapped_is_used_by_nobody(folder, change):
     assert _problem(folder / "sound", counted) is not None
 
 
+def test_a_problem_without_rows_is_used_by_nobody(folder):
+    X, T = np.empty((0, 2)), np.empty((0, 1))
+    digest = npz.data_digest(X, T)
+    (folder / "store" / "problems" / f"{digest}.npz").write_bytes(npz.npz(X=X, T=T))
+    with pytest.raises(TableError, match="rows to train on"):
+        npz.read_problem(folder / "store", digest)
+
+
 # Names
 
 
