@@ -217,22 +217,43 @@ def _check_rows(text: TextIO, names: list[str]) -> None:
 
 
 def _parquet(raw: bytes) -> DataTable:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    metadata = pq.read_metadata(pa.BufferReader(raw))
+    _check_size(metadata.num_rows, metadata.num_columns)
+    frame = parquet_frame(raw, MAX_BYTES)
+    return DataTable(columns_of(frame, list(frame.columns)))
+
+
+def parquet_frame(raw: bytes, most: int) -> pd.DataFrame:
+    """Read a Parquet file of numbers, true and false, and text; an index of pandas may have times.
+
+    `most`: the most bytes that it may have, unpacked: of its pages, of their values, eight or, as a
+    decimal, a hundred each.
+    The names of columns are without spaces around them. Raises TableError.
+    """
     import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     file = pq.ParquetFile(pa.BufferReader(raw), page_checksum_verification=True)
     metadata, schema = file.metadata, file.schema_arrow
-    _check_size(metadata.num_rows, metadata.num_columns)
     # Not by column: damaged bytes may make Arrow crash there and take Python down.
     groups = range(metadata.num_row_groups)
     size = max(sum(metadata.row_group(i).total_byte_size for i in groups), unpacked_bytes(raw))
-    if size > MAX_BYTES:
-        raise TableError(f"at most {MAX_BYTES:,} bytes, unpacked; it has {size:,}")
+    # pandas makes an object of each decimal
+    size += 100 * metadata.num_rows * sum(pa.types.is_decimal(field.type) for field in schema)
+    if size > most:
+        raise TableError(f"at most {most:,} bytes, unpacked; it has {size:,}")
     index = (schema.pandas_metadata or {}).get("index_columns", [])
+    types = {field.name: _TYPES.fullmatch(str(field.type)) for field in schema}
     fields = [field for field in schema if field.name not in index]
-    types = {field.name: _TYPES.fullmatch(str(field.type)) for field in fields}
-    foreign = [field for field in fields if not types[field.name]]
+    foreign = [
+        field
+        for field in schema
+        if not types[field.name] and not (field.name in index and pa.types.is_temporal(field.type))
+    ]
     if foreign:  # a small file may hold any amount of lists or bytes, even if they are never used
         more = f" (the first of {len(foreign):,})" if len(foreign) > 1 else ""
         raise TableError(
@@ -241,14 +262,13 @@ def _parquet(raw: bytes) -> DataTable:
         )
     names = [field.name.strip() for field in fields]
     _check_names(names)
-    frame = pd.read_parquet(
+    return pd.read_parquet(
         io.BytesIO(raw),
         dtype_backend="numpy_nullable",
         page_checksum_verification=True,
         # all copies of a long word together may be a thousand times the file
         read_dictionary=[name for name, match in types.items() if match and match["text"]],
-    )
-    return DataTable(columns_of(frame, names))
+    ).set_axis(names, axis="columns")
 
 
 def _npz(raw: bytes) -> DataTable:

@@ -1,6 +1,5 @@
 """Prepare tables for a diagnosis: name columns, leave out rows with gaps, sample many rows."""
 
-import io
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +16,6 @@ from fastbp.schema.errors import raise_memory_error
 from fastbp.schema.text import named
 from fastbp.store.npz import npz, read_arrays
 from fastbp.store.parquet import MAX_RATIO, MAX_UNPACKED
-from fastbp.store.parquet_pages import unpacked_bytes
 
 MAX_LEARNT = 2048
 """The most rows of a table that a diagnosis trains as a whole: it trains each hundreds of thousands
@@ -98,16 +96,21 @@ def _csv(path: Path, targets: list[str] | None) -> Changed:
 
 
 def _parquet(path: Path, targets: list[str] | None) -> Changed:
-    if unpacked_bytes(raw := path.read_bytes()) > max(MAX_UNPACKED, MAX_RATIO * len(raw)):
-        raise ValueError("it cannot have so many bytes")
-    frame, notes = _chosen(path, pd.read_parquet(io.BytesIO(raw), dtype_backend="numpy_nullable"))
+    raw = path.read_bytes()
+    frame, notes = _chosen(path, read_table.parquet_frame(raw, _most(raw)))
     return frame.to_parquet(), notes
 
 
 def _npz(path: Path, targets: list[str] | None) -> Changed:
-    arrays: dict[str, Any] = read_arrays(path.read_bytes(), optional=None, most=MAX_BYTES)
+    raw = path.read_bytes()
+    arrays: dict[str, Any] = read_arrays(raw, optional=None, most=_most(raw))
     X, T, notes = fixed_arrays(arrays["X"], arrays["T"], named(path))
     return npz(**(arrays | {"X": X, "T": T})), notes
+
+
+def _most(raw: bytes) -> int:
+    """The most bytes to which a file may unpack."""
+    return min(MAX_BYTES, max(MAX_UNPACKED, MAX_RATIO * len(raw)))
 
 
 def _chosen(path: Path, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[DataNote]]:

@@ -90,8 +90,8 @@ def _is_plausible(said: pq.FileMetaData, content: bytes) -> bool:
     lists = [i for i in range(said.num_columns) if said.schema.column(i).max_repetition_level]
     values = said.num_rows * said.num_columns
     values += sum(group.column(i).num_values for group in groups for i in lists)
-    size = max(unpacked_bytes(content), sum(group.total_byte_size for group in groups))
-    return bool(8 * values + size <= max(MAX_UNPACKED, MAX_RATIO * len(content)))
+    size = 8 * values + sum(group.total_byte_size for group in groups)
+    return bool(max(size, unpacked_bytes(content)) <= max(MAX_UNPACKED, MAX_RATIO * len(content)))
 
 
 def sealed(content: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""The bytes to which the pages of a Parquet file unpack, by the pages' own headers.
+"""What the pages of a Parquet file unpack to, by the pages' own headers.
 
 The footer says it too, but Arrow unpacks what the headers say. They are Thrift's compact protocol
 (https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md) for the fields
@@ -11,20 +11,26 @@ from typing import Any
 MAX_FOOTER, MAX_PAGES = 4_000_000, 100_000
 """Largest number of bytes of a footer, and of pages of a file: each takes some time to read."""
 
-# Numbers of fields: of a file, a row group, a column, what is said of a column, and a page.
+# Numbers of fields: of a file, a row group, a column, what is said of a column, a page, and of what
+# is said of a page of values, a dictionary, and of values in the second version of the format.
 _GROUPS, _CREATOR = 4, 6
 _COLUMNS = 1
 _SAID = 3
 _PACKED_BYTES, _FIRST_PAGE, _DICTIONARY = 7, 9, 11
 _UNPACKED, _PACKED = 2, 3
+_PAGES = {5: 2, 7: 2, 8: 4}  # with the number of the field of the encoding
+_VALUES = 1
 
+_DELTA_BYTE_ARRAY = 7
 
 _RECENT = re.compile(rb"parquet-mr version (1\.([3-9]|\d\d)|[2-9])")
 """Of older versions Arrow reads some bytes more than they say."""
 
 
 def unpacked_bytes(content: bytes) -> int:
-    """Add up the bytes of all pages of a Parquet file.
+    """Add up the bytes of all pages of a Parquet file, and eight bytes for each of their values.
+
+    A page of a few bytes may have any number of equal values.
 
     Parameters
     ----------
@@ -34,7 +40,9 @@ def unpacked_bytes(content: bytes) -> int:
     Raises
     ------
     ValueError
-        If pages cannot be found, or the footer or the number of pages is too large.
+        If pages cannot be found, the footer or the number of pages is too large, or a page has the
+        encoding DELTA_BYTE_ARRAY: each text then is a part of the one before it and some more, so
+        that a few bytes may stand for any number of long ones.
     """
     length = int.from_bytes(content[-8:-4], "little")
     if length > min(MAX_FOOTER, len(content) - 8):
@@ -54,7 +62,7 @@ def unpacked_bytes(content: bytes) -> int:
 
 
 def _add_pages(content: bytes, said: dict[int, Any], sizes: list[int]) -> None:
-    """Append the size of each page of a column."""
+    """Append the bytes of each page of a column, and of its values."""
     starts = said[_FIRST_PAGE], said.get(_DICTIONARY, 0)
     thrift = _Thrift(content, min((at for at in starts if at > 0), default=0))
     end = thrift.at + said[_PACKED_BYTES]
@@ -62,7 +70,12 @@ def _add_pages(content: bytes, said: dict[int, Any], sizes: list[int]) -> None:
         page = thrift.struct()
         if min(page[_UNPACKED], page[_PACKED]) < 0 or len(sizes) >= MAX_PAGES:
             raise ValueError(f"its pages have no size, or are more than {MAX_PAGES:,}")
-        sizes.append(page[_UNPACKED])
+        values = 0
+        for each in _PAGES.keys() & page.keys():
+            values += max(0, page[each][_VALUES])
+            if page[each].get(_PAGES[each]) == _DELTA_BYTE_ARRAY:
+                raise ValueError("a page has the encoding DELTA_BYTE_ARRAY, which is not read")
+        sizes.append(page[_UNPACKED] + 8 * values)
         thrift.at += page[_PACKED]
 
 

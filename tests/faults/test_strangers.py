@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -27,7 +28,7 @@ import fastbp
 from fastbp.analysis.counts import count_runs
 from fastbp.engine import integrity
 from fastbp.engine.merge import merge
-from fastbp.problems import targets
+from fastbp.problems import read_table, targets
 from fastbp.reporting import build, gallery
 from fastbp.reporting.html_tables import provenance as provenance_table
 from fastbp.reporting.report_data import _problem
@@ -217,8 +218,18 @@ def test_runs_that_unpack_to_gigabytes_are_refused_before_they_are(tmp_path, mon
         parquet.decoded(content, None, RunFile.parse(path))
 
 
-def test_lists_that_unpack_to_gigabytes_are_refused_before_they_are(monkeypatch):
-    """The rows are few, and what the file says of its bytes is little."""
+def numbered(value: int, size: int = 0) -> bytes:
+    """A number as Thrift writes it, or in `size` bytes, which say the same."""
+    value, digits = 2 * value, b""
+    while value > 127 or len(digits) < size - 1:
+        digits += bytes([value & 127 | 128])
+        value >>= 7
+    return digits + bytes([value])
+
+
+@pytest.mark.parametrize("said", [40_000_000, 200])
+def test_lists_that_unpack_to_gigabytes_are_refused_before_they_are(monkeypatch, said):
+    """The rows are few, and what the file says of its bytes is little; maybe of its values too."""
     table = rows(ONE, 0, 200)
     values, place = 40_000_000, table.schema.get_field_index("outputs")
     ends = np.linspace(0, values, 201).astype(np.int32)
@@ -228,18 +239,51 @@ def test_lists_that_unpack_to_gigabytes_are_refused_before_they_are(monkeypatch)
         pq.write_table(table.set_column(place, field, lists.cast(field.type)), buffer)
         content = buffer.getvalue()
     assert len(content) < 1_000_000
+    content = content.replace(numbered(values), numbered(said, len(numbered(values))))
+    column = pq.read_metadata(pa.BufferReader(content)).row_group(0).column(place)
+    assert column.num_values == said
     monkeypatch.setattr(pq.ParquetFile, "read", None)
     with pytest.raises(ValueError, match="it claims 200 rows in"):
         parquet.decoded(content)
 
 
-def numbered(value: int, size: int = 0) -> bytes:
-    """A number as Thrift writes it, or in `size` bytes, which say the same."""
-    value, digits = 2 * value, b""
-    while value > 127 or len(digits) < size - 1:
-        digits += bytes([value & 127 | 128])
-        value >>= 7
-    return digits + bytes([value])
+def test_texts_that_are_parts_of_others_are_refused_before_they_are_read():
+    """A few bytes stand for 450 MB."""
+    table, buffer = pa.table({"x": ["a" * length for length in range(30_000)]}), io.BytesIO()
+    how = {"x": "DELTA_BYTE_ARRAY"}
+    pq.write_table(table, buffer, use_dictionary=False, column_encoding=how, compression="zstd")
+    assert len(buffer.getvalue()) < 1_000_000
+    for read in parquet.decoded, lambda raw: read_table.parquet_frame(raw, 10**10):
+        with pytest.raises(ValueError, match="encoding DELTA_BYTE_ARRAY"):
+            read(buffer.getvalue())
+
+
+@pytest.mark.parametrize("index", [[], ["w"]])
+def test_long_texts_of_tables_are_not_copied(index):
+    """All copies together have ten million letters."""
+    written = pd.DataFrame({"x": np.arange(1_000), "w": ["w" * 10_000] * 1_000})
+    raw = (written.set_index(index) if index else written).to_parquet()
+    frame = read_table.parquet_frame(raw, 10**9)
+    assert frame.shape == (1_000, 2 - len(index))
+    assert frame.memory_usage(index=True, deep=True).sum() < 10**6
+
+
+def test_very_many_decimals_are_refused_before_they_are_read(monkeypatch):
+    """Each becomes an object of a hundred bytes."""
+    table, buffer = pa.table({"x": pa.array([1] * 60_000).cast(pa.decimal128(20))}), io.BytesIO()
+    pq.write_table(table, buffer)
+    assert len(read_table.parquet_frame(buffer.getvalue(), 10**7)) == 60_000
+    monkeypatch.setattr(pd, "read_parquet", None)
+    with pytest.raises(TableError, match="at most 1,000,000 bytes, unpacked; it has 6,"):
+        read_table.parquet_frame(buffer.getvalue(), 10**6)
+
+
+def test_an_index_of_pandas_has_no_lists():
+    said = {"index_columns": ["w"], "columns": [], "column_indexes": [], "pandas_version": "2"}
+    table, buffer = pa.table({"x": [1, 2], "w": [[1], [2]]}), io.BytesIO()
+    pq.write_table(table.replace_schema_metadata({"pandas": json.dumps(said)}), buffer)
+    with pytest.raises(TableError, match="'w' is list<"):
+        read_table.parquet_frame(buffer.getvalue(), 10**9)
 
 
 def test_pages_that_unpack_to_more_than_the_footer_says_are_refused_before_they_are(monkeypatch):
@@ -285,6 +329,9 @@ def an_npz(folder: Path, pack: int, header: bytes | None = None, **arrays: int) 
 
 
 LARGE_HEADER = b"\x93NUMPY\x02\x00" + (400_000_000).to_bytes(4, "little")
+EMPTY_TEXTS = b"\x93NUMPY\x01\x00\x76\x00" + (
+    b"{'descr': '<U0', 'fortran_order': False, 'shape': (1000000000, 1)}".ljust(117) + b"\n"
+)
 
 
 @pytest.mark.parametrize(
@@ -292,9 +339,10 @@ LARGE_HEADER = b"\x93NUMPY\x02\x00" + (400_000_000).to_bytes(4, "little")
     [
         ("at most 300,000,000 bytes; 'T' has", {"X": 200_000_000, "T": 200_000_000}),
         ("at most 300,000,000 bytes; 'X' has", {"header": LARGE_HEADER, "X": 400_000_000, "T": 1}),
+        ("at most 300,000,000 bytes; 'X' has", {"header": EMPTY_TEXTS, "X": 1, "T": 1}),
         ("packed otherwise", {"pack": zipfile.ZIP_BZIP2, "X": 1_000_000, "T": 1_000_000}),
     ],
-    ids=["together", "header", "packed"],
+    ids=["together", "header", "empty", "packed"],
 )
 def test_arrays_that_unpack_to_gigabytes_are_refused_before_they_are(tmp_path, told, make):
     file = an_npz(tmp_path, **{"pack": zipfile.ZIP_DEFLATED} | make)
