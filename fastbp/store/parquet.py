@@ -218,8 +218,9 @@ def decoded(
     Raises
     ------
     ValueError
-        If it says that it has another number of rows, or that it is much larger than it can be: a
-        few bytes may stand for any number of equal values.
+        If it says that it has another number of rows, that a column to read has another type than
+        in runs, or that it is much larger than it can be: a few bytes may stand for any number of
+        equal values.
     OSError, pa.ArrowException
         If it is damaged.
     """
@@ -229,6 +230,9 @@ def decoded(
             raise ValueError(f"it has {said.num_rows} rows")
         if not _is_plausible(said, content):
             raise ValueError(f"it claims {said.num_rows:,} rows in {len(content):,} bytes")
+        read = [field for field in opened.schema_arrow if field.name in (names or ())]
+        if any(field.type != schema().field(field.name).type for field in read):
+            raise ValueError("its columns are not columns of runs")
         return opened.read(names, use_threads=False)
 
 

@@ -459,6 +459,45 @@ def test_a_problem_without_rows_is_used_by_nobody(folder):
         npz.read_problem(folder / "store", digest)
 
 
+# Trajectories
+
+LAST = {"updates": pa.array([0, 9]), "loss": pa.array([0.5, 0.2]), "spread": pa.array([0.5, 0.2])}
+LONG = pa.DictionaryArray.from_arrays(np.zeros(2, np.int32), ["x" * 10**6]).cast(pa.string())
+TRACES: dict[str, dict[str, list[Any]]] = {
+    "odd numbers": {
+        "loss": [[1e308, 5e-324], [-1.0, 0.0], [np.nan, np.inf], [None, None]],
+        "spread": [[1.7e308, -1e308], [np.inf, -np.inf], [None, 1e200]],
+        "updates": [[2**63 - 1, -(2**63)], [-1, -1]],
+    },
+    "other types": {
+        "loss": [["x", "y"], pa.nulls(2), [1, 2]],
+        "spread": [[[0.5], [0.2]], [True, False]],
+        "updates": [["1", "2"]],
+        "outcome": [LONG, ["converged", "partial"]],
+    },
+    "other words": {"outcome": [LONG.dictionary_encode(), pa.nulls(2, pa.string())]},
+}
+
+
+@pytest.mark.parametrize("kind", TRACES)
+def test_trajectories_that_no_run_has_are_drawn_or_left_out(command, folder, kind):
+    """A warning would be an error."""
+    setup = min((folder / "store" / "runs").iterdir()).name[:12]
+    word = parquet.schema().field("outcome").type
+    for name, columns in TRACES[kind].items():
+        (folder / "store" / "replays").mkdir(exist_ok=True)
+        for seed, values in enumerate(columns):
+            changed = {"outcome": pa.array(["partial"] * 2).cast(word), **LAST, name: values}
+            changed["outcome"] = (
+                changed["outcome"].cast(word) if kind == "other words" else changed["outcome"]
+            )
+            pq.write_table(pa.table(changed), f"store/replays/{setup}-{seed}.parquet")
+        assert "Warning" not in succeeded(command("report", "store")).stderr
+        page = (folder / "store" / "report.html").read_text()
+        assert ("replayed runs" in page) == (kind == "odd numbers")
+        shutil.rmtree(folder / "store" / "replays")
+
+
 # Names
 
 

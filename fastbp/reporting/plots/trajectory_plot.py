@@ -24,6 +24,9 @@ from fastbp.schema.outcomes import STACKED, Outcome
 MAX_EVALUATIONS, MAX_LINES = 400, 200
 """Largest numbers of points of a curve, and of output curves of a run, that a picture shows."""
 
+MAX_MEASURE = 1e100
+"""Largest size of a measure in a picture: beyond 10¹⁵⁰ the numbers of matplotlib overflow."""
+
 FEW_ROWS = 16
 """If a problem has at most this many rows, its curves are thick: each can be followed."""
 
@@ -219,8 +222,14 @@ def measure_curves(
 
 
 def _shown(evaluations: pd.DataFrame) -> pd.DataFrame:
-    """Choose up to `MAX_EVALUATIONS` evenly spaced evaluations."""
-    return evaluations.iloc[evenly(len(evaluations), MAX_EVALUATIONS)]
+    """Choose up to `MAX_EVALUATIONS` evenly spaced evaluations.
+
+    Their measures are limited to ±`MAX_MEASURE`, and as far below 1 to 0; infinity is missing.
+    """
+    shown = evaluations.iloc[evenly(len(evaluations), MAX_EVALUATIONS)]
+    measures = shown.select_dtypes("float64")
+    measures = measures.where(np.isfinite(measures)).clip(-MAX_MEASURE, MAX_MEASURE)
+    return shown.assign(**measures.mask(measures.abs() < 1 / MAX_MEASURE, 0.0))
 
 
 def _marked(shown: pd.DataFrame) -> dict[str, Any]:
@@ -266,7 +275,7 @@ def _learning(traces: Mapping[str, pd.DataFrame], ax: Axes, measure: str, wide: 
             linewidth=1.4,
             label=f"{clipped(name, wide, SIZE)}: {outcome}",
         )
-    if measure in ("loss", "grad_norm"):
+    if measure in ("loss", "grad_norm") and any((e[measure] > 0).any() for e in traces.values()):
         ax.set_yscale("log")
         log_ticks(ax.yaxis, *ax.get_ylim())
     ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
