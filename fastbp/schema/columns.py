@@ -1,5 +1,6 @@
 """The columns of `runs/*.parquet`: their types and meanings, and since when they exist."""
 
+import math
 from functools import cache
 from typing import NamedTuple
 
@@ -32,6 +33,8 @@ class Column(NamedTuple):
         The first `SCHEMA` with this column.
     default : str, int, float, bool or None
         Its value in all rows of older files. None means null, which needs `nullable`.
+    least, most : float
+        The range of its numbers.
     """
 
     name: str
@@ -40,6 +43,8 @@ class Column(NamedTuple):
     nullable: str = ""
     since: int = 1
     default: str | int | float | bool | None = None
+    least: float = 0
+    most: float = math.inf
 
 
 SETUP_COLUMNS: tuple[Column, ...] = tuple(
@@ -47,6 +52,8 @@ SETUP_COLUMNS: tuple[Column, ...] = tuple(
     for k in KEYS.values()
 )
 """One column for each key of a setup, in the order of `KEYS`."""
+
+_MOST_UPDATES = 2**53  # so that they are exact as real numbers; no run gets there
 
 _FINITE = "where a weight is not finite"
 _NO_LABEL = "where no target is a label, or the file is older"
@@ -57,12 +64,13 @@ RESULT_COLUMNS: tuple[Column, ...] = (
     Column("setup", "word", "12 hex digits that identify the setup"),
     Column("seed", "integer", "one initial network and its own sample order"),
     Column("outcome", "word", "the state at the end of the run"),
-    Column("updates_done", "integer", "updates made"),
+    Column("updates_done", "integer", "updates made", most=_MOST_UPDATES),
     Column(
         "converged_at",
         "integer",
         "updates at the first evaluation at which it had converged",
         "where it never had",
+        most=_MOST_UPDATES,
     ),
     Column(
         "loss",
@@ -97,24 +105,40 @@ RESULT_COLUMNS: tuple[Column, ...] = (
         "share of rows with the right class in every label target",
         f"{_FINITE}, no target is a label, or the file is older",
         since=2,
+        most=1,
     ),
-    Column("accuracy_start", "real", "the same before the first update", _NO_LABEL, since=2),
+    Column(
+        "accuracy_start", "real", "the same before the first update", _NO_LABEL, since=2, most=1
+    ),
     Column(
         "r2",
         "real",
         "R², the mean over the targets that are quantities and vary",
         f"{_FINITE}, no target is such a quantity, or the file is older",
         since=2,
+        least=-math.inf,
+        most=1,
     ),
-    Column("r2_start", "real", "the same before the first update", _NO_QUANTITY, since=2),
-    Column("test_accuracy", "real", "accuracy on the held-out rows", _NO_TEST, since=2),
-    Column("test_r2", "real", "R² on the held-out rows", _NO_TEST, since=2),
+    Column(
+        "r2_start",
+        "real",
+        "the same before the first update",
+        _NO_QUANTITY,
+        since=2,
+        least=-math.inf,
+        most=1,
+    ),
+    Column("test_accuracy", "real", "accuracy on the held-out rows", _NO_TEST, since=2, most=1),
+    Column(
+        "test_r2", "real", "R² on the held-out rows", _NO_TEST, since=2, least=-math.inf, most=1
+    ),
     Column("test_loss", "real", "loss on the held-out rows", _NO_TEST, since=2),
     Column(
         "saturation",
         "real",
         "share of rows × sigmoid and tanh hidden units with |2σ − 1| or |tanh| above 0.9",
         f"{_FINITE}, or no hidden unit is sigmoid or tanh",
+        most=1,
     ),
     Column(
         "dead_units",
@@ -122,6 +146,7 @@ RESULT_COLUMNS: tuple[Column, ...] = (
         "share of hidden units with the same activation, within 10⁻⁶, for every row",
         f"{_FINITE}, or the file is older",
         since=3,
+        most=1,
     ),
     Column(
         "grad_norm",

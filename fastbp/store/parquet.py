@@ -3,11 +3,13 @@
 import errno
 import hashlib
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fastbp.schema import columns
@@ -37,6 +39,9 @@ _TAIL = 8
 MAX_UNPACKED, MAX_RATIO = 1 << 28, 64
 """The most bytes of the decoded rows of a file, or of those for each byte of a larger file. Runs
 take some 560 bytes each, and 23 in the file."""
+
+MAX_WORD = 1_000_000
+"""The most bytes of a word, such as the names of thousands of targets."""
 
 MAX_FILE = 1 << 29
 """The most bytes of a file of runs, some ten times as many as the largest that fastbp writes."""
@@ -77,21 +82,14 @@ def encode(rows: pa.Table, metadata: dict[str, str]) -> tuple[bytes, str]:
             row_group_size=65_536,
         )
         content = buffer.getvalue()
-        if _is_plausible(pq.read_metadata(pa.BufferReader(content)), content):
+        if _is_plausible(content):
             break  # else there are very many runs, all alike: nobody would read so few bytes
     return sealed(content), rows_digest
 
 
-def _is_plausible(said: pq.FileMetaData, content: bytes) -> bool:
+def _is_plausible(content: bytes) -> bool:
     """Whether a file may have the rows that its footer and its pages say it has."""
-    groups = [said.row_group(i) for i in range(said.num_row_groups)]
-    # Columns of lists may have any number of values in a row. Of others nothing is asked by column:
-    # damaged bytes may make Arrow crash there and take Python down.
-    lists = [i for i in range(said.num_columns) if said.schema.column(i).max_repetition_level]
-    values = said.num_rows * said.num_columns
-    values += sum(group.column(i).num_values for group in groups for i in lists)
-    size = 8 * values + sum(group.total_byte_size for group in groups)
-    return bool(max(size, unpacked_bytes(content)) <= max(MAX_UNPACKED, MAX_RATIO * len(content)))
+    return unpacked_bytes(content) <= max(MAX_UNPACKED, MAX_RATIO * len(content))
 
 
 def sealed(content: bytes) -> bytes:
@@ -151,7 +149,7 @@ def _checked(file: Path) -> tuple[bytes, dict[str, str], pa.Schema]:
         run_file = RunFile.parse(file)
         if run_file and not metadata.get("fastbp.digest", "").startswith(run_file.digest):
             raise ValueError("its rows do not match the digest in its name")
-        if not metadata["fastbp.schema"].isdecimal():
+        if not re.fullmatch("[0-9]{1,9}", metadata["fastbp.schema"]):
             raise ValueError("the number of its schema is not a number")
     except (OSError, pa.ArrowException, ValueError) as error:  # UnicodeDecodeError is a ValueError
         raise_memory_error(error)
@@ -193,6 +191,7 @@ def read_as_written(
         rows = decoded(content, names, run_file)
         if run_file:
             _check_rows(run_file, rows)
+        _check_values(rows)
     except FileError:
         raise
     except (OSError, pa.ArrowException, ValueError) as error:
@@ -228,12 +227,14 @@ def decoded(
         said = opened.metadata
         if file and said.num_rows != file.count:
             raise ValueError(f"it has {said.num_rows} rows")
-        if not _is_plausible(said, content):
+        if not _is_plausible(content):
             raise ValueError(f"it claims {said.num_rows:,} rows in {len(content):,} bytes")
         read = [field for field in opened.schema_arrow if field.name in (names or ())]
         if any(field.type != schema().field(field.name).type for field in read):
             raise ValueError("its columns are not columns of runs")
-        return opened.read(names, use_threads=False)
+        rows = opened.read(names, use_threads=False)
+        rows.validate(full=True)  # of the numbers of words, for example, it has not been checked
+        return rows
 
 
 def _check_columns(file: Path, found: pa.Schema, number: int, names: Sequence[str] | None) -> None:
@@ -269,6 +270,29 @@ def _check_rows(file: RunFile, rows: pa.Table) -> None:
         rows["seed"].to_numpy(), np.arange(file.start, file.stop)
     ):
         raise ValueError("its seeds do not match its name")
+
+
+def _check_values(rows: pa.Table) -> None:
+    """Raise ValueError if numbers are none that a run can have: pictures and tables need them."""
+    for column in RESULT_COLUMNS:
+        if column.name in rows.column_names and column.kind in ("integer", "real"):
+            values = rows[column.name].cast("float64", safe=False)
+            if pc.any(pc.less(values, column.least)).as_py():
+                raise ValueError(f"it has {column.name} below {column.least:g}")
+            if pc.any(pc.greater(values, column.most)).as_py():
+                raise ValueError(f"it has {column.name} above {column.most:g}")
+    words = [column for column in rows.columns if pa.types.is_dictionary(column.type)]
+    for chunk in (chunk for column in words for chunk in column.chunks):
+        if (pc.max(pc.binary_length(chunk.dictionary)).as_py() or 0) > MAX_WORD:
+            raise ValueError(f"it has words of more than {MAX_WORD:,} bytes")
+    if {"converged_at", "updates_done"} <= {*rows.column_names}:
+        late = pc.greater(rows["converged_at"], rows["updates_done"])
+        if pc.any(late).as_py():
+            raise ValueError("it holds runs that converged after their last update")
+    if "outputs" in rows.column_names:
+        lengths = {*pc.list_value_length(rows["outputs"]).unique().to_pylist()} - {None}
+        if len(lengths) > 1 or lengths == {0}:
+            raise ValueError("its runs have other numbers of outputs, or none")
 
 
 def fill(rows: pa.Table, wanted: Sequence[Column]) -> pa.Table:

@@ -1,6 +1,6 @@
-"""What the pages of a Parquet file unpack to, by the pages' own headers.
+"""What a Parquet file unpacks to, by its footer and by the headers of its pages.
 
-The footer says it too, but Arrow unpacks what the headers say. They are Thrift's compact protocol
+The footer says it, but Arrow unpacks what the headers say. Both are Thrift's compact protocol
 (https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md) for the fields
 of https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift.
 """
@@ -8,17 +8,22 @@ of https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.
 import re
 from typing import Any
 
-MAX_FOOTER, MAX_PAGES = 4_000_000, 100_000
-"""Largest number of bytes of a footer, and of pages of a file: each takes some time to read."""
+MAX_HEADERS, MAX_PAGES = 4_000_000, 100_000
+"""Largest number of bytes of a footer, and of the headers of all pages; and of the pages of a file.
+Each takes some time to read."""
 
-# Numbers of fields: of a file, a row group, a column, what is said of a column, a page, and of what
-# is said of a page of values, a dictionary, and of values in the second version of the format.
-_GROUPS, _CREATOR = 4, 6
-_COLUMNS = 1
+# Numbers of fields: of a file, an element of its schema, a row group, a column, what is said of a
+# column, and a page.
+_SCHEMA, _ALL_ROWS, _GROUPS, _CREATOR = 2, 3, 4, 6
+_CHILDREN = 5
+_COLUMNS, _ROWS = 1, 3
 _SAID = 3
-_PACKED_BYTES, _FIRST_PAGE, _DICTIONARY = 7, 9, 11
+_ALL_VALUES, _ALL_UNPACKED, _ALL_PACKED, _FIRST_PAGE, _DICTIONARY = 5, 6, 7, 9, 11
 _UNPACKED, _PACKED = 2, 3
-_PAGES = {5: 2, 7: 2, 8: 4}  # with the number of the field of the encoding
+
+# The same of values, of a dictionary, and of values in the second version of the format: the number
+# of the field of a page that says it, and of the field of the encoding in there.
+_KINDS = {5: 2, 7: 2, 8: 4}
 _VALUES = 1
 
 _DELTA_BYTE_ARRAY = 7
@@ -30,7 +35,8 @@ _RECENT = re.compile(rb"parquet-mr version (1\.([3-9]|\d\d)|[2-9])")
 def unpacked_bytes(content: bytes) -> int:
     """Add up the bytes of all pages of a Parquet file, and eight bytes for each of their values.
 
-    A page of a few bytes may have any number of equal values.
+    A page of a few bytes may have any number of equal values. Where the footer and the headers of
+    pages differ, it is the larger number.
 
     Parameters
     ----------
@@ -40,54 +46,77 @@ def unpacked_bytes(content: bytes) -> int:
     Raises
     ------
     ValueError
-        If pages cannot be found, the footer or the number of pages is too large, or a page has the
-        encoding DELTA_BYTE_ARRAY: each text then is a part of the one before it and some more, so
-        that a few bytes may stand for any number of long ones.
+        If pages cannot be found, the footer, the headers or the number of pages is too large, parts
+        of the file contradict each other, or a page has the encoding DELTA_BYTE_ARRAY: each text
+        then is a part of the one before it and some more, so that a few bytes may stand for any
+        number of long ones.
     """
-    length = int.from_bytes(content[-8:-4], "little")
-    if length > min(MAX_FOOTER, len(content) - 8):
-        raise ValueError(f"its footer has {length:,} bytes, more than {MAX_FOOTER:,}")
     try:
-        footer = _Thrift(content, len(content) - 8 - length).struct()
-        creator = footer.get(_CREATOR, b"").strip().lower()
-        if b"parquet-mr" in creator and not _RECENT.match(creator):
-            raise ValueError("it was written by an old version of parquet-mr")
-        sizes: list[int] = []
-        for group in footer[_GROUPS]:
-            for column in group[_COLUMNS]:
-                _add_pages(content, column[_SAID], sizes)
+        columns, values = _columns(content)
+        pages = _pages(content, columns)
+        return max(pages, 8 * values + sum(int(column[_ALL_UNPACKED]) for column in columns))
     except (AttributeError, LookupError, TypeError, RecursionError) as error:
         raise ValueError("its pages cannot be found") from error
-    return sum(sizes)
 
 
-def _add_pages(content: bytes, said: dict[int, Any], sizes: list[int]) -> None:
-    """Append the bytes of each page of a column, and of its values."""
-    starts = said[_FIRST_PAGE], said.get(_DICTIONARY, 0)
-    thrift = _Thrift(content, min((at for at in starts if at > 0), default=0))
-    end = thrift.at + said[_PACKED_BYTES]
-    while thrift.at < end:
-        page = thrift.struct()
-        if min(page[_UNPACKED], page[_PACKED]) < 0 or len(sizes) >= MAX_PAGES:
-            raise ValueError(f"its pages have no size, or are more than {MAX_PAGES:,}")
-        values = 0
-        for each in _PAGES.keys() & page.keys():
-            values += max(0, page[each][_VALUES])
-            if page[each].get(_PAGES[each]) == _DELTA_BYTE_ARRAY:
-                raise ValueError("a page has the encoding DELTA_BYTE_ARRAY, which is not read")
-        sizes.append(page[_UNPACKED] + 8 * values)
-        thrift.at += page[_PACKED]
+def _columns(content: bytes) -> tuple[list[dict[int, Any]], int]:
+    """What the footer says of the columns of all row groups, and the number of their values."""
+    end = len(content) - 8
+    length = int.from_bytes(content[-8:-4], "little")
+    if length > min(MAX_HEADERS, end):
+        raise ValueError(f"its footer has {length:,} bytes, more than {MAX_HEADERS:,}")
+    footer = _Thrift(content, end - length, end).struct()
+    creator = footer.get(_CREATOR, b"").strip().lower()
+    if b"parquet-mr" in creator and not _RECENT.match(creator):
+        raise ValueError("it was written by an old version of parquet-mr")
+    rows = [group[_ROWS] for group in footer[_GROUPS]]
+    leaves = sum(not element.get(_CHILDREN) for element in footer[_SCHEMA][1:])
+    if (
+        min(rows, default=0) < 0
+        or sum(rows) != footer[_ALL_ROWS]
+        or any(len(group[_COLUMNS]) != leaves for group in footer[_GROUPS])
+    ):
+        raise ValueError("its parts have other rows or columns than it has")
+    columns = [column[_SAID] for group in footer[_GROUPS] for column in group[_COLUMNS]]
+    return columns, max(sum(rows) * leaves, sum(column[_ALL_VALUES] for column in columns))
+
+
+def _pages(content: bytes, columns: list[dict[int, Any]]) -> int:
+    """Add up the bytes of the pages of columns, and eight for each of their values."""
+    size = headers = pages = 0
+    for column in columns:
+        starts = column[_FIRST_PAGE], column.get(_DICTIONARY, 0)
+        at = min((start for start in starts if start > 0), default=0)
+        end = at + column[_ALL_PACKED]
+        while at < end:
+            thrift = _Thrift(content, at, min(end, at + MAX_HEADERS - headers))
+            page = thrift.struct()
+            headers, pages = headers + thrift.at - at, pages + 1
+            if min(page[_UNPACKED], page[_PACKED]) < 0 or pages > MAX_PAGES:
+                raise ValueError(f"its pages have no size, or are more than {MAX_PAGES:,}")
+            size += page[_UNPACKED]
+            for kind in _KINDS.keys() & page.keys():
+                size += 8 * max(0, page[kind][_VALUES])
+                if page[kind].get(_KINDS[kind]) == _DELTA_BYTE_ARRAY:
+                    raise ValueError("a page has the encoding DELTA_BYTE_ARRAY, which is not read")
+            at = thrift.at + page[_PACKED]
+    return size
 
 
 class _Thrift:
     """A reader of Thrift's compact protocol, of the types that Parquet uses."""
 
-    def __init__(self, content: bytes, at: int) -> None:
-        self.content, self.at = content, at
+    def __init__(self, content: bytes, at: int, end: int) -> None:
+        self.content, self.at, self.end = content, at, end
+
+    def skip(self, count: int) -> bytes:
+        self.at += count
+        if self.at > min(self.end, len(self.content)):
+            raise IndexError
+        return self.content[self.at - count : self.at]
 
     def byte(self) -> int:
-        self.at += 1
-        return self.content[self.at - 1]
+        return self.skip(1)[0]
 
     def unsigned(self) -> int:
         value = shift = 0
@@ -120,6 +149,5 @@ class _Thrift:
             return [self.value(max(3, head & 15)) for _ in range(count)]  # a flag is a byte here
         if kind not in (3, 7, 8):
             raise ValueError("its footer or its pages have values of an unknown type")
-        length = {3: 1, 7: 8}.get(kind) or self.unsigned()  # a small integer, a real number, bytes
-        self.at += length
-        return self.content[self.at - length : self.at]
+        # a small integer, a real number, bytes
+        return self.skip({3: 1, 7: 8}.get(kind) or self.unsigned())

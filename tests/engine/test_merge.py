@@ -309,7 +309,7 @@ def test_what_is_no_list_of_how_runs_were_made_is_left_out(tmp_path, into, text)
 def other_rows(store: Store, start: int, count: int) -> Path:
     rows = runs(XOR, start, count)
     return store.publish(
-        XOR.identity(), start, replaced(rows, "updates_done", pa.array([7] * count))
+        XOR.identity(), start, replaced(rows, "updates_done", pa.array([2**53] * count))
     )
 
 

@@ -5,6 +5,7 @@ from functools import cache
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from fastbp.config.setup import Setup
 from fastbp.schema.columns import COLUMNS, Column, schema
@@ -25,11 +26,11 @@ def column(kind: Column, count: int, rng: np.random.Generator) -> pa.Array:
             words = np.array(["alpha", "β", "gamma ray"])[rng.integers(3, size=count)]
             return coded(pa.array(words, pa.string(), mask=none))
         case "integer":
-            return pa.array(rng.integers(-(2**62), 2**62, count), mask=none)
+            return pa.array(rng.integers(int(min(kind.most, 2**62)), size=count), mask=none)
         case "real":
-            return pa.array(
-                rng.normal(size=count) * 10.0 ** rng.integers(-300, 300, count), mask=none
-            )
+            numbers = rng.normal(size=count) * 10.0 ** rng.integers(-300, 300, count)
+            least, most = max(kind.least, -1e300), min(kind.most, 1e300)
+            return pa.array(np.clip(numbers, least, most), mask=none)
         case "flag":
             return pa.array(rng.random(count) < 0.5, mask=none)
         case "reals":
@@ -43,6 +44,9 @@ def rows(setup: str = ONE, start: int = 0, count: int = 200) -> pa.Table:
     columns = {kind.name: column(kind, count, rng) for kind in COLUMNS}
     columns["setup"] = coded(pa.array([setup] * count))
     columns["seed"] = pa.array(np.arange(start, start + count))
+    columns["converged_at"] = pc.min_element_wise(
+        columns["converged_at"], columns["updates_done"], skip_nulls=False
+    )
     return pa.table(columns, schema=schema())
 
 

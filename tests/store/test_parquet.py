@@ -8,6 +8,8 @@ import json
 import os
 import re
 import struct
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -430,9 +432,11 @@ def test_the_sizes_of_pages_are_what_the_footer_says_but_for_their_headers(versi
     said = pq.read_metadata(buffer)
     groups = [said.row_group(i) for i in range(said.num_row_groups)]
     columns = [group.column(i) for group in groups for i in range(said.num_columns)]
-    values = sum(column.num_values for column in columns)
-    pages = parquet_pages.unpacked_bytes(buffer.getvalue()) - 8 * values
-    headers = sum(column.total_uncompressed_size for column in columns) - pages
+    told, values = parquet_pages._columns(buffer.getvalue())
+    size = sum(column.total_uncompressed_size for column in columns)
+    assert values == sum(column.num_values for column in columns) > 200 * said.num_columns
+    assert parquet_pages.unpacked_bytes(buffer.getvalue()) == size + 8 * values
+    headers = size + 8 * values - parquet_pages._pages(buffer.getvalue(), told)
     assert len(groups) == 4
     assert 10 * len(columns) < headers < 300 * len(columns)
 
@@ -454,6 +458,94 @@ def test_footers_and_pages_that_are_not_right_are_refused():
         parquet_pages.unpacked_bytes(content[:-8] + b"\xff" * 4 + b"PAR1")
     with pytest.raises(ValueError, match="its pages cannot be found"):
         parquet_pages.unpacked_bytes(b"\x1c" * 5_000 + (5_000).to_bytes(4, "little") + b"PAR1")
+
+
+def test_headers_that_never_end_or_stand_for_many_columns_are_refused(monkeypatch):
+    """A list of 2⁶³ values after which nothing comes; headers that are longer than all may be."""
+    buffer = io.BytesIO()
+    pq.write_table(rows(ONE, 0, 20), buffer)
+    endless = b"\x19\xf3" + b"\xff" * 8 + b"\x7f"
+    with pytest.raises(ValueError, match="its pages cannot be found"):
+        parquet_pages.unpacked_bytes(b"PAR1" + endless + buffer.getvalue()[15:])
+    buffer = io.BytesIO()
+    pq.write_table(rows(ONE, 0, 2_000), buffer, row_group_size=100, write_statistics=False)
+    monkeypatch.setattr(parquet_pages, "MAX_PAGES", 10**9)
+    most = int.from_bytes(buffer.getvalue()[-8:-4], "little")
+    monkeypatch.setattr(parquet_pages, "MAX_HEADERS", most)
+    parquet_pages.unpacked_bytes(buffer.getvalue())
+    columns, _ = parquet_pages._columns(buffer.getvalue())
+    with pytest.raises(IndexError):
+        parquet_pages._pages(buffer.getvalue(), columns * 10)
+
+
+def test_groups_of_rows_that_are_not_those_of_the_file_are_refused():
+    """Arrow believes the groups."""
+    buffer = io.BytesIO()
+    pq.write_table(rows(ONE, 0, 4_999), buffer, row_group_size=3_000)
+    at = parquet._footer(buffer.getvalue())
+    body, footer = buffer.getvalue()[:at], buffer.getvalue()[at:]
+    for said, other in ((4_999, 4_998), (1_999, 2_000)):
+        old, new = ((2 * n & 127 | 128).to_bytes() + (2 * n >> 7).to_bytes() for n in (said, other))
+        assert old in footer
+        with pytest.raises(ValueError, match="other rows or columns than it has"):
+            parquet.decoded(body + footer.replace(old, new))
+
+
+def test_statistics_that_are_not_right_do_not_end_python(tmp_path):
+    """Asking Arrow what a footer says of a column of lists did. A list has a number too many."""
+    table, path = runs(XOR, 0, 20).select(["outputs"]), tmp_path / "a.parquet"
+    pq.write_table(table, path, store_schema=False)
+    content = path.read_bytes()
+    at = parquet._footer(content)
+    footer = content[at:-8].replace(b"\x46", b"\x56\x00")
+    path.write_bytes(content[:at] + footer + len(footer).to_bytes(4, "little") + b"PAR1")
+    code = f"from fastbp.store import parquet; parquet.decoded(open({str(path)!r}, 'rb').read())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "histogram size mismatch" in done.stderr
+
+
+def test_words_whose_number_has_no_word_are_refused():
+    """Every byte of a page is changed in turn."""
+    words = pa.array(["a", "b", "c"] * 7).dictionary_encode()
+    table, buffer = pa.table({"problem": words}), io.BytesIO()
+    pq.write_table(table, buffer, compression="none", write_statistics=False)
+    content, told = buffer.getvalue(), set[str]()
+    for place in range(4, parquet._footer(content)):
+        harmed = content[:place] + bytes([content[place] ^ 3]) + content[place + 1 :]
+        try:
+            digest(parquet.decoded(harmed))
+        except (OSError, ValueError, pa.ArrowException) as error:
+            told.add(str(error))
+    assert any("Dictionary indices invalid" in each for each in told)
+
+
+VALUES: dict[str, tuple[str, list[Any]]] = {
+    "it has loss below 0": ("loss", [0.5, -1.0]),
+    "it has test_accuracy above 1": ("test_accuracy", [0.5, 1e308]),
+    "it has r2 above 1": ("r2", [-1e9, 2.0]),
+    "it has wrong below 0": ("wrong", [None, -1]),
+    "it has converged_at above": ("converged_at", [None, 2**63 - 1]),
+    "it holds runs that converged after": ("converged_at", [None, 2**52]),
+    "its runs have other numbers of outputs": ("outputs", [[0.5], [0.5, 0.5]]),
+    "it has words of more than": ("init", ["x", "y" * 1_000_001]),
+}
+
+
+@pytest.mark.parametrize("why", VALUES)
+def test_numbers_that_no_run_can_have_are_refused(tmp_path, why):
+    """However they are sealed. The second value of each is wrong."""
+    name, given = VALUES[why]
+    table = replaced(runs(XOR, 0, 2), "updates_done", pa.array([9, 9]))
+    table = replaced(table, "converged_at", pa.nulls(2, pa.int64()))
+    kind = schema().field(name).type
+    values = pa.array(given, pa.string() if pa.types.is_dictionary(kind) else kind)
+    path = tmp_path / "a.parquet"
+    path.write_bytes(parquet.encode(replaced(table, name, coded(values.take([0, 0]))), {})[0])
+    parquet.read_as_written(path)
+    path.write_bytes(parquet.encode(replaced(table, name, coded(values)), {})[0])
+    with pytest.raises(DamagedFileError, match=why):
+        parquet.read_as_written(path)
 
 
 def test_what_is_sealed_and_no_table_is_refused(tmp_path):
