@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-import os
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import chain, count, islice
+from itertools import islice
 from pathlib import Path
 from statistics import mode
 from typing import NamedTuple
@@ -73,11 +72,14 @@ class _Setups:
         self.digests: dict[str, bytes] = {}
         self.sound: dict[RunFile, str] = {}
 
-    def add(self, file: RunFile, rows: pa.Table, version: str) -> Iterator[StoreFault]:
-        """Add the rows of a file. Raises DamagedFileError if they belong to another setup."""
+    def add(self, file: RunFile, rows: pa.Table, metadata: dict[str, str]) -> Iterator[StoreFault]:
+        """Add a file: its rows, and what its footer says.
+
+        Raises DamagedFileError if they belong to another setup.
+        """
         keys = json.dumps(keys_of(parquet.fill(rows, SETUP_COLUMNS)), sort_keys=True)
         if file.setup not in self.keys:
-            yield from _check_id(self._store, file, keys, int(version))
+            yield from _check_id(self._store, file, keys, metadata)
             self.keys[file.setup], self._rows_hash = keys, RowsHash()
         if keys != self.keys[file.setup]:
             raise DamagedFileError(
@@ -85,7 +87,7 @@ class _Setups:
             )
         self._rows_hash.update(rows)
         self.digests[file.setup] = self._rows_hash.digest()
-        self.sound[file] = version
+        self.sound[file] = metadata["fastbp.numerics"]
 
 
 def check(store: Store, tick: Callable[[str], None] = lambda step: None) -> IntegrityReport:
@@ -123,7 +125,7 @@ def check(store: Store, tick: Callable[[str], None] = lambda step: None) -> Inte
         tick(f"reading {store.path}: {done:,} of {len(files):,} files")
         try:
             rows, metadata = reading.result()
-            findings += setups.add(file, rows, metadata["fastbp.numerics"])
+            findings += setups.add(file, rows, metadata)
         except DamagedFileError as error:
             findings.append(StoreFault(file.path, error.why))
     findings += [*_other_versions(setups.sound), *_seeds_twice(setups.sound)]
@@ -191,7 +193,9 @@ def _checked_rows(path: Path) -> tuple[pa.Table, dict[str, str]]:
     return rows, metadata
 
 
-def _check_id(store: Store, file: RunFile, keys: str, version: int) -> Iterator[StoreFault]:
+def _check_id(
+    store: Store, file: RunFile, keys: str, metadata: dict[str, str]
+) -> Iterator[StoreFault]:
     """Check that the id of a setup is that of its keys.
 
     Raises
@@ -199,9 +203,9 @@ def _check_id(store: Store, file: RunFile, keys: str, version: int) -> Iterator[
     DamagedFileError
         If the rows belong to a setup with another id.
     """
-    row = json.loads(keys)
+    row, version = json.loads(keys), int(metadata["fastbp.numerics"])
     try:
-        setup_of(store, file.setup, row, version)
+        setup_of(store, file.setup, row, version, metadata.get("fastbp.problem", ""))
     except StoreError as error:
         if not str(row["problem"]).startswith("file:"):
             raise DamagedFileError(file.path, "its keys belong to another setup") from error
@@ -250,15 +254,6 @@ def move_aside(store: Store, faults: Iterable[StoreFault]) -> list[tuple[StoreFa
     StoreFullError
         If a file cannot be moved.
     """
-    quarantine, moved = store.path / "quarantine", []
     by_file = {fault.file: fault for fault in faults if fault.file != store.path / "problems"}
-    with writing(quarantine), safe_files.folder(store.path, "quarantine", make=True) as aside:
-        taken = {*os.listdir(aside)}
-        for file, fault in by_file.items():
-            names = chain([file.name], (f"{file.name}.{number}" for number in count(1)))
-            name = next(name for name in names if name not in taken)
-            with safe_files.folder(store.path, file.parent.name) as there:
-                os.rename(file.name, name, src_dir_fd=there, dst_dir_fd=aside)
-            taken.add(name)
-            moved.append((fault, quarantine / name))
-    return moved
+    with writing(store.path / "quarantine"):
+        return [(fault, safe_files.set_aside(file, store.path)) for file, fault in by_file.items()]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from fastbp.schema.text import DEEP_KEY, printable
 from fastbp.store import safe_files
-from fastbp.store.store import Store
+from fastbp.store.store import Store, writing
 
 MAX_MADE, MAX_SWEEP = 50_000_000, 4_000_000
 """The most bytes of `made.json`, some 50,000 commands, and of `sweep.toml`."""
@@ -18,15 +18,24 @@ def read_made(store: Path) -> list[dict[str, Any]]:
 
     If the file is missing or damaged, there are none. Anything that is not an entry is left out.
     """
+    return [entry for entry in _entries(store) or [] if isinstance(entry, dict)]
+
+
+def _entries(store: Path) -> list[Any] | None:
+    """The list in `made.json`, which is empty if there is no file; None if it is damaged."""
     try:
         entries = json.loads(safe_files.text_of(store / "made.json", store, MAX_MADE))
-    except (OSError, ValueError, RecursionError):
+    except FileNotFoundError:
         return []
-    return [e for e in entries if isinstance(e, dict)] if isinstance(entries, list) else []
+    except (OSError, ValueError, RecursionError):
+        return None
+    return entries if isinstance(entries, list) else None
 
 
 def add_made(store: Store, *entries: dict[str, Any]) -> None:
     """Append entries to `made.json`, unless it has them already; the oldest may make room.
+
+    A damaged file is moved into `quarantine/`.
 
     Raises
     ------
@@ -37,6 +46,9 @@ def add_made(store: Store, *entries: dict[str, Any]) -> None:
     known = set(map(json.dumps, made))  # in linear time, however many there are
     new = [entry for entry in entries if json.dumps(entry) not in known]
     if new:
+        if _entries(store.path) is None:
+            with writing(store.path / "made.json"):
+                safe_files.set_aside(store.path / "made.json", store.path)
         made += new
         while len(content := json.dumps(made, indent=1).encode()) > MAX_MADE:
             made = made[len(made) // 2 + 1 :]

@@ -9,6 +9,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import chain, count
 from pathlib import Path
 from typing import IO
 
@@ -152,6 +153,28 @@ def listed(root: Path, *names: str) -> dict[str, bool]:
             kinds = {entry.name: entry.is_file(follow_symlinks=False) for entry in entries}
         return dict(sorted(kinds.items()))
     return {}
+
+
+def set_aside(path: Path, root: Path) -> Path:
+    """Move a file of the store `root`, as it is, into its folder `quarantine`.
+
+    Returns its new path. Raises as `folder`.
+    """
+    with (
+        folder(root, "quarantine", make=True) as aside,
+        folder(root, *path.parent.relative_to(root).parts) as there,
+    ):
+        names = chain([path.name], (f"{path.name}.{number}" for number in count(1)))
+        name = next(name for name in names if not _is_there(name, aside))
+        os.rename(path.name, name, src_dir_fd=there, dst_dir_fd=aside)
+    return root / "quarantine" / name
+
+
+def _is_there(name: str, parent: int) -> bool:
+    with suppress(FileNotFoundError):
+        os.stat(name, dir_fd=parent, follow_symlinks=False)
+        return True
+    return False
 
 
 def write(

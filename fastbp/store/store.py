@@ -34,6 +34,9 @@ from fastbp.store.filename import Range, RunFile, run_files
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 """An address such as s3://bucket/place, from which `Path` has removed a slash."""
 
+MAX_DEPTH = 200
+"""Most folders in the path of a store: they are made one in another."""
+
 _DRAFT = re.compile(r".+\.\d+\.draft")
 """The name of a draft, with the number of the process that writes it."""
 
@@ -83,6 +86,7 @@ class Store:
             "has a name that is not valid text": re.search("[\ud800-\udfff]", name),
             "is an address, not a folder": _ADDRESS.match(name),
             "is a file, not a store": self.path.exists() and not is_folder,
+            f"is more than {MAX_DEPTH} folders deep": len(self.path.parts) > MAX_DEPTH,
             "is in a file, not in a folder": any(above.is_file() for above in self.path.parents),
             "is a folder with other things in it, not a store": is_folder
             and not self._is_generated(),
