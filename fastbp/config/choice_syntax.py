@@ -18,7 +18,7 @@ from fastbp.choices import problems
 from fastbp.choices.families import FAMILIES
 from fastbp.choices.family import Choice, Family, Parameter
 from fastbp.config.toml_text import as_list
-from fastbp.problems import targets
+from fastbp.problems import table_files, targets
 from fastbp.schema.keys import ALTERNATIVE, KEYS
 from fastbp.schema.text import first_of, nearest, number, plain, refusal
 
@@ -311,7 +311,7 @@ def _checked_key(key: str, value: object, folder: str) -> Any:
         return checked_value(KEYS[key].annotation, value)
     call = read_call(FAMILIES[key], value)
     if call.choice.function is problems.file:
-        path = targets.located(call.values[0], folder)
+        path = table_files.located(call.values[0], folder)
         targets.check(path)
         return f"file:{path}"
     if key == "problem":

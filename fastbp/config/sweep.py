@@ -25,7 +25,7 @@ from fastbp.config.choice_syntax import (
 from fastbp.config.grid import GridValues, SweepTables
 from fastbp.config.protocols import Published
 from fastbp.config.setup import Setup
-from fastbp.problems import targets
+from fastbp.problems import table_files
 from fastbp.schema.errors import SweepError
 from fastbp.schema.text import named, plain, refusal, shown
 
@@ -298,7 +298,7 @@ def _relative(values: Mapping[str, Any], folder: str | PathLike[str] | None) -> 
     """Copy keys of a setup; make the path of a `file:` problem relative to a folder, if given."""
     path = file_path(values.get("problem", ""))
     if path is not None and folder is not None:
-        return {**values, "problem": f"file:{targets.relative(path, folder)}"}
+        return {**values, "problem": f"file:{table_files.relative(path, folder)}"}
     return dict(values)
 
 

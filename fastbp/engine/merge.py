@@ -12,7 +12,7 @@ import pyarrow as pa
 from fastbp.config import toml_text
 from fastbp.engine import integrity
 from fastbp.engine.plan import missing
-from fastbp.problems import targets
+from fastbp.problems import table_files
 from fastbp.schema.errors import StoreError
 from fastbp.schema.text import first_of
 from fastbp.store import filename, parquet, safe_files
@@ -304,9 +304,9 @@ def _moved(sweep: bytes, old: Path, new: Path) -> bytes:
         if len(paths) * len(text) > MAX_WORK:
             return sweep
         for path in paths:
-            file = targets.located(path[5:], str(old))
+            file = table_files.located(path[5:], str(old))
             if os.path.exists(file):  # else it is of another machine, and stays as it is
-                there = toml_text.toml(f"file:{targets.relative(file, new)}")
+                there = toml_text.toml(f"file:{table_files.relative(file, new)}")
                 text = text.replace(toml_text.toml(path), there)
     except ValueError:  # it is none, which is no reason not to keep it
         return sweep

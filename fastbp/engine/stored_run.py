@@ -237,11 +237,16 @@ def weights_file(trajectory: Trajectory) -> bytes:
 
 
 def setup_of(
-    store: Store, identity: str, row: dict[str, Any], numerics_version: int = NUMERICS_VERSION
+    store: Store,
+    identity: str,
+    row: dict[str, Any],
+    numerics_version: int = NUMERICS_VERSION,
+    problem: str = "",
 ) -> Setup:
     """Make the setup of a stored row.
 
-    If its problem is a file, the stored problems are tried until the setup has the id `identity`.
+    If its problem is a file, the stored problems are tried until the setup has the id `identity`;
+    of these only that of the digest `problem`, if it is given.
 
     Raises
     ------
@@ -250,7 +255,8 @@ def setup_of(
     """
     from_file = str(row["problem"]).startswith("file:")
     folder = store.path / "problems"
-    files: list[Path | None] = [*sorted(folder.glob("*.npz"))] if from_file else [None]
+    stored = (path for path in sorted(folder.glob("*.npz")) if problem in ("", path.stem))
+    files: list[Path | None] = [*stored] if from_file else [None]
     for file in files:
         try:
             setup = Setup.from_columns(row, targets.stored(file) if file else None)

@@ -152,9 +152,9 @@ def _csv(raw: bytes) -> DataTable:
     _check_encoding(raw)
     text = io.TextIOWrapper(io.BytesIO(raw), "utf-8-sig", newline="")
     names = first_record(text)
+    _check_size(1, len(names))
     _check_header(names)
     _check_names(names)
-    _check_size(1, len(names))
     _check_rows(text, names)
     frame = csv_frame(text, names, rows=MAX_ROWS + 1)
     more = raw.count(b"\n") - 1 if len(frame) > MAX_ROWS else 0
@@ -238,12 +238,10 @@ def parquet_frame(raw: bytes, most: int) -> pd.DataFrame:
     import pyarrow.parquet as pq
 
     file = pq.ParquetFile(pa.BufferReader(raw), page_checksum_verification=True)
-    metadata, schema = file.metadata, file.schema_arrow
-    # Not by column: damaged bytes may make Arrow crash there and take Python down.
-    groups = range(metadata.num_row_groups)
-    size = max(sum(metadata.row_group(i).total_byte_size for i in groups), unpacked_bytes(raw))
+    _check_size(1, file.metadata.num_columns)
+    schema, size = file.schema_arrow, unpacked_bytes(raw)
     # pandas makes an object of each decimal
-    size += 100 * metadata.num_rows * sum(pa.types.is_decimal(field.type) for field in schema)
+    size += 100 * file.metadata.num_rows * sum(pa.types.is_decimal(field.type) for field in schema)
     if size > most:
         raise TableError(f"at most {most:,} bytes, unpacked; it has {size:,}")
     index = (schema.pandas_metadata or {}).get("index_columns", [])

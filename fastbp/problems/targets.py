@@ -7,11 +7,8 @@ have the form "given …, allowed: …".
 """
 
 import os
-import stat
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,8 +33,16 @@ from fastbp.problems.read_table import (
     rows_of,
     table_of,
 )
+from fastbp.problems.table_files import (
+    Stamp,
+    current_stamp,
+    extension,
+    refused,
+    stamp_of,
+    unreadable,
+)
 from fastbp.schema.errors import SweepError, TableError, UnsafeFileError, raise_memory_error
-from fastbp.schema.text import first_line, named, nearest, plain, shown
+from fastbp.schema.text import first_line, nearest, plain, shown
 from fastbp.store import safe_files
 from fastbp.store.npz import MAX_BYTES
 
@@ -45,13 +50,13 @@ MAX_LINES = 10  # about one file
 MAX_CLASSES = 1024  # as many outputs as the largest encoder
 MAX_NUMBER = 1e30  # finite in float32, and its square in float64
 
+MAX_KEPT = 1 << 29
+"""Most bytes of the problems of stores that are kept in memory."""
+
 FEW_CLASSES = 20
 """With `target_kind = "auto"`, integers with more different values are a quantity."""
 
 _MEANING = TypeAdapter(Meaning)
-
-_Stamp = tuple[int, int, int]
-"""The times when a file's content and metadata changed, in ns, and its size in bytes."""
 
 
 class Mistake(NamedTuple):
@@ -76,7 +81,7 @@ def read(
         The key `target_kind` of the setup.
     """
     try:
-        return _problem(path, _stamp(path), targets, kind)
+        return _problem(path, current_stamp(path), targets, kind)
     except SweepError as error:
         return tuple(Mistake("problem", line) for line in error.lines)
 
@@ -89,21 +94,35 @@ def stored(path: str | os.PathLike[str]) -> ProblemData:
     ValueError
         If it cannot be read, does not have the digest, or says what cannot be of its outputs.
     """
-    path = os.path.abspath(path)
+    file = Path(os.path.abspath(path))
     try:
-        with safe_files.opened(Path(path), Path(path).parents[1]):
-            return _stored(path, _stamp(path))
+        with safe_files.opened(file, file.parents[1]) as source:
+            stamp = stamp_of(str(file), os.fstat(source.fileno()))
+            if file not in _kept or _kept[file][0] != stamp:
+                _kept[file] = stamp, _stored(str(file), source.read(stamp[2]))
     except (OSError, UnsafeFileError) as error:
-        raise _unreadable(path, error) from None
+        raise_memory_error(error)
+        raise unreadable(str(file), error) from None
+    found = _kept[file][1]
+    sizes = {each: sum(part.nbytes for part in kept.values) for each, (_, kept) in _kept.items()}
+    while sum(sizes.values()) > MAX_KEPT:
+        first = next(iter(sizes))
+        del sizes[first], _kept[first]
+    return found
 
 
-@lru_cache(maxsize=1024)
-def _stored(path: str, stamp: _Stamp) -> ProblemData:
-    """Read a problem of a store as `stored` does; `stamp` is there for the cache."""
-    result = read(path, None, "quantity")
-    if not isinstance(result, ProblemData):
-        raise SweepError([mistake.text for mistake in result])
-    text, (rows, outputs) = _table(path, stamp).meaning, result.values.T.shape
+_kept: dict[Path, tuple[Stamp, ProblemData]] = {}
+"""The problems of stores that were read last, with the times and sizes of their files."""
+
+
+def _stored(path: str, raw: bytes) -> ProblemData:
+    """Make the problem of a file of a store. Raises ValueError as `stored`."""
+    table = _decoded(path, raw)
+    try:
+        result = _made(table.columns, table.targets, "quantity")
+    except TableError as error:
+        raise refused(path, *error.args) from None
+    text, (rows, outputs) = table.meaning, result.values.T.shape
     meaning = _MEANING.validate_json(text) if text else guessed(result.values.T)
     file = ProblemData(result.values, result.names, meaning, trained=True)
     if (
@@ -112,7 +131,7 @@ def _stored(path: str, stamp: _Stamp) -> ProblemData:
         or not 0 <= meaning.test_rows < rows
         or f"{file.digest}.npz" != os.path.basename(path)
     ):
-        raise _refused(path, "data of the digest in its name, with meanings of outputs that it has")
+        raise refused(path, "data of the digest in its name, with meanings of outputs that it has")
     return file
 
 
@@ -132,99 +151,32 @@ def from_arrays(X: Any, T: Any, lines: list[str], kind: str = "auto") -> Problem
     return None
 
 
-# Where files are
-
-
-def located(written: str, folder: str) -> str:
-    """The absolute path of a problem's file; `written` is relative to `folder`.
-
-    Links to folders are followed; if the file itself is a link, it is not.
-
-    Raises
-    ------
-    ValueError
-        If it cannot be a path.
-    """
-    try:
-        if not written or "\0" in written:
-            raise ValueError
-        path = os.path.join(folder, os.path.expanduser(written))
-        located = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
-        located.encode()
-        return located
-    except (ValueError, OSError):  # not text, or the current folder is gone
-        raise ValueError(f"given {shown('file:' + written)}, allowed: file:PATH") from None
-
-
-def relative(path: str, folder: str | os.PathLike[str]) -> str:
-    """The path relative to a folder, with `/` between its parts; `located` makes it absolute."""
-    try:
-        return os.path.relpath(path, os.path.realpath(folder)).replace(os.sep, "/")
-    except ValueError:  # another drive
-        return path
-
-
 def check(path: str) -> None:
     """Read a file, unless it is cached. Raises SweepError if it is missing or not a table."""
-    _table(path, _stamp(path))
-
-
-def _stamp(path: str) -> _Stamp:
-    """The times of change and the size of a file. Raises SweepError if it cannot be read."""
-    name = os.path.basename(path)
-    if _extension(path) not in DECODERS:
-        raise _refused(path, f"files that end in {', '.join(DECODERS)}")
-    try:
-        status = os.stat(path)
-    except FileNotFoundError:
-        others: list[str] = []
-        with suppress(OSError), os.scandir(os.path.dirname(path)) as entries:
-            others = [e.name for e in islice(entries, 1000) if _extension(e.name) in DECODERS]
-        raise _refused(
-            path, f"an existing file; there is no {named(path)}{nearest(name, others)}"
-        ) from None
-    except OSError as error:
-        raise _unreadable(path, error) from None
-    if not stat.S_ISREG(status.st_mode):
-        kind = "folder" if stat.S_ISDIR(status.st_mode) else "device or a pipe"
-        raise _refused(path, f"a file; {named(path)} is a {kind}")
-    if status.st_size > MAX_BYTES:
-        raise _refused(path, f"at most {MAX_BYTES:,} bytes; it has {status.st_size:,}")
-    return status.st_mtime_ns, status.st_ctime_ns, status.st_size
-
-
-def _extension(path: str) -> str:
-    return os.path.splitext(path)[1].lower()
-
-
-def _refused(path: str, *allowed: str) -> SweepError:
-    """The error about a file, with a line for each text that says what is allowed."""
-    return SweepError(
-        f"given {shown('file:' + os.path.basename(path))}, allowed: " + each for each in allowed
-    )
-
-
-def _unreadable(path: str, error: OSError | UnsafeFileError) -> SweepError:
-    why = getattr(error, "why", None) or getattr(error, "strerror", None) or type(error).__name__
-    return _refused(path, f"a file that can be read; {named(path)}: {plain(why)}")
+    _table(path, current_stamp(path))
 
 
 @lru_cache(maxsize=1024)
-def _table(path: str, stamp: _Stamp) -> DataTable:
+def _table(path: str, stamp: Stamp) -> DataTable:
     """Read the columns of a file; `stamp` is there for the cache. Raises SweepError."""
     try:
         with open(path, "rb", opener=safe_files.without_waiting) as file:
             raw = file.read(min(stamp[2], MAX_BYTES))
     except OSError as error:
         raise_memory_error(error)
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
+    return _decoded(path, raw)
+
+
+def _decoded(path: str, raw: bytes) -> DataTable:
+    """Decode the columns of a file from its bytes. Raises SweepError."""
     try:
-        return DECODERS[_extension(path)](raw)
+        return DECODERS[extension(path)](raw)
     except TableError as error:
-        raise _refused(path, *error.args) from None
+        raise refused(path, *error.args) from None
     except Exception as error:  # over damaged bytes pandas, Arrow and zipfile raise a dozen kinds
         raise_memory_error(error)
-        raise _refused(path, f"a readable {_extension(path)} file; {first_line(error)}") from None
+        raise refused(path, f"a readable {extension(path)} file; {first_line(error)}") from None
 
 
 # From columns to inputs and targets
@@ -243,7 +195,7 @@ class Target(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def _problem(
-    path: str, stamp: _Stamp, targets: tuple[str, ...] | None, kind: str
+    path: str, stamp: Stamp, targets: tuple[str, ...] | None, kind: str
 ) -> ProblemData | tuple[Mistake, ...]:
     """Make the problem of a file, or list mistakes in its targets. Raises SweepError."""
     table = _table(path, stamp)
@@ -254,7 +206,7 @@ def _problem(
     try:
         return _made([*columns.values()], chosen, kind)
     except TableError as error:
-        raise _refused(path, *error.args) from None
+        raise refused(path, *error.args) from None
 
 
 def _made(inputs: Sequence[DataColumn], chosen: Sequence[DataColumn], kind: str) -> ProblemData:

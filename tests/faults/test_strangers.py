@@ -28,7 +28,7 @@ import fastbp
 from fastbp.analysis.counts import count_runs
 from fastbp.engine import integrity
 from fastbp.engine.merge import merge
-from fastbp.problems import read_table, targets
+from fastbp.problems import read_table, samples, targets
 from fastbp.reporting import build, gallery
 from fastbp.reporting.html_tables import provenance as provenance_table
 from fastbp.reporting.report_data import _problem
@@ -182,6 +182,21 @@ def test_a_store_may_be_reached_through_a_link(command, folder):
     assert rows_of(folder / "store") == rows_of(folder / "sound")
 
 
+def test_a_damaged_list_of_how_runs_were_made_is_kept(command, folder):
+    made = folder / "store" / "made.json"
+    made.write_text("[{")
+    succeeded(command("sweep", "mine.toml", "-o", "store", "--seeds", "4", *QUIET))
+    assert (folder / "store" / "quarantine" / "made.json").read_text() == "[{"
+    assert len(provenance.read_made(folder / "store")) == 1
+
+
+def test_a_path_of_very_many_folders_is_refused(command, folder):
+    done = command("sweep", "mine.toml", "-o", "a/" * 1_500, *QUIET)
+    assert done.returncode == 3
+    assert "is more than 200 folders deep" in done.stderr
+    assert not (folder / "a").exists()
+
+
 def test_only_drafts_of_ours_are_removed(tmp_path):
     store = opened(tmp_path / "store")
     names = ["chapter.draft", "x.1.draft.txt", "1.draft", ".draft"]
@@ -276,6 +291,17 @@ def test_very_many_decimals_are_refused_before_they_are_read(monkeypatch):
     monkeypatch.setattr(pd, "read_parquet", None)
     with pytest.raises(TableError, match="at most 1,000,000 bytes, unpacked; it has 6,"):
         read_table.parquet_frame(buffer.getvalue(), 10**6)
+
+
+def test_a_diagnosis_reads_no_table_of_very_many_columns(tmp_path, monkeypatch):
+    monkeypatch.setattr(pd, "read_csv", None)
+    monkeypatch.setattr(pd, "read_parquet", None)
+    (tmp_path / "wide.csv").write_text(",".join(f"c{i}" for i in range(10_001)) + "\n")
+    pq.write_table(pa.table({f"c{i}": [1] for i in range(10_001)}), tmp_path / "wide.parquet")
+    for path in tmp_path.iterdir():
+        assert samples.fixed(path, None) is None
+        with pytest.raises(SweepError, match="at most 10,000 columns"):
+            targets.check(str(path))
 
 
 def test_an_index_of_pandas_has_no_lists():
@@ -457,6 +483,47 @@ def test_a_problem_without_rows_is_used_by_nobody(folder):
     (folder / "store" / "problems" / f"{digest}.npz").write_bytes(npz.npz(X=X, T=T))
     with pytest.raises(TableError, match="rows to train on"):
         npz.read_problem(folder / "store", digest)
+
+
+def test_a_problem_is_read_from_the_file_that_was_opened(folder, monkeypatch):
+    """Then its folder is exchanged for a link to another."""
+    (file,) = (folder / "store" / "problems").iterdir()
+    (folder / "theirs" / "problems" / file.name).write_text("theirs")
+    really = os.fstat
+
+    def exchange(descriptor):
+        if file.parent.is_symlink() or not stat.S_ISREG(really(descriptor).st_mode):
+            return really(descriptor)
+        file.parent.rename(folder / "aside")
+        file.parent.symlink_to(folder / "theirs" / "problems")
+        return really(descriptor)
+
+    monkeypatch.setattr(os, "fstat", exchange)
+    assert targets.stored(file).shape == (4, 2, 1)
+    assert file.parent.is_symlink()
+
+
+def test_problems_of_stores_are_kept_only_as_far_as_there_is_room(folder, monkeypatch):
+    (file,) = (folder / "store" / "problems").iterdir()
+    kept = targets.stored(file)
+    assert targets.stored(file) is kept
+    monkeypatch.setattr(targets, "MAX_KEPT", sum(part.nbytes for part in kept.values) - 1)
+    assert targets.stored(file) == kept
+    assert targets._kept == {}
+
+
+def test_only_the_problem_that_runs_name_is_tried(command, folder, monkeypatch):
+    """Others may be many, and large."""
+    problems = folder / "store" / "problems"
+    for number in range(5):
+        arrays = {"X": np.full((4, 2), number), "T": np.arange(4.0)[:, None]}
+        digest = npz.data_digest(*(np.asarray(each, float) for each in arrays.values()))
+        (problems / f"{digest}.npz").write_bytes(npz.npz(**arrays))
+    tried: list[Path] = []
+    really = targets.stored
+    monkeypatch.setattr(targets, "stored", lambda path: [tried.append(path), really(path)][1])
+    succeeded(command("verify", "store"))
+    assert len(tried) == 6 + 2  # each once, and that of the two setups
 
 
 # Trajectories

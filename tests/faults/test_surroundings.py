@@ -131,6 +131,10 @@ def test_a_home_that_is_none(complete, tmp_path):
     complete(command("mine.toml", "-o", "store", cwd=tmp_path, env=environment(HOME="/dev/null/x")))
 
 
+def test_a_backend_of_matplotlib_that_there_is_not(complete, tmp_path):
+    complete(command("mine.toml", "-o", "store", cwd=tmp_path, env=environment(MPLBACKEND="none")))
+
+
 def test_a_user_whom_nobody_knows(complete, tmp_path):
     """Without a name, a home or HOME."""
     unknown = ["unshare", "--user", "--map-user=54321", "--map-group=54321", "env", "--unset=HOME"]

@@ -17,7 +17,7 @@ from sweep_texts import made_or_told, mistakes_of
 
 from fastbp import Setup, Sweep, SweepError
 from fastbp.config.conflicts import notes
-from fastbp.problems import read_table, targets as targets_module
+from fastbp.problems import read_table, table_files, targets as targets_module
 from fastbp.problems.problem import Names
 from fastbp.store.npz import data_digest, npz
 
@@ -485,7 +485,8 @@ def test_where_there_is_no_file(here: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ("open", refuse, f"a file that can be read; {here}/iris.csv: Permission denied"),
         ("MAX_BYTES", 7, "at most 7 bytes; it has 8"),
     ):
-        monkeypatch.setattr(targets_module, name, value, raising=False)
+        for module in (targets_module, table_files):
+            monkeypatch.setattr(module, name, value, raising=False)
         (line,) = mistakes_of(Setup, problem="file:iris.csv", targets="y", updates=9)
         assert line == f"problem: given 'file:iris.csv', allowed: {allowed}"
 

@@ -1,0 +1,90 @@
+"""The files of problems: where they are, when they changed, and why one is refused."""
+
+import os
+import stat
+from contextlib import suppress
+from itertools import islice
+
+from fastbp.problems.read_table import DECODERS
+from fastbp.schema.errors import SweepError, UnsafeFileError
+from fastbp.schema.text import named, nearest, plain, shown
+from fastbp.store.npz import MAX_BYTES
+
+Stamp = tuple[int, int, int]
+"""The times when a file's content and metadata changed, in ns, and its size in bytes."""
+
+
+def located(written: str, folder: str) -> str:
+    """The absolute path of a problem's file; `written` is relative to `folder`.
+
+    Links to folders are followed; if the file itself is a link, it is not.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be a path.
+    """
+    try:
+        if not written or "\0" in written:
+            raise ValueError
+        path = os.path.join(folder, os.path.expanduser(written))
+        located = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+        located.encode()
+        return located
+    except (ValueError, OSError):  # not text, or the current folder is gone
+        raise ValueError(f"given {shown('file:' + written)}, allowed: file:PATH") from None
+
+
+def relative(path: str, folder: str | os.PathLike[str]) -> str:
+    """The path relative to a folder, with `/` between its parts; `located` makes it absolute."""
+    try:
+        return os.path.relpath(path, os.path.realpath(folder)).replace(os.sep, "/")
+    except ValueError:  # another drive
+        return path
+
+
+def current_stamp(path: str) -> Stamp:
+    """The times of change and the size of a file. Raises SweepError if it cannot be read."""
+    name = os.path.basename(path)
+    if extension(path) not in DECODERS:
+        raise refused(path, f"files that end in {', '.join(DECODERS)}")
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        others: list[str] = []
+        with suppress(OSError), os.scandir(os.path.dirname(path)) as entries:
+            others = [e.name for e in islice(entries, 1000) if extension(e.name) in DECODERS]
+        raise refused(
+            path, f"an existing file; there is no {named(path)}{nearest(name, others)}"
+        ) from None
+    except OSError as error:
+        raise unreadable(path, error) from None
+    return stamp_of(path, status)
+
+
+def stamp_of(path: str, status: os.stat_result) -> Stamp:
+    """The same of what `stat` says. Raises SweepError if it is no file, or too large."""
+    if not stat.S_ISREG(status.st_mode):
+        kind = "folder" if stat.S_ISDIR(status.st_mode) else "device or a pipe"
+        raise refused(path, f"a file; {named(path)} is a {kind}")
+    if status.st_size > MAX_BYTES:
+        raise refused(path, f"at most {MAX_BYTES:,} bytes; it has {status.st_size:,}")
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size
+
+
+def extension(path: str) -> str:
+    """The end of a file's name, with its dot, in small letters."""
+    return os.path.splitext(path)[1].lower()
+
+
+def refused(path: str, *allowed: str) -> SweepError:
+    """The error about a file, with a line for each text that says what is allowed."""
+    return SweepError(
+        f"given {shown('file:' + os.path.basename(path))}, allowed: " + each for each in allowed
+    )
+
+
+def unreadable(path: str, error: OSError | UnsafeFileError) -> SweepError:
+    """The error about a file that cannot be read."""
+    why = getattr(error, "why", None) or getattr(error, "strerror", None) or type(error).__name__
+    return refused(path, f"a file that can be read; {named(path)}: {plain(why)}")
