@@ -37,6 +37,8 @@ def _set_environment() -> None:
     os.environ["PYTHONSAFEPATH"] = "1"
     # with more threads OpenBLAS never returns where it finds no memory for them; nothing needs them
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # no command opens a window, so it need not be there, nor have its packages
+    os.environ.pop("MPLBACKEND", None)
 
 
 if sys.argv[:1] == ["-m"]:  # Python looks for the module of `python -m`: NumPy is not loaded yet

@@ -28,6 +28,9 @@ TERMINAL_SECONDS, PLAIN_SECONDS = 0.2, 30.0
 
 _COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
 
+MAX_ERRORS = 200
+"""Most errors that are printed one by one."""
+
 INDENT = " " * 8
 """The start of the second and later lines of an error on a terminal."""
 
@@ -96,8 +99,14 @@ def print_notes(notes: Iterable[str]) -> None:
 
 
 def print_errors(lines: Iterable[str]) -> None:
-    """Print each error on stderr; on a terminal wrap it to the width of the screen."""
-    for line in lines:
+    """Print each error on stderr; on a terminal wrap it to the width of the screen.
+
+    Of more than `MAX_ERRORS` only the first, and how many more there are.
+    """
+    found = [*lines]
+    if more := len(found[MAX_ERRORS:]):
+        found[MAX_ERRORS:] = [f"{more:,} more errors"]
+    for line in found:
         parts = [f"fastbp: {escaped(line)}"]
         if _is_terminal():
             parts = wrap(parts[0], shutil.get_terminal_size().columns, rest=INDENT)

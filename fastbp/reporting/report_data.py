@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -192,8 +193,16 @@ class ReportData:
 
     @cached_property
     def planes(self) -> list[StartPlane]:
-        """The planes of initial weights that the page shows, read from the store."""
-        basins = [(t, Basin.read(self.store, t)) for t in self.plane_counts[:MAX_PLANES]]
+        """The planes of initial weights that the page shows, read from the store.
+
+        One with a run for less than every thousandth of its points is not: nobody could see them.
+        """
+        seen = (
+            t
+            for t in self.plane_counts
+            if (plane := plane_of(t.keys)) and 1_000 * t.runs >= plane.side**2
+        )
+        basins = [(t, Basin.read(self.store, t)) for t in islice(seen, MAX_PLANES)]
         names = self.names if len(self.summary) > 1 else {}
         return [
             StartPlane(

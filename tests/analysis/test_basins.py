@@ -284,6 +284,15 @@ def test_a_page_without_a_plane_says_nothing_of_it(tmp_path: Path) -> None:
     assert "not draws" not in page
 
 
+@pytest.mark.usefixtures("no_png")
+def test_a_plane_with_hardly_a_run_is_not_drawn(tmp_path: Path) -> None:
+    """It would take gigabytes."""
+    keys = KEYS | {"init": "grid:side=4000,x=0,y=2,origin=9"}
+    frames.write(tmp_path, frames.table(keys, ["converged", "partial"] * 20))
+    build.make(tmp_path)
+    assert "Where runs start" not in (tmp_path / "report.html").read_text("utf-8")
+
+
 # Boundaries
 
 

@@ -68,6 +68,12 @@ def test_signs_that_a_stream_lacks_are_written_in_ascii(monkeypatch):
     assert stream.buffer.read().decode() == f"a -> b ... != 0-1{os.linesep}"
 
 
+def test_of_very_many_errors_the_first_are_printed(capsys):
+    print_errors(f"error {number}" for number in range(100_000))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[::100] == ["fastbp: error 0", "fastbp: error 100", "fastbp: 99,800 more errors"]
+
+
 def test_an_error_about_a_name_with_a_line_break_is_one_line_on_a_terminal(monkeypatch):
     terminal = Terminal("utf-8")
     monkeypatch.setattr(sys, "stderr", terminal)
