@@ -32,6 +32,7 @@ from stores import replaced_by, tree, unchanged
 import fastbp
 from fastbp.cli import process
 from fastbp.reporting import build, gallery, html_tables
+from fastbp.reporting.build import Report
 from fastbp.schema.columns import COLUMNS, schema
 from fastbp.schema.errors import StoreError
 from fastbp.store import parquet
@@ -176,6 +177,9 @@ WRITERS: tuple[tuple[str, ...], ...] = (
 SLOW, EVERY = 1_000, 20
 """All this is tried on so many of the first stores, and then on each of so many."""
 
+PAGES = 40
+"""Reports of one store in so many have a page."""
+
 
 def used(use: Use, done: list[str]) -> str:
     """Use a store, and add to `done` what is wrong with what came of it: anything but the errors
@@ -221,8 +225,13 @@ def runs_in(*folders: Path) -> set[bytes]:
 def prepare(folder: Path) -> Callable[[int], list[str]]:
     """Make a sound store in the current folder, and one of somebody else. Returns what changes a
     copy of the first as a number says, uses it, and says what is wrong then."""
+    drawn = build.write_page
+
     # without its pictures, a report takes a hundredth of the time
-    build.write_page = lambda report, key, write, tick: build.write_tables(report, write)
+    def undrawn(report: Report, key: object, write: Callable[..., object], tick: object) -> object:
+        return build.write_tables(report, write)
+
+    build.write_page = undrawn
     sweep = OF_FILES.replace('["file:good.csv", "file:./good.parquet"]', '["file:good.csv"]')
     tree(folder, {"good.csv": CSV[0].decode(), "mine.toml": sweep})
     wrong: list[str] = []
@@ -237,6 +246,7 @@ def prepare(folder: Path) -> Callable[[int], list[str]]:
     def attempt(number: int) -> list[str]:
         draw, store, done = Draw(f"store {number}"), Path("store"), list[str]()
         shutil.copytree("sound", store)
+        build.write_page = undrawn if number % PAGES else drawn
         attack(draw, store)
         kept = runs_in(folder / "sound" / "runs") & runs_in(store / "runs")
         honest = {path.name for path in store.glob("runs/*")} <= {*os.listdir("sound/runs")}

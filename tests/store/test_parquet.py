@@ -521,7 +521,7 @@ def test_words_whose_number_has_no_word_are_refused():
 
 
 VALUES: dict[str, tuple[str, list[Any]]] = {
-    "it has loss below 0": ("loss", [0.5, -1.0]),
+    "it has loss below -1e-06": ("loss", [-1e-15, -1.0]),
     "it has test_accuracy above 1": ("test_accuracy", [0.5, 1e308]),
     "it has r2 above 1": ("r2", [-1e9, 2.0]),
     "it has wrong below 0": ("wrong", [None, -1]),
