@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from fastbp.choices.problems import MAX_ROWS
 from fastbp.problems.problem import MAX_COLUMNS, Names, numbered
 from fastbp.schema.errors import TableError
+from fastbp.schema.keys import MAX_WORD
 from fastbp.schema.text import and_, bad_byte, plain, shown
 from fastbp.store.npz import MAX_BYTES, read_arrays
 from fastbp.store.parquet_pages import unpacked_bytes
@@ -28,6 +29,7 @@ from fastbp.store.parquet_pages import unpacked_bytes
 if TYPE_CHECKING:
     import pandas as pd
 
+MAX_NAMES = MAX_WORD // 2  # those of targets together are a word in files of runs
 MAX_VALUES = 2**24  # 128 MB of inputs, and as much of targets
 
 NUMBER = re.compile(
@@ -348,8 +350,10 @@ def _numbers_of_text(column: DataColumn) -> DataColumn:
 
 
 def _check_names(names: Sequence[str]) -> None:
-    """Raise TableError if columns have no names, or the same name."""
-    wrong = []
+    """Raise TableError if columns have no names, the same name, or very long ones."""
+    wrong, size = [], len(",".join(names).encode(errors="replace"))
+    if size > MAX_NAMES:
+        wrong.append(f"names of at most {MAX_NAMES:,} bytes; all together have {size:,}")
     for position, name in enumerate(names, 1):
         if _PANDAS_INDEX.fullmatch(name):
             called = f"is called {shown(name)}" if name else "has none"

@@ -21,6 +21,7 @@ from fastbp.schema.errors import (
     UnsafeFileError,
     raise_memory_error,
 )
+from fastbp.schema.keys import MAX_WORD
 from fastbp.store import safe_files
 from fastbp.store.digest import digest, in_order, stand_in
 from fastbp.store.filename import RunFile, check_overlaps, root_of, run_files
@@ -39,9 +40,6 @@ _TAIL = 8
 MAX_UNPACKED, MAX_RATIO = 1 << 28, 64
 """The most bytes of the decoded rows of a file, or of those for each byte of a larger file. Runs
 take some 560 bytes each, and 23 in the file."""
-
-MAX_WORD = 1_000_000
-"""The most bytes of a word, such as the names of thousands of targets."""
 
 MAX_FILE = 1 << 29
 """The most bytes of a file of runs, some ten times as many as the largest that fastbp writes."""

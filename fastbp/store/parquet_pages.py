@@ -9,8 +9,8 @@ import re
 from typing import Any
 
 MAX_HEADERS, MAX_PAGES = 4_000_000, 100_000
-"""Largest number of bytes of a footer, and of the headers of all pages; and of the pages of a file.
-Each takes some time to read."""
+"""Most bytes of a footer, and of the headers of all pages together, and most pages of a file: each
+takes some time to read."""
 
 # Numbers of fields: of a file, an element of its schema, a row group, a column, what is said of a
 # column, and a page.

@@ -321,6 +321,10 @@ INDEX = "a name for every column; column 1"
             f"{INDEX} is called 'Unnamed: 0' (an index? pandas leaves it out with index=False)",
         ),
         ("x,y,\n0,1,0\n", "a name for every column; column 3 has none"),
+        (
+            ",".join(letter * 100_000 for letter in "abcde") + "\n0,1,0,1,0\n",
+            "names of at most 500,000 bytes; all together have 500,004",
+        ),
         ("x,y\n1,0\n".encode("utf-16"), "UTF-8 text; it is UTF-16"),
         (b"x,y\n1,0\n2,\xe9\n", "UTF-8 text; it has byte 0xe9 in line 3"),
     ],
