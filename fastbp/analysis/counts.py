@@ -269,8 +269,9 @@ def _counted(setup: str, parts: _Parts, collapse: float | None) -> SetupCounts:
         graded = full["success"] != "rows" or full["test"]
         for name in (name for name in SCORES if graded and name in rows):
             values = _reals(rows[name])
-            known = np.array([np.nansum(values), np.count_nonzero(~np.isnan(values))])
-            sums[name] = sums.get(name, 0) + known
+            with np.errstate(over="ignore"):  # R² has no lower bound
+                known = np.array([np.nansum(values), np.count_nonzero(~np.isnan(values))])
+                sums[name] = sums.get(name, 0) + known
         pictured = all(name in rows for name in PICTURED)
         if pictured:
             builder.add(seeds, codes, {name: _reals(rows[name]) for name in PICTURED})

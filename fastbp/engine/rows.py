@@ -110,6 +110,8 @@ def accuracy(setup: Setup, measures: NDArray[np.float64], rows: int) -> NDArray[
 def to_arrow(setup: Setup, start: int, rows: Rows) -> pa.Table:
     """Make the table for the store: the columns of `fastbp.schema.columns`, one row per seed."""
     count = len(rows.updates_done)
+    with np.errstate(over="ignore"):  # larger ones are infinite there
+        outputs = rows.outputs.astype(np.float32)
     columns = setup.columns() | {
         "setup": setup.identity(),
         "seed": np.arange(start, start + count, dtype=np.int64),
@@ -119,7 +121,7 @@ def to_arrow(setup: Setup, start: int, rows: Rows) -> pa.Table:
         "accuracy_start": accuracy(setup, rows.start, setup.rows),
         "r2_start": rows.start[m.R2],
         "spread_start": rows.start[m.SPREAD],
-        "outputs": _lists(rows.outputs.astype(np.float32), rows.end[m.FINITE] == 1.0),
+        "outputs": _lists(outputs, rows.end[m.FINITE] == 1.0),
         **measured_columns(setup, rows.end, rows.test),
     }
     columns["outcome"] = pa.DictionaryArray.from_arrays(

@@ -24,12 +24,14 @@ from fastbp.schema.errors import TableError
 from fastbp.schema.keys import MAX_WORD
 from fastbp.schema.text import and_, bad_byte, plain, shown
 from fastbp.store.npz import MAX_BYTES, read_arrays
-from fastbp.store.parquet_pages import unpacked_bytes
+from fastbp.store.parquet_pages import unpacked
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 MAX_NAMES = MAX_WORD // 2  # those of targets together are a word in files of runs
+MAX_FOOTER = 8_000_000  # of a Parquet file of 10,000 columns, from pandas
 MAX_VALUES = 2**24  # 128 MB of inputs, and as much of targets
 
 NUMBER = re.compile(
@@ -224,12 +226,12 @@ def _parquet(raw: bytes) -> DataTable:
 
     metadata = pq.read_metadata(pa.BufferReader(raw))
     _check_size(metadata.num_rows, metadata.num_columns)
-    frame = parquet_frame(raw, MAX_BYTES)
+    frame = parquet_frame(raw, MAX_BYTES + 8 * MAX_VALUES)
     return DataTable(columns_of(frame, list(frame.columns)))
 
 
 def parquet_frame(raw: bytes, most: int) -> pd.DataFrame:
-    """Read a Parquet file of numbers, true and false, and text; an index of pandas may have times.
+    """Read a Parquet file of numbers, true and false, and text; an index may have times, too.
 
     `most`: the most bytes that it may have, unpacked: of its pages, of their values, eight or, as a
     decimal, a hundred each.
@@ -241,7 +243,7 @@ def parquet_frame(raw: bytes, most: int) -> pd.DataFrame:
 
     file = pq.ParquetFile(pa.BufferReader(raw), page_checksum_verification=True)
     _check_size(1, file.metadata.num_columns)
-    schema, size = file.schema_arrow, unpacked_bytes(raw)
+    schema, (size, dictionaries) = file.schema_arrow, unpacked(raw, MAX_FOOTER)
     # pandas makes an object of each decimal
     size += 100 * file.metadata.num_rows * sum(pa.types.is_decimal(field.type) for field in schema)
     if size > most:
@@ -252,7 +254,7 @@ def parquet_frame(raw: bytes, most: int) -> pd.DataFrame:
     foreign = [
         field
         for field in schema
-        if not types[field.name] and not (field.name in index and pa.types.is_temporal(field.type))
+        if not types[field.name] and not (field.name in index and _is_small(field.type))
     ]
     if foreign:  # a small file may hold any amount of lists or bytes, even if they are never used
         more = f" (the first of {len(foreign):,})" if len(foreign) > 1 else ""
@@ -267,8 +269,21 @@ def parquet_frame(raw: bytes, most: int) -> pd.DataFrame:
         dtype_backend="numpy_nullable",
         page_checksum_verification=True,
         # all copies of a long word together may be a thousand times the file
-        read_dictionary=[name for name, match in types.items() if match and match["text"]],
+        read_dictionary=[
+            name
+            for name, match in types.items()
+            if match and match["text"] and name in dictionaries
+        ],
     ).set_axis(names, axis="columns")
+
+
+def _is_small(kind: pa.DataType) -> bool:
+    """Whether values of a type have a few bytes each, as times, periods and intervals have."""
+    import pyarrow as pa
+
+    kind = getattr(kind, "storage_type", kind)
+    fields = (kind.field(i).type for i in range(kind.num_fields))
+    return pa.types.is_primitive(kind) or (pa.types.is_struct(kind) and all(map(_is_small, fields)))
 
 
 def _npz(raw: bytes) -> DataTable:
@@ -332,8 +347,10 @@ def _column(name: str, values: pd.Series[Any]) -> DataColumn:
         numbers: NDArray[Any] = np.zeros(len(values), types[kind])
         numbers[~missing] = objects[~missing]
         return DataColumn(name, numbers, missing)
+    stripped: dict[str, str] = {}  # a long text in many rows is kept once
     texts = [
-        "" if gone else str(value).strip() for value, gone in zip(objects, missing, strict=True)
+        "" if gone else stripped.setdefault(text := str(value), text.strip())
+        for value, gone in zip(objects, missing, strict=True)
     ]
     missing = np.array([not text for text in texts])
     return DataColumn(name, np.array(texts, object), missing)

@@ -55,8 +55,6 @@ SETUP_COLUMNS: tuple[Column, ...] = tuple(
 
 _MOST_UPDATES = 2**53  # so that they are exact as real numbers; no run gets there
 
-_LEAST_LOSS = -1e-6  # one that is 0 may be rounded to less
-
 _FINITE = "where a weight is not finite"
 _NO_LABEL = "where no target is a label, or the file is older"
 _NO_QUANTITY = "where no target is a quantity that varies, or the file is older"
@@ -79,9 +77,9 @@ RESULT_COLUMNS: tuple[Column, ...] = (
         "real",
         "mean over rows of the sum over outputs, ½ included",
         _FINITE + " or a unit's input overflows",
-        least=_LEAST_LOSS,
+        least=-math.inf,
     ),
-    Column("loss_start", "real", "the same before the first update", least=_LEAST_LOSS),
+    Column("loss_start", "real", "the same before the first update", least=-math.inf),
     Column(
         "spread",
         "real",
@@ -141,7 +139,7 @@ RESULT_COLUMNS: tuple[Column, ...] = (
         "loss on the held-out rows",
         _NO_TEST,
         since=2,
-        least=_LEAST_LOSS,
+        least=-math.inf,
     ),
     Column(
         "saturation",

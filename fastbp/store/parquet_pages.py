@@ -6,11 +6,11 @@ of https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.
 """
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 MAX_HEADERS, MAX_PAGES = 4_000_000, 100_000
-"""Most bytes of a footer, and of the headers of all pages together, and most pages of a file: each
-takes some time to read."""
+"""Most bytes of a footer and of the headers of all pages together, and most pages, of a file of
+runs. To read them takes time and memory."""
 
 # Numbers of fields: of a file, an element of its schema, a row group, a column, what is said of a
 # column, and a page.
@@ -18,12 +18,13 @@ _SCHEMA, _ALL_ROWS, _GROUPS, _CREATOR = 2, 3, 4, 6
 _CHILDREN = 5
 _COLUMNS, _ROWS = 1, 3
 _SAID = 3
-_ALL_VALUES, _ALL_UNPACKED, _ALL_PACKED, _FIRST_PAGE, _DICTIONARY = 5, 6, 7, 9, 11
+_PATH, _ALL_VALUES, _ALL_UNPACKED, _ALL_PACKED, _FIRST_PAGE, _DICTIONARY = 3, 5, 6, 7, 9, 11
 _UNPACKED, _PACKED = 2, 3
 
 # The same of values, of a dictionary, and of values in the second version of the format: the number
 # of the field of a page that says it, and of the field of the encoding in there.
 _KINDS = {5: 2, 7: 2, 8: 4}
+_OF_DICTIONARY = 7
 _VALUES = 1
 
 _DELTA_BYTE_ARRAY = 7
@@ -32,16 +33,32 @@ _RECENT = re.compile(rb"parquet-mr version (1\.([3-9]|\d\d)|[2-9])")
 """Of older versions Arrow reads some bytes more than they say."""
 
 
-def unpacked_bytes(content: bytes) -> int:
-    """Add up the bytes of all pages of a Parquet file, and eight bytes for each of their values.
+class Unpacked(NamedTuple):
+    """What a Parquet file unpacks to.
 
-    A page of a few bytes may have any number of equal values. Where the footer and the headers of
-    pages differ, it is the larger number.
+    Attributes
+    ----------
+    bytes : int
+        Those of all pages, and eight for each of their values: a page of a few bytes may have any
+        number of equal ones. Where the footer and the headers of pages differ, it is the larger
+        number.
+    dictionaries : set of str
+        The columns with dictionaries, of which a long value may stand in any number of rows.
+    """
+
+    bytes: int
+    dictionaries: set[str]
+
+
+def unpacked(content: bytes, most: int = MAX_HEADERS) -> Unpacked:
+    """Read the footer and the headers of all pages of a Parquet file.
 
     Parameters
     ----------
     content : bytes
         The file.
+    most : int
+        The most bytes of the footer, and of the headers of all pages together.
 
     Raises
     ------
@@ -52,19 +69,20 @@ def unpacked_bytes(content: bytes) -> int:
         number of long ones.
     """
     try:
-        columns, values = _columns(content)
-        pages = _pages(content, columns)
-        return max(pages, 8 * values + sum(int(column[_ALL_UNPACKED]) for column in columns))
+        columns, values = _columns(content, most)
+        pages = _pages(content, columns, most)
+        said = 8 * values + sum(int(column[_ALL_UNPACKED]) for column in columns)
+        return pages._replace(bytes=max(pages.bytes, said))
     except (AttributeError, LookupError, TypeError, RecursionError) as error:
         raise ValueError("its pages cannot be found") from error
 
 
-def _columns(content: bytes) -> tuple[list[dict[int, Any]], int]:
+def _columns(content: bytes, most: int) -> tuple[list[dict[int, Any]], int]:
     """What the footer says of the columns of all row groups, and the number of their values."""
     end = len(content) - 8
     length = int.from_bytes(content[-8:-4], "little")
-    if length > min(MAX_HEADERS, end):
-        raise ValueError(f"its footer has {length:,} bytes, more than {MAX_HEADERS:,}")
+    if length > min(most, end):
+        raise ValueError(f"its footer has {length:,} bytes, more than {min(most, end):,}")
     footer = _Thrift(content, end - length, end).struct()
     creator = footer.get(_CREATOR, b"").strip().lower()
     if b"parquet-mr" in creator and not _RECENT.match(creator):
@@ -81,26 +99,33 @@ def _columns(content: bytes) -> tuple[list[dict[int, Any]], int]:
     return columns, max(sum(rows) * leaves, sum(column[_ALL_VALUES] for column in columns))
 
 
-def _pages(content: bytes, columns: list[dict[int, Any]]) -> int:
-    """Add up the bytes of the pages of columns, and eight for each of their values."""
+def _pages(content: bytes, columns: list[dict[int, Any]], most: int) -> Unpacked:
+    """What the pages of columns unpack to."""
     size = headers = pages = 0
+    dictionaries: set[str] = set()
     for column in columns:
         starts = column[_FIRST_PAGE], column.get(_DICTIONARY, 0)
         at = min((start for start in starts if start > 0), default=0)
         end = at + column[_ALL_PACKED]
         while at < end:
-            thrift = _Thrift(content, at, min(end, at + MAX_HEADERS - headers))
+            thrift = _Thrift(content, at, min(end, at + most - headers))
             page = thrift.struct()
             headers, pages = headers + thrift.at - at, pages + 1
             if min(page[_UNPACKED], page[_PACKED]) < 0 or pages > MAX_PAGES:
                 raise ValueError(f"its pages have no size, or are more than {MAX_PAGES:,}")
             size += page[_UNPACKED]
             for kind in _KINDS.keys() & page.keys():
-                size += 8 * max(0, page[kind][_VALUES])
+                values = page[kind][_VALUES]
+                if kind != _OF_DICTIONARY:
+                    size += 8 * max(0, values)
+                elif values > page[_UNPACKED]:
+                    raise ValueError("a dictionary has more values than bytes")
+                else:
+                    dictionaries.add(column[_PATH][0].decode())
                 if page[kind].get(_KINDS[kind]) == _DELTA_BYTE_ARRAY:
                     raise ValueError("a page has the encoding DELTA_BYTE_ARRAY, which is not read")
             at = thrift.at + page[_PACKED]
-    return size
+    return Unpacked(size, dictionaries)
 
 
 class _Thrift:

@@ -519,6 +519,14 @@ def test_a_cell_holds_its_runs() -> None:
     assert row["loss"] == pytest.approx(0.125, rel=0.13)
 
 
+def test_the_mean_of_very_low_scores_may_be_infinite() -> None:
+    """R² has no lower bound. A warning would be an error."""
+    runs = frames.table({"success": "r2:0.5"}, ["partial"] * 2)
+    place = runs.column_names.index("r2")
+    (one,) = count_runs(frames.frame(runs.set_column(place, "r2", pa.array([-1e308] * 2))))
+    assert one.scores["r2"] == -np.inf
+
+
 def test_any_number_counts_in_the_nearest_cell() -> None:
     """Those that no fastbp writes too; a warning would be an error."""
     runs = frames.table({}, ["partial"] * 4)

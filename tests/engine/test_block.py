@@ -368,3 +368,12 @@ def test_batches_of_all_sizes_are_one_compilation():
         assert -(-batch // at_once) == -(-batch // SAMPLES)
     assert kernel_key(Setup(problem="parity:8", updates=1)).optimizer == "online"
     assert kernel_key(Setup(problem="parity:8", updates=1, momentum=0.5)).optimizer == "momentum"
+
+
+def test_outputs_beyond_float32_are_infinite_without_a_warning():
+    """A linear output unit diverges; a warning would be an error."""
+    setup = Setup(problem="xor", hidden=[2], output="linear", lr=50, epochs=30)
+    with np.errstate(all="ignore"):  # with the JIT off NumPy would warn of the training itself
+        rows = train(setup, 0, 5, lanes=LANES)
+    outputs = to_arrow(setup, 0, rows)["outputs"].combine_chunks().flatten().to_numpy()
+    assert np.isinf(outputs).any()

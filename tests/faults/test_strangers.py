@@ -283,6 +283,29 @@ def test_long_texts_of_tables_are_not_copied(index):
     assert frame.memory_usage(index=True, deep=True).sum() < 10**6
 
 
+def test_a_long_text_with_spaces_around_it_is_kept_once():
+    raw = pd.DataFrame({"x": ["w" * 10_000 + " "] * 1_000}).to_parquet()
+    (column,) = read_table.DECODERS[".parquet"](raw).columns
+    assert len({*map(id, column.values)}) == 1
+    assert column.values[0] == "w" * 10_000
+
+
+def test_texts_without_dictionaries_are_read_however_they_are_packed():
+    table, buffer = pa.table({"x": ["a", "bc"] * 9}), io.BytesIO()
+    how = {"x": "DELTA_LENGTH_BYTE_ARRAY"}
+    pq.write_table(table, buffer, use_dictionary=False, column_encoding=how)
+    assert read_table.parquet_frame(buffer.getvalue(), 10**9)["x"].tolist() == ["a", "bc"] * 9
+
+
+def test_wide_tables_of_pandas_are_read():
+    """Their footers have 5 MB. An index may have periods."""
+    wide = pd.DataFrame(np.ones((1, 10_000)), columns=[f"feature_{i}" for i in range(10_000)])
+    assert read_table.parquet_frame(wide.to_parquet(), 10**9).shape == (1, 10_000)
+    index = pd.period_range("2020", periods=2, freq="M")
+    short = pd.DataFrame({"x": [1.0, 2.0]}, index=index)
+    assert read_table.parquet_frame(short.to_parquet(), 10**9).shape == (2, 1)
+
+
 def test_very_many_decimals_are_refused_before_they_are_read(monkeypatch):
     """Each becomes an object of a hundred bytes."""
     table, buffer = pa.table({"x": pa.array([1] * 60_000).cast(pa.decimal128(20))}), io.BytesIO()
@@ -543,6 +566,7 @@ TRACES: dict[str, dict[str, list[Any]]] = {
         "outcome": [LONG, ["converged", "partial"]],
     },
     "other words": {"outcome": [LONG.dictionary_encode(), pa.nulls(2, pa.string())]},
+    "no column": {name: [None] for name in (*LAST, "outcome")},
 }
 
 
@@ -555,10 +579,10 @@ def test_trajectories_that_no_run_has_are_drawn_or_left_out(command, folder, kin
         (folder / "store" / "replays").mkdir(exist_ok=True)
         for seed, values in enumerate(columns):
             changed = {"outcome": pa.array(["partial"] * 2).cast(word), **LAST, name: values}
-            changed["outcome"] = (
-                changed["outcome"].cast(word) if kind == "other words" else changed["outcome"]
-            )
-            pq.write_table(pa.table(changed), f"store/replays/{setup}-{seed}.parquet")
+            if kind == "other words":
+                changed["outcome"] = changed["outcome"].cast(word)
+            there = {name: values for name, values in changed.items() if values is not None}
+            pq.write_table(pa.table(there), f"store/replays/{setup}-{seed}.parquet")
         assert "Warning" not in succeeded(command("report", "store")).stderr
         page = (folder / "store" / "report.html").read_text()
         assert ("replayed runs" in page) == (kind == "odd numbers")

@@ -432,11 +432,11 @@ def test_the_sizes_of_pages_are_what_the_footer_says_but_for_their_headers(versi
     said = pq.read_metadata(buffer)
     groups = [said.row_group(i) for i in range(said.num_row_groups)]
     columns = [group.column(i) for group in groups for i in range(said.num_columns)]
-    told, values = parquet_pages._columns(buffer.getvalue())
+    told, values = parquet_pages._columns(buffer.getvalue(), 10**6)
     size = sum(column.total_uncompressed_size for column in columns)
     assert values == sum(column.num_values for column in columns) > 200 * said.num_columns
-    assert parquet_pages.unpacked_bytes(buffer.getvalue()) == size + 8 * values
-    headers = size + 8 * values - parquet_pages._pages(buffer.getvalue(), told)
+    assert parquet_pages.unpacked(buffer.getvalue()).bytes == size + 8 * values
+    headers = size + 8 * values - parquet_pages._pages(buffer.getvalue(), told, 10**6).bytes
     assert len(groups) == 4
     assert 10 * len(columns) < headers < 300 * len(columns)
 
@@ -449,15 +449,15 @@ def test_footers_and_pages_that_are_not_right_are_refused():
     for place in range(footer, len(content) - 8, 41):
         harmed = content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :]
         with suppress(ValueError):
-            assert parquet_pages.unpacked_bytes(harmed) >= 0
+            assert parquet_pages.unpacked(harmed).bytes >= 0
     for start in (bytes(4) + b"\xff" * 20, b"\x1c" * 5_000):
         harmed = start + content[len(start) :]
         with suppress(ValueError):
-            assert parquet_pages.unpacked_bytes(harmed) >= 0
+            assert parquet_pages.unpacked(harmed).bytes >= 0
     with pytest.raises(ValueError, match="its footer has"):
-        parquet_pages.unpacked_bytes(content[:-8] + b"\xff" * 4 + b"PAR1")
+        parquet_pages.unpacked(content[:-8] + b"\xff" * 4 + b"PAR1")
     with pytest.raises(ValueError, match="its pages cannot be found"):
-        parquet_pages.unpacked_bytes(b"\x1c" * 5_000 + (5_000).to_bytes(4, "little") + b"PAR1")
+        parquet_pages.unpacked(b"\x1c" * 5_000 + (5_000).to_bytes(4, "little") + b"PAR1")
 
 
 def test_headers_that_never_end_or_stand_for_many_columns_are_refused(monkeypatch):
@@ -466,16 +466,15 @@ def test_headers_that_never_end_or_stand_for_many_columns_are_refused(monkeypatc
     pq.write_table(rows(ONE, 0, 20), buffer)
     endless = b"\x19\xf3" + b"\xff" * 8 + b"\x7f"
     with pytest.raises(ValueError, match="its pages cannot be found"):
-        parquet_pages.unpacked_bytes(b"PAR1" + endless + buffer.getvalue()[15:])
+        parquet_pages.unpacked(b"PAR1" + endless + buffer.getvalue()[15:])
     buffer = io.BytesIO()
     pq.write_table(rows(ONE, 0, 2_000), buffer, row_group_size=100, write_statistics=False)
     monkeypatch.setattr(parquet_pages, "MAX_PAGES", 10**9)
     most = int.from_bytes(buffer.getvalue()[-8:-4], "little")
-    monkeypatch.setattr(parquet_pages, "MAX_HEADERS", most)
-    parquet_pages.unpacked_bytes(buffer.getvalue())
-    columns, _ = parquet_pages._columns(buffer.getvalue())
+    parquet_pages.unpacked(buffer.getvalue(), most)
+    columns, _ = parquet_pages._columns(buffer.getvalue(), most)
     with pytest.raises(IndexError):
-        parquet_pages._pages(buffer.getvalue(), columns * 10)
+        parquet_pages._pages(buffer.getvalue(), columns * 10, most)
 
 
 def test_groups_of_rows_that_are_not_those_of_the_file_are_refused():
@@ -521,14 +520,15 @@ def test_words_whose_number_has_no_word_are_refused():
 
 
 VALUES: dict[str, tuple[str, list[Any]]] = {
-    "it has loss below -1e-06": ("loss", [-1e-15, -1.0]),
+    "it has spread below 0": ("spread", [0.5, -1.0]),
     "it has test_accuracy above 1": ("test_accuracy", [0.5, 1e308]),
     "it has r2 above 1": ("r2", [-1e9, 2.0]),
     "it has wrong below 0": ("wrong", [None, -1]),
     "it has converged_at above": ("converged_at", [None, 2**63 - 1]),
     "it holds runs that converged after": ("converged_at", [None, 2**52]),
     "its runs have other numbers of outputs": ("outputs", [[0.5], [0.5, 0.5]]),
-    "it has words of more than": ("init", ["x", "y" * 1_000_001]),
+    "it has init of more than 100,000 bytes": ("init", ["x", "y" * 100_001]),
+    "it has targets of more than 1,000,000 bytes": ("targets", ["y" * 200_000, "y" * 1_000_001]),
 }
 
 

@@ -143,6 +143,9 @@ trajectory.</p>
 MAX_TRAJECTORIES = 6
 """Largest number of replayed runs on a page."""
 
+TRACED = ["updates", "loss", "spread", "outcome"]
+"""Columns of the evaluations of a replayed run that are drawn."""
+
 MAX_TRACE = 500_000_000
 """Most bytes of the file of a replayed run: somewhat more than its evaluations may have."""
 
@@ -157,7 +160,7 @@ def _traces(data: ReportData) -> dict[str, pd.DataFrame]:
             continue
         with damage_ignored():  # a damaged file, or one of another program, is not shown
             content = safe_files.read(path, data.store, MAX_TRACE)
-            trace = parquet.decoded(content, ["updates", "loss", "spread", "outcome"]).to_pandas()
+            trace = parquet.decoded(content, TRACED).select(TRACED).to_pandas()
             if len(trace) and set(trace["outcome"]) <= set(OUTCOMES):
                 traces[f"{data.names[setup]}, seed {seed}".removeprefix(", ")] = trace
     return traces
