@@ -18,18 +18,18 @@ def read_made(store: Path) -> list[dict[str, Any]]:
 
     If the file is missing or damaged, there are none. Anything that is not an entry is left out.
     """
-    return [entry for entry in _entries(store) or [] if isinstance(entry, dict)]
+    return _entries(store) or []
 
 
-def _entries(store: Path) -> list[Any] | None:
-    """The list in `made.json`, which is empty if there is no file; None if it is damaged."""
+def _entries(store: Path) -> list[dict[str, Any]] | None:
+    """The entries of `made.json`, none if there is no file; None if it is damaged."""
     try:
         entries = json.loads(safe_files.text_of(store / "made.json", store, MAX_MADE))
     except FileNotFoundError:
         return []
     except (OSError, ValueError, RecursionError):
         return None
-    return entries if isinstance(entries, list) else None
+    return [e for e in entries if isinstance(e, dict)] if isinstance(entries, list) else None
 
 
 def add_made(store: Store, *entries: dict[str, Any]) -> None:
@@ -42,11 +42,12 @@ def add_made(store: Store, *entries: dict[str, Any]) -> None:
     StoreFullError
         If the file cannot be written.
     """
-    made = read_made(store.path)
+    found = _entries(store.path)
+    made = found or []
     known = set(map(json.dumps, made))  # in linear time, however many there are
     new = [entry for entry in entries if json.dumps(entry) not in known]
     if new:
-        if _entries(store.path) is None:
+        if found is None:
             with writing(store.path / "made.json"):
                 safe_files.set_aside(store.path / "made.json", store.path)
         made += new
