@@ -226,15 +226,15 @@ def _parquet(raw: bytes) -> DataTable:
 
     metadata = pq.read_metadata(pa.BufferReader(raw))
     _check_size(metadata.num_rows, metadata.num_columns)
-    frame = parquet_frame(raw, MAX_BYTES + 8 * MAX_VALUES)
+    frame = parquet_frame(raw, MAX_BYTES)
     return DataTable(columns_of(frame, list(frame.columns)))
 
 
 def parquet_frame(raw: bytes, most: int) -> pd.DataFrame:
     """Read a Parquet file of numbers, true and false, and text; an index may have times, too.
 
-    `most`: the most bytes that it may have, unpacked: of its pages, of their values, eight or, as a
-    decimal, a hundred each.
+    `most`: the most bytes that it may have, unpacked: of its pages, and a hundred for each decimal;
+    and of its values, eight for each.
     The names of columns are without spaces around them. Raises TableError.
     """
     import pandas as pd
@@ -243,10 +243,10 @@ def parquet_frame(raw: bytes, most: int) -> pd.DataFrame:
 
     file = pq.ParquetFile(pa.BufferReader(raw), page_checksum_verification=True)
     _check_size(1, file.metadata.num_columns)
-    schema, (size, dictionaries) = file.schema_arrow, unpacked(raw, MAX_FOOTER)
+    schema, (size, values, dictionaries) = file.schema_arrow, unpacked(raw, MAX_FOOTER)
     # pandas makes an object of each decimal
     size += 100 * file.metadata.num_rows * sum(pa.types.is_decimal(field.type) for field in schema)
-    if size > most:
+    if (size := max(size, 8 * values)) > most:
         raise TableError(f"at most {most:,} bytes, unpacked; it has {size:,}")
     index = (schema.pandas_metadata or {}).get("index_columns", [])
     types = {field.name: _TYPES.fullmatch(str(field.type)) for field in schema}

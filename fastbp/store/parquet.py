@@ -87,7 +87,8 @@ def encode(rows: pa.Table, metadata: dict[str, str]) -> tuple[bytes, str]:
 
 def _is_plausible(content: bytes) -> bool:
     """Whether a file may have the rows that its footer and its pages say it has."""
-    return unpacked(content).bytes <= max(MAX_UNPACKED, MAX_RATIO * len(content))
+    size, values, _ = unpacked(content)
+    return size + 8 * values <= max(MAX_UNPACKED, MAX_RATIO * len(content))
 
 
 def sealed(content: bytes) -> bytes:

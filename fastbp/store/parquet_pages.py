@@ -34,19 +34,20 @@ _RECENT = re.compile(rb"parquet-mr version (1\.([3-9]|\d\d)|[2-9])")
 
 
 class Unpacked(NamedTuple):
-    """What a Parquet file unpacks to.
+    """What a Parquet file unpacks to. Where footer and headers differ, it is the larger number.
 
     Attributes
     ----------
     bytes : int
-        Those of all pages, and eight for each of their values: a page of a few bytes may have any
-        number of equal ones. Where the footer and the headers of pages differ, it is the larger
-        number.
+        Those of all pages.
+    values : int
+        Those of all pages: one of a few bytes may have any number of equal values.
     dictionaries : set of str
         The columns with dictionaries, of which a long value may stand in any number of rows.
     """
 
     bytes: int
+    values: int
     dictionaries: set[str]
 
 
@@ -70,9 +71,9 @@ def unpacked(content: bytes, most: int = MAX_HEADERS) -> Unpacked:
     """
     try:
         columns, values = _columns(content, most)
+        size = sum(int(column[_ALL_UNPACKED]) for column in columns)
         pages = _pages(content, columns, most)
-        said = 8 * values + sum(int(column[_ALL_UNPACKED]) for column in columns)
-        return pages._replace(bytes=max(pages.bytes, said))
+        return pages._replace(bytes=max(pages.bytes, size), values=max(pages.values, values))
     except (AttributeError, LookupError, TypeError, RecursionError) as error:
         raise ValueError("its pages cannot be found") from error
 
@@ -101,7 +102,7 @@ def _columns(content: bytes, most: int) -> tuple[list[dict[int, Any]], int]:
 
 def _pages(content: bytes, columns: list[dict[int, Any]], most: int) -> Unpacked:
     """What the pages of columns unpack to."""
-    size = headers = pages = 0
+    size = values = headers = pages = 0
     dictionaries: set[str] = set()
     for column in columns:
         starts = column[_FIRST_PAGE], column.get(_DICTIONARY, 0)
@@ -115,17 +116,17 @@ def _pages(content: bytes, columns: list[dict[int, Any]], most: int) -> Unpacked
                 raise ValueError(f"its pages have no size, or are more than {MAX_PAGES:,}")
             size += page[_UNPACKED]
             for kind in _KINDS.keys() & page.keys():
-                values = page[kind][_VALUES]
+                there = page[kind][_VALUES]
                 if kind != _OF_DICTIONARY:
-                    size += 8 * max(0, values)
-                elif values > page[_UNPACKED]:
+                    values += max(0, there)
+                elif there > page[_UNPACKED]:
                     raise ValueError("a dictionary has more values than bytes")
                 else:
                     dictionaries.add(column[_PATH][0].decode())
                 if page[kind].get(_KINDS[kind]) == _DELTA_BYTE_ARRAY:
                     raise ValueError("a page has the encoding DELTA_BYTE_ARRAY, which is not read")
             at = thrift.at + page[_PACKED]
-    return Unpacked(size, dictionaries)
+    return Unpacked(size, values, dictionaries)
 
 
 class _Thrift:

@@ -151,7 +151,7 @@ def test_rows_of_every_kind_are_the_same_to_the_bit(store):
         ("outcome", "diverged", "outcome: stored 'diverged', trained again '.*'"),
         ("wrong", 17, r"wrong: stored 17, trained again \d"),
         ("one_sided", None, "one_sided: stored None, trained again (True|False)"),
-        ("outputs", [0.5] * 4, r"outputs: stored \[(0\.5(, )?){4}\], trained again \[.*\]"),
+        ("outputs", None, r"outputs: stored None, trained again \[.*\]"),
     ],
 )
 def test_what_was_tampered_with_is_named(other, column, value, line):

@@ -435,8 +435,8 @@ def test_the_sizes_of_pages_are_what_the_footer_says_but_for_their_headers(versi
     told, values = parquet_pages._columns(buffer.getvalue(), 10**6)
     size = sum(column.total_uncompressed_size for column in columns)
     assert values == sum(column.num_values for column in columns) > 200 * said.num_columns
-    assert parquet_pages.unpacked(buffer.getvalue()).bytes == size + 8 * values
-    headers = size + 8 * values - parquet_pages._pages(buffer.getvalue(), told, 10**6).bytes
+    assert parquet_pages.unpacked(buffer.getvalue())[:2] == (size, values)
+    headers = size - parquet_pages._pages(buffer.getvalue(), told, 10**6).bytes
     assert len(groups) == 4
     assert 10 * len(columns) < headers < 300 * len(columns)
 
