@@ -9,11 +9,13 @@ import sample_frames as frames
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from svg_texts import texts
 
 from fastbp.analysis.summary import summary
 from fastbp.reporting.phrases import labels
 from fastbp.reporting.plots import (
+    cures,
     encoded,
     measure_curves,
     outcome_bars,
@@ -311,3 +313,15 @@ def test_a_name_may_be_in_any_script() -> None:
     ).figure
     assert "網 😀" in encoded(figure, "svg").decode()
     assert encoded(figure, "png").startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("count", "said"), [(3, ""), (300, "75 of 300 networks")])
+def test_networks_that_there_are_not_have_no_bar(count: int, said: str) -> None:
+    """Of very many with one value each only the first are drawn, so that a picture has an end."""
+    rows = pd.DataFrame({"init": [f"i{i}" for i in range(count)]}).assign(
+        activation=[f"a{i}" for i in range(count)], runs=7, **{o.column: 1 for o in OUTCOMES}
+    )
+    figure = cures(rows, "init", "activation", "Networks")
+    assert len(figure.axes[0].get_yticks()) == min(2 * count, 150)
+    written = " ".join(text.get_text() for text in figure.findobj(Text))
+    assert (said in written, "of" in written.split()) == (True, count > 3)

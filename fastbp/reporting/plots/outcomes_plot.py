@@ -222,8 +222,8 @@ def _write(
 
 # Kinds of networks
 
-_THIN, _ACROSS = 0.155, 4
-"""Height of a bar in inches, and largest number of panels in a row."""
+_THIN, _ACROSS, MAX_KINDS = 0.155, 4, 150
+"""Height of a bar in inches, and largest numbers of panels in a row and of bars in a panel."""
 
 
 @styled
@@ -243,22 +243,24 @@ def cures(rows: pd.DataFrame, group: str, member: str, title: str, subtitle: str
         Heading of the picture.
     """
     rows = rows if "problem" in rows else rows.assign(problem="")
-    problems, groups = rows["problem"].unique().tolist(), rows[group].unique().tolist()
-    members = rows[member].unique().tolist()
-    # A row with the name of a group stands above the rows of its members.
-    kinds = [(g, m) for g in groups for m in (None, *members)]
+    every = _kinds(rows[group].tolist(), rows[member].tolist())
+    places = {kind: place for place, kind in enumerate(every[:MAX_KINDS])}
+    kinds = [*places]
+    shown, total = (sum(m is not None for _, m in some) for some in (kinds, every))
+    rows = rows[[kind in places for kind in zip(rows[group], rows[member], strict=True)]]
+    problems = rows["problem"].unique().tolist()
+    heading = (title, subtitle or some_of(shown, total, "network"))
     names = [clipped(plain(g if m is None else m), 1.6, SIZE) for g, m in kinds]
     drawn = [outcome for outcome in STACKED if rows[outcome.column].any()]
     across, wide = min(len(problems), _ACROSS), width_of(None)
-    columns = columns_of(drawn, wide - 0.2, 0.42)
-    top = 0.5 + 0.2 * -(-len(drawn) // columns)
+    top = 0.5 + 0.2 * -(-len(drawn) // (columns := columns_of(drawn, wide - 0.2, 0.42)))
     left = 0.15 + max(inches(name, 9.5) for name in names)
     margins = {"left": left, "top": top, "bottom": 0.35, "right": 0.3}
-    high, heading, gap = len(kinds) * _THIN, (title, subtitle), (0.3, 0.6)
-    figure, axes = sheet(len(problems), across, high, heading, gap, **margins)
+    high = len(kinds) * _THIN
+    figure, axes = sheet(len(problems), across, high, heading, (0.3, 0.6), **margins)
     for i, (ax, problem) in enumerate(zip(axes, problems, strict=True)):
         part = rows[rows["problem"] == problem]
-        y = [kinds.index(kind) for kind in zip(part[group], part[member], strict=True)]
+        y = [places[kind] for kind in zip(part[group], part[member], strict=True)]
         _bars(ax, part, drawn, np.array(y), 0.85)
         text = wrapped(plain(problem), width_of(ax) + 0.1, SIZE, 2)
         ax.set_title(text, loc="left", fontsize=SIZE)
@@ -270,6 +272,15 @@ def cures(rows: pd.DataFrame, group: str, member: str, title: str, subtitle: str
     shift = {"handlelength": 1.2, "columnspacing": 1.2, "handles": outcome_handles(drawn)}
     legend(axes[0], "upper left", (0, 1), 0.1 - top, ncols=columns, **shift)
     return figure
+
+
+def _kinds(groups: list[Any], members: list[Any]) -> list[tuple[Any, Any]]:
+    """The rows of the picture: the name of each group, None, and below it its members."""
+    first = {member: place for place, member in enumerate(dict.fromkeys(members))}
+    there: dict[Any, set[Any]] = {group: set() for group in groups}
+    for one, member in zip(groups, members, strict=True):
+        there[one].add(member)
+    return [(g, m) for g in there for m in (None, *sorted(there[g], key=first.__getitem__))]
 
 
 def _percents(ax: Axes, ticks: Sequence[int]) -> None:

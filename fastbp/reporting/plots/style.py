@@ -110,6 +110,10 @@ def _advance(letter: str) -> float:
     return font.load_char(ord(letter), LoadFlags.NO_SCALE).horiAdvance / font.units_per_EM
 
 
+MAX_NAME = 2_000
+"""Most letters of a name that are looked at."""
+
+
 def clipped(text: str, wide: float, size: float, more: bool = False) -> str:
     """Cut a text to a width, with … at its end.
 
@@ -124,6 +128,7 @@ def clipped(text: str, wide: float, size: float, more: bool = False) -> str:
     more : bool
         Whether more text would follow, so that … is needed in any case.
     """
+    text, more = text[:MAX_NAME], more or len(text) > MAX_NAME  # a long one takes its time
     if inches(text, size) <= wide and not more:
         return text
     ends = np.cumsum([inches(letter, size) for letter in text])
