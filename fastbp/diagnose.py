@@ -17,7 +17,7 @@ from fastbp.cli.arguments import Option, folder, integer, number, option, sweep_
 from fastbp.cli.terminal import Phase, print_data, print_note, print_notes
 from fastbp.schema.errors import SweepError
 from fastbp.schema.keys import KEYS, Key
-from fastbp.schema.text import and_, first_of, plural
+from fastbp.schema.text import and_, first_of, plural, shown
 
 if TYPE_CHECKING:
     from fastbp.diagnosis.diagnose import Diagnosis
@@ -253,6 +253,12 @@ def _table(
     from fastbp.problems import samples
     from fastbp.store.store import write
 
+    is_there = folder is not None and folder.resolve() == path.parent.resolve()
+    if is_there and path.name == "changes.csv":
+        raise SweepError(
+            [f"DATA: given {shown(str(path))}, allowed: a file that -o does not overwrite: give it "
+             "another name, or -o another folder"]
+        )  # fmt: skip
     copied = samples.fixed(path, targets)
     if copied is None:
         return path
@@ -261,7 +267,7 @@ def _table(
     print_notes(note.text for note in changes)
     if folder:
         _make_writable(folder)
-        drafts = folder / "learnt" if folder.resolve() == path.parent.resolve() else folder
+        drafts = folder / "learnt" if is_there or path.name == "changes.csv" else folder
     copy = drafts / path.name
     write(copy, content)
     return copy.resolve()

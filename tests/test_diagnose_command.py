@@ -617,3 +617,16 @@ def test_the_document_names_every_option(here) -> None:
         "--hidden",
     ):
         assert option in text
+
+
+def test_a_table_is_not_overwritten_by_the_table_of_changes(tmp_path, here):
+    """It has the same name, and lies in the folder that the result goes into."""
+    text = "a,y\n" + "0,1\n1,0\n" * 4
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "changes.csv").write_text(text)
+    done = here("own/changes.csv", "--targets", "y", "-o", "own", "--seconds", "1")
+    refused(
+        done, 2, r"DATA: given 'own/changes.csv', allowed: a file that -o does not overwrite: .*"
+    )
+    assert (tmp_path / "own" / "changes.csv").read_text() == text
+    assert [entry.name for entry in (tmp_path / "own").iterdir()] == ["changes.csv"]

@@ -19,7 +19,7 @@ from fastbp.engine.lane_group import LaneGroup, Layers
 from fastbp.engine.tasks import task
 from fastbp.kernels import measures as m
 from fastbp.schema.errors import SweepError, raise_memory_error
-from fastbp.schema.text import dashed, first_line, named, percent, plural
+from fastbp.schema.text import dashed, first_line, named, percent, plain, plural
 from fastbp.store.npz import read_arrays
 
 STAY_EQUAL = "whose hidden units stay equal"
@@ -66,9 +66,9 @@ def fitting(arrays: dict[str, NDArray[Any]], setup: Setup) -> Layers:
         layers.append((W, b))
     last = len(setup.hidden)
     lines += [
-        f"{name}: given, but the network has {last + 1} layers, 0 to {last}; needed: none"
+        f"{plain(name)}: given, but the network has {last + 1} layers, 0 to {last}; needed: none"
         for name in arrays
-        if re.fullmatch(r"[Wb]\d+", name) and int(name[1:]) > last
+        if re.fullmatch(r"[Wb]\d+", name) and int(name[1:9]) > last
     ]
     if lines:
         raise SweepError(

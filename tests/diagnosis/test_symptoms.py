@@ -516,6 +516,7 @@ def test_weights_that_do_not_fit_are_told() -> None:
     assert "W2: given, but the network has 2 layers, 0 to 1; needed: none" in refused(
         W2=np.ones((1, 1))
     )
+    assert len(refused(**{"W" + "9" * 5_000: np.ones(1)})) < 200
     assert len(refused(W0=np.ones((9, 9)), b0=np.ones(9)).splitlines()) == 2
     with pytest.raises(
         SweepError, match="b0: given, but this setup has bias = false; needed: none, or zeros"
