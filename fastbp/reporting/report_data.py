@@ -195,12 +195,12 @@ class ReportData:
     def planes(self) -> list[StartPlane]:
         """The planes of initial weights that the page shows, read from the store.
 
-        One with a run for less than every thousandth of its points is not: nobody could see them.
+        One with a run for less than a tenth of its points is not: of side 5,000 it takes gigabytes.
         """
         seen = (
             t
             for t in self.plane_counts
-            if (plane := plane_of(t.keys)) and 1_000 * t.runs >= plane.side**2
+            if (plane := plane_of(t.keys)) and 10 * t.runs >= plane.side**2
         )
         basins = [(t, Basin.read(self.store, t)) for t in islice(seen, MAX_PLANES)]
         names = self.names if len(self.summary) > 1 else {}
