@@ -250,11 +250,12 @@ def _table(
     The copy is in `folder` if there is one, else in `drafts`. What was changed joins
     `notes`.
     """
+    from fastbp.diagnosis.printout import CHANGES
     from fastbp.problems import samples
     from fastbp.store.store import write
 
     is_there = folder is not None and folder.resolve() == path.parent.resolve()
-    if is_there and path.name == "changes.csv":
+    if is_there and path.name == CHANGES:
         raise SweepError(
             [f"DATA: given {shown(str(path))}, allowed: a file that -o does not overwrite: give it "
              "another name, or -o another folder"]
@@ -267,7 +268,7 @@ def _table(
     print_notes(note.text for note in changes)
     if folder:
         _make_writable(folder)
-        drafts = folder / "learnt" if is_there or path.name == "changes.csv" else folder
+        drafts = folder / "learnt" if is_there or path.name == CHANGES else folder
     copy = drafts / path.name
     write(copy, content)
     return copy.resolve()

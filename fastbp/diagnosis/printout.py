@@ -40,6 +40,9 @@ from fastbp.store.store import write
 if TYPE_CHECKING:
     from fastbp.diagnosis.diagnose import Diagnosis
 
+CHANGES = "changes.csv"
+"""The name of the file with the table of changes."""
+
 MAX_LINES = 7
 """The most changes in the table on the terminal."""
 
@@ -311,7 +314,7 @@ def write_files(
     ]
     title = f"Why it fails: {diagnosis.setup.problem_name}"
     files = {
-        folder / "changes.csv": diagnosis.table.to_csv(index=False).encode(),
+        folder / CHANGES: diagnosis.table.to_csv(index=False).encode(),
         file: _sweep(diagnosis, sweep).to_toml(folder).encode(),
         **diagnosis_section.files(folder, title, texts, diagnosis.table, TITLES, rows),
     }

@@ -89,7 +89,8 @@ def rows_of(mask: NDArray[np.bool_]) -> str:
     return f"row{'s' * (len(rows) > 1)} {and_(names if len(rows) > 3 else names[:-1])}"
 
 
-def _check_size(rows: int, columns: int) -> None:
+def check_size(rows: int, columns: int) -> None:
+    """Raise TableError if a table of so many rows and columns is too large, or has no rows."""
     size = f"{rows:,} rows × {columns:,} columns"
     for too_many, allowed in (
         (columns > MAX_COLUMNS, f"at most {MAX_COLUMNS:,} columns; it has {columns:,}"),
@@ -156,13 +157,13 @@ def _csv(raw: bytes) -> DataTable:
     _check_encoding(raw)
     text = io.TextIOWrapper(io.BytesIO(raw), "utf-8-sig", newline="")
     names = first_record(text)
-    _check_size(1, len(names))
+    check_size(1, len(names))
     _check_header(names)
     _check_names(names)
     _check_rows(text, names)
     frame = csv_frame(text, names, rows=MAX_ROWS + 1)
     more = raw.count(b"\n") - 1 if len(frame) > MAX_ROWS else 0
-    _check_size(max(len(frame), more), len(names))
+    check_size(max(len(frame), more), len(names))
     return DataTable(tuple(map(_numbers_of_text, columns_of(frame, names))))
 
 
@@ -225,7 +226,7 @@ def _parquet(raw: bytes) -> DataTable:
     import pyarrow.parquet as pq
 
     metadata = pq.read_metadata(pa.BufferReader(raw))
-    _check_size(metadata.num_rows, metadata.num_columns)
+    check_size(metadata.num_rows, metadata.num_columns)
     frame = parquet_frame(raw, MAX_BYTES)
     return DataTable(columns_of(frame, list(frame.columns)))
 
@@ -242,7 +243,7 @@ def parquet_frame(raw: bytes, most: int) -> pd.DataFrame:
     import pyarrow.parquet as pq
 
     file = pq.ParquetFile(pa.BufferReader(raw), page_checksum_verification=True)
-    _check_size(1, file.metadata.num_columns)
+    check_size(1, file.metadata.num_columns)
     schema, (size, values, dictionaries) = file.schema_arrow, unpacked(raw, MAX_FOOTER)
     # pandas makes an object of each decimal
     size += 100 * file.metadata.num_rows * sum(pa.types.is_decimal(field.type) for field in schema)
@@ -307,7 +308,7 @@ def table_of(arrays: Mapping[str, NDArray[Any]]) -> DataTable:
         raise TableError(
             f"X [row, input] and T [row, output] with the same number of rows; it has {sizes}"
         )
-    _check_size(len(X), X.shape[1] + T.shape[1])
+    check_size(len(X), X.shape[1] + T.shape[1])
     parts = []
     usual = numbered(X.shape[1], T.shape[1])
     for key, part in (("inputs", X), ("outputs", T)):

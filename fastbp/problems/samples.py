@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from fastbp.problems import read_table
 from fastbp.problems.data_notes import DataNote
-from fastbp.problems.problem import MAX_COLUMNS
 from fastbp.problems.read_table import NUMBER
 from fastbp.schema.errors import raise_memory_error
 from fastbp.schema.text import named
@@ -80,8 +79,7 @@ def _csv(path: Path, targets: list[str] | None) -> Changed:
     notes = []
     with open(path, encoding="utf-8-sig", newline="") as file:
         names = read_table.first_record(file)
-        if len(names) > MAX_COLUMNS:
-            raise ValueError("it has too many columns")
+        read_table.check_size(1, len(names))
         nameless = any(map(NUMBER.fullmatch, names)) and not {*(targets or ())} & {*names}
         if nameless:
             names = [f"c{i}" for i in range(1, len(names) + 1)]

@@ -43,7 +43,7 @@ class Unpacked(NamedTuple):
     values : int
         Those of all pages: one of a few bytes may have any number of equal values.
     dictionaries : set of str
-        The columns with dictionaries, of which a long value may stand in any number of rows.
+        The columns with a dictionary. Each of its values, however long, may be that of many rows.
     """
 
     bytes: int
@@ -133,11 +133,11 @@ class _Thrift:
     """A reader of Thrift's compact protocol, of the types that Parquet uses."""
 
     def __init__(self, content: bytes, at: int, end: int) -> None:
-        self.content, self.at, self.end = content, at, end
+        self.content, self.at, self.end = content, at, min(end, len(content))
 
     def skip(self, count: int) -> bytes:
         self.at += count
-        if self.at > min(self.end, len(self.content)):
+        if self.at > self.end:
             raise IndexError
         return self.content[self.at - count : self.at]
 

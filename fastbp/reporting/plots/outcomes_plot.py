@@ -253,11 +253,11 @@ def cures(rows: pd.DataFrame, group: str, member: str, title: str, subtitle: str
     names = [clipped(plain(g if m is None else m), 1.6, SIZE) for g, m in kinds]
     drawn = [outcome for outcome in STACKED if rows[outcome.column].any()]
     across, wide = min(len(problems), _ACROSS), width_of(None)
-    top = 0.5 + 0.2 * -(-len(drawn) // (columns := columns_of(drawn, wide - 0.2, 0.42)))
+    columns = columns_of(drawn, wide - 0.2, 0.42)
+    top = 0.5 + 0.2 * -(-len(drawn) // columns)
     left = 0.15 + max(inches(name, 9.5) for name in names)
     margins = {"left": left, "top": top, "bottom": 0.35, "right": 0.3}
-    high = len(kinds) * _THIN
-    figure, axes = sheet(len(problems), across, high, heading, (0.3, 0.6), **margins)
+    figure, axes = sheet(len(problems), across, len(kinds) * _THIN, heading, (0.3, 0.6), **margins)
     for i, (ax, problem) in enumerate(zip(axes, problems, strict=True)):
         part = rows[rows["problem"] == problem]
         y = [places[kind] for kind in zip(part[group], part[member], strict=True)]
