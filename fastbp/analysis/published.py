@@ -9,7 +9,7 @@ runs behind it.
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import cache, cached_property
-from math import ceil, floor, inf, isfinite, nan
+from math import ceil, floor, inf, isfinite, isnan, nan
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from fastbp.analysis.counts import SetupCounts, varying
 from fastbp.analysis.statistics.kaplan_meier import DRAWS, Restart, costs_of_draws, restart
 from fastbp.analysis.statistics.proportions import Real, clopper_pearson
 from fastbp.analysis.summary import LEVEL, key_columns
-from fastbp.schema.paper_figures import FIGURES, MAX_RUNS
+from fastbp.schema.paper_figures import FIGURES, MAX_COMPARED, MAX_FIGURES, MAX_RUNS
 from fastbp.schema.text import printable
 from fastbp.store.provenance import LatestSweep
 
@@ -60,7 +60,13 @@ class PublishedFigure(NamedTuple):
 
 
 def published_figures(sweep: LatestSweep) -> tuple[PublishedFigure, ...]:
-    """Read the published figures of a store's sweep file; none if an entry is malformed."""
+    """Read the published figures of a store's sweep file.
+
+    None if an entry is malformed, or if they are more than a sweep may have.
+    """
+    compared = sum(len(setups) for _, setups in sweep.published)
+    if len(sweep.published) > MAX_FIGURES or compared > MAX_COMPARED:
+        return ()
     try:
         return tuple(_figure(entry, setups) for entry, setups in sweep.published)
     except (ValueError, TypeError, KeyError, OverflowError):
@@ -146,11 +152,21 @@ _CELLS = 2_000_000
 """Largest number of elements of an array [sample, time] that memory holds at once."""
 
 
-class _OurFigures:
-    """Computes figures from the runs of one setup, with `shift` epochs added to each time."""
+MAX_TIMES = 400_000
+"""The most different times of setups, counted for each number of runs, of which samples are drawn
+for a table: they take about 40 seconds."""
 
-    def __init__(self, one: SetupCounts, updates_per_epoch: int, shift: int) -> None:
-        self.runs = one.runs
+
+class _OurFigures:
+    """Computes figures from the runs of one setup, with `shift` epochs added to each time.
+
+    `left`: one number, the times of which samples may still be drawn for the table.
+    """
+
+    def __init__(
+        self, one: SetupCounts, updates_per_epoch: int, shift: int, left: list[int]
+    ) -> None:
+        self.runs, self._left = one.runs, left
         # The last evaluation of a budget may lie within an epoch.
         epochs = np.ceil(one.times / updates_per_epoch) + shift
         times, place = np.unique(epochs, return_inverse=True)
@@ -184,7 +200,14 @@ class _OurFigures:
         return restart(self._times, self._events, self.runs, LEVEL)
 
     def spread(self, figure: str, runs: int) -> tuple[float, float]:
-        """Bounds of the figure in 95% of samples of this number of our runs."""
+        """Bounds of the figure in 95% of samples of this number of our runs.
+
+        NaN if samples may not have a success, or if the table already has too many samples.
+        """
+        if runs not in self._drawn:
+            if self._left[0] < self._times.size:
+                return nan, nan
+            self._left[0] -= self._times.size
         drawn = self._draws(runs)[figure]
         if np.isnan(drawn).any():
             return nan, nan
@@ -231,6 +254,8 @@ def _printed_interval(one: PublishedFigure, ours: _OurFigures) -> tuple[float, f
     if not (ours.successes and isfinite(centre)):
         return nan, nan  # runs that never succeed do not show how far a figure spreads
     low, high = ours.spread(one.figure, one.runs)
+    if isnan(low):
+        return nan, nan  # not 0 and NaN, as `max` has it
     half = one.unit / 2
     return max(0.0, one.value - (high - centre) - half), one.value + (centre - low) + half
 
@@ -271,17 +296,17 @@ def published(
         adds one epoch to our times; `agrees`, whether the two intervals overlap, null if one is
         missing.
     """
-    by_id = {t.setup: t for t in counted}
+    order = {t.setup: i for i, t in enumerate(counted) if t.setup in updates_per_epoch}
+    left = [MAX_TIMES]
 
     @cache
     def ours(setup: str, shift: int) -> _OurFigures:
-        return _OurFigures(by_id[setup], updates_per_epoch[setup], shift)
+        return _OurFigures(counted[order[setup]], updates_per_epoch[setup], shift, left)
 
     compared = [
-        (one, t)
+        (one, counted[i])
         for one in figures
-        for t in counted
-        if t.setup in one.setups and t.setup in updates_per_epoch
+        for i in sorted({order[setup] for setup in one.setups if setup in order})
     ]
     rows = [_row(one, ours(t.setup, one.shift)) for one, t in compared]
     table = pd.DataFrame(rows, columns=[*_TYPES], dtype=object).astype(_TYPES)

@@ -12,10 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from fastbp.config.choice_syntax import Given, as_number, checked, checked_value, words
 from fastbp.config.toml_text import as_list
 from fastbp.problems.targets import Mistake
-from fastbp.schema.paper_figures import MAX_RUNS, EvaluatedWhen, Figure
+from fastbp.schema.paper_figures import MAX_FIGURES, MAX_RUNS, EvaluatedWhen, Figure
 from fastbp.schema.text import nearest, number, plain, refusal, shown
 
-MAX_FIGURES = 1000
 """The most tables `[[published]]` in a sweep file."""
 
 Uncertain = Annotated[float, Ge(0), Le(10.0**12)]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field
+from functools import cached_property
 from os import PathLike, fspath
 from typing import Annotated, Any, Self
 
@@ -27,6 +28,7 @@ from fastbp.config.protocols import Published
 from fastbp.config.setup import Setup
 from fastbp.problems import table_files
 from fastbp.schema.errors import SweepError
+from fastbp.schema.paper_figures import MAX_COMPARED
 from fastbp.schema.text import named, plain, refusal, shown
 
 LAST_SEED = 2**63  # seeds are int64 columns
@@ -122,7 +124,7 @@ class Sweep:
     def notes(self) -> list[str]:
         """Warnings about what is allowed but probably a mistake, one line each."""
         notes = [note for setup in self.setups for note in conflicts.notes(setup)]
-        pairs = zip(self.published, self._matching(), strict=True)
+        pairs = zip(self.published, self._matching, strict=True)
         notes += [
             f"published[{i}]: no setup has {plain(toml_text.toml(figure.where))}, "
             "so this figure is left out"
@@ -131,10 +133,22 @@ class Sweep:
         ]
         return list(dict.fromkeys(notes))
 
+    @cached_property
     def _matching(self) -> list[list[Setup]]:
         """List for each published figure the setups that its `where` selects."""
+        having: dict[str, dict[Any, set[int]]] = {}
+        for key in {key for figure in self.published for key in figure.where}:
+            having[key] = {}
+            for index, setup in enumerate(self.setups):
+                having[key].setdefault(getattr(setup, key), set()).add(index)
+        every = set(range(len(self.setups)))
         return [
-            [s for s in self.setups if all(getattr(s, k) == v for k, v in figure.where.items())]
+            [
+                self.setups[index]
+                for index in sorted(
+                    every.intersection(*(having[k].get(v, ()) for k, v in figure.where.items()))
+                )
+            ]
             for figure in self.published
         ]
 
@@ -244,6 +258,9 @@ class Sweep:
             grid_seeds=counts,
             seed_counts=_seed_counts(setups, counts, chosen),
         )
+        if (count := sum(map(len, sweep._matching))) > MAX_COMPARED:
+            given = f"given figures for {count:,} setups together"
+            raise SweepError([f"{here}published: {given}, allowed: at most {MAX_COMPARED:,}"])
         return sweep
 
     def to_toml(self, folder: str | PathLike[str] | None = None) -> str:
@@ -276,7 +293,7 @@ class Sweep:
             resolved = {
                 "baseline": self.baseline and self.baseline.identity(),
                 "setups": [setup.identity() for setup in self.setups],
-                "published": [[s.identity() for s in setups] for setups in self._matching()],
+                "published": [[s.identity() for s in setups] for setups in self._matching],
                 "seeds": self.seed_counts and [self.seeds_of(s).count for s in self.setups],
             }
             lines += ["", "[resolved]", *_toml({k: v for k, v in resolved.items() if v})]

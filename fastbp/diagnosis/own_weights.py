@@ -1,6 +1,5 @@
 """Compare runs from a user's own initial weights with runs from fresh seeds."""
 
-import re
 import time
 from contextlib import suppress
 from itertools import pairwise
@@ -18,12 +17,18 @@ from fastbp.engine import block
 from fastbp.engine.lane_group import LaneGroup, Layers
 from fastbp.engine.tasks import task
 from fastbp.kernels import measures as m
+from fastbp.problems.targets import MAX_NUMBER
 from fastbp.schema.errors import SweepError, raise_memory_error
-from fastbp.schema.text import dashed, first_line, named, percent, plain, plural
-from fastbp.store.npz import read_arrays
+from fastbp.schema.keys import MAX_LAYERS
+from fastbp.schema.text import dashed, first_line, named, percent, plural
+from fastbp.store import safe_files
+from fastbp.store.npz import MAX_BYTES, read_arrays
 
 STAY_EQUAL = "whose hidden units stay equal"
 """What is wrong with weights if units start with the same ones."""
+
+_NAMES = [f"{kind}{layer}" for layer in range(MAX_LAYERS + 2) for kind in "Wb"]
+"""Names of the arrays of a file: those of all networks, and of one layer more."""
 
 UNUSUAL = 3.0
 """Weights are tried at their usual size, too, if they are this many times larger or smaller."""
@@ -39,7 +44,9 @@ def read(path: str | Path, setup: Setup) -> Layers:
     """
     refusal = f"--weights: given {named(path)}, allowed:"
     try:
-        arrays = read_arrays(Path(path).read_bytes(), optional=None)
+        with open(path, "rb", opener=safe_files.without_waiting) as file:
+            content = file.read(MAX_BYTES)
+        arrays = read_arrays(content, optional=_NAMES)
     except FileNotFoundError:
         raise SweepError([f"{refusal} an existing .npz file"]) from None
     except Exception as error:  # over damaged bytes NumPy and zipfile raise a dozen kinds
@@ -66,9 +73,9 @@ def fitting(arrays: dict[str, NDArray[Any]], setup: Setup) -> Layers:
         layers.append((W, b))
     last = len(setup.hidden)
     lines += [
-        f"{plain(name)}: given, but the network has {last + 1} layers, 0 to {last}; needed: none"
-        for name in arrays
-        if re.fullmatch(r"[Wb]\d+", name) and int(name[1:9]) > last
+        f"{name}: given, but the network has {last + 1} layers, 0 to {last}; needed: none"
+        for name in _NAMES
+        if name in arrays and int(name[1:]) > last
     ]
     if lines:
         raise SweepError(
@@ -81,19 +88,18 @@ def _checked(
     arrays: dict[str, NDArray[Any]], name: str, shape: tuple[int, ...], lines: list[str]
 ) -> NDArray[np.float64]:
     """The array `name` in this shape. If it is wrong, add a line to `lines` and return zeros."""
-    values = None
-    with suppress(KeyError, TypeError, ValueError):
-        values = np.asarray(arrays[name], np.float64)
-    if values is None:
-        given = "no numbers" if name in arrays else "nothing"
+    values = np.asarray(arrays.get(name))
+    if values.dtype.kind not in "fiu":
+        given = "no real numbers" if name in arrays else "nothing"
         problem = f"given {given}, needed: an array of shape {shape} ([out, in] for weights)"
     elif values.shape != shape and (name[0] == "W" or values.size != shape[0]):
         swapped = ", which is transposed: W[out, in]" * (values.shape == shape[::-1])
         problem = f"given shape {values.shape}{swapped}, needed: {shape}"
-    elif count := np.count_nonzero(~np.isfinite(values)):
-        problem = f"given {count} values that are not finite, needed: none"
+    elif count := int(np.count_nonzero(~(np.abs(values) <= MAX_NUMBER))):
+        most = f"{MAX_NUMBER:g}"
+        problem = f"given {plural(count, 'value')} not from -{most} to {most}, needed: none"
     else:
-        return values.reshape(shape)
+        return values.reshape(shape).astype(np.float64)
     lines.append(f"{name}: {problem}")
     return np.zeros(shape)
 
@@ -186,7 +192,7 @@ def place(
         return joined(parts)
 
     custom, size, sized = trained(setup, layers), _size(setup, layers), NO_RUNS
-    if not custom.runs:
+    if not custom.runs or not fresh.runs:
         return None
     with suppress(SweepError):
         if not 1 / UNUSUAL <= size <= UNUSUAL:
@@ -203,14 +209,15 @@ def place(
 
 
 def _size(setup: Setup, layers: Layers) -> float:
-    """The size of weights relative to random ones, where it is most unusual; that of zeros is 1."""
+    """The size of weights relative to drawn ones, where it is most unusual; that of zeros is 1."""
     group = LaneGroup(task(setup), np.arange(task(setup).lanes, dtype=np.uint64))
     drawn = zip(*(group.layers(lane) for lane in range(group.task.lanes)), strict=True)
-    ratios = (
-        np.abs(W).mean() / np.abs([V for V, _ in each]).mean()
+    sizes = (
+        (float(np.abs(W).mean()), float(np.abs([V for V, _ in each]).mean()))
         for (W, _), each in zip(layers, drawn, strict=True)
     )
-    return max((float(ratio) or 1.0 for ratio in ratios), key=lambda ratio: abs(np.log(ratio)))
+    ratios = [own / usual if own and usual else 1.0 for own, usual in sizes]
+    return max(ratios, key=lambda ratio: abs(np.log(ratio)))
 
 
 def sentences(placement: Placement, fixed: MeasuredRuns | None = None) -> list[str]:

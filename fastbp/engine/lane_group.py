@@ -10,6 +10,7 @@ from fastbp.choices.families import parameter_arrays
 from fastbp.engine.tasks import Task, kernels, losses, of_choice, output_deltas
 from fastbp.kernels import measures as m
 from fastbp.kernels.evaluation import UNDECIDED
+from fastbp.kernels.goals import Targets
 from fastbp.kernels.layout import Layer
 from fastbp.kernels.measures import scratch_of
 from fastbp.kernels.training import (
@@ -20,6 +21,9 @@ from fastbp.kernels.training import (
     make_draw,
     runs_of,
 )
+
+JUDGED = 1 << 22
+"""About as many outputs are judged at once: judging takes several times their memory."""
 
 Layers = list[tuple[NDArray[np.float64], NDArray[np.float64]]]
 """Weights W [out, in] and biases b [out] of each layer."""
@@ -196,9 +200,9 @@ class LaneGroup:
         block = self.state.block if block is None else block
         table, targets = (held_out and work.held_out) or (work.table, work.targets)
         strips = self._split(block)
-        measures = np.zeros((len(strips), m.MEASURES, work.key.strip))
-        outputs = np.empty((len(strips), targets.values.size, work.key.strip))
-        for i, strip in enumerate(strips):
+        measures = [np.zeros((m.MEASURES, work.key.strip)) for _ in strips]
+        outputs = [np.empty((targets.values.size, work.key.strip)) for _ in strips]
+        for strip, *results in zip(strips, measures, outputs, strict=True):
             self._kernels.measure(
                 strip,
                 self._scratch,
@@ -210,18 +214,36 @@ class LaneGroup:
                 work.limits,
                 work.setup.bias,
                 with_gradient,
-                measures[i],
-                outputs[i],
+                *results,
             )
-        measures, outputs = (np.concatenate([*part], axis=1) for part in (measures, outputs))
+        return self._judged(_united(measures), _united(outputs), block, targets)
+
+    def _judged(
+        self,
+        measures: NDArray[np.float64],
+        outputs: NDArray[np.float64],
+        block: NDArray[Any],
+        targets: Targets,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Finish what `measure` returns, for a few lanes at a time if outputs are very many."""
+        work, hidden = self.task, self.task.setup.hidden
         outputs = outputs.reshape(*targets.values.shape, -1)
         weights = self.by_lane(block)[: work.network.parameters].astype(np.float64)
-        hidden = work.setup.hidden
-        can_saturate = int(np.isfinite(work.limits[:, 0]) @ hidden)
-        m.judge(outputs, weights, targets, (sum(hidden), can_saturate), measures)
+        units = sum(hidden), int(np.isfinite(work.limits[:, 0]) @ hidden)
+        few = max(1, JUDGED // targets.values.size)
+        for first in range(0, work.lanes, few):
+            lanes = slice(first, first + few)
+            m.judge(outputs[..., lanes], weights[:, lanes], targets, units, measures[:, lanes])
         for values in (measures, outputs):
             values[np.isnan(values)] = np.nan  # NaN has many bit patterns: store one of them
         return measures, outputs
+
+
+def _united(strips: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Put the columns of all strips beside each other, and forget the strips."""
+    result = strips[0] if len(strips) == 1 else np.concatenate(strips, axis=1)
+    strips.clear()
+    return result
 
 
 def after_last_epoch(work: Task, runs: Lanes | Runs) -> LaneGroup:

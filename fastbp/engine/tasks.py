@@ -1,7 +1,7 @@
 """Prepare setups for the kernels, which are compiled functions, and find the kernels needed."""
 
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,10 +25,14 @@ from fastbp.kernels.training import (
     make_rates,
 )
 from fastbp.kernels.units import Pair
+from fastbp.problems.problem import Kept
 
 MANY_BYTES = 400_000
 """The largest block of a group with many lanes, in bytes (weights and biases, with velocities and
 gradients if they are kept): a larger one does not fit into the second-level cache."""
+
+OUTPUT_BYTES = 300_000_000
+"""The most memory, in bytes, of the outputs of a group for all rows."""
 
 STRIP_BYTES = 300_000
 """With batches, the most memory, in bytes, of a strip (the lanes that one call of a kernel trains)
@@ -165,19 +169,31 @@ class Task(NamedTuple):
     """Table and targets of the rows that are held out."""
 
     @property
+    def nbytes(self) -> int:
+        """The bytes that its data take."""
+        tables = [self.table, *(self.held_out or ())[:1]]
+        return self.setup.source.nbytes + sum(int(each.values.nbytes) for each in tables)
+
+    @property
     def judged(self) -> tuple[Table, Targets]:
         """Table and targets of the rows on which success is judged."""
         on_test = self.setup.success_on == "test"
         return self.held_out if on_test and self.held_out else (self.table, self.targets)
 
 
-@lru_cache(maxsize=8)
+TASKS: Kept[Task] = Kept(lambda made: made.nbytes)
+
+
 def task(setup: Setup, lanes: int | None = None) -> Task:
-    """Prepare a setup for the kernels.
+    """Prepare a setup for the kernels, or take what was prepared before.
 
     By default the memory that a run needs decides the number of lanes; a given number is rounded up
     to whole vectors.
     """
+    return TASKS.get((setup, lanes), lambda: _task(setup, lanes))
+
+
+def _task(setup: Setup, lanes: int | None) -> Task:
     dtype = np.dtype(setup.dtype)
     data, order, goal = setup.training(), setup.calls["order"], setup.calls["success"]
     held_out = setup.held_out()
@@ -280,9 +296,11 @@ def layout(setup: Setup) -> tuple[Network, int]:
         weighted=setup.class_weight != "none",
     )
     dtype = np.dtype(setup.dtype)
-    if setup.test_split == "seed":  # one run at a time, in as few lanes as there can be
-        return net, lanes_in_vector(dtype)
-    return net, suggested_lanes(net, dtype)
+    lanes = suggested_lanes(net, dtype)
+    outputs = max(setup.rows, setup.test_rows) * setup.sizes[-1] * 8  # of a network, in bytes
+    if setup.test_split == "seed" or outputs * lanes > OUTPUT_BYTES:
+        return net, lanes_in_vector(dtype)  # one run at a time, or as few as there can be
+    return net, lanes
 
 
 def task_of_run(setup: Setup, seed: int) -> Task:

@@ -7,11 +7,12 @@ A problem comes from a function of `fastbp.choices.problems` or from a file
 import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import compress
-from typing import Annotated, Any, Literal, NamedTuple
+from threading import Lock
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -21,6 +22,40 @@ from fastbp.problems.split import arranged, held_out
 from fastbp.store.npz import data_digest, npz
 
 MAX_COLUMNS = 10_000
+
+MAX_KEPT = 1 << 28
+"""Most bytes of each kind of result that is kept in memory for the next who asks."""
+
+_Value = TypeVar("_Value")
+
+
+class Kept(Generic[_Value]):
+    """The last results by key: as many as take `MAX_KEPT` bytes together, or one, at most 1,024.
+
+    `size`: of a result, the bytes that it takes.
+    """
+
+    def __init__(self, size: Callable[[_Value], int]) -> None:
+        self._size, self._lock = size, Lock()
+        self._found: dict[Hashable, tuple[_Value, int]] = {}
+
+    def get(self, key: Hashable, make: Callable[[], _Value]) -> _Value:
+        """The result of a key: the one that was kept, or what `make` returns."""
+        with self._lock:
+            found = self._found.get(key)
+        if found:
+            return found[0]
+        result = make()
+        with self._lock:
+            self._found[key] = result, self._size(result)
+            sizes = [size for _, size in self._found.values()]
+            while len(sizes) > 1024 or (len(sizes) > 1 and sum(sizes) > MAX_KEPT):
+                del self._found[next(iter(self._found))], sizes[0]
+        return result
+
+    def clear(self) -> None:
+        """Forget all results."""
+        self._found.clear()
 
 
 class Problem(NamedTuple):
@@ -162,6 +197,16 @@ class ProblemData:
         X = self.values.X
         return bool(np.isin(X, (0, 1)).all()) and len(np.unique(X, axis=0)) == len(X)
 
+    @cached_property
+    def digests(self) -> dict["Preparation", str]:
+        """The `data_digest` of what was already made of this problem, by what was done to it."""
+        return {}
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes that inputs and targets take."""
+        return sum(part.nbytes for part in self.values)
+
     @property
     def _meaning_text(self) -> str:
         return json.dumps(self.meaning._asdict())
@@ -222,13 +267,14 @@ class Preparation(NamedTuple):
     split: int | Literal["last"] | None = None
 
 
-@lru_cache(maxsize=8)
-def prepared(source: ProblemData, how: Preparation) -> ProblemData:
-    """Make what networks are trained on, as `prepare` does, or take what a store has.
+_PREPARED: Kept[ProblemData] = Kept(lambda made: made.nbytes)
 
-    Only a few problems are cached, as they may be large.
-    """
-    return source if source.trained or how == Preparation() else prepare(source, how)
+
+def prepared(source: ProblemData, how: Preparation) -> ProblemData:
+    """Make what networks are trained on, as `prepare` does, or take what a store has."""
+    if source.trained or how == Preparation():
+        return source
+    return _PREPARED.get((source, how), lambda: prepare(source, how))
 
 
 def prepare(source: ProblemData, how: Preparation) -> ProblemData:
@@ -262,10 +308,11 @@ def prepare(source: ProblemData, how: Preparation) -> ProblemData:
     return ProblemData(problem(X, T), source.names, meaning, trained=True)
 
 
-@lru_cache(maxsize=4096)
 def digest(source: ProblemData, how: Preparation) -> str:
     """The digest of X and T as `prepared` makes them."""
-    return prepared(source, how).data_digest
+    if how not in source.digests:
+        source.digests[how] = prepared(source, how).data_digest
+    return source.digests[how]
 
 
 def _scaled(column: NDArray[np.float64], trained: int, how: str) -> NDArray[np.float64]:

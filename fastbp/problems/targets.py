@@ -8,7 +8,6 @@ have the form "given …, allowed: …".
 
 import os
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ from pydantic import TypeAdapter
 
 from fastbp.problems.problem import (
     Group,
+    Kept,
     Meaning,
     Names,
     ProblemData,
@@ -50,9 +50,6 @@ MAX_LINES = 10  # about one file
 MAX_CLASSES = 1024  # as many outputs as the largest encoder
 MAX_NUMBER = 1e30  # finite in float32, and its square in float64
 
-MAX_KEPT = 1 << 29
-"""Most bytes of the problems of stores that are kept in memory."""
-
 FEW_CLASSES = 20
 """With `target_kind = "auto"`, integers with more different values are a quantity."""
 
@@ -81,7 +78,8 @@ def read(
         The key `target_kind` of the setup.
     """
     try:
-        return _problem(path, current_stamp(path), targets, kind)
+        key = path, current_stamp(path), targets, kind
+        return _PROBLEMS.get(key, lambda: _problem(*key))
     except SweepError as error:
         return tuple(Mistake("problem", line) for line in error.lines)
 
@@ -98,21 +96,13 @@ def stored(path: str | os.PathLike[str]) -> ProblemData:
     try:
         with safe_files.opened(file, file.parents[1]) as source:
             stamp = stamp_of(str(file), os.fstat(source.fileno()))
-            if file not in _kept or _kept[file][0] != stamp:
-                _kept[file] = stamp, _stored(str(file), source.read(stamp[2]))
+            return _STORED.get((file, stamp), lambda: _stored(str(file), source.read(stamp[2])))
     except (OSError, UnsafeFileError) as error:
         raise_memory_error(error)
         raise unreadable(str(file), error) from None
-    found = _kept[file][1]
-    sizes = {each: sum(part.nbytes for part in kept.values) for each, (_, kept) in _kept.items()}
-    while sum(sizes.values()) > MAX_KEPT:
-        first = next(iter(sizes))
-        del sizes[first], _kept[first]
-    return found
 
 
-_kept: dict[Path, tuple[Stamp, ProblemData]] = {}
-"""The problems of stores that were read last, with the times and sizes of their files."""
+_STORED: Kept[ProblemData] = Kept(lambda made: made.nbytes)
 
 
 def _stored(path: str, raw: bytes) -> ProblemData:
@@ -156,9 +146,18 @@ def check(path: str) -> None:
     _table(path, current_stamp(path))
 
 
-@lru_cache(maxsize=1024)
 def _table(path: str, stamp: Stamp) -> DataTable:
-    """Read the columns of a file; `stamp` is there for the cache. Raises SweepError."""
+    """The columns of a file, read or kept. Raises SweepError."""
+    return _TABLES.get((path, stamp), lambda: _read(path, stamp))
+
+
+_TABLES: Kept[DataTable] = Kept(
+    lambda table: sum(each.values.nbytes for each in (*table.columns, *table.targets))
+)
+
+
+def _read(path: str, stamp: Stamp) -> DataTable:
+    """Read the columns of a file. Raises SweepError."""
     try:
         with open(path, "rb", opener=safe_files.without_waiting) as file:
             raw = file.read(min(stamp[2], MAX_BYTES))
@@ -193,7 +192,11 @@ class Target(NamedTuple):
     labels: tuple[str, ...]
 
 
-@lru_cache(maxsize=1024)
+_PROBLEMS: Kept[ProblemData | tuple[Mistake, ...]] = Kept(
+    lambda made: made.nbytes if isinstance(made, ProblemData) else 0
+)
+
+
 def _problem(
     path: str, stamp: Stamp, targets: tuple[str, ...] | None, kind: str
 ) -> ProblemData | tuple[Mistake, ...]:

@@ -24,3 +24,9 @@ them. The latter shows a success one epoch later."""
 
 MAX_RUNS = 10**9
 """The most runs that a figure may be about."""
+
+MAX_FIGURES = 1000
+"""The most figures of a sweep."""
+
+MAX_COMPARED = 10_000
+"""The most setups that the figures of a sweep are compared with, counted for each figure."""

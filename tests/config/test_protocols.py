@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from sweep_texts import mistakes_of
 
-from fastbp.config.protocols import MAX_FIGURES, Published
+from fastbp.config.protocols import Published
 from fastbp.config.sweep import Sweep
+from fastbp.schema.paper_figures import MAX_COMPARED, MAX_FIGURES
 
 SETUP = {"problem": "xor", "hidden": [2], "batch": "full", "lr": 7, "epochs": 20}
 MEAN = {"source": "Hamey 1992", "figure": "mean", "value": 50, "runs": 10_000}
@@ -106,6 +107,18 @@ def test_values_that_are_no_tables(value: Any) -> None:
     (line,) = mistakes_of(Sweep, seeds=10, setup=SETUP, published=value)
     assert line.startswith("published: given ")
     assert line.endswith(", allowed: tables, [[published]], at most 1,000")
+
+
+def test_figures_of_very_many_setups_are_refused() -> None:
+    grid = {"lr": {"from": 1, "to": 9, "count": 101}}
+    some = MEAN | {"where": {"lr": 1}}
+    assert MAX_COMPARED == 10_000
+    sweep(*[MEAN] * 99, some, grid=grid)
+    (line,) = mistakes_of(sweep, *[MEAN] * 99, *[some] * 2, grid=grid)
+    assert (
+        line
+        == "bad.toml: published: given figures for 10,001 setups together, allowed: at most 10,000"
+    )
 
 
 def test_all_mistakes_are_reported_at_once() -> None:

@@ -877,6 +877,9 @@ def test_lucky_and_unlucky_weights() -> None:
         assert text.startswith(f"it is your weights, which are too {name}: ")
         assert re.search(f"times as {name} as random ones. Of 200 fresh .* size, 0% converge", text)
     assert (lucky.fault, unlucky.fault) == ("", own_weights.STAY_EQUAL)
+    assert own_weights.place(setup, zeros, own_weights.NO_RUNS) is None  # the time was over
+    for init in ("zeros", "constant:0"):
+        assert own_weights._size(setup.replaced(init=init), good.initial) == 1.0
     short = Setup(problem="xor", lr=0.01, epochs=2)
     hopeless = own_weights.place(short, good.initial, fresh(short, 200))
     assert "and none converge" in " ".join(own_weights.sentences(hopeless))

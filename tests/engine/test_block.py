@@ -17,6 +17,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from fastbp.config.setup import Setup
+from fastbp.engine import lane_group, tasks
 from fastbp.engine.block import InterruptedBlockError, check_denormals, train, train_at_once
 from fastbp.engine.rows import to_arrow
 from fastbp.engine.tasks import SAMPLES, kernel_key, kernels, layout, suggested_lanes, task
@@ -246,6 +247,18 @@ def test_wide_networks_take_fewer_lanes(dtype, many, few):
         )
         == few
     )
+
+
+def test_networks_with_very_many_outputs_take_few_lanes_and_are_judged_a_few_at_a_time(monkeypatch):
+    setup = Setup(problem="encoder:8", hidden=(3,), updates=800 if JIT else 8, batch=2)
+    count = 20 if JIT else 2
+    expected, lanes = to_arrow(setup, 0, train(setup, 0, count)), layout(setup)[1]
+    monkeypatch.setattr(tasks, "OUTPUT_BYTES", 0)
+    monkeypatch.setattr(lane_group, "JUDGED", 1)
+    tasks.TASKS.clear()
+    assert layout(setup)[1] < lanes
+    assert to_arrow(setup, 0, train(setup, 0, count)).equals(expected)
+    tasks.TASKS.clear()
 
 
 # Stopping

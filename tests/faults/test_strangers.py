@@ -28,7 +28,7 @@ import fastbp
 from fastbp.analysis.counts import count_runs
 from fastbp.engine import integrity
 from fastbp.engine.merge import merge
-from fastbp.problems import read_table, samples, targets
+from fastbp.problems import problem, read_table, samples, targets
 from fastbp.reporting import build, gallery
 from fastbp.reporting.html_tables import provenance as provenance_table
 from fastbp.reporting.report_data import _problem
@@ -528,11 +528,18 @@ def test_a_problem_is_read_from_the_file_that_was_opened(folder, monkeypatch):
 
 def test_problems_of_stores_are_kept_only_as_far_as_there_is_room(folder, monkeypatch):
     (file,) = (folder / "store" / "problems").iterdir()
+    copies = [folder / str(i) / "problems" / file.name for i in range(3)]
+    for copy in copies:
+        copy.parent.mkdir(parents=True)
+        copy.write_bytes(file.read_bytes())
     kept = targets.stored(file)
     assert targets.stored(file) is kept
-    monkeypatch.setattr(targets, "MAX_KEPT", sum(part.nbytes for part in kept.values) - 1)
-    assert targets.stored(file) == kept
-    assert targets._kept == {}
+    monkeypatch.setattr(problem, "MAX_KEPT", 2 * kept.nbytes)
+    first, second, third = map(targets.stored, copies)
+    assert first == second == third == kept
+    assert targets.stored(copies[2]) is third
+    assert targets.stored(copies[1]) is second
+    assert targets.stored(copies[0]) is not first
 
 
 def test_only_the_problem_that_runs_name_is_tried(command, folder, monkeypatch):

@@ -65,7 +65,7 @@ def use(lanes: dict[str, int]) -> None:
     if _used != [lanes]:
         compile_ahead.available_cores = lambda: 1
         tasks.suggested_lanes = (lambda net, dtype: lanes[dtype.name]) if lanes else SHIPPED
-        tasks.task.cache_clear()
+        tasks.TASKS.clear()
         _used[:] = [lanes]
 
 

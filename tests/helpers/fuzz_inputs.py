@@ -691,8 +691,8 @@ def load(kind: str, folder: Path, raw: bytes) -> list[str]:
     from fastbp.problems import problem, targets
     from fastbp.schema.errors import SweepError
 
-    for kept in (targets._table, targets._problem, problem.prepared, problem.digest):
-        kept.cache_clear()  # by times of change, which these files are faster than
+    for kept in (targets._TABLES, targets._PROBLEMS, problem._PREPARED):
+        kept.clear()  # by times of change, which these files are faster than
     file, sweep = folder / f"d.{kind}", folder / "d.toml"
     file.write_bytes(raw)
     if kind != "toml":

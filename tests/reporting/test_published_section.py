@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
+from fastbp.analysis import published as module
 from fastbp.analysis.counts import SetupCounts, count_runs
 from fastbp.analysis.published import PublishedFigure, published, published_figures
 from fastbp.analysis.statistics.kaplan_meier import restart, restart_costs
@@ -100,6 +101,30 @@ def test_an_epoch_that_is_cut_short_counts_as_one() -> None:
         "figure"
     )
     assert found.loc[["mean", "median", "limit"], "ours"].tolist() == [8 / 3, 3, 3]
+
+
+def test_figures_with_many_numbers_of_runs_have_no_intervals_in_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each needs samples of its own, which would take hours."""
+    runs = tallied(range(1, 101), 200)
+    figures = [figure("mean", 50, 10 + i) for i in range(5)]
+    every = published(runs, figures, EACH)
+    assert every["published_low"].notna().all()
+    monkeypatch.setattr(module, "MAX_TIMES", 399)
+    some = published(runs, figures, EACH)
+    assert some["published_low"].isna().tolist() == [False] * 2 + [True] * 3
+    pd.testing.assert_frame_equal(some[:2], every[:2])
+    assert some["agrees"].isna().tolist() == [False] * 2 + [True] * 3
+    assert some["ours_low"].equals(every["ours_low"])
+
+
+@pytest.mark.parametrize(("entries", "setups"), [(1001, 1), (11, 1000)])
+def test_more_figures_than_a_sweep_may_have_are_not_compared(entries: int, setups: int) -> None:
+    entry = {"source": "Somebody 1990", "figure": "mean", "value": 3, "runs": 9}
+    named = tuple(str(i) for i in range(setups))
+    assert published_figures(LatestSweep(published=((entry, named),) * entries)) == ()
+    assert len(published_figures(LatestSweep(published=((entry, named),) * (entries - 1)))) > 9
 
 
 def test_no_success_at_all() -> None:
