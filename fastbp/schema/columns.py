@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from fastbp.schema.keys import KEYS, ColumnType
+from fastbp.schema.keys import KEYS, MAX_REAL, ColumnType
 
 SCHEMA = 4
 """The version of this set of columns; the footer of a file of runs has it as `fastbp.schema`.
@@ -48,8 +48,9 @@ class Column(NamedTuple):
 
 
 SETUP_COLUMNS: tuple[Column, ...] = tuple(
-    Column(k.column, k.kind, k.description, k.nullable, k.since, k.column_default)
+    Column(k.column, k.kind, k.description, k.nullable, k.since, k.column_default, most=most)
     for k in KEYS.values()
+    for most in [MAX_REAL if k.kind == "real" else math.inf]
 )
 """One column for each key of a setup, in the order of `KEYS`."""
 

@@ -273,7 +273,7 @@ def _check_rows(file: RunFile, rows: pa.Table) -> None:
 
 def _check_values(rows: pa.Table) -> None:
     """Raise ValueError if numbers are none that a run can have: pictures and tables need them."""
-    for column in RESULT_COLUMNS:
+    for column in columns.COLUMNS:
         if column.name in rows.column_names and column.kind in ("integer", "real"):
             values = rows[column.name].cast("float64", safe=False)
             if pc.any(pc.less(values, column.least)).as_py():

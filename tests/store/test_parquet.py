@@ -523,6 +523,7 @@ VALUES: dict[str, tuple[str, list[Any]]] = {
     "it has spread below 0": ("spread", [0.5, -1.0]),
     "it has test_accuracy above 1": ("test_accuracy", [0.5, 1e308]),
     "it has r2 above 1": ("r2", [-1e9, 2.0]),
+    "it has lr above 1e.06": ("lr", [1e-320, 1.1e6]),
     "it has wrong below 0": ("wrong", [None, -1]),
     "it has converged_at above": ("converged_at", [None, 2**63 - 1]),
     "it holds runs that converged after": ("converged_at", [None, 2**52]),
