@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from sweep_texts import made_or_told, mistakes_of
 
 from fastbp import Setup, Sweep, SweepError
+from fastbp.config import grid
 from fastbp.config.conflicts import notes
-from fastbp.problems import read_table, table_files, targets as targets_module
+from fastbp.problems import problem, read_table, table_files, targets as targets_module
 from fastbp.problems.problem import Names
 from fastbp.store.npz import data_digest, npz
 
@@ -49,6 +50,35 @@ def made(content: str | bytes, name: str = "d.csv", targets: Any = "y", **keys: 
 def claiming(shape: Any) -> bytes:
     """An archive whose X is said to be of this shape, and holds nothing."""
     return fuzz_inputs.npz(dict.fromkeys("XT", fuzz_inputs.header("'<f8'", repr(shape))))
+
+
+def test_files_with_many_choices_of_targets_are_refused(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each choice has inputs of its own: a megabyte of table could take gigabytes of memory."""
+    Path("d.csv").write_text("a,b,c\n" + "0,1,0\n1,0,0\n" * 5)
+    setup = {"problem": "file:d.csv", "updates": 9}
+    monkeypatch.setattr(grid, "MAX_DATA", 60)  # two of 10 rows × 3 columns
+    assert len(Sweep(seeds=1, setup=setup, grid={"targets": ["a", "b"], "lr": [1, 2]}).setups) == 4
+    assert mistakes_of(Sweep, seeds=1, setup=setup, grid={"targets": ["a", "b", "c"]}) == [
+        "grid: given files that make more than 60 inputs and targets, counted for each targets, "
+        "allowed: at most 60 in a sweep"
+    ]
+
+
+def test_what_was_prepared_last_is_kept(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, *others = (
+        made("a,y\n1,0\n2,1\n", scale_inputs=how, target_margin=0.1)
+        for how in ("none", "standard", "minmax")
+    )
+    first = one.prepared()
+    assert one.prepared() is first
+    monkeypatch.setattr(problem, "MAX_KEPT", first.nbytes)
+    assert [each.prepared() for each in others] == [each.prepared() for each in others]
+    again = one.prepared()
+    assert again is not first
+    assert again == first
+    assert one.prepared() is again
 
 
 # A user's table
