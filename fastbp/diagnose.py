@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
 import re
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -154,10 +156,19 @@ def _make_writable(folder: Path) -> None:
     ------
     OSError
         If the folder cannot be made or written.
+    SweepError
+        If it has files with the names of a diagnosis that are not of one, or a link in their place.
     """
+    from fastbp.diagnosis.printout import foreign
+
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+    if others := foreign(folder):
+        raise SweepError(
+            [f"-o: given {shown(str(folder))}, where {and_(others)} would be replaced, allowed: "
+             "a folder of earlier diagnoses, or one without such files and links"]
+        )  # fmt: skip
 
 
 def _sweep(
@@ -254,8 +265,7 @@ def _table(
     from fastbp.problems import samples
     from fastbp.store.store import write
 
-    is_there = folder is not None and folder.resolve() == path.parent.resolve()
-    if is_there and path.name == CHANGES:
+    if folder and path.is_file() and _is_same(folder / CHANGES, path):
         raise SweepError(
             [f"DATA: given {shown(str(path))}, allowed: a file that -o does not overwrite: give it "
              "another name, or -o another folder"]
@@ -266,12 +276,34 @@ def _table(
     content, changes = copied
     notes += changes
     print_notes(note.text for note in changes)
+    copy = drafts / path.name
     if folder:
         _make_writable(folder)
-        drafts = folder / "learnt" if is_there or path.name == CHANGES else folder
-    copy = drafts / path.name
-    write(copy, content)
+        copy = next(each for each in _copies(folder, path.name) if _is_free(each, content))
+    write(copy, content, folder or drafts)
     return copy.resolve()
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return one.exists() and one.samefile(other)
+
+
+def _copies(folder: Path, name: str) -> Iterator[Path]:
+    """Where in an output folder the copy of a table may be."""
+    from fastbp.diagnosis.printout import OUTPUTS
+
+    if name not in OUTPUTS:
+        yield folder / name
+    yield folder / "learnt" / name
+    for another in itertools.count(2):
+        yield folder / f"learnt-{another}" / name
+
+
+def _is_free(copy: Path, content: bytes) -> bool:
+    """Whether nothing would be lost if a file was written, and no link would be followed."""
+    if copy.parent.is_symlink() or copy.is_symlink():
+        return False
+    return not copy.exists() or (copy.is_file() and copy.read_bytes() == content)
 
 
 main = process.Command(

@@ -29,6 +29,7 @@ from commands import (
     until,
     until_it_computes,
 )
+from stores import tree, unchanged
 
 from fastbp import Setup, Sweep, retrain
 from fastbp.diagnose import main
@@ -554,7 +555,7 @@ def test_a_killed_one_leaves_nothing_half_written(table: str, tmp_path) -> None:
     with started(
         table, "--targets", "t", "-o", "out", "--seeds", "200", cwd=tmp_path, program=MODULE
     ) as process:
-        until((tmp_path / "out" / "changes.csv").exists, process)
+        until((tmp_path / "out" / "diagnosis.html").exists, process)
         process.kill()
         process.communicate()
     succeeded(
@@ -630,3 +631,48 @@ def test_a_table_is_not_overwritten_by_the_table_of_changes(tmp_path, here):
     )
     assert (tmp_path / "own" / "changes.csv").read_text() == text
     assert [entry.name for entry in (tmp_path / "own").iterdir()] == ["changes.csv"]
+
+
+GAPS = "a,b,y\n1,2,0\n3,4,1\n,8,1\n5,6,0\n"
+FAST = ["--targets", "y", "--hidden", "1", "--epochs", "1", "--seeds", "2", "--seconds", "1"]
+
+
+@pytest.mark.parametrize(
+    ("data", "place"),
+    [
+        ("own/t.csv", "learnt-3"),
+        ("own/learnt/t.csv", "learnt-3"),
+        ("in/t.csv", "learnt-3"),
+        ("in/link.csv", "learnt"),
+    ],
+)
+def test_a_copy_of_a_table_takes_the_place_of_nothing(tmp_path, here, data, place) -> None:
+    """The table has gaps, so another one is learnt: it goes into the folder of the result."""
+    others = {"own/t.csv": GAPS, "own/link.csv": GAPS, "own/learnt/t.csv": GAPS + "7,8,1\n"}
+    tree(tmp_path, {**others, "in/t.csv": "a,b,y\n9,9,\n" + GAPS[6:], "other/x": "theirs"})
+    (tmp_path / "in" / "link.csv").symlink_to("../own/link.csv")
+    (tmp_path / "own" / "learnt-2").symlink_to("../other")
+    before = {name: (tmp_path / name).read_text() for name in [*others, "in/t.csv", "other/x"]}
+    for _ in range(2):
+        here(data, *FAST, "-o", "own")
+        assert {name: (tmp_path / name).read_text() for name in before} == before
+        assert [path.name for path in (tmp_path / "other").iterdir()] == ["x"]
+        copy = tmp_path / "own" / place / Path(data).name
+        assert copy.read_text() == "a,b,y\n1,2,0\n3,4,1\n5,6,0\n" + "7,8,1\n" * ("learnt" in data)
+        assert not (tmp_path / "own" / "learnt-4").exists()
+
+
+@pytest.mark.parametrize("name", ["setup.toml", "changes.csv", "diagnosis.html", "figures"])
+def test_a_folder_with_such_files_of_another_program_is_refused(tmp_path, here, name) -> None:
+    (tmp_path / "own").mkdir()
+    if name == "figures":
+        (tmp_path / "theirs").mkdir()
+        (tmp_path / "own" / name).symlink_to("../theirs")
+    else:
+        (tmp_path / "own" / name).write_text("mine")
+    with unchanged(tmp_path):
+        refused(
+            here("xor", *FAST[2:], "-o", "own"),
+            2,
+            f"-o: given 'own', where {name} would be replaced, allowed: a folder of earlier .*",
+        )

@@ -224,6 +224,11 @@ def test_a_store_file_of_somebodys_own_tells_no_figures(tmp_path: Path) -> None:
         'value = "x"',
         "rounded = -1",
         "plus_minus = []",
+        "plus_minus = -1",
+        "low = inf",
+        "value = 1e308",
+        "rounded = 1e308",
+        'figure = "success"',  # of 3
     ):
         text = re.sub(rf"^{wrong.split()[0]} = .*\n", "", told, flags=re.MULTILINE) + wrong
         (tmp_path / "sweep.toml").write_text(text + '\n[resolved]\npublished = [["a"]]\n')

@@ -441,6 +441,16 @@ def test_bad_input_is_one_line_a_mistake_and_nothing_is_written(tmp_path, argume
         refused(here(*arguments), 2, *said)
 
 
+@pytest.mark.parametrize("option", ["--set", "--seeds", "--shard", "-o"])
+def test_two_dashes_are_no_value(tmp_path, here, option):
+    """Where an option needs one, argparse would take an empty list for it, or nothing at all."""
+    done = ended(here(f"{option}=--" if option[1] == "-" else f"{option}--"), 2, stdout="")
+    assert re.match(
+        rf"fastbp: {option}.*: given '--', allowed: a value; ", done.stderr.splitlines()[-1]
+    )
+    assert not [*tmp_path.iterdir()]
+
+
 def test_an_unknown_option_is_named_with_a_similar_one(tmp_path, here):
     done = ended(here("--sedes", "3"), 2, stdout="")
     line = (

@@ -9,7 +9,7 @@ runs behind it.
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import cache, cached_property
-from math import ceil, floor, inf, isfinite, isnan, nan
+from math import ceil, floor, isfinite, isnan, nan
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,13 @@ from fastbp.analysis.counts import SetupCounts, varying
 from fastbp.analysis.statistics.kaplan_meier import DRAWS, Restart, costs_of_draws, restart
 from fastbp.analysis.statistics.proportions import Real, clopper_pearson
 from fastbp.analysis.summary import LEVEL, key_columns
-from fastbp.schema.paper_figures import FIGURES, MAX_COMPARED, MAX_FIGURES, MAX_RUNS
+from fastbp.schema.paper_figures import (
+    FIGURES,
+    MAX_COMPARED,
+    MAX_FIGURES,
+    MAX_PRINTED,
+    MAX_RUNS,
+)
 from fastbp.schema.text import printable
 from fastbp.store.provenance import LatestSweep
 
@@ -74,22 +80,32 @@ def published_figures(sweep: LatestSweep) -> tuple[PublishedFigure, ...]:
 
 
 def _figure(entry: Mapping[str, Any], setups: tuple[str, ...]) -> PublishedFigure:
-    figure, value = str(entry["figure"]), float(entry["value"])
+    figure, value = str(entry["figure"]), _printed(entry["value"])
     runs = None if entry.get("runs") is None else int(entry["runs"])
-    if figure not in FIGURES or not isfinite(value) or not (runs is None or 1 <= runs <= MAX_RUNS):
+    too_much = figure == "success" and value > 1
+    if figure not in FIGURES or too_much or not (runs is None or 1 <= runs <= MAX_RUNS):
         raise ValueError(f"no published figure: {entry}")
-    reach = float(entry.get("plus_minus", nan))
+    reach, low, high = (
+        _printed(entry[name]) if name in entry else nan for name in ("plus_minus", "low", "high")
+    )
     return PublishedFigure(
         source=printable(" ".join(str(entry["source"]).split())),
         figure=figure,
         value=value,
         unit=_unit(figure, value, entry.get("rounded")),
         runs=runs,
-        low=float(entry.get("low", value - reach)),
-        high=float(entry.get("high", value + reach)),
+        low=value - reach if isnan(low) else low,
+        high=value + reach if isnan(high) else high,
         shift=int(entry.get("evaluated") == "before"),
         setups=setups,
     )
+
+
+def _printed(number: Any) -> float:
+    """A number that a paper may have printed. Raises ValueError and TypeError."""
+    if not 0 <= float(number) <= MAX_PRINTED:
+        raise ValueError(f"no printed number: {number}")
+    return float(number)
 
 
 def _unit(figure: str, value: float, rounded: float | None) -> float:
@@ -98,9 +114,9 @@ def _unit(figure: str, value: float, rounded: float | None) -> float:
     A share of 0 or 1 is exact: its unit is 0.
     """
     if rounded is not None:
-        if not 0 < float(rounded) < inf:
+        if not float(rounded) > 0:
             raise ValueError(f"rounded to {rounded}")
-        return float(rounded)
+        return _printed(rounded)
     if figure == "success" and value in (0, 1):
         return 0.0
     return 10.0 ** int(

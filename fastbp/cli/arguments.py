@@ -59,6 +59,11 @@ class Parser(argparse.ArgumentParser):
             self.mistakes += error.lines
         return None
 
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        if action.option_strings and arg_strings == ["--"]:  # argparse would forget it
+            self.error(f"argument {action.option_strings[0]}: given '--', allowed: a value")
+        return super()._get_values(action, arg_strings)
+
     def options(self, arguments: Sequence[str] | None) -> dict[str, Any]:
         """Parse arguments, by default those of the command line, into values by option name.
 

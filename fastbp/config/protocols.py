@@ -12,12 +12,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from fastbp.config.choice_syntax import Given, as_number, checked, checked_value, words
 from fastbp.config.toml_text import as_list
 from fastbp.problems.targets import Mistake
-from fastbp.schema.paper_figures import MAX_FIGURES, MAX_RUNS, EvaluatedWhen, Figure
+from fastbp.schema.paper_figures import (
+    MAX_FIGURES,
+    MAX_PRINTED,
+    MAX_RUNS,
+    EvaluatedWhen,
+    Figure,
+)
 from fastbp.schema.text import nearest, number, plain, refusal, shown
 
-"""The most tables `[[published]]` in a sweep file."""
-
-Uncertain = Annotated[float, Ge(0), Le(10.0**12)]
+Uncertain = Annotated[float, Ge(0), Le(MAX_PRINTED)]
 """The type of a printed number, its uncertainty and its bounds: from 0 to 10¹²."""
 
 
@@ -29,7 +33,7 @@ class Published(BaseModel):
     source: Annotated[str, MinLen(1), MaxLen(300)] = Field(description="who printed it, and where")
     figure: Figure = Field(description="which figure it is")
     value: Uncertain = Field(description="the printed number")
-    rounded: Annotated[float, Gt(0), Le(10.0**12)] | None = Field(
+    rounded: Annotated[float, Gt(0), Le(MAX_PRINTED)] | None = Field(
         None,
         description="the unit it was rounded to; without it, that of the last digit written here, "
         "and a success of 0 or 1 is exact",

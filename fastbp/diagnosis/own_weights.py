@@ -95,13 +95,18 @@ def _checked(
     elif values.shape != shape and (name[0] == "W" or values.size != shape[0]):
         swapped = ", which is transposed: W[out, in]" * (values.shape == shape[::-1])
         problem = f"given shape {values.shape}{swapped}, needed: {shape}"
-    elif count := int(np.count_nonzero(~(np.abs(values) <= MAX_NUMBER))):
+    elif count := int(np.count_nonzero(~(np.abs(_as_float64(values)) <= MAX_NUMBER))):
         most = f"{MAX_NUMBER:g}"
         problem = f"given {plural(count, 'value')} not from -{most} to {most}, needed: none"
     else:
-        return values.reshape(shape).astype(np.float64)
+        return _as_float64(values).reshape(shape)
     lines.append(f"{name}: {problem}")
     return np.zeros(shape)
+
+
+def _as_float64(values: NDArray[Any]) -> NDArray[np.float64]:
+    with np.errstate(over="ignore"):  # of long doubles: what becomes infinite is refused
+        return values.astype(np.float64)
 
 
 class Placement(NamedTuple):

@@ -7,6 +7,7 @@ import os
 import shlex
 import textwrap
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
@@ -35,13 +36,17 @@ from fastbp.reporting.phrases import plain
 from fastbp.reporting.sections import diagnosis_section
 from fastbp.schema.keys import KEYS
 from fastbp.schema.text import aligned, and_, plural, shortened
+from fastbp.store import safe_files
 from fastbp.store.store import write
 
 if TYPE_CHECKING:
     from fastbp.diagnosis.diagnose import Diagnosis
 
-CHANGES = "changes.csv"
-"""The name of the file with the table of changes."""
+CHANGES, PAGE = "changes.csv", "diagnosis.html"
+"""The names of the file with the table of changes, and of the page."""
+
+OUTPUTS = (CHANGES, PAGE, "fixed.toml", "setup.toml")
+"""The names of all files of a diagnosis, besides the picture."""
 
 MAX_LINES = 7
 """The most changes in the table on the terminal."""
@@ -318,9 +323,27 @@ def write_files(
         file: _sweep(diagnosis, sweep).to_toml(folder).encode(),
         **diagnosis_section.files(folder, title, texts, diagnosis.table, TITLES, rows),
     }
-    for path, content in files.items():
-        write(path, content)
+    for path in reversed(files):  # first the page, by which `foreign` knows the folder
+        write(path, files[path], folder)
     return list(files), lines
+
+
+def foreign(folder: Path) -> list[str]:
+    """The files in an output folder that a diagnosis would replace, unless an earlier wrote them.
+
+    Links are among them, also that of the folder of pictures.
+    """
+    names = [*OUTPUTS, "figures"]
+    links = [name for name in names if (folder / name).is_symlink()]
+    with (
+        suppress(OSError),
+        open(folder / PAGE, "rb", opener=safe_files.without_waiting) as page,
+    ):
+        if b'content="fastbp ' in page.read(4096):
+            return links
+    return [
+        name for name in names if name in links or (name in OUTPUTS and (folder / name).exists())
+    ]
 
 
 def _sweep(diagnosis: Diagnosis, sweep: Sweep) -> Sweep:

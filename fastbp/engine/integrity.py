@@ -228,9 +228,10 @@ def _other_versions(sound: dict[RunFile, str]) -> list[StoreFault]:
 
 def _seeds_twice(sound: Iterable[RunFile]) -> Iterator[StoreFault]:
     """Find files that share seeds: both if rows differ, else the one with fewer columns."""
+    fuller = parquet.Comparison().fuller
     for one, other in filename.overlaps(sound):
         try:
-            better = parquet.fuller(one, other)
+            better = fuller(one, other)
         except DamagedFileError as error:  # it changed since it was read
             yield StoreFault(error.file, error.why)
             continue

@@ -120,6 +120,7 @@ def _wanted(into: Store, sources: Sequence[Store]) -> list[Part]:
         If two files have different rows for the same seeds.
     """
     fullest, different = _fullest((into, *sources))
+    fuller = parquet.Comparison().fuller
     known: dict[str, list[RunFile]] = {}
     replaced: dict[tuple[str, Range], RunFile] = {}
     parts: list[Part] = []
@@ -139,7 +140,7 @@ def _wanted(into: Store, sources: Sequence[Store]) -> list[Part]:
                 if other.seeds != file.seeds
                 and other.start < file.stop
                 and file.start < other.stop
-                and not parquet.fuller(other, file)
+                and not fuller(other, file)
             ]
             if store is not into:
                 gaps = missing(file.seeds, [other.seeds for other in others])
@@ -164,11 +165,11 @@ def _fullest(stores: Iterable[Store]) -> tuple[dict[tuple[str, Range], RunFile],
         The names of each two such files whose rows differ.
     """
     fullest: dict[tuple[str, Range], RunFile] = {}
-    different = []
+    different, fuller = [], parquet.Comparison().fuller
     for file in (file for store in stores for file in store.run_files()):
         best = fullest.setdefault((file.setup, file.seeds), file)
         if file.digest != best.digest:
-            better = parquet.fuller(best, file)
+            better = fuller(best, file)
             fullest[file.setup, file.seeds] = better or best
             different += [] if better else [f"{file.path} and {best.path}"]
     return fullest, different
@@ -225,17 +226,22 @@ def compact(
         As `merge`.
     """
     # A killed command may leave a joined file beside the files that it joined: remove those.
+    fuller = parquet.Comparison().fuller
     _remove(store, [other for one, other in filename.overlaps(store.run_files())
-                    if other.stop <= one.stop and parquet.fuller(one, other) == one])  # fmt: skip
+                    if other.stop <= one.stop and fuller(one, other) == one])  # fmt: skip
     _check([store], tick)
     before = list(store.run_files())
     parts: list[_Read] = []
+    count = size = 0
     for number, file in enumerate(before):
         tick(f"joining: {number:,} of {len(before):,} files")
         part = _Read(file, *parquet.read_as_written(file.path))
-        if parts and not _follows(parts, part):
+        count, size = count + part.rows.num_rows, size + part.rows.nbytes
+        if parts and not (
+            count <= MAX_ROWS and size <= MAX_JOINED_BYTES and _follows(parts[-1], part)
+        ):
             _join(store, parts)
-            parts = []
+            parts, count, size = [], part.rows.num_rows, part.rows.nbytes
         parts.append(part)
     _join(store, parts)
     return before, [*store.run_files()]
@@ -249,15 +255,12 @@ class _Read(NamedTuple):
     metadata: dict[str, str]
 
 
-def _follows(parts: Sequence[_Read], part: _Read) -> bool:
-    """Whether the rows of a file can be joined to those of others."""
-    last, all_parts = parts[-1], [*parts, part]
+def _follows(last: _Read, part: _Read) -> bool:
+    """Whether the rows of a file can be joined to those of the file before it."""
     return (
         (last.file.setup, last.file.stop) == (part.file.setup, part.file.start)
         and last.rows.schema.equals(part.rows.schema)
         and last.metadata | {"fastbp.digest": part.metadata["fastbp.digest"]} == part.metadata
-        and sum(each.rows.num_rows for each in all_parts) <= MAX_ROWS
-        and sum(each.rows.nbytes for each in all_parts) <= MAX_JOINED_BYTES
     )
 
 

@@ -24,6 +24,7 @@ from fastbp.schema.columns import schema
 from fastbp.schema.errors import StoreError, SweepError
 from fastbp.schema.keys import COLUMN_DEFAULTS, NUMERICS_VERSION
 from fastbp.schema.text import and_, first_of, shown
+from fastbp.store import safe_files
 from fastbp.store.npz import npz
 from fastbp.store.store import Store
 
@@ -251,12 +252,14 @@ def setup_of(
     Raises
     ------
     StoreError
-        If no setup has this id.
+        If no setup has this id, or if the folder of problems is a link.
     """
     from_file = str(row["problem"]).startswith("file:")
     folder = store.path / "problems"
-    stored = (path for path in sorted(folder.glob("*.npz")) if problem in ("", path.stem))
-    files: list[Path | None] = [*stored] if from_file else [None]
+    files: list[Path | None] = [None]
+    if from_file:
+        paths = (folder / name for name in safe_files.listed(store.path, "problems"))
+        files = [p for p in paths if p.suffix == ".npz" and problem in ("", p.stem)]
     for file in files:
         try:
             setup = Setup.from_columns(row, targets.stored(file) if file else None)

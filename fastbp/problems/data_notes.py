@@ -200,6 +200,7 @@ def best_possible(file: ProblemData, rows: slice) -> dict[str, float]:
         best["accuracy"] = float(most.sum() / len(X))
     values = T[:, [unit for unit in file.quantities if np.ptp(T[:, unit])]]
     if values.size:
+        values = values / np.ptp(values, axis=0)  # of tiny ones the squares are 0
         sizes = np.bincount(group)
         means = np.column_stack([np.bincount(group, column) / sizes for column in values.T])
         lost = ((values - means[group]) ** 2).sum(axis=0) / len(X) / values.var(axis=0)

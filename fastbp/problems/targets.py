@@ -92,7 +92,7 @@ def stored(path: str | os.PathLike[str]) -> ProblemData:
     ValueError
         If it cannot be read, does not have the digest, or says what cannot be of its outputs.
     """
-    file = Path(os.path.abspath(path))
+    file = Path(path).absolute()  # of `..` behind a link only the system knows where it leads
     try:
         with safe_files.opened(file, file.parents[1]) as source:
             stamp = stamp_of(str(file), os.fstat(source.fileno()))

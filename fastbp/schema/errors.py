@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import math
+import mmap
 import numbers
 import re
 import shlex
@@ -57,6 +58,19 @@ _NO_MEMORY = re.compile(
     re.IGNORECASE,
 )
 """What packages and the system say where there is no memory, in errors of other classes."""
+
+
+def need_memory(size: int) -> None:
+    """Raise MemoryError if so many bytes are not to be had.
+
+    Libraries in C that find no memory may end Python, or try for ever: OpenBLAS where it is
+    loaded, Arrow where it compresses.
+    """
+    try:
+        mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
+    except OSError as error:
+        raise_memory_error(error)
+        raise
 
 
 def raise_memory_error(error: BaseException) -> None:

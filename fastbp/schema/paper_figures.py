@@ -25,6 +25,9 @@ them. The latter shows a success one epoch later."""
 MAX_RUNS = 10**9
 """The most runs that a figure may be about."""
 
+MAX_PRINTED = 10.0**12
+"""The largest printed number, uncertainty or bound."""
+
 MAX_FIGURES = 1000
 """The most figures of a sweep."""
 

@@ -54,6 +54,8 @@ def plain(text: str, most: int = SHOWN) -> str:
 
 def escaped(text: str, kept: str = "") -> str:
     """Text in which characters that are neither printable nor `kept` are escaped, as in Python."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() or c in kept else repr(c)[1:-1] for c in text)
 
 

@@ -19,6 +19,7 @@ from fastbp.schema.errors import (
     FileError,
     StoreError,
     UnsafeFileError,
+    need_memory,
     raise_memory_error,
 )
 from fastbp.schema.keys import MAX_WORD
@@ -66,6 +67,7 @@ def encode(rows: pa.Table, metadata: dict[str, str]) -> tuple[bytes, str]:
     digest : str
         The digest of the rows.
     """
+    need_memory(2 * rows.nbytes + (1 << 26))
     rows_digest, names = digest(rows), {*rows.column_names}
     said = rows.replace_schema_metadata({**metadata, "fastbp.digest": rows_digest})
     for compression in ("zstd", "none"):
@@ -200,7 +202,10 @@ def read_as_written(
 
 
 def decoded(
-    content: bytes, names: Sequence[str] | None = None, file: RunFile | None = None
+    content: bytes,
+    names: Sequence[str] | None = None,
+    file: RunFile | None = None,
+    most: int | None = None,
 ) -> pa.Table:
     """Decode the rows of a Parquet file, if their size is plausible.
 
@@ -212,6 +217,8 @@ def decoded(
         Columns to read; by default all.
     file : RunFile, optional
         Its name, which says how many rows it has.
+    most : int, optional
+        The most rows that it may have.
 
     Raises
     ------
@@ -222,11 +229,12 @@ def decoded(
     OSError, pa.ArrowException
         If it is damaged.
     """
+    need_memory(2 * len(content) + (1 << 26))
     with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as opened:
         said = opened.metadata
         if file and said.num_rows != file.count:
             raise ValueError(f"it has {said.num_rows} rows")
-        if not _is_plausible(content):
+        if not _is_plausible(content) or (most is not None and said.num_rows > most):
             raise ValueError(f"it claims {said.num_rows:,} rows in {len(content):,} bytes")
         read = [field for field in opened.schema_arrow if field.name in (names or ())]
         if any(field.type != schema().field(field.name).type for field in read):
@@ -282,7 +290,7 @@ def _check_values(rows: pa.Table) -> None:
                 raise ValueError(f"it has {column.name} above {column.most:g}")
     words = (name for name in rows.column_names if pa.types.is_dictionary(rows[name].type))
     for name in words:
-        most = MAX_WORD if name == "targets" else MAX_WORD // 10
+        most = {"targets": MAX_WORD, "problem": MAX_WORD // 10}.get(name, MAX_WORD // 500)
         longest = [pc.max(pc.binary_length(chunk.dictionary)) for chunk in rows[name].chunks]
         if max((each.as_py() or 0 for each in longest), default=0) > most:
             raise ValueError(f"it has {name} of more than {most:,} bytes")
@@ -312,26 +320,36 @@ def read(file: Path, names: Sequence[str] | None = None) -> tuple[pa.Table, dict
     return filled.select(names) if names else filled, metadata
 
 
-def fuller(one: RunFile, other: RunFile) -> RunFile | None:
-    """Choose the file with more columns from two files that share seeds of a setup.
+class Comparison:
+    """Compares files that share seeds. The rows of the last two are kept: one may have many."""
 
-    If both have as many, the first. None if the values of shared seeds and columns differ.
+    def __init__(self) -> None:
+        self._kept: dict[Path, pa.Table] = {}
 
-    Raises
-    ------
-    DamagedFileError
-        If one of them is damaged.
-    """
-    a, b = (read_as_written(file.path)[0] for file in (one, other))
-    shared = [name for name in a.column_names if name in b.column_names]
-    start, stop = max(one.start, other.start), min(one.stop, other.stop)
-    parts = (
-        table.select(shared).slice(start - file.start, stop - start)
-        for table, file in ((a, one), (b, other))
-    )
-    if len({digest(part) for part in parts}) > 1:
-        return None
-    return other if b.num_columns > a.num_columns else one
+    def fuller(self, one: RunFile, other: RunFile) -> RunFile | None:
+        """Choose the file with more columns from two files that share seeds of a setup.
+
+        If both have as many, the first. None if the values of shared seeds and columns differ.
+
+        Raises
+        ------
+        DamagedFileError
+            If one of them is damaged.
+        """
+        self._kept = {
+            file.path: self._kept.get(file.path) or read_as_written(file.path)[0]
+            for file in (one, other)
+        }
+        a, b = (self._kept[file.path] for file in (one, other))
+        shared = [name for name in a.column_names if name in b.column_names]
+        start, stop = max(one.start, other.start), min(one.stop, other.stop)
+        parts = (
+            table.select(shared).slice(start - file.start, stop - start)
+            for table, file in ((a, one), (b, other))
+        )
+        if len({digest(part) for part in parts}) > 1:
+            return None
+        return other if b.num_columns > a.num_columns else one
 
 
 def read_all(store: Path) -> pa.Table:

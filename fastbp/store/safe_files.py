@@ -164,7 +164,8 @@ def set_aside(path: Path, root: Path) -> Path:
         folder(root, "quarantine", make=True) as aside,
         folder(root, *path.parent.relative_to(root).parts) as there,
     ):
-        names = chain([path.name], (f"{path.name}.{number}" for number in count(1)))
+        short = os.fsdecode(os.fsencode(path.name)[:240])  # of 255 bytes that a name may have
+        names = chain([path.name], (f"{short}.{number}" for number in count(1)))
         name = next(name for name in names if not _is_there(name, aside))
         os.rename(path.name, name, src_dir_fd=there, dst_dir_fd=aside)
     return root / "quarantine" / name

@@ -491,7 +491,7 @@ def test_weights_that_do_not_fit_are_told() -> None:
         ((1, 3), (1,)),
     ]
     own_weights.fitting(
-        good | {"b0": np.ones((3, 1)), "rows": np.zeros(4)}, setup
+        good | {"b0": np.ones((3, 1), "f2"), "rows": np.zeros(4)}, setup
     )  # columns of biases, and what else is there
 
     def refused(**more: object) -> str:

@@ -16,7 +16,7 @@ from stores import ROOT, XOR, opened, unchanged
 
 from fastbp.cli import process
 from fastbp.problems import targets
-from fastbp.schema.errors import damage_ignored
+from fastbp.schema.errors import damage_ignored, need_memory
 from fastbp.store import parquet, safe_files
 from fastbp.store.store import Store, writing
 from fastbp.verify import main
@@ -117,6 +117,26 @@ def test_numpy_starts_no_threads_that_would_need_memory(tmp_path, arguments):
     surroundings.pop("OPENBLAS_NUM_THREADS", None)
     done = child(*arguments, cwd=tmp_path, program=[sys.executable], env=surroundings)
     assert succeeded(done).stderr == "1\n"
+
+
+@pytest.mark.parametrize("megabytes", range(250, 600, 50))
+def test_a_library_that_would_wait_for_memory_is_not_loaded(tmp_path, megabytes):
+    """SciPy has an OpenBLAS of its own, which never returns either."""
+    limit = megabytes << 20
+    done = child(
+        *("xor", "--hidden", "2", "--epochs", "2", "--seconds", "1", "--seeds", "2"),
+        cwd=tmp_path,
+        program=[sys.executable, "-P", "-m", "fastbp.diagnose"],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+    )
+    assert done.returncode == 1, done
+    assert done.stderr.startswith("fastbp: there is not enough memory: ")
+
+
+def test_memory_that_is_not_to_be_had_is_told_before_it_is_needed():
+    need_memory(1 << 20)
+    with pytest.raises(MemoryError, match="there is not enough memory"):
+        need_memory(1 << 60)
 
 
 @pytest.mark.soak

@@ -4,6 +4,7 @@ command waits or fills the memory, and what is wrong is one line."""
 import io
 import json
 import os
+import re
 import resource
 import shutil
 import stat
@@ -32,6 +33,7 @@ from fastbp.problems import problem, read_table, samples, targets
 from fastbp.reporting import build, gallery
 from fastbp.reporting.html_tables import provenance as provenance_table
 from fastbp.reporting.report_data import _problem
+from fastbp.reporting.sections import examples_section
 from fastbp.schema.errors import StoreError, SweepError, TableError, UnsafeFileError
 from fastbp.store import npz, parquet, provenance, store as store_module
 from fastbp.store.filename import RunFile
@@ -88,6 +90,12 @@ def folder(made, tmp_path):
     return tmp_path
 
 
+def setup_in(folder: Path) -> str:
+    """The id of a setup of the store in a folder."""
+    found = [*folder.glob("**/store/runs/*.parquet")]
+    return min(found).name[:12]
+
+
 def attacked(command, folder: Path, names: Iterable[str]) -> dict[str, str]:
     """Run commands; each leaves `theirs` as it is. Returns the one line of each that fails."""
     setup, told = min((folder / "sound" / "runs").iterdir()).name[:12], {}
@@ -101,7 +109,12 @@ def attacked(command, folder: Path, names: Iterable[str]) -> dict[str, str]:
     return told
 
 
-USERS = {"replays": ["replay"], "figures": ["report"], "runs": ["merge", "replay", "report"]}
+USERS = {
+    "replays": ["replay"],
+    "problems": ["replay"],
+    "figures": ["report"],
+    "runs": ["merge", "replay", "report"],
+}
 """Commands that use a folder, besides those that check the whole store before they begin."""
 
 
@@ -180,6 +193,18 @@ def test_a_store_may_be_reached_through_a_link(command, folder):
     for name in ("repair", "sweep", "verify", "merge into", "merge"):
         succeeded(command(*COMMANDS[name]))
     assert rows_of(folder / "store") == rows_of(folder / "sound")
+
+
+def test_a_store_may_be_reached_by_a_path_that_goes_up_from_a_link(command, folder):
+    """Where that leads, only the system knows: here into `deep`."""
+    (folder / "deep" / "down").mkdir(parents=True)
+    (folder / "store").rename(folder / "deep" / "store")
+    (folder / "link").symlink_to("deep/down")
+    (folder / "theirs").rename(folder / "store")
+    with unchanged(folder / "deep" / "store" / "problems"):
+        for arguments in (["verify"], ["verify", "--repair"], ["replay", "{setup}", "1"]):
+            attributes = (each.format(setup=setup_in(folder)) for each in arguments[1:])
+            succeeded(command(arguments[0], "link/../store", *attributes))
 
 
 def test_a_damaged_list_of_how_runs_were_made_is_kept(command, folder):
@@ -596,7 +621,44 @@ def test_trajectories_that_no_run_has_are_drawn_or_left_out(command, folder, kin
         shutil.rmtree(folder / "store" / "replays")
 
 
+def test_a_trajectory_of_very_many_evaluations_is_left_out(command, folder, monkeypatch):
+    (folder / "store" / "replays").mkdir()
+    word = parquet.schema().field("outcome").type
+    trace = pa.table({"outcome": pa.array(["partial"] * 2).cast(word), **LAST})
+    for seed in range(3):
+        pq.write_table(trace, f"store/replays/{setup_in(folder)}-{seed}.parquet")
+    for most, count in ((6, 3), (5, 2)):
+        monkeypatch.setattr(examples_section, "MAX_EVALUATIONS", most)
+        succeeded(command("report", "store"))
+        page = (folder / "store" / "report.html").read_text()
+        assert len({*re.findall(r"seed (\d) ended partial with loss 0.2", page)}) == count
+
+
+def test_a_big_file_beside_many_small_ones_is_read_once(tmp_path, monkeypatch):
+    store = opened(tmp_path / "store")
+    for start, count in ((0, 200), *((start, 1) for start in range(0, 200, 40))):
+        store.publish(ONE, start, rows(ONE, 0, 200).slice(start, count))
+    big, *small = sorted(store.run_files(), key=lambda file: -file.count)
+    read: list[Path] = []
+    really = parquet.read_as_written
+    monkeypatch.setattr(
+        parquet, "read_as_written", lambda path: [read.append(path), really(path)][1]
+    )
+    fuller = parquet.Comparison().fuller
+    assert [fuller(big, file) for file in small] == [big] * 5
+    assert sorted(read) == sorted(file.path for file in (big, *small))
+
+
 # Names
+
+
+def test_a_name_without_room_for_a_number_is_moved(command, folder):
+    name = "ü" * 127
+    for text in ("one", "other", "third"):
+        (folder / "store" / "runs" / name).write_text(text)
+        succeeded(command("verify", "store", "--repair"))
+    moved = (folder / "store" / "quarantine").iterdir()
+    assert sorted(path.read_text() for path in moved) == ["one", "other", "third"]
 
 
 @pytest.mark.parametrize("name", ["\x1b[2J\x1b]0;mine\x07", "two\nlines", "\u202egnp", "\x9b31m"])

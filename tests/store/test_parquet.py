@@ -528,7 +528,8 @@ VALUES: dict[str, tuple[str, list[Any]]] = {
     "it has converged_at above": ("converged_at", [None, 2**63 - 1]),
     "it holds runs that converged after": ("converged_at", [None, 2**52]),
     "its runs have other numbers of outputs": ("outputs", [[0.5], [0.5, 0.5]]),
-    "it has init of more than 100,000 bytes": ("init", ["x", "y" * 100_001]),
+    "it has init of more than 2,000 bytes": ("init", ["x", "y" * 2_001]),
+    "it has problem of more than 100,000 bytes": ("problem", ["y" * 2_001, "y" * 100_001]),
     "it has targets of more than 1,000,000 bytes": ("targets", ["y" * 200_000, "y" * 1_000_001]),
 }
 

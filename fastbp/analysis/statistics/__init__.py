@@ -1,1 +1,5 @@
 """Intervals and tests: pure functions over arrays, each with its source."""
+
+from fastbp.schema.errors import need_memory
+
+need_memory(1 << 28)  # for SciPy, with an OpenBLAS of its own

@@ -149,6 +149,9 @@ TRACED = ["updates", "loss", "spread", "outcome"]
 MAX_TRACE = 500_000_000
 """Most bytes of the file of a replayed run: somewhat more than its evaluations may have."""
 
+MAX_EVALUATIONS = 1_000_000
+"""Most evaluations of all runs in the picture: `replay` writes at most 400,000 of a run."""
+
 
 def _traces(data: ReportData) -> dict[str, pd.DataFrame]:
     """The evaluations of each replayed run, by its name."""
@@ -160,7 +163,8 @@ def _traces(data: ReportData) -> dict[str, pd.DataFrame]:
             continue
         with damage_ignored():  # a damaged file, or one of another program, is not shown
             content = safe_files.read(path, data.store, MAX_TRACE)
-            trace = parquet.decoded(content, TRACED).select(TRACED).to_pandas()
+            left = MAX_EVALUATIONS - sum(map(len, traces.values()))
+            trace = parquet.decoded(content, TRACED, most=left).select(TRACED).to_pandas()
             if len(trace) and set(trace["outcome"]) <= set(OUTCOMES):
                 traces[f"{data.names[setup]}, seed {seed}".removeprefix(", ")] = trace
     return traces
