@@ -43,9 +43,8 @@ def plain(value: Any) -> str:
     if pd.isna(value):
         return "–"
     if isinstance(value, str):
-        if value.isprintable():  # most are, and some have a million characters
-            return value
-        return "".join(c if c.isprintable() else "?" for c in value)
+        is_plain = value.isprintable()  # as most are: some have a million characters
+        return value if is_plain else "".join(c if c.isprintable() else "?" for c in value)
     if isinstance(value, bool | np.bool_):
         return str(value).lower()
     number = float(value)
@@ -54,9 +53,8 @@ def plain(value: Any) -> str:
 
 def named(value: Any) -> str:
     """Write a value of a key as `plain` does, cut to `MAX_LETTERS` characters."""
-    if isinstance(value, str):
-        value = value[: MAX_LETTERS + 1]  # it may have a million
-    return shortened(plain(value), MAX_LETTERS)
+    cut = value[: MAX_LETTERS + 1] if isinstance(value, str) else value
+    return shortened(plain(cut), MAX_LETTERS)
 
 
 # Setups

@@ -19,6 +19,9 @@ WIDTH = 80
 MAX_FINDING = 139
 """The most characters of a `finding`."""
 
+SPLIT = 1_000
+"""Numbers within a word count as numbers in so many of its first characters."""
+
 MIN_CELL = 10
 """A table that is too wide shortens its texts down to this many characters."""
 
@@ -265,7 +268,9 @@ def _natural(value: Any) -> list[tuple[int, float, str]]:
         return []
     if not isinstance(value, str):
         return [(0, float(value), "")]
+    head, tail = value[:SPLIT], value[SPLIT:]
+    parts = re.split(r"(\d+)", head)
     return [
-        (1, 0.0, part) if i % 2 == 0 else (0, float(part), "")
-        for i, part in enumerate(re.split(r"(\d+)", value))
+        *((1, 0.0, part) if i % 2 == 0 else (0, float(part), "") for i, part in enumerate(parts)),
+        *([(1, 0.0, tail)] if tail else []),
     ]

@@ -160,6 +160,8 @@ def wrapped(text: str, wide: float, size: float, lines: int = 3) -> str:
             if rows[-1] and inches(rows[-1] + letter, size) > wide:
                 rows.append("")
             rows[-1] += letter
+        if len(rows) > lines:
+            break
     if len(rows) > lines:
         rows = [*rows[: lines - 1], clipped(rows[lines - 1], wide, size, more=True)]
     return "\n".join(rows)
