@@ -67,7 +67,7 @@ def encode(rows: pa.Table, metadata: dict[str, str]) -> tuple[bytes, str]:
     digest : str
         The digest of the rows.
     """
-    need_memory(2 * rows.nbytes + (1 << 26))
+    need_memory(2 * rows.nbytes + (1 << 25))
     rows_digest, names = digest(rows), {*rows.column_names}
     said = rows.replace_schema_metadata({**metadata, "fastbp.digest": rows_digest})
     for compression in ("zstd", "none"):
@@ -229,7 +229,7 @@ def decoded(
     OSError, pa.ArrowException
         If it is damaged.
     """
-    need_memory(2 * len(content) + (1 << 26))
+    need_memory(2 * len(content) + (1 << 25))
     with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as opened:
         said = opened.metadata
         if file and said.num_rows != file.count:
