@@ -301,7 +301,8 @@ def _copies(folder: Path, name: str) -> Iterator[Path]:
 
 def _is_free(copy: Path, content: bytes) -> bool:
     """Whether nothing would be lost if a file was written, and no link would be followed."""
-    if copy.parent.is_symlink() or copy.is_symlink():
+    folder = copy.parent
+    if folder.is_symlink() or copy.is_symlink() or (folder.exists() and not folder.is_dir()):
         return False
     return not copy.exists() or (copy.is_file() and copy.read_bytes() == content)
 

@@ -662,14 +662,16 @@ def test_a_copy_of_a_table_takes_the_place_of_nothing(tmp_path, here, data, plac
         assert not (tmp_path / "own" / "learnt-4").exists()
 
 
-@pytest.mark.parametrize("name", ["setup.toml", "changes.csv", "diagnosis.html", "figures"])
+@pytest.mark.parametrize(
+    "name", ["setup.toml", "changes.csv", "diagnosis.html", "figures", "figures/changes.svg"]
+)
 def test_a_folder_with_such_files_of_another_program_is_refused(tmp_path, here, name) -> None:
     (tmp_path / "own").mkdir()
     if name == "figures":
         (tmp_path / "theirs").mkdir()
         (tmp_path / "own" / name).symlink_to("../theirs")
     else:
-        (tmp_path / "own" / name).write_text("mine")
+        tree(tmp_path, {f"own/{name}": "mine"})
     with unchanged(tmp_path):
         refused(
             here("xor", *FAST[2:], "-o", "own"),

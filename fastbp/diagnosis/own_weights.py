@@ -17,12 +17,11 @@ from fastbp.engine import block
 from fastbp.engine.lane_group import LaneGroup, Layers
 from fastbp.engine.tasks import task
 from fastbp.kernels import measures as m
-from fastbp.problems.targets import MAX_NUMBER
 from fastbp.schema.errors import SweepError, raise_memory_error
 from fastbp.schema.keys import MAX_LAYERS
 from fastbp.schema.text import dashed, first_line, named, percent, plural
 from fastbp.store import safe_files
-from fastbp.store.npz import MAX_BYTES, read_arrays
+from fastbp.store.npz import MAX_BYTES, MAX_NUMBER, read_arrays
 
 STAY_EQUAL = "whose hidden units stay equal"
 """What is wrong with weights if units start with the same ones."""

@@ -37,7 +37,7 @@ from fastbp.reporting.sections import diagnosis_section
 from fastbp.schema.keys import KEYS
 from fastbp.schema.text import aligned, and_, plural, shortened
 from fastbp.store import safe_files
-from fastbp.store.store import write
+from fastbp.store.store import writing
 
 if TYPE_CHECKING:
     from fastbp.diagnosis.diagnose import Diagnosis
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 CHANGES, PAGE = "changes.csv", "diagnosis.html"
 """The names of the file with the table of changes, and of the page."""
 
-OUTPUTS = (CHANGES, PAGE, "fixed.toml", "setup.toml")
-"""The names of all files of a diagnosis, besides the picture."""
+OUTPUTS = (CHANGES, PAGE, "fixed.toml", "setup.toml", "figures/changes.svg")
+"""The names of all files of a diagnosis."""
 
 MAX_LINES = 7
 """The most changes in the table on the terminal."""
@@ -323,8 +323,8 @@ def write_files(
         file: _sweep(diagnosis, sweep).to_toml(folder).encode(),
         **diagnosis_section.files(folder, title, texts, diagnosis.table, TITLES, rows),
     }
-    for path in reversed(files):  # first the page, by which `foreign` knows the folder
-        write(path, files[path], folder)
+    with writing(folder):  # first the page, by which `foreign` knows the folder
+        safe_files.write_all(dict(reversed(files.items())), folder)
     return list(files), lines
 
 

@@ -225,16 +225,17 @@ def compact(
     StoreError, StoreFullError
         As `merge`.
     """
+    before = list(store.run_files())
     # A killed command may leave a joined file beside the files that it joined: remove those.
     fuller = parquet.Comparison().fuller
     _remove(store, [other for one, other in filename.overlaps(store.run_files())
                     if other.stop <= one.stop and fuller(one, other) == one])  # fmt: skip
     _check([store], tick)
-    before = list(store.run_files())
+    files = list(store.run_files())
     parts: list[_Read] = []
     count = size = 0
-    for number, file in enumerate(before):
-        tick(f"joining: {number:,} of {len(before):,} files")
+    for number, file in enumerate(files):
+        tick(f"joining: {number:,} of {len(files):,} files")
         part = _Read(file, *parquet.read_as_written(file.path))
         count, size = count + part.rows.num_rows, size + part.rows.nbytes
         if parts and not (
@@ -309,8 +310,11 @@ def _moved(sweep: bytes, old: Path, new: Path) -> bytes:
         for path in paths:
             file = table_files.located(path[5:], str(old))
             if os.path.exists(file):  # else it is of another machine, and stays as it is
-                there = toml_text.toml(f"file:{table_files.relative(file, new)}")
-                text = text.replace(toml_text.toml(path), there)
+                here, there = map(toml_text.toml, (path, f"file:{table_files.relative(file, new)}"))
+                if len(text) + text.count(here) * (len(there) - len(here)) > MAX_SWEEP:
+                    return sweep
+                text = text.replace(here, there)
     except ValueError:  # it is none, which is no reason not to keep it
         return sweep
-    return text.encode()
+    moved = text.encode()
+    return moved if len(moved) <= MAX_SWEEP else sweep

@@ -28,6 +28,9 @@ from fastbp.store import safe_files
 from fastbp.store.npz import npz
 from fastbp.store.store import Store
 
+MAX_TRIED = 100
+"""The most problems that are tried for a setup whose files do not say which one is theirs."""
+
 MAX_BYTES = 400_000_000
 """The most bytes of the evaluations of a trajectory, and the most bytes of its `rows`."""
 
@@ -246,8 +249,8 @@ def setup_of(
 ) -> Setup:
     """Make the setup of a stored row.
 
-    If its problem is a file, the stored problems are tried until the setup has the id `identity`;
-    of these only that of the digest `problem`, if it is given.
+    If its problem is a file, the first `MAX_TRIED` stored problems are tried until the setup has
+    the id `identity`; of all only that of the digest `problem`, if it is given.
 
     Raises
     ------
@@ -260,7 +263,7 @@ def setup_of(
     if from_file:
         paths = (folder / name for name in safe_files.listed(store.path, "problems"))
         files = [p for p in paths if p.suffix == ".npz" and problem in ("", p.stem)]
-    for file in files:
+    for file in files[:MAX_TRIED]:
         try:
             setup = Setup.from_columns(row, targets.stored(file) if file else None)
             if setup.identity(numerics_version) == identity:

@@ -234,8 +234,8 @@ def _parquet(raw: bytes) -> DataTable:
 def parquet_frame(raw: bytes, most: int) -> pd.DataFrame:
     """Read a Parquet file of numbers, true and false, and text; an index may have times, too.
 
-    `most`: the most bytes that it may have, unpacked: of its pages, and a hundred for each decimal;
-    and of its values, eight for each.
+    `most`: the most bytes that it may have, unpacked: of its pages, and a hundred for each decimal
+    and 32 for each text of its own; and of its values, eight for each.
     The names of columns are without spaces around them. Raises TableError.
     """
     import pandas as pd
@@ -245,12 +245,20 @@ def parquet_frame(raw: bytes, most: int) -> pd.DataFrame:
     file = pq.ParquetFile(pa.BufferReader(raw), page_checksum_verification=True)
     check_size(1, file.metadata.num_columns)
     schema, (size, values, dictionaries) = file.schema_arrow, unpacked(raw, MAX_FOOTER)
-    # pandas makes an object of each decimal
-    size += 100 * file.metadata.num_rows * sum(pa.types.is_decimal(field.type) for field in schema)
+    types = {field.name: _TYPES.fullmatch(str(field.type)) for field in schema}
+    texts = [name for name, match in types.items() if match and match["text"]]
+    # pandas makes an object of each decimal, and of each text that is not in a dictionary
+    decimals = sum(pa.types.is_decimal(field.type) for field in schema)
+    size += file.metadata.num_rows * (100 * decimals + 32 * len({*texts} - {*dictionaries}))
     if (size := max(size, 8 * values)) > most:
         raise TableError(f"at most {most:,} bytes, unpacked; it has {size:,}")
-    index = (schema.pandas_metadata or {}).get("index_columns", [])
-    types = {field.name: _TYPES.fullmatch(str(field.type)) for field in schema}
+    told = schema.pandas_metadata
+    if told is not None and not (
+        isinstance(told, dict)
+        and all(isinstance(told.get(name), list) for name in ("index_columns", "columns"))
+    ):
+        raise TableError("a readable .parquet file; what it says about pandas is damaged")
+    index = told["index_columns"] if told else []
     fields = [field for field in schema if field.name not in index]
     foreign = [
         field
@@ -270,11 +278,7 @@ def parquet_frame(raw: bytes, most: int) -> pd.DataFrame:
         dtype_backend="numpy_nullable",
         page_checksum_verification=True,
         # all copies of a long word together may be a thousand times the file
-        read_dictionary=[
-            name
-            for name, match in types.items()
-            if match and match["text"] and name in dictionaries
-        ],
+        read_dictionary=[name for name in texts if name in dictionaries],
     ).set_axis(names, axis="columns")
 
 

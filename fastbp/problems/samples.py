@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fastbp.problems import read_table
 from fastbp.problems.data_notes import DataNote
 from fastbp.problems.read_table import NUMBER
-from fastbp.schema.errors import raise_memory_error
+from fastbp.schema.errors import TableError, raise_memory_error
 from fastbp.schema.text import named
 from fastbp.store.npz import npz, read_arrays
 from fastbp.store.parquet import MAX_RATIO, MAX_UNPACKED
@@ -26,6 +26,9 @@ SAMPLED = 1024
 
 MAX_BYTES = 4_000_000_000
 """The most bytes of a file from which rows are drawn: all of it is read."""
+
+MAX_READ = 1 << 26
+"""The most rows of a table from which rows are drawn."""
 
 Changed = tuple[bytes, list[DataNote]]
 """The bytes of a changed file, and a note about each change for the user."""
@@ -91,6 +94,8 @@ def _csv(path: Path, targets: list[str] | None) -> Changed:
                     f"called {called}",
                 )
             )
+        if sum(len(names) for line in file if line.strip()) > os.path.getsize(path):
+            raise TableError("values in every row")  # pandas would fill up those that are short
         frame = read_table.csv_frame(file, names, header=not nameless)
     frame, more = _chosen(path, frame)
     return frame.to_csv(index=False).encode(), notes + more
@@ -99,7 +104,7 @@ def _csv(path: Path, targets: list[str] | None) -> Changed:
 def _parquet(path: Path, targets: list[str] | None) -> Changed:
     raw = path.read_bytes()
     frame, notes = _chosen(path, read_table.parquet_frame(raw, _most(raw)))
-    return frame.to_parquet(), notes
+    return frame.to_parquet(index=False), notes
 
 
 def _npz(path: Path, targets: list[str] | None) -> Changed:
@@ -127,6 +132,8 @@ def _rows(name: str, missing: NDArray[np.bool_]) -> tuple[NDArray[np.intp], list
     Returns their indices, and notes for the user. If every row lacks a value, all rows are chosen:
     `read_table` refuses them.
     """
+    if len(missing) > MAX_READ:
+        raise TableError(f"at most {MAX_READ:,} rows")
     rows, notes = np.flatnonzero(~missing), []
     if not len(rows):
         return np.arange(len(missing)), []

@@ -44,11 +44,10 @@ from fastbp.problems.table_files import (
 from fastbp.schema.errors import SweepError, TableError, UnsafeFileError, raise_memory_error
 from fastbp.schema.text import first_line, nearest, plain, shown
 from fastbp.store import safe_files
-from fastbp.store.npz import MAX_BYTES
+from fastbp.store.npz import MAX_BYTES, MAX_NUMBER, check_units
 
 MAX_LINES = 10  # about one file
 MAX_CLASSES = 1024  # as many outputs as the largest encoder
-MAX_NUMBER = 1e30  # finite in float32, and its square in float64
 
 FEW_CLASSES = 20
 """With `target_kind = "auto"`, integers with more different values are a quantity."""
@@ -110,10 +109,11 @@ def _stored(path: str, raw: bytes) -> ProblemData:
     table = _decoded(path, raw)
     try:
         result = _made(table.columns, table.targets, "quantity")
+        text, (rows, outputs) = table.meaning, result.values.T.shape
+        meaning = _MEANING.validate_json(text) if text else guessed(result.values.T)
+        check_units(meaning.units)
     except TableError as error:
         raise refused(path, *error.args) from None
-    text, (rows, outputs) = table.meaning, result.values.T.shape
-    meaning = _MEANING.validate_json(text) if text else guessed(result.values.T)
     file = ProblemData(result.values, result.names, meaning, trained=True)
     if (
         len(file.quantities) != outputs - sum(group.size for group in meaning.groups)

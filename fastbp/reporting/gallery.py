@@ -9,12 +9,12 @@ from itertools import chain
 from pathlib import Path
 from urllib.parse import quote
 
-import numpy as np
 import pandas as pd
 
 from fastbp.analysis.counts import grouped
 from fastbp.reporting.html_tables import markdown
 from fastbp.reporting.phrases import plain
+from fastbp.schema.errors import UnsafeFileError
 from fastbp.schema.text import and_, finding, plural, printable
 from fastbp.store import safe_files
 from fastbp.store.provenance import read_made
@@ -151,9 +151,16 @@ def _runs_of(store: Path) -> list[int]:
     """The runs of each setup in the `summary.csv` of a store; none if it is missing or damaged."""
     with suppress(OSError, ValueError):
         text = StringIO(safe_files.text_of(store / "summary.csv", store))
-        return [int(n) for n in pd.read_csv(text, usecols=["runs"], dtype=str)["runs"]]
+        counts = [int(n) for n in pd.read_csv(text, usecols=["runs"], dtype=str)["runs"]]
+        return counts if all(0 <= count <= MAX_COUNT for count in counts) else []
     return []
 
+
+MAX_COUNT = 10**18
+"""The most runs of a setup, and the most that is counted or timed in an entry of `made.json`."""
+
+MAX_ANSWER = 10_000
+"""The most characters of a title, an answer or a label of a page that are read."""
 
 _COUNTS = ("updates", "jobs", "runs")
 """The counts in an entry of `made.json`."""
@@ -178,8 +185,8 @@ def page_of(store: Path) -> Page | None:
     figures = {}
     for part in text.split("<figure>")[1:]:
         if (label := _FIGURE.search(part)) and (stem := _STEM.search(label[2])):
-            figures[stem[1]] = html.unescape(label[1])
-    return html.unescape(title), html.unescape(answer), figures
+            figures[stem[1]] = html.unescape(label[1][:MAX_ANSWER])
+    return html.unescape(title[:MAX_ANSWER]), html.unescape(answer[:MAX_ANSWER]), figures
 
 
 def efforts_of(*stores: Path) -> pd.DataFrame:
@@ -192,9 +199,11 @@ def efforts_of(*stores: Path) -> pd.DataFrame:
     rows = []
     for entry in chain.from_iterable(map(read_made, stores)):
         with suppress(TypeError, KeyError, ValueError, OverflowError):
-            spent, cpu = entry["seconds"], str(entry["cpu"])
+            spent, cpu = entry["seconds"], printable(str(entry["cpu"]))
             seconds = float(spent["total"]) - float(spent.get("compile", 0))
-            rows.append([seconds, *(np.int64(int(entry[name])) for name in _COUNTS), cpu])
+            numbers = [seconds, *(float(int(entry[name])) for name in _COUNTS)]
+            if all(0 <= number <= MAX_COUNT for number in numbers):
+                rows.append([*numbers, cpu])
     return pd.DataFrame(rows, columns=["seconds", *_COUNTS, "cpu"])
 
 
@@ -205,8 +214,10 @@ def first_figure(page: Page) -> str:
 
 def picture_of(store: Path, page: Page) -> str:
     """The file with the first figure of a page, relative to the store; or empty."""
-    file = f"figures/{first_figure(page)}.svg"
-    return file if (store / file).is_file() else ""
+    name = f"{first_figure(page)}.svg"
+    with suppress(OSError, UnsafeFileError):
+        return f"figures/{name}" if safe_files.listed(store, "figures").get(name) else ""
+    return ""
 
 
 def _seconds(seconds: float) -> str:

@@ -72,8 +72,16 @@ def runs_folder(store: Path) -> Path:
     ------
     FileNotFoundError
         If there is no store at this path.
+    PermissionError
+        If it cannot be read.
     """
     if not os.path.isdir(store / "runs"):
+        try:
+            os.stat(store / "runs")
+        except PermissionError:
+            raise
+        except (OSError, ValueError):
+            pass  # it is not there
         if os.path.exists(store):
             raise FileNotFoundError(f"{store} is not a store: it has no folder runs")
         raise FileNotFoundError(f"{store} does not exist{nearest(store.name, _stores(store))}")

@@ -21,6 +21,9 @@ from fastbp.store import safe_files
 MAX_BYTES = 300_000_000
 """The most bytes of the arrays of a file, unpacked, and of one file with a problem."""
 
+MAX_NUMBER = 1e30
+"""The largest input and target: it is finite in float32, and its square in float64."""
+
 MAX_ARRAYS = 10_000
 """The most arrays of a file."""
 
@@ -48,6 +51,16 @@ def in_units(values: NDArray[Any], units: ArrayLike) -> NDArray[Any]:
     a, b = np.array(units).T
     converted: NDArray[Any] = (a + b * values).astype(values.dtype)
     return converted
+
+
+def check_units(units: ArrayLike) -> None:
+    """Raise TableError if they are not those of outputs: a and b in a + b · value, with b > 0.
+
+    Outputs must be finite in these units, also in float32.
+    """
+    values = np.reshape(np.asarray(units, np.float64), (-1, 2))
+    if not ((np.abs(values) <= 1e8 * MAX_NUMBER).all() and (values[:, 1] > 0).all()):
+        raise TableError("units with which outputs are finite")
 
 
 def read_arrays(
@@ -165,9 +178,12 @@ def read_problem(store: Path, digest: str) -> StoredProblem:
     X, T = arrays["X"], arrays["T"]
     if not X.dtype == T.dtype == np.float64 or not X.ndim == T.ndim == 2 or len(X) != len(T):
         raise TableError("X and T of float64")
+    if not ((np.abs(X) <= MAX_NUMBER).all() and (np.abs(T) <= MAX_NUMBER).all()):
+        raise TableError(f"numbers from {-MAX_NUMBER:g} to {MAX_NUMBER:g}")
     own, text = data_digest(X, T), str(arrays.get("meaning", '{"test_rows": 0, "units": []}'))
     meaning = json.loads(text)
     units, test_rows = np.array(meaning["units"], float), int(meaning["test_rows"])
+    check_units(units)
     # a digest of the data alone says that there is no more to their meaning
     is_plain = digest == own and not units.size and not test_rows
     if not is_plain and digest != hashlib.sha256(f"{own}{text}".encode()).hexdigest():

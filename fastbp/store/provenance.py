@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,16 +19,21 @@ def read_made(store: Path) -> list[dict[str, Any]]:
 
     If the file is missing or damaged, there are none. Anything that is not an entry is left out.
     """
-    return _entries(store) or []
+    with suppress(OSError):
+        return _entries(store) or []
+    return []
 
 
 def _entries(store: Path) -> list[dict[str, Any]] | None:
-    """The entries of `made.json`, none if there is no file; None if it is damaged."""
+    """The entries of `made.json`, none if there is no file; None if it is damaged.
+
+    Raises UnsafeFileError and OSError if it cannot be read.
+    """
     try:
         entries = json.loads(safe_files.text_of(store / "made.json", store, MAX_MADE))
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, RecursionError):
+    except (ValueError, RecursionError):
         return None
     return [e for e in entries if isinstance(e, dict)] if isinstance(entries, list) else None
 
@@ -42,7 +48,8 @@ def add_made(store: Store, *entries: dict[str, Any]) -> None:
     StoreFullError
         If the file cannot be written.
     """
-    found = _entries(store.path)
+    with writing(store.path / "made.json"):
+        found = _entries(store.path)
     made = found or []
     known = set(map(json.dumps, made))  # in linear time, however many there are
     new = [entry for entry in entries if json.dumps(entry) not in known]

@@ -340,10 +340,10 @@ def test_seeds_that_are_there_twice_with_other_rows_are_found_in_both_files(stor
 def test_a_file_that_is_damaged_while_its_seeds_are_compared_is_found(store, monkeypatch):
     path = publish(store, XOR, 3, 2)
 
-    def fails(one: RunFile, other: RunFile) -> bool:
+    def fails(self: object, one: RunFile, other: RunFile) -> bool:
         raise errors.DamagedFileError(other.path, "gone")
 
-    monkeypatch.setattr(parquet, "fuller", fails)
+    monkeypatch.setattr(parquet.Comparison, "fuller", fails)
     assert found(store) == {path.name: "gone"}
 
 

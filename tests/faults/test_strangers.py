@@ -1,6 +1,8 @@
 """Stores that anybody may have made: nothing outside them is read, written, moved or removed, no
 command waits or fills the memory, and what is wrong is one line."""
 
+import errno
+import hashlib
 import io
 import json
 import os
@@ -10,6 +12,7 @@ import shutil
 import stat
 import sys
 import time
+import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -27,14 +30,20 @@ from stores import contents_of, flip, opened, replaced_by, rows_of, unchanged
 
 import fastbp
 from fastbp.analysis.counts import count_runs
-from fastbp.engine import integrity
+from fastbp.engine import integrity, stored_run
 from fastbp.engine.merge import merge
 from fastbp.problems import problem, read_table, samples, targets
 from fastbp.reporting import build, gallery
 from fastbp.reporting.html_tables import provenance as provenance_table
 from fastbp.reporting.report_data import _problem
 from fastbp.reporting.sections import examples_section
-from fastbp.schema.errors import StoreError, SweepError, TableError, UnsafeFileError
+from fastbp.schema.errors import (
+    StoreError,
+    StoreFullError,
+    SweepError,
+    TableError,
+    UnsafeFileError,
+)
 from fastbp.store import npz, parquet, provenance, store as store_module
 from fastbp.store.filename import RunFile
 from fastbp.store.npz import read_arrays
@@ -352,6 +361,42 @@ def test_a_diagnosis_reads_no_table_of_very_many_columns(tmp_path, monkeypatch):
             targets.check(str(path))
 
 
+@pytest.mark.parametrize("said", [5, [], {}, {"index_columns": 5, "columns": []}])
+def test_what_a_table_says_of_pandas_may_be_damaged(said):
+    table, buffer = pa.table({"x": [1, 2]}), io.BytesIO()
+    pq.write_table(table.replace_schema_metadata({"pandas": json.dumps(said)}), buffer)
+    with pytest.raises(TableError, match="what it says about pandas is damaged"):
+        read_table.parquet_frame(buffer.getvalue(), 10**9)
+
+
+def test_short_rows_are_not_filled_up(tmp_path):
+    """A hundred kilobytes would become gigabytes."""
+    path = tmp_path / "a.csv"
+    path.write_text(",".join(f"c{i}" for i in range(9_999)) + ",y\n" + "1\n" * 20_000)
+    tracemalloc.start()
+    assert samples.fixed(path, ["y"]) is None
+    assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    tracemalloc.stop()
+    path.write_text("a,y\n1,2\n\n\n\n3,\n")
+    assert samples.fixed(path, ["y"])[0] == b"a,y\n1,2\n"  # empty lines are none
+
+
+def test_very_many_rows_of_a_diagnosis_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(samples, "MAX_READ", 2_999)
+    np.savez(tmp_path / "a.npz", X=np.zeros((3_000, 1)), T=np.zeros(3_000))
+    assert samples.fixed(tmp_path / "a.npz", None) is None
+    monkeypatch.setattr(samples, "MAX_READ", 3_000)
+    assert samples.fixed(tmp_path / "a.npz", None)
+
+
+def test_texts_of_a_column_count_for_what_pandas_makes_of_them():
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({"x": ["a"] * 100_000}), buffer, use_dictionary=False)
+    read_table.parquet_frame(buffer.getvalue(), 4_500_000)
+    with pytest.raises(TableError, match="at most 3,000,000 bytes, unpacked; it has 3,"):
+        read_table.parquet_frame(buffer.getvalue(), 3_000_000)
+
+
 def test_an_index_of_pandas_has_no_lists():
     said = {"index_columns": ["w"], "columns": [], "column_indexes": [], "pandas_version": "2"}
     table, buffer = pa.table({"x": [1, 2], "w": [[1], [2]]}), io.BytesIO()
@@ -485,6 +530,55 @@ def test_a_huge_grid_is_not_expanded_by_a_merge(folder):
     assert moved == (folder / "store" / "sweep.toml").read_text().replace("../", "../../")
 
 
+def test_paths_that_become_very_many_bytes_are_copied_as_they_are(folder):
+    """The folder of the merge is far away: each path would become a thousand times longer."""
+    sweep = folder / "store" / "sweep.toml"
+    text = sweep.read_text().replace("[grid]", f"[grid]\nother = {['file:a'] * 50_000}", 1)
+    sweep.write_text(text.replace("'", '"'))
+    (folder / "store" / "a").write_text("")
+    into = opened(folder / "far" / "/".join(["n" * 50] * 20) / "new")
+    merge(into, [Store(folder / "store")])
+    assert (into.path / "sweep.toml").read_bytes() == sweep.read_bytes()
+
+
+def test_what_a_store_says_in_the_gallery_is_bounded(folder):
+    store = folder / "store"
+    fine = {"seconds": {"total": 2}, "cpu": "a", "updates": 3, "jobs": 1, "runs": 6}
+    odd = [{"cpu": "\ud800"}, {"seconds": {"total": 1e308}}, {"updates": 2**63 - 1}, {"jobs": -1}]
+    (store / "made.json").write_text(json.dumps([fine, *(fine | each for each in odd)]))
+    efforts = gallery.efforts_of(store)
+    assert efforts["cpu"].tolist() == ["a", "?"]
+    assert efforts["updates"].tolist() == [3, 3]
+    for count, expected in (("7", [7]), ("9" * 4_300, []), ("-1", [])):
+        (store / "summary.csv").write_text(f"runs\n{count}\n")
+        assert gallery._runs_of(store) == expected
+    (store / "figures").symlink_to(folder / "theirs")
+    for stem in ("a" * 300, "notes"):
+        assert gallery.picture_of(store, ("t", "a", {stem: "f"})) == ""
+
+
+@pytest.mark.parametrize("name", ["made.json", "runs"])
+def test_what_cannot_be_read_is_not_damaged(folder, monkeypatch, name):
+    store, really = Store(folder / "store"), os.open
+
+    def refuse(path, *how, **more):
+        if os.path.basename(path) == name:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return really(path, *how, **more)
+
+    before = provenance.read_made(store.path)
+    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(os, "stat", refuse if name == "runs" else os.stat)
+    if name == "runs":
+        with pytest.raises(PermissionError):
+            fastbp.load(store.path)
+    else:
+        with pytest.raises(StoreFullError, match=r"made.json cannot be written: Permission denied"):
+            provenance.add_made(store, {"when": "now"})
+        monkeypatch.undo()
+        assert provenance.read_made(store.path) == before
+
+
 # Problems
 
 
@@ -523,6 +617,38 @@ def test_a_problem_that_was_swapped_is_used_by_nobody(folder, change):
     assert counted.problem == digest
     assert _problem(store.path, counted) is None
     assert _problem(folder / "sound", counted) is not None
+
+
+UNITS = [(np.nan, 1.0), (0.0, np.inf), (1e308, 1e308), (1e39, 1.0), (0.0, 0.0), (0.0, -1.0)]
+
+
+@pytest.mark.parametrize("units", UNITS, ids=str)
+def test_a_problem_in_units_without_end_is_used_by_nobody(folder, units):
+    """Its digest is right, and no picture could have such an axis."""
+    problems, Xs = folder / "store" / "problems", [[0.0], [1.0]]
+    meaning = json.dumps({"groups": [], "units": [units], "test_rows": 0})
+    own = npz.data_digest(np.array(Xs), np.array(Xs))
+    digest = hashlib.sha256(f"{own}{meaning}".encode()).hexdigest()
+    content = npz.npz(X=np.array(Xs), T=np.array(Xs), inputs=["a"], outputs=["t"], meaning=meaning)
+    (problems / f"{digest}.npz").write_bytes(content)
+    with pytest.raises(TableError, match="units with which outputs are finite"):
+        npz.read_problem(folder / "store", digest)
+    with pytest.raises(SweepError, match="units with which outputs are finite"):
+        targets.stored(problems / f"{digest}.npz")
+
+
+def test_of_very_many_problems_only_some_are_tried(folder, monkeypatch):
+    """Where the files of runs do not say which one is theirs."""
+    tried: list[Path] = []
+    really = targets.stored
+    monkeypatch.setattr(targets, "stored", lambda path: [tried.append(path), really(path)][1])
+    store = Store(folder / "store")
+    row = store.run(setup_in(folder), 0).to_pylist()[0]
+    assert stored_run.setup_of(store, setup_in(folder), row).identity() == setup_in(folder)
+    monkeypatch.setattr(stored_run, "MAX_TRIED", 0)
+    with pytest.raises(StoreError, match="lacks the problem it was trained on"):
+        stored_run.setup_of(store, setup_in(folder), row)
+    assert len(tried) == 1
 
 
 def test_a_problem_without_rows_is_used_by_nobody(folder):
@@ -587,7 +713,13 @@ LAST = {"updates": pa.array([0, 9]), "loss": pa.array([0.5, 0.2]), "spread": pa.
 LONG = pa.DictionaryArray.from_arrays(np.zeros(2, np.int32), ["x" * 10**6]).cast(pa.string())
 TRACES: dict[str, dict[str, list[Any]]] = {
     "odd numbers": {
-        "loss": [[1e308, 5e-324], [-1.0, 0.0], [np.nan, np.inf], [None, None]],
+        "loss": [
+            [1e308, 5e-324],
+            [-1.0, 0.0],
+            [np.nan, np.inf],
+            [None, None],
+            [2.0282409603651670e31, 2.0282409603651666e31],
+        ],
         "spread": [[1.7e308, -1e308], [np.inf, -np.inf], [None, 1e200]],
         "updates": [[2**63 - 1, -(2**63)], [-1, -1]],
     },

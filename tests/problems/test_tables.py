@@ -1,9 +1,11 @@
 """Tables as people have them: classes and quantities, rows that are held out, scales, weights of
 classes, and what is noted about the data."""
 
+import io
 import json
 import math
 import pickle
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from fastbp.analysis.counts import count_runs
 from fastbp.config.setup import Setup
 from fastbp.config.sweep import Sweep
 from fastbp.engine import block, stored_run
-from fastbp.problems import samples
+from fastbp.problems import data_notes, samples
 from fastbp.problems.problem import Group
 from fastbp.problems.split import arranged, held_out
 from fastbp.reporting.report_data import ReportData
@@ -356,6 +358,22 @@ def test_notes_are_short() -> None:
     texts = ids(table(*(f"{i}" * 500 for i in range(30)), *["z" * 500] * 300))
     assert texts.keys() == {"recoded-labels", "many-classes", "imbalanced"}
     assert max(map(len, texts.values())) <= 200
+
+
+def test_tiny_quantities_have_a_best_possible_score() -> None:
+    """The squares of these are 0. A warning would be an error."""
+    setup = Setup.from_arrays([[1], [1], [2]], [1e-200, 3e-200, 5e-200], updates=9)
+    assert data_notes.best_possible(setup.source, slice(None))["r2"] == pytest.approx(0.75)
+
+
+def test_a_copy_of_a_table_of_pandas_has_no_index(tmp_path: Path) -> None:
+    table = pd.DataFrame({"x": [1.0, None, 3.0], "y": [0, 1, 0]})
+    table.index = pd.RangeIndex(3, name=5)
+    with warnings.catch_warnings(action="ignore"):  # of the name of the index
+        table.to_parquet(tmp_path / "a.parquet")
+    copied = samples.fixed(tmp_path / "a.parquet", ["y"])
+    assert copied
+    assert pd.read_parquet(io.BytesIO(copied[0])).to_dict("list") == {"x": [1.0, 3.0], "y": [0, 0]}
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=9))

@@ -275,7 +275,10 @@ def _learning(traces: Mapping[str, pd.DataFrame], ax: Axes, measure: str, wide: 
             linewidth=1.4,
             label=f"{clipped(name, wide, SIZE)}: {outcome}",
         )
-    if measure in ("loss", "grad_norm") and any((e[measure] > 0).any() for e in traces.values()):
+    drawn = np.concatenate([_shown(each)[measure].to_numpy(float) for each in traces.values()])
+    drawn = drawn[drawn > 0]
+    # a logarithmic axis from a number to the next one is none
+    if measure in ("loss", "grad_norm") and drawn.size and np.ptp(drawn) > 1e-9 * drawn.max():
         ax.set_yscale("log")
         log_ticks(ax.yaxis, *ax.get_ylim())
     ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
