@@ -335,6 +335,7 @@ def foreign(folder: Path) -> list[str]:
     """
     names = [*OUTPUTS, "figures"]
     links = [name for name in names if (folder / name).is_symlink()]
+    links += ["figures"] * (folder / "figures").is_file()
     with (
         suppress(OSError),
         open(folder / PAGE, "rb", opener=safe_files.without_waiting) as page,

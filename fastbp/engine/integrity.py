@@ -26,6 +26,9 @@ from fastbp.store.digest import RowsHash, digest, keys_of
 from fastbp.store.filename import RunFile
 from fastbp.store.store import Store, writing
 
+MAX_TRIED = 100
+"""The most problems that are tried for a setup whose files do not say which one is theirs."""
+
 
 class StoreFault(NamedTuple):
     """A file that is damaged or should not be there, and why."""
@@ -204,11 +207,16 @@ def _check_id(
         If the rows belong to a setup with another id.
     """
     row, version = json.loads(keys), int(metadata["fastbp.numerics"])
+    problem = metadata.get("fastbp.problem", "")
     try:
-        setup_of(store, file.setup, row, version, metadata.get("fastbp.problem", ""))
+        setup_of(store, file.setup, row, version, problem, None if problem else MAX_TRIED)
     except StoreError as error:
         if not str(row["problem"]).startswith("file:"):
             raise DamagedFileError(file.path, "its keys belong to another setup") from error
+        if not problem and len(safe_files.listed(store.path, "problems")) > MAX_TRIED:
+            own = f"{file.path.name} does not say which is its own"
+            yield StoreFault(store.path / "problems", f"they are more than {MAX_TRIED}, and {own}")
+            return
         yield StoreFault(
             store.path / "problems",
             f"it lacks {row['problem']}, on which setup {file.setup} was trained: the same sweep "

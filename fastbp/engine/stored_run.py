@@ -28,9 +28,6 @@ from fastbp.store import safe_files
 from fastbp.store.npz import npz
 from fastbp.store.store import Store
 
-MAX_TRIED = 100
-"""The most problems that are tried for a setup whose files do not say which one is theirs."""
-
 MAX_BYTES = 400_000_000
 """The most bytes of the evaluations of a trajectory, and the most bytes of its `rows`."""
 
@@ -246,11 +243,12 @@ def setup_of(
     row: dict[str, Any],
     numerics_version: int = NUMERICS_VERSION,
     problem: str = "",
+    most: int | None = None,
 ) -> Setup:
     """Make the setup of a stored row.
 
-    If its problem is a file, the first `MAX_TRIED` stored problems are tried until the setup has
-    the id `identity`; of all only that of the digest `problem`, if it is given.
+    If its problem is a file, the stored problems are tried until the setup has the id `identity`,
+    and at most `most` of them; of all only that of the digest `problem`, if it is given.
 
     Raises
     ------
@@ -263,7 +261,7 @@ def setup_of(
     if from_file:
         paths = (folder / name for name in safe_files.listed(store.path, "problems"))
         files = [p for p in paths if p.suffix == ".npz" and problem in ("", p.stem)]
-    for file in files[:MAX_TRIED]:
+    for file in files[:most]:
         try:
             setup = Setup.from_columns(row, targets.stored(file) if file else None)
             if setup.identity(numerics_version) == identity:

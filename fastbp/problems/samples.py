@@ -94,24 +94,25 @@ def _csv(path: Path, targets: list[str] | None) -> Changed:
                     f"called {called}",
                 )
             )
-        if sum(len(names) for line in file if line.strip()) > os.path.getsize(path):
+        if sum(len(names) for line in file if line.strip(" \t\r\n")) > os.path.getsize(path):
             raise TableError("values in every row")  # pandas would fill up those that are short
         frame = read_table.csv_frame(file, names, header=not nameless)
     frame, more = _chosen(path, frame)
-    return frame.to_csv(index=False).encode(), notes + more
+    notes += more
+    return frame.to_csv(index=False).encode() if notes else b"", notes
 
 
 def _parquet(path: Path, targets: list[str] | None) -> Changed:
     raw = path.read_bytes()
     frame, notes = _chosen(path, read_table.parquet_frame(raw, _most(raw)))
-    return frame.to_parquet(index=False), notes
+    return frame.to_parquet(index=False) if notes else b"", notes
 
 
 def _npz(path: Path, targets: list[str] | None) -> Changed:
     raw = path.read_bytes()
     arrays: dict[str, Any] = read_arrays(raw, optional=None, most=_most(raw))
     X, T, notes = fixed_arrays(arrays["X"], arrays["T"], named(path))
-    return npz(**(arrays | {"X": X, "T": T})), notes
+    return npz(**(arrays | {"X": X, "T": T})) if notes else b"", notes
 
 
 def _most(raw: bytes) -> int:

@@ -44,10 +44,13 @@ from fastbp.problems.table_files import (
 from fastbp.schema.errors import SweepError, TableError, UnsafeFileError, raise_memory_error
 from fastbp.schema.text import first_line, nearest, plain, shown
 from fastbp.store import safe_files
-from fastbp.store.npz import MAX_BYTES, MAX_NUMBER, check_units
+from fastbp.store.npz import MAX_BYTES, MAX_NUMBER, check_numbers, check_units
 
 MAX_LINES = 10  # about one file
 MAX_CLASSES = 1024  # as many outputs as the largest encoder
+
+MAX_HELD_OUT = 1.7e308
+"""The largest number of a held-out row, scaled as those to train on."""
 
 FEW_CLASSES = 20
 """With `target_kind = "auto"`, integers with more different values are a quantity."""
@@ -108,10 +111,11 @@ def _stored(path: str, raw: bytes) -> ProblemData:
     """Make the problem of a file of a store. Raises ValueError as `stored`."""
     table = _decoded(path, raw)
     try:
-        result = _made(table.columns, table.targets, "quantity")
+        result = _made(table.columns, table.targets, "quantity", MAX_HELD_OUT)
         text, (rows, outputs) = table.meaning, result.values.T.shape
         meaning = _MEANING.validate_json(text) if text else guessed(result.values.T)
         check_units(meaning.units)
+        check_numbers(*(part[: rows - meaning.test_rows] for part in result.values))
     except TableError as error:
         raise refused(path, *error.args) from None
     file = ProblemData(result.values, result.names, meaning, trained=True)
@@ -212,18 +216,25 @@ def _problem(
         raise refused(path, *error.args) from None
 
 
-def _made(inputs: Sequence[DataColumn], chosen: Sequence[DataColumn], kind: str) -> ProblemData:
+def _made(
+    inputs: Sequence[DataColumn],
+    chosen: Sequence[DataColumn],
+    kind: str,
+    most: float = MAX_NUMBER,
+) -> ProblemData:
     """Make the problem of columns. Raises TableError with all mistakes in them.
 
     If every target has two classes, and in every row exactly one of them has the second, then
     together they are one target with a class for each.
     """
     texts = [text for column in (*inputs, *chosen) for text in _wrong_values(column)]
-    texts += [text for column in inputs for text in _wrong_numbers(column, "columns but targets")]
+    texts += [
+        text for column in inputs for text in _wrong_numbers(column, "columns but targets", most)
+    ]
     targets: list[Target] = []
     for column in chosen:
         try:
-            targets.append(_target(column, kind))
+            targets.append(_target(column, kind, most))
         except TableError as error:
             texts.append(str(error))
     rows, names = len(inputs[0].values), tuple(name for each in targets for name in each.names)
@@ -282,7 +293,7 @@ def _wrong_values(column: DataColumn) -> Iterator[str]:
         )
 
 
-def _wrong_numbers(column: DataColumn, where: str) -> Iterator[str]:
+def _wrong_numbers(column: DataColumn, where: str, most: float) -> Iterator[str]:
     values, there = column.values, ~column.missing
     if values.dtype.kind == "O" and there.any():
         words = there & np.array([not NUMBER.fullmatch(text) for text in values])
@@ -291,14 +302,14 @@ def _wrong_numbers(column: DataColumn, where: str) -> Iterator[str]:
             f"numbers, true and false in all {where}; {shown(column.name)} has text "
             f"in {_first(values, words)}"
         )
-    elif values.dtype.kind == "f" and (large := there & ~(np.abs(values) <= MAX_NUMBER)).any():
+    elif values.dtype.kind == "f" and (large := there & ~(np.abs(values) <= most)).any():
         yield (
-            f"numbers from {-MAX_NUMBER:g} to {MAX_NUMBER:g}; {shown(column.name)} is outside "
+            f"numbers from {-most:g} to {most:g}; {shown(column.name)} is outside "
             f"in {_first(values, large)}"
         )
 
 
-def _target(column: DataColumn, kind: str) -> Target:
+def _target(column: DataColumn, kind: str, most: float) -> Target:
     """Make the output units of a target column; `kind` is the key `target_kind`.
 
     A quantity makes one unit. So do two classes: it is 1 for the second in sorted order. More
@@ -306,7 +317,7 @@ def _target(column: DataColumn, kind: str) -> Target:
     """
     name, values, there = column.name, column.values, ~column.missing
     if kind == "quantity" or (kind == "auto" and _is_quantity(values)):
-        for text in _wrong_numbers(column, 'targets with target_kind = "quantity"'):
+        for text in _wrong_numbers(column, 'targets with target_kind = "quantity"', most):
             raise TableError(text)
         return Target([name], values.astype(np.float64), ())
     if values.dtype.kind == "f":

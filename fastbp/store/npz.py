@@ -49,8 +49,15 @@ def in_units(values: NDArray[Any], units: ArrayLike) -> NDArray[Any]:
     if not np.size(units):
         return values
     a, b = np.array(units).T
-    converted: NDArray[Any] = (a + b * values).astype(values.dtype)
+    most = np.finfo(values.dtype).max / 2  # pictures need some room
+    converted: NDArray[Any] = np.clip(a + b * values, -most, most).astype(values.dtype)
     return converted
+
+
+def check_numbers(X: NDArray[np.float64], T: NDArray[np.float64]) -> None:
+    """Raise TableError if rows to train on have numbers that no such rows have."""
+    if not all((np.abs(part) <= MAX_NUMBER).all() for part in (X, T)):
+        raise TableError(f"numbers from {-MAX_NUMBER:g} to {MAX_NUMBER:g}")
 
 
 def check_units(units: ArrayLike) -> None:
@@ -178,8 +185,6 @@ def read_problem(store: Path, digest: str) -> StoredProblem:
     X, T = arrays["X"], arrays["T"]
     if not X.dtype == T.dtype == np.float64 or not X.ndim == T.ndim == 2 or len(X) != len(T):
         raise TableError("X and T of float64")
-    if not ((np.abs(X) <= MAX_NUMBER).all() and (np.abs(T) <= MAX_NUMBER).all()):
-        raise TableError(f"numbers from {-MAX_NUMBER:g} to {MAX_NUMBER:g}")
     own, text = data_digest(X, T), str(arrays.get("meaning", '{"test_rows": 0, "units": []}'))
     meaning = json.loads(text)
     units, test_rows = np.array(meaning["units"], float), int(meaning["test_rows"])
@@ -191,4 +196,5 @@ def read_problem(store: Path, digest: str) -> StoredProblem:
     rows = len(X) - test_rows
     if rows < 1:
         raise TableError("rows to train on")
+    check_numbers(X[:rows], T[:rows])
     return StoredProblem(X[:rows], T[:rows], units.reshape(T.shape[1] * len(units[:1]), 2))

@@ -645,10 +645,20 @@ def test_of_very_many_problems_only_some_are_tried(folder, monkeypatch):
     store = Store(folder / "store")
     row = store.run(setup_in(folder), 0).to_pylist()[0]
     assert stored_run.setup_of(store, setup_in(folder), row).identity() == setup_in(folder)
-    monkeypatch.setattr(stored_run, "MAX_TRIED", 0)
     with pytest.raises(StoreError, match="lacks the problem it was trained on"):
-        stored_run.setup_of(store, setup_in(folder), row)
+        stored_run.setup_of(store, setup_in(folder), row, most=0)
     assert len(tried) == 1
+    monkeypatch.setattr(integrity, "MAX_TRIED", 0)
+    assert not integrity.check(store).findings  # their files say which
+    really_read = parquet.read_as_written
+
+    def without(path):
+        rows, said = really_read(path)
+        return rows, {name: text for name, text in said.items() if name != "fastbp.problem"}
+
+    monkeypatch.setattr(parquet, "read_as_written", without)
+    for file, why in integrity.check(store).findings:
+        assert (file.name, "more than 0, and " in why) == ("problems", True)
 
 
 def test_a_problem_without_rows_is_used_by_nobody(folder):
@@ -705,6 +715,31 @@ def test_only_the_problem_that_runs_name_is_tried(command, folder, monkeypatch):
     monkeypatch.setattr(targets, "stored", lambda path: [tried.append(path), really(path)][1])
     succeeded(command("verify", "store"))
     assert len(tried) == 6 + 2  # each once, and that of the two setups
+
+
+def test_held_out_rows_may_be_far_outside(tmp_path, monkeypatch):
+    """They are scaled as the others: the store of such a sweep is sound, and replays draw it."""
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"{a},0,{t}\n" for a, t in [(0, 0), ("1e-5", 1), (0, 3e29), ("1e-5", 1e30)] * 2)
+    Path("mine.csv").write_text(f"a,b,t\n{rows}1e26,0,0\n")
+    keys = {"test": 0.1, "test_split": "last", "scale_inputs": "minmax", "scale_targets": "minmax"}
+    keys |= {"problem": "file:mine.csv", "targets": "t", "hidden": 1, "updates": 4}
+    sweep = fastbp.Sweep(seeds=2, setup=keys | {"output": "linear", "lr": 3.0})
+    fastbp.run(sweep, "store")
+    assert not integrity.check(Store(tmp_path / "store")).findings
+    (problem,) = (tmp_path / "store" / "problems").iterdir()
+    assert npz.read_problem(tmp_path / "store", problem.stem).X.shape == (8, 2)
+    run = fastbp.retrain(sweep.setups[0], 0)
+    assert np.isfinite(np.stack(run.evaluations["outputs"])).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_outputs_are_finite_in_any_units(dtype):
+    values = np.array([0, 1, -50, 1e30, np.nan, np.inf], dtype)
+    converted = npz.in_units(values, [(0.0, 1e38)])
+    assert np.isfinite(converted).tolist() == [True] * 4 + [False, True]
+    assert converted.dtype == dtype
+    assert converted[1] == np.asarray(1e38, dtype)
 
 
 # Trajectories
