@@ -10,6 +10,7 @@ import re
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ import fastbp
 from fastbp.cli import process
 from fastbp.cli.arguments import Option, folder, integer, number, option, sweep_file
 from fastbp.cli.terminal import Phase, print_data, print_note, print_notes
-from fastbp.schema.errors import SweepError
+from fastbp.schema.errors import SweepError, UnsafeFileError
 from fastbp.schema.keys import KEYS, Key
 from fastbp.schema.text import and_, first_of, plural, shown
 
@@ -279,7 +280,7 @@ def _table(
     copy = drafts / path.name
     if folder:
         _make_writable(folder)
-        copy = next(each for each in _copies(folder, path.name) if _is_free(each, content))
+        copy = next(p for p in _copies(folder, path.name) if _is_free(p, folder, content))
     write(copy, content, folder or drafts)
     return copy.resolve()
 
@@ -299,12 +300,15 @@ def _copies(folder: Path, name: str) -> Iterator[Path]:
         yield folder / f"learnt-{another}" / name
 
 
-def _is_free(copy: Path, content: bytes) -> bool:
-    """Whether nothing would be lost if a file was written, and no link would be followed."""
-    folder = copy.parent
-    if folder.is_symlink() or copy.is_symlink() or (folder.exists() and not folder.is_dir()):
-        return False
-    return not copy.exists() or (copy.is_file() and copy.read_bytes() == content)
+def _is_free(copy: Path, root: Path, content: bytes) -> bool:
+    """Whether nothing would be lost if a file was written, and no link below `root` followed."""
+    from fastbp.store import safe_files
+    from fastbp.store.store import is_written
+
+    with suppress(UnsafeFileError):
+        there = safe_files.listed(root, *copy.parent.relative_to(root).parts)
+        return copy.name not in there or is_written(copy, content, root)
+    return False
 
 
 main = process.Command(

@@ -169,14 +169,14 @@ _CELLS = 2_000_000
 
 
 MAX_TIMES = 400_000
-"""The most different times of setups, counted for each number of runs, of which samples are drawn
-for a table: they take about 40 seconds."""
+"""How many times to convergence are drawn from for one table, which takes about 40 seconds. The
+different times of a setup count once for each number of runs of a sample."""
 
 
 class _OurFigures:
     """Computes figures from the runs of one setup, with `shift` epochs added to each time.
 
-    `left`: one number, the times of which samples may still be drawn for the table.
+    `left`: how many of the `MAX_TIMES` of a table are left, a list of one number that all share.
     """
 
     def __init__(

@@ -94,11 +94,11 @@ def _checked(
     elif values.shape != shape and (name[0] == "W" or values.size != shape[0]):
         swapped = ", which is transposed: W[out, in]" * (values.shape == shape[::-1])
         problem = f"given shape {values.shape}{swapped}, needed: {shape}"
-    elif count := int(np.count_nonzero(~(np.abs(_as_float64(values)) <= MAX_NUMBER))):
+    elif count := int(np.count_nonzero(~(np.abs(numbers := _as_float64(values)) <= MAX_NUMBER))):
         most = f"{MAX_NUMBER:g}"
         problem = f"given {plural(count, 'value')} not from -{most} to {most}, needed: none"
     else:
-        return _as_float64(values).reshape(shape)
+        return numbers.reshape(shape)
     lines.append(f"{name}: {problem}")
     return np.zeros(shape)
 

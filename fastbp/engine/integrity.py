@@ -27,7 +27,7 @@ from fastbp.store.filename import RunFile
 from fastbp.store.store import Store, writing
 
 MAX_TRIED = 100
-"""The most problems that are tried for a setup whose files do not say which one is theirs."""
+"""How many problems are tried for a setup, if its files of runs do not name their problem."""
 
 
 class StoreFault(NamedTuple):

@@ -237,13 +237,13 @@ def compact(
     for number, file in enumerate(files):
         tick(f"joining: {number:,} of {len(files):,} files")
         part = _Read(file, *parquet.read_as_written(file.path))
-        count, size = count + part.rows.num_rows, size + part.rows.nbytes
-        if parts and not (
-            count <= MAX_ROWS and size <= MAX_JOINED_BYTES and _follows(parts[-1], part)
-        ):
+        own = part.rows.nbytes
+        fits = count + file.count <= MAX_ROWS and size + own <= MAX_JOINED_BYTES
+        if parts and not (fits and _follows(parts[-1], part)):
             _join(store, parts)
-            parts, count, size = [], part.rows.num_rows, part.rows.nbytes
+            parts, count, size = [], 0, 0
         parts.append(part)
+        count, size = count + file.count, size + own
     _join(store, parts)
     return before, [*store.run_files()]
 
@@ -296,8 +296,7 @@ def _moved(sweep: bytes, old: Path, new: Path) -> bytes:
     The grid is not expanded, which may take minutes.
     """
     try:
-        text = sweep.decode()
-        todo, paths = [toml_text.read_toml(text)], set[str]()
+        moved, todo, paths = sweep, [toml_text.read_toml(sweep.decode())], set[str]()
         while todo:
             for value in todo.pop().values():
                 for item in toml_text.as_list(value) or [value]:
@@ -305,16 +304,18 @@ def _moved(sweep: bytes, old: Path, new: Path) -> bytes:
                         todo.append(item)
                     elif str(item).startswith("file:"):
                         paths.add(item)
-        if len(paths) * len(text) > MAX_WORK:
+        if len(paths) * len(sweep) > MAX_WORK:
             return sweep
         for path in paths:
             file = table_files.located(path[5:], str(old))
             if os.path.exists(file):  # else it is of another machine, and stays as it is
-                here, there = map(toml_text.toml, (path, f"file:{table_files.relative(file, new)}"))
-                if len(text) + text.count(here) * (len(there) - len(here)) > MAX_SWEEP:
+                here, there = (
+                    toml_text.toml(each).encode()
+                    for each in (path, f"file:{table_files.relative(file, new)}")
+                )
+                if len(moved) + moved.count(here) * (len(there) - len(here)) > MAX_SWEEP:
                     return sweep
-                text = text.replace(here, there)
+                moved = moved.replace(here, there)
     except ValueError:  # it is none, which is no reason not to keep it
         return sweep
-    moved = text.encode()
-    return moved if len(moved) <= MAX_SWEEP else sweep
+    return moved

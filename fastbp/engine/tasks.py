@@ -171,8 +171,8 @@ class Task(NamedTuple):
     @property
     def nbytes(self) -> int:
         """The bytes that its data take."""
-        tables = [self.table, *(self.held_out or ())[:1]]
-        return self.setup.source.nbytes + sum(int(each.values.nbytes) for each in tables)
+        held_out = self.held_out[0].values.nbytes if self.held_out else 0
+        return int(self.setup.source.nbytes + self.table.values.nbytes + held_out)
 
     @property
     def judged(self) -> tuple[Table, Targets]:

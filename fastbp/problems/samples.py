@@ -1,6 +1,7 @@
 """Prepare tables for a diagnosis: name columns, leave out rows with gaps, sample many rows."""
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,10 @@ Changed = tuple[bytes, list[DataNote]]
 """The bytes of a changed file, and a note about each change for the user."""
 
 
+_Change = tuple[Callable[[], bytes], list[DataNote]]
+"""What makes the bytes of a changed file, and the notes: without a note they are not needed."""
+
+
 def fixed(path: Path, targets: list[str] | None) -> Changed | None:
     """Change a table that lacks names or values, or has more than `MAX_LEARNT` rows.
 
@@ -54,8 +59,8 @@ def fixed(path: Path, targets: list[str] | None) -> Changed | None:
     try:
         if not change or not path.is_file() or os.path.getsize(path) > MAX_BYTES:
             return None
-        content, notes = change(path, targets)
-        return (content, notes) if notes else None
+        encoded, notes = change(path, targets)
+        return (encoded(), notes) if notes else None
     except Exception as error:  # over damaged bytes pandas, Arrow and zipfile raise a dozen kinds
         raise_memory_error(error)
         return None
@@ -78,7 +83,7 @@ def fixed_arrays(X: Any, T: Any, name: str = "the table") -> tuple[Any, Any, lis
     return X, T, []
 
 
-def _csv(path: Path, targets: list[str] | None) -> Changed:
+def _csv(path: Path, targets: list[str] | None) -> _Change:
     notes = []
     with open(path, encoding="utf-8-sig", newline="") as file:
         names = read_table.first_record(file)
@@ -98,21 +103,20 @@ def _csv(path: Path, targets: list[str] | None) -> Changed:
             raise TableError("values in every row")  # pandas would fill up those that are short
         frame = read_table.csv_frame(file, names, header=not nameless)
     frame, more = _chosen(path, frame)
-    notes += more
-    return frame.to_csv(index=False).encode() if notes else b"", notes
+    return lambda: frame.to_csv(index=False).encode(), notes + more
 
 
-def _parquet(path: Path, targets: list[str] | None) -> Changed:
+def _parquet(path: Path, targets: list[str] | None) -> _Change:
     raw = path.read_bytes()
     frame, notes = _chosen(path, read_table.parquet_frame(raw, _most(raw)))
-    return frame.to_parquet(index=False) if notes else b"", notes
+    return lambda: bytes(frame.to_parquet(index=False)), notes
 
 
-def _npz(path: Path, targets: list[str] | None) -> Changed:
+def _npz(path: Path, targets: list[str] | None) -> _Change:
     raw = path.read_bytes()
     arrays: dict[str, Any] = read_arrays(raw, optional=None, most=_most(raw))
     X, T, notes = fixed_arrays(arrays["X"], arrays["T"], named(path))
-    return npz(**(arrays | {"X": X, "T": T})) if notes else b"", notes
+    return lambda: npz(**(arrays | {"X": X, "T": T})), notes
 
 
 def _most(raw: bytes) -> int:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fastbp.analysis.counts import grouped
 from fastbp.analysis.statistics.proportions import wilson
 from fastbp.analysis.summary import ALPHA, keys_of, simultaneous_bounds, simultaneous_medians
-from fastbp.schema.text import aligned, percent, plural, points, shortened
+from fastbp.schema.text import aligned, percent, plural, points, printable, shortened
 
 Record = Mapping[Any, Any]
 """A row of a DataFrame: a value for each column name."""
@@ -43,8 +43,7 @@ def plain(value: Any) -> str:
     if pd.isna(value):
         return "–"
     if isinstance(value, str):
-        is_plain = value.isprintable()  # as most are: some have a million characters
-        return value if is_plain else "".join(c if c.isprintable() else "?" for c in value)
+        return printable(value)
     if isinstance(value, bool | np.bool_):
         return str(value).lower()
     number = float(value)

@@ -64,6 +64,8 @@ def escaped(text: str, kept: str = "") -> str:
 
 def printable(text: str) -> str:
     """Text with `?` for each unprintable character, such as those that move a cursor."""
+    if text.isprintable():  # as most are: some have a million characters
+        return text
     return "".join(c if c.isprintable() else "?" for c in text)
 
 

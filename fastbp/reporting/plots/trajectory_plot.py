@@ -262,10 +262,12 @@ def learning_curves(
 
 def _learning(traces: Mapping[str, pd.DataFrame], ax: Axes, measure: str, wide: float) -> None:
     """Draw the curves of runs whose names may take `wide` inches."""
+    drawn: list[NDArray[np.float64]] = []
     for (name, evaluations), dash in zip(
         traces.items(), cycle(("-", (0, (5, 1.5)), (0, (1.5, 1))))
     ):
         shown = _shown(evaluations)
+        drawn.append(shown[measure].to_numpy(float))
         outcome = Outcome(str(evaluations["outcome"].iloc[-1]))
         ax.plot(
             shown["updates"],
@@ -275,10 +277,10 @@ def _learning(traces: Mapping[str, pd.DataFrame], ax: Axes, measure: str, wide: 
             linewidth=1.4,
             label=f"{clipped(name, wide, SIZE)}: {outcome}",
         )
-    drawn = np.concatenate([_shown(each)[measure].to_numpy(float) for each in traces.values()])
-    drawn = drawn[drawn > 0]
+    all_values = np.concatenate(drawn)
+    above = all_values[all_values > 0]
     # a logarithmic axis from a number to the next one is none
-    if measure in ("loss", "grad_norm") and drawn.size and np.ptp(drawn) > 1e-9 * drawn.max():
+    if measure in ("loss", "grad_norm") and above.size and np.ptp(above) > 1e-9 * above.max():
         ax.set_yscale("log")
         log_ticks(ax.yaxis, *ax.get_ylim())
     ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
