@@ -8,7 +8,6 @@ from pathlib import Path
 from fastbp.cli import process
 from fastbp.cli.arguments import option
 from fastbp.cli.terminal import print_data, print_note
-from fastbp.schema.errors import StoreError
 from fastbp.schema.text import plural
 
 
@@ -28,9 +27,8 @@ def merge(into: Path, sources: list[Path]) -> None:
             return
         try:
             merged = process.in_thread(lambda phase: merge_module.merge(target, stores, phase))
-        except StoreError:
+        finally:
             target.remove_if_empty()
-            raise
     print_data(
         f"{into}: {merged.runs:,} runs written in {plural(merged.files, 'file')}, "
         f"{merged.there:,} were there already"

@@ -246,6 +246,9 @@ def test_a_full_disk_ends_with_4_and_is_gone_on_from(here, tmp_path, monkeypatch
     files = f"written in {3 - room} file{'s'[: room < 2]}, "
     assert files in succeeded(here("into", "a", "b", "c")).stdout
     assert rows_of(into.path)[XOR.identity()][0] == 20
+    monkeypatch.setattr(os, "replace", full)
+    refused(here("new", "c"), 4, told.replace("into", "new"))
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_merge_that_is_refused_leaves_nothing(here, tmp_path):

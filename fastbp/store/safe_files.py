@@ -164,11 +164,15 @@ def set_aside(path: Path, root: Path) -> Path:
         folder(root, "quarantine", make=True) as aside,
         folder(root, *path.parent.relative_to(root).parts) as there,
     ):
-        short = os.fsdecode(os.fsencode(path.name)[:240])  # of 255 bytes that a name may have
-        names = chain([path.name], (f"{short}.{number}" for number in count(1)))
+        names = chain([path.name], (_with_end(path.name, f".{n}") for n in count(1)))
         name = next(name for name in names if not _is_there(name, aside))
         os.rename(path.name, name, src_dir_fd=there, dst_dir_fd=aside)
     return root / "quarantine" / name
+
+
+def _with_end(name: str, end: str) -> str:
+    """A name with another end, cut to the 255 bytes that a name may have."""
+    return os.fsdecode(os.fsencode(name)[: 255 - len(end)]) + end
 
 
 def _is_there(name: str, parent: int) -> bool:
@@ -230,7 +234,7 @@ def write_all(files: Mapping[Path, bytes], root: Path) -> None:
 
 def _publish(name: str, content: bytes, aside: int, there: int) -> None:
     """Write a draft in the folder `aside`, and rename it to `name` in the folder `there`."""
-    draft = f"{name}.{os.getpid()}.draft"
+    draft = _with_end(name, f".{os.getpid()}.draft")
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS
         with open(os.open(draft, flags, 0o666, dir_fd=aside), "wb") as file:

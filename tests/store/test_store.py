@@ -282,3 +282,10 @@ def test_any_file_of_a_store_is_written_whole(store):
     assert json.loads(target.read_text()) == {"a": 1}
     store.write(target, b"new")
     assert (target.read_bytes(), list((store.path / "tmp").iterdir())) == (b"new", [])
+
+
+def test_a_name_may_have_all_255_bytes(tmp_path):
+    """Its draft has a shorter one."""
+    path = tmp_path / f"{'é' * 127}n"
+    assert safe_files.write(path, b"1").read_bytes() == b"1"
+    assert [*tmp_path.iterdir()] == [path]
