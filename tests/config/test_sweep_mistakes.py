@@ -270,6 +270,7 @@ def test_one_mistake_is_one_line(text: str, said: str) -> None:
         ("x = " + "[" * 100_000, "bad.toml: nested too deeply"),
         ("x = " + "{a=" * 100_000, "bad.toml: nested too deeply"),
         ("[" + ".".join("a" * 30_000) + "]", "bad.toml: nested too deeply"),
+        ("[" + ".".join([r'"a\""'] * 30_000) + "]", "bad.toml: nested too deeply"),
         ("x = [1, {" + "'a' . " * 30_000 + "a = 1}]", "bad.toml: nested too deeply"),
         ("[" + ".".join("a" * 20) + "]", "bad.toml: a: unknown key"),
         (
