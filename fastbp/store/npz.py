@@ -108,6 +108,8 @@ def read_arrays(
         np.load(io.BytesIO(content), allow_pickle=False) as file,
         warnings.catch_warnings(action="ignore"),  # headers of Python 2 are read like all others
     ):
+        if sum(entry.compress_size for entry in file.zip.infolist()) > len(content):
+            raise TableError("arrays beside each other; some of it is in several of them")
         if lacking := [name for name in required if name not in file.files]:
             others = f"; it has {plain(', '.join(file.files))}" if file.files else ""
             needed, none = and_(required), " and no ".join(lacking)

@@ -1,6 +1,7 @@
 """Stores that anybody may have made: nothing outside them is read, written, moved or removed, no
 command waits or fills the memory, and what is wrong is one line."""
 
+import copy
 import errno
 import hashlib
 import io
@@ -477,6 +478,18 @@ def test_a_directory_of_very_many_arrays_is_refused(tmp_path):
         read_arrays(an_npz(tmp_path, zipfile.ZIP_STORED, X=0).read_bytes() + b"PK\1\2" * 10_001)
 
 
+def test_arrays_that_overlap_are_refused(tmp_path):
+    """Else a file may be unpacked as often as it has names for its bytes."""
+    path = an_npz(tmp_path, zipfile.ZIP_STORED, X=1_000_000)
+    with zipfile.ZipFile(path, "a") as archive:
+        again = copy.copy(archive.filelist[0])
+        again.filename = "T.npy"
+        archive.filelist.append(again)
+        archive.writestr("meaning", b"")
+    with pytest.raises(TableError, match="some of it is in several of them"):
+        read_arrays(path.read_bytes(), optional=None)
+
+
 def test_a_side_file_that_is_too_large_is_not_read(folder):
     with open(folder / "store" / "made.json", "w") as file:
         file.truncate(1 << 40)
@@ -499,8 +512,10 @@ def test_deep_side_files_count_as_damaged(folder, text):
 
 
 def test_pages_and_entries_that_are_made_to_take_long_do_not(folder, monkeypatch):
-    """A page that matches a pattern in very many ways, and very many entries."""
+    """A page that matches a pattern in very many ways, and very many columns and entries."""
     store = folder / "store"
+    (store / "summary.csv").write_text("runs," * 1_000_000 + "\n7\n")
+    assert gallery._runs_of(store) == [7]
     figure = '<figure>aria-label="a figure" href="figures/one.svg"'
     hostile = "<h1><bdi>" * 50_000 + '<figure aria-label="" <figure>' + 'aria-label="" ' * 200_000
     for page, expected in ((PAGE + figure, {"one": "a figure"}), (PAGE + hostile, {})):
@@ -690,9 +705,9 @@ def test_a_problem_is_read_from_the_file_that_was_opened(folder, monkeypatch):
 def test_problems_of_stores_are_kept_only_as_far_as_there_is_room(folder, monkeypatch):
     (file,) = (folder / "store" / "problems").iterdir()
     copies = [folder / str(i) / "problems" / file.name for i in range(3)]
-    for copy in copies:
-        copy.parent.mkdir(parents=True)
-        copy.write_bytes(file.read_bytes())
+    for place in copies:
+        place.parent.mkdir(parents=True)
+        place.write_bytes(file.read_bytes())
     kept = targets.stored(file)
     assert targets.stored(file) is kept
     monkeypatch.setattr(problem, "MAX_KEPT", 2 * kept.nbytes)
