@@ -14,6 +14,11 @@ Stamp = tuple[int, int, int]
 """The times when a file's content and metadata changed, in ns, and its size in bytes."""
 
 
+MAX_PATH = 4_096
+"""The most characters of a path. Linux opens none of more bytes, and the time of `realpath` grows
+with their square."""
+
+
 def located(written: str, folder: str) -> str:
     """The absolute path of a problem's file; `written` is relative to `folder`.
 
@@ -25,7 +30,7 @@ def located(written: str, folder: str) -> str:
         If it cannot be a path.
     """
     try:
-        if not written or "\0" in written:
+        if not written or "\0" in written or len(written) > MAX_PATH:
             raise ValueError
         path = os.path.join(folder, os.path.expanduser(written))
         located = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))

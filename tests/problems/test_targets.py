@@ -508,6 +508,7 @@ def test_where_there_is_no_file(here: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "": "file:PATH",
         "a\0b.csv": "file:PATH",
         "a\udce9.csv": "file:PATH",
+        "/" * 2_000_000: None,
     }.items():
         (line,) = mistakes_of(Setup, problem=f"file:{path}", targets="y", updates=9)
         if allowed:
