@@ -161,8 +161,9 @@ def _make_writable(folder: Path) -> None:
         If it has files with the names of a diagnosis that are not of one, or a link in their place.
     """
     from fastbp.diagnosis.printout import foreign
+    from fastbp.store import safe_files
 
-    folder.mkdir(parents=True, exist_ok=True)
+    safe_files.make(folder)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
     if others := foreign(folder):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,8 @@ def replay(
             return None, differences
         if too_large := stored_run.too_large(run, rows=bool(export)):
             raise SweepError(too_large)
-        return retrain(run.setup, run.seed, rows=bool(export)), differences
+        most = run.row["updates_done"] if run.row else math.inf
+        return retrain(run.setup, run.seed, rows=bool(export), most=most), differences
 
     trajectory, differences = process.in_thread(work, "compiling")
     if check:

@@ -148,7 +148,7 @@ def test_not_writable(here, both, tmp_path):
     (tmp_path / "taken" / "compare.csv").mkdir(parents=True)
     (tmp_path / "full" / "figures").mkdir(parents=True)
     (tmp_path / "full" / "figures" / "compare.svg").mkdir()
-    refused(here("a", "b", "-o", "file"), 4, "file: File exists")
+    refused(here("a", "b", "-o", "file"), 4, "file: Not a directory")
     refused(here("a", "b", "-o", "file/below"), 4, "file/below: Not a directory")
     refused(here("a", "b", "-o", "taken"), 4, "taken/compare.csv: Is a directory")
     refused(here("a", "b", "-o", "full"), 4, "full/figures/compare.svg: Is a directory")

@@ -423,10 +423,11 @@ def test_not_writable(here, store):
         (store / name).mkdir()
         refused(here("report", "store"), 4, f"store/{name}: Is a directory")
         (store / name).rmdir()
-    (store / "summary.csv").unlink()
-    (store / "summary.csv").mkdir()  # it is read first, to see whether it would change
-    refused(here("report", "store"), 3, r"store/summary\.csv cannot be used: it is a folder, .*")
-    (store / "summary.csv").rmdir()
+    for name in ("summary.csv", "published.csv"):
+        (store / name).unlink(missing_ok=True)
+        (store / name).mkdir()  # it is read, to see whether it would change, or removed
+        refused(here("report", "store"), 3, rf"store/{name} cannot be used: it is a folder, .*")
+        (store / name).rmdir()
     shutil.rmtree(store / "figures")
     (store / "figures").touch()
     refused(

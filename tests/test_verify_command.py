@@ -265,7 +265,7 @@ def test_a_store_of_another_numerics_version_is_sound_but_not_trained_again(here
 def test_where_nothing_can_be_moved_nothing_is(here, store):
     flip(file_of(store, SHORT))
     (store.path / "quarantine").write_text("a file where a folder should be")
-    told = "store/quarantine cannot be used: it is a file, not a folder of the store itself; .*"
+    told = "store/quarantine cannot be used: it is a file, not a folder; .*"
     refused(here("store", "--repair"), 3, told)
     assert file_of(store, SHORT).exists()
 

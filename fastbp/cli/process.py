@@ -16,6 +16,7 @@ from fastbp import _set_environment
 from fastbp.cli.arguments import Option, Parser
 from fastbp.cli.terminal import Phase, ProgressLine, print_errors
 from fastbp.schema.errors import (
+    NO_MEMORY,
     LostError,
     OtherWorkerError,
     StoreError,
@@ -24,6 +25,7 @@ from fastbp.schema.errors import (
     raise_memory_error,
     remedy,
 )
+from fastbp.store import safe_files
 
 T = TypeVar("T")
 
@@ -134,11 +136,13 @@ class Command:
             elif parser.mistakes:
                 print_errors(parser.mistakes)
                 return BAD_USAGE
-            return exit_code(
-                lambda: self.body(**options) or COMPLETE,
-                options.get(self.place) or Path(),
-                [value for value in options.values() if isinstance(value, Path)],
-            )
+            place = options.get(self.place) or Path()
+            with safe_files.held(place):
+                return exit_code(
+                    lambda: self.body(**options) or COMPLETE,
+                    place,
+                    [value for value in options.values() if isinstance(value, Path)],
+                )
 
     def run_if_main(self, name: str) -> None:
         """Run the command and end the process, if a module of this name is the main program."""
@@ -149,7 +153,14 @@ class Command:
 
 def _import_matplotlib_elsewhere() -> None:
     """It reads `matplotlibrc` from the current folder, which may be a stranger's, on its import."""
-    here = os.open(".", os.O_RDONLY)
+    import logging
+    import tempfile
+
+    # Without a home folder it logs two long lines of advice.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    with suppress(OSError):
+        tempfile.gettempdir()  # where there is no other, it is the current folder
+    here = os.open(".", getattr(os, "O_PATH", os.O_RDONLY))  # it may not be readable
     os.chdir(sys.prefix)
     try:
         import matplotlib  # noqa: F401
@@ -182,7 +193,7 @@ def exit_code(work: Callable[[], int], place: Path, used: Iterable[Path] = ()) -
             raise_memory_error(error)
             raise
     except OSError as error:
-        if error.errno is None:  # raised by us: there is no such store
+        if error.errno is None and isinstance(error, FileNotFoundError):  # ours: no such store
             print_errors([str(error)])
             return BAD_STORE
         print_errors([f"{error.filename or place}: {error.strerror or error}"])
@@ -190,7 +201,9 @@ def exit_code(work: Callable[[], int], place: Path, used: Iterable[Path] = ()) -
     except tuple(kind for kind, _, _ in EXIT_CODES) as error:
         code, before = next(row[1:] for row in EXIT_CODES if isinstance(error, row[0]))
         after = interruption.stays if isinstance(error, LostError) else ""
-        print_errors(f"{before}{line}{after}" for line in getattr(error, "lines", [str(error)]))
+        print_errors(
+            f"{before}{line}{after}" for line in getattr(error, "lines", [str(error) or NO_MEMORY])
+        )
         return code
     except Exception:
         if unsound := [path for path in used if not _is_sound(path)]:

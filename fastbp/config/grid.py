@@ -30,6 +30,9 @@ _FILE_KEYS = ("problem", "targets", "target_kind")  # what is read of a file dep
 MAX_DATA = 2**26
 """The most inputs and targets that a sweep may have of files; they count for each `targets`."""
 
+MAX_MISTAKES = 300
+"""After so many no more are looked for: some take long, such as files that are not there."""
+
 GridValues = dict[str, tuple[Any, ...]]
 """The checked values that one `[grid]` lists, by key."""
 
@@ -181,10 +184,11 @@ class SweepTables:
                     f"{place}: given a list, allowed: one value in [setup], since it changes no run"
                 )
             else:
-                each = (
-                    checked({key: Given(place, option, folder)}, self.lines) for option in options
-                )
-                values[key] = tuple(value for right in each for value in right.values())
+                right: list[Any] = []
+                for option in options:
+                    right += checked({key: Given(place, option, folder)}, self.lines).values()
+                    self._stop_after_many()
+                values[key] = tuple(right)
         return values
 
     def _cross(
@@ -267,6 +271,12 @@ class SweepTables:
             given = table.get(key) or self.setup.get(key)
             place = given.place if given else f"{self.here}setup.{key}"
             self.lines.append(f"{place}: {text}")
+        self._stop_after_many()
+
+    def _stop_after_many(self) -> None:
+        """Raise SweepError if there are more than `MAX_MISTAKES`."""
+        if len(self.lines) > MAX_MISTAKES:
+            raise SweepError(dict.fromkeys(self.lines))
 
 
 def _outside(setup: Mapping[Any, Any], table: Iterable[str]) -> dict[Any, Any]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fastbp.engine.machine import available_cores
-from fastbp.engine.stored_run import setup_of
+from fastbp.engine.stored_run import MAX_TRIED, setup_of
 from fastbp.problems import targets
 from fastbp.schema.columns import COLUMNS, SETUP_COLUMNS
 from fastbp.schema.errors import DamagedFileError, StoreError
@@ -25,9 +25,6 @@ from fastbp.store import filename, parquet, safe_files
 from fastbp.store.digest import RowsHash, digest, keys_of
 from fastbp.store.filename import RunFile
 from fastbp.store.store import Store, writing
-
-MAX_TRIED = 100
-"""How many problems are tried for a setup, if its files of runs do not name their problem."""
 
 
 class StoreFault(NamedTuple):
@@ -209,7 +206,7 @@ def _check_id(
     row, version = json.loads(keys), int(metadata["fastbp.numerics"])
     problem = metadata.get("fastbp.problem", "")
     try:
-        setup_of(store, file.setup, row, version, problem, None if problem else MAX_TRIED)
+        setup_of(store, file.setup, row, version, problem)
     except StoreError as error:
         if not str(row["problem"]).startswith("file:"):
             raise DamagedFileError(file.path, "its keys belong to another setup") from error

@@ -195,9 +195,9 @@ def _write(into: Store, parts: Sequence[Part], tick: Callable[[str], None]) -> M
 
 def _remove(store: Store, files: Iterable[RunFile]) -> None:
     """Remove files of runs. Raises StoreFullError if one cannot be removed."""
-    with writing(store.runs), safe_files.folder(store.path, "runs") as runs:
+    with writing(store.runs):
         for file in files:
-            os.unlink(file.path.name, dir_fd=runs)
+            safe_files.remove(file.path, store.path)
 
 
 def compact(

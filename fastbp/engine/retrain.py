@@ -1,5 +1,6 @@
 """Train one run again, bit for bit, and measure it at every evaluation."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from fastbp.engine.rows import measured_columns
 from fastbp.engine.tasks import task_of_run
 from fastbp.kernels import measures as m
 from fastbp.kernels.evaluation import UNDECIDED
-from fastbp.schema.errors import is_integer, refuse_wrong
+from fastbp.schema.errors import StoreError, is_integer, refuse_wrong
 from fastbp.schema.outcomes import OUTCOMES
 
 
@@ -38,7 +39,7 @@ class Trajectory(NamedTuple):
     """Updates at the first evaluation at which the run had converged; None if it never had."""
 
 
-def retrain(setup: Setup, seed: int, *, rows: bool = False) -> Trajectory:
+def retrain(setup: Setup, seed: int, *, rows: bool = False, most: float = math.inf) -> Trajectory:
     """Train one run of a setup again with the same kernels, and measure it at every evaluation.
 
     Parameters
@@ -49,6 +50,8 @@ def retrain(setup: Setup, seed: int, *, rows: bool = False) -> Trajectory:
         The seed of the run, 0 … 2⁶³ − 1.
     rows : bool
         Whether to return the row of the problem that was presented each time.
+    most : int, optional
+        The most updates of the run, if that is known.
 
     Returns
     -------
@@ -59,6 +62,8 @@ def retrain(setup: Setup, seed: int, *, rows: bool = False) -> Trajectory:
     ------
     SweepError
         If the seed is not an integer within these bounds.
+    StoreError
+        If the run has more updates than `most`.
     ArithmeticError
         If this thread flushes denormal numbers to zero.
     """
@@ -69,10 +74,8 @@ def retrain(setup: Setup, seed: int, *, rows: bool = False) -> Trajectory:
     initial, state = group.layers(), group.state
     states, orders, done = [_state(group)], [], False
     while not done:
-        before = int(state.updates[0])
-        group.advance(1 if rows else setup.eval_interval)
-        if rows:
-            orders.append(_presented(group, int(state.updates[0]) - before))
+        orders += _advanced(group, setup.eval_interval, rows)
+        _check_updates(group, most)
         if group.done or group.epochs % setup.eval_interval == 0:
             states.append(_state(group))
             done = group.done or (setup.stop == "converged" and state.converged_at[0] != UNDECIDED)
@@ -86,6 +89,22 @@ def retrain(setup: Setup, seed: int, *, rows: bool = False) -> Trajectory:
         np.concatenate(orders) if rows else None,
         converged if converged >= 0 else None,
     )
+
+
+def _check_updates(group: LaneGroup, most: float) -> None:
+    """Raise StoreError after more than `most`: of a run that somebody made up there is no end."""
+    if group.state.updates[0] > most:
+        raise StoreError(
+            f"setup {group.task.setup.identity()}: trained again this run has more updates than "
+            f"the {most:,} of its row"
+        )
+
+
+def _advanced(group: LaneGroup, epochs: int, rows: bool) -> list[NDArray[np.int32]]:
+    """Train for some epochs, or with `rows` for one epoch or less; then list its rows."""
+    before = int(group.state.updates[0])
+    group.advance(1 if rows else epochs)
+    return [_presented(group, int(group.state.updates[0]) - before)] if rows else []
 
 
 def _presented(group: LaneGroup, updates: int) -> NDArray[np.int32]:

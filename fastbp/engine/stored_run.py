@@ -34,6 +34,9 @@ MAX_BYTES = 400_000_000
 MAX_NAMES = 8
 """The most setups or ranges of seeds that a message names."""
 
+MAX_TRIED = 100
+"""How many problems are tried for a setup, if its files of runs do not name their problem."""
+
 _EVALUATION_BYTES = 1_000
 """Bytes of an evaluation without its outputs while a run is trained again."""
 
@@ -94,8 +97,11 @@ def find(store: Store, setup: str, seed: str, *, held: bool = False) -> StoredRu
         seeds = and_(first_of([f"{a} to {a + count - 1}" for a, count in ranges], MAX_NAMES))
         those = f"seeds of setup {identity} that {store.path} has: {seeds}"
         raise SweepError([f"SEED: given {seed}, allowed: {those}"])
-    row: dict[str, Any] = store.run(identity, number if is_held else ranges[0][0]).to_pylist()[0]
-    return StoredRun(setup_of(store, identity, row), number, row if is_held else None)
+    found = store.run(identity, number if is_held else ranges[0][0])
+    row: dict[str, Any] = found.to_pylist()[0]
+    problem = (found.schema.metadata or {}).get(b"fastbp.problem", b"").decode()
+    made = setup_of(store, identity, row, problem=problem)
+    return StoredRun(made, number, row if is_held else None)
 
 
 def sample(store: Store, count: int) -> Iterator[tuple[Path, StoredRun]]:
@@ -243,12 +249,11 @@ def setup_of(
     row: dict[str, Any],
     numerics_version: int = NUMERICS_VERSION,
     problem: str = "",
-    most: int | None = None,
 ) -> Setup:
     """Make the setup of a stored row.
 
-    If its problem is a file, the stored problems are tried until the setup has the id `identity`,
-    and at most `most` of them; of all only that of the digest `problem`, if it is given.
+    If its problem is a file, that of the digest `problem` is taken; if none is given, at most
+    `MAX_TRIED` of the stored problems are tried until the setup has the id `identity`.
 
     Raises
     ------
@@ -261,7 +266,7 @@ def setup_of(
     if from_file:
         paths = (folder / name for name in safe_files.listed(store.path, "problems"))
         files = [p for p in paths if p.suffix == ".npz" and problem in ("", p.stem)]
-    for file in files[:most]:
+    for file in files[: None if problem else MAX_TRIED]:
         try:
             setup = Setup.from_columns(row, targets.stored(file) if file else None)
             if setup.identity(numerics_version) == identity:

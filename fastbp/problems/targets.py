@@ -272,11 +272,13 @@ def _wrong_targets(table: DataTable, targets: Sequence[str] | None, name: str) -
     elif targets is None:
         texts = [f"not given, allowed: one or more {columns}"]
     else:
+        wrong = [target for target in dict.fromkeys(targets) if target not in names]
         texts = [
             f"given {shown(target)}, allowed: {columns}{nearest(target, names)}"
-            for target in dict.fromkeys(targets)
-            if target not in names
+            for target in wrong[:MAX_LINES]
         ]
+        if more := len(wrong[MAX_LINES:]):
+            texts.append(f"given {more:,} more like these, allowed: {columns}")
         texts += [f"{given}each column once"] * (len(set(targets)) < len(targets))
         if set(names) <= set(targets):
             texts.append(f"{given}not all {columns}; the others are the inputs")

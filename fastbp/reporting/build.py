@@ -174,8 +174,11 @@ def is_current(store: Path, setups: Sequence[str]) -> bool:
     except (OSError, ValueError):
         return False
     links = re.findall(r'href="((?:figures/)?[\w.-]+)"', text)
+    there = safe_files.listed(store) | {
+        f"figures/{name}": is_file for name, is_file in safe_files.listed(store, "figures").items()
+    }
     is_same = f'name="fastbp-made-of" content="{page_key(store, setups)}"' in text
-    return is_same and all((store / link).is_file() for link in links)
+    return is_same and all(there.get(link) for link in links)
 
 
 def write_tables(report: Report, write: Write) -> None:
@@ -186,7 +189,7 @@ def write_tables(report: Report, write: Write) -> None:
             write(file, content)
             report.written.append(file)
     if report.published.empty:  # an earlier sweep of other setups may have left the file
-        (report.store / "published.csv").unlink(missing_ok=True)
+        safe_files.remove(report.store / "published.csv", report.store)
 
 
 def write_page(report: Report, key: str, write: Write, tick: Tick) -> None:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from io import StringIO
 from itertools import chain
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pandas as pd
@@ -150,7 +151,7 @@ def _made(results: Path, name: str, command: str, counts: list[int]) -> str:
 
 def _runs_of(store: Path) -> list[int]:
     """The runs of each setup in the `summary.csv` of a store; none if it is missing or damaged."""
-    with suppress(OSError, ValueError, IndexError, csv.Error):
+    with suppress(OSError, ValueError, UnsafeFileError, IndexError, csv.Error):
         # not with pandas, whose time grows with the square of the number of equal names
         rows = csv.reader(StringIO(safe_files.text_of(store / "summary.csv", store)))
         column = next(rows, []).index("runs")
@@ -177,7 +178,7 @@ def page_of(store: Path) -> Page | None:
     """Read the page of a store; None where there is none."""
     try:
         text = safe_files.text_of(store / "report.html", store)
-    except (OSError, ValueError):
+    except (OSError, ValueError, UnsafeFileError):
         return None
     # not with one pattern, which would take very long over a page that somebody made for that
     title, has_title, _ = text.partition("<h1><bdi>")[2].partition("</bdi></h1>")
@@ -200,7 +201,11 @@ def efforts_of(*stores: Path) -> pd.DataFrame:
     name of the processor.
     """
     rows = []
-    for entry in chain.from_iterable(map(read_made, stores)):
+    entries = list[dict[str, Any]]()
+    for store in stores:
+        with suppress(UnsafeFileError):
+            entries += read_made(store)
+    for entry in entries:
         with suppress(TypeError, KeyError, ValueError, OverflowError):
             spent, cpu = entry["seconds"], printable(str(entry["cpu"]))
             seconds = float(spent["total"]) - float(spent.get("compile", 0))

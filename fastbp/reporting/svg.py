@@ -156,10 +156,11 @@ def dots(
     low, high = ends
     step, aims = 103 / values.size, values if targets is None else targets.ravel()
     x = 47 + step * (np.arange(values.size) + 0.5)
-    y, t = (
-        np.clip(np.nan_to_num(80 - 70 * (each - low) / (high - low or 1.0)), -20, 120)
-        for each in (values, aims)
-    )
+    with np.errstate(over="ignore"):  # an output may be as large as any number
+        y, t = (
+            np.clip(np.nan_to_num(80 - 70 * (each - low) / (high - low or 1.0)), -20, 120)
+            for each in (values, aims)
+        )
     half, radius = min(6.0, 0.42 * step), 3.2 if values.size <= 16 else 1.8
     stems = "".join(f"M{a:.1f} {b:.1f}V{c:.1f}" for a, b, c in zip(x, t, y, strict=True))
     lines = "".join(f"M{a - half:.1f} {b:.1f}h{2 * half:.1f}" for a, b in zip(x, t, strict=True))

@@ -60,6 +60,12 @@ _NO_MEMORY = re.compile(
 """What packages and the system say where there is no memory, in errors of other classes."""
 
 
+NO_MEMORY = (
+    "there is not enough memory: close other programs, or train fewer blocks at once with -j; the "
+    "same command goes on"
+)
+
+
 def need_memory(size: int) -> None:
     """Raise MemoryError if so many bytes are not to be had.
 
@@ -88,10 +94,7 @@ def raise_memory_error(error: BaseException) -> None:
                 and _NO_MEMORY.search(str(link))
             )
         ):
-            raise MemoryError(
-                "there is not enough memory: close other programs, or train fewer blocks at once "
-                "with -j; the same command goes on"
-            ) from error
+            raise MemoryError(NO_MEMORY) from error
         link = link.__cause__ or link.__context__
 
 

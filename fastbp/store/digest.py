@@ -86,7 +86,8 @@ def _contents(values: pa.Array, words: Sequence[str] = ()) -> Iterator[bytes | N
         used = words or sorted(
             {dictionary[code] for code in np.flatnonzero(np.bincount(codes[codes >= 0]))}
         )
-        places = [used.index(word) if word in used else 0 for word in dictionary]
+        at = {word: place for place, word in enumerate(used)}
+        places = [at.get(word, 0) for word in dictionary]
         codes = np.where(codes < 0, 0, np.array(places or [0], "<i4")[codes])
         if not words:
             yield "\0".join(used).encode() + b"\0"

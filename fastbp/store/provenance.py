@@ -50,17 +50,17 @@ def add_made(store: Store, *entries: dict[str, Any]) -> None:
     """
     with writing(store.path / "made.json"):
         found = _entries(store.path)
-    made = found or []
-    known = set(map(json.dumps, made))  # in linear time, however many there are
-    new = [entry for entry in entries if json.dumps(entry) not in known]
-    if new:
+    lines = [json.dumps(entry) for entry in found or []]
+    known = {*lines}  # in linear time, however many there are
+    if new := [line for line in map(json.dumps, entries) if line not in known]:
         if found is None:
             with writing(store.path / "made.json"):
                 safe_files.set_aside(store.path / "made.json", store.path)
-        made += new
-        while len(content := json.dumps(made, indent=1).encode()) > MAX_MADE:
-            made = made[len(made) // 2 + 1 :]
-        store.write(store.path / "made.json", content)
+        lines += new
+        while sum(map(len, lines)) + 2 * len(lines) + 2 > MAX_MADE:
+            lines = lines[len(lines) // 2 + 1 :]
+        content = "[\n" + ",\n".join(lines) + "\n]"
+        store.write(store.path / "made.json", content.encode())
 
 
 class LatestSweep(NamedTuple):

@@ -6,14 +6,15 @@ and every file from its folder, so that nothing can take their place meanwhile.
 
 import errno
 import os
+import random
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from itertools import chain, count
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
-from fastbp.schema.errors import UnsafeFileError
+from fastbp.schema.errors import StoreError, UnsafeFileError
 
 _KINDS = {
     stat.S_IFREG: "a file",
@@ -29,10 +30,33 @@ _FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 NO_FSYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}
 """Errors with which file systems say that they cannot flush a folder."""
 
+_held: dict[Path, tuple[int, int]] = {}
+"""The folders that are held, each with what tells it from all others of this machine."""
+
 
 def kind(mode: int) -> str:
     """What a file of this mode is, in words."""
     return _KINDS.get(stat.S_IFMT(mode), "a device")
+
+
+@contextmanager
+def held(root: Path) -> Iterator[None]:
+    """Let functions of this module raise StoreError if another folder takes the place of `root`.
+
+    A folder that is not there yet is not held.
+    """
+    is_first = root not in _held
+    with suppress(OSError):
+        _held.setdefault(root, _identity(os.stat(root)))
+    try:
+        yield
+    finally:
+        if is_first:
+            _held.pop(root, None)
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 @contextmanager
@@ -52,11 +76,15 @@ def folder(root: Path, *names: str, make: bool = False) -> Iterator[int]:
     ------
     UnsafeFileError
         If one of `names` is a link, or anything else but a folder.
+    StoreError
+        If `root` is held, and another folder has taken its place.
     OSError
         If a folder cannot be opened or made.
     """
     path, descriptor = root, os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
+        if root in _held and _held[root] != _identity(os.fstat(descriptor)):
+            raise StoreError(f"{root} is no longer the folder with which this command began")
         for name in names:
             path /= name
             if make:
@@ -89,7 +117,7 @@ def _open(path: Path, parent: int, flags: int) -> int:
 
 def _check(path: Path, mode: int, expected: str) -> None:
     if kind(mode) != expected:
-        raise UnsafeFileError(path, f"it is {kind(mode)}, not {expected} of the store itself")
+        raise UnsafeFileError(path, f"it is {kind(mode)}, not {expected}")
 
 
 def check(entry: os.DirEntry[str], path: Path, expected: str) -> None:
@@ -164,7 +192,9 @@ def set_aside(path: Path, root: Path) -> Path:
         folder(root, "quarantine", make=True) as aside,
         folder(root, *path.parent.relative_to(root).parts) as there,
     ):
-        names = chain([path.name], (_with_end(path.name, f".{n}") for n in count(1)))
+        # that very many are there already takes no time
+        numbers = chain(range(1, 100), iter(lambda: random.getrandbits(60), None))
+        names = chain([path.name], (_with_end(path.name, f".{n}") for n in numbers))
         name = next(name for name in names if not _is_there(name, aside))
         os.rename(path.name, name, src_dir_fd=there, dst_dir_fd=aside)
     return root / "quarantine" / name
@@ -180,6 +210,16 @@ def _is_there(name: str, parent: int) -> bool:
         os.stat(name, dir_fd=parent, follow_symlinks=False)
         return True
     return False
+
+
+def remove(path: Path, root: Path) -> None:
+    """Remove a file below `root`, if it is there. Raises as `opened` does."""
+    with (
+        folder(root, *path.parent.relative_to(root).parts) as parent,
+        suppress(FileNotFoundError),
+    ):
+        _check(path, os.lstat(path.name, dir_fd=parent).st_mode, "a file")
+        os.unlink(path.name, dir_fd=parent)
 
 
 def write(
@@ -213,7 +253,7 @@ def write(
     """
     if root is None:
         root = target.parent
-        root.mkdir(parents=True, exist_ok=True)
+        make(root)
     try:
         with (
             folder(root, *target.parent.relative_to(root).parts, make=True) as there,
@@ -225,9 +265,17 @@ def write(
     return target
 
 
+def make(root: Path) -> None:
+    """Make a folder, and those above it, unless it is there. Raises OSError."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:  # also a link to nowhere
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(root)) from None
+
+
 def write_all(files: Mapping[Path, bytes], root: Path) -> None:
     """Write files below a folder as `write` does; it is made if it is missing."""
-    root.mkdir(parents=True, exist_ok=True)
+    make(root)
     for path, content in files.items():
         write(path, content, root)
 

@@ -62,7 +62,6 @@ class Store:
         self.runs = self.path / "runs"
         self._another = "choose another folder" + (f" with {option}" if option else "")
         self._is_new = False
-        self._identity: tuple[int, int] | None = None
 
     def check_usable(self, *, any_version: bool = False, with_runs: bool = False) -> None:
         """Check, without writing, that the path is a store or may become one.
@@ -135,10 +134,11 @@ class Store:
         """
         if not self._is_new:
             return
-        with suppress(OSError):
-            for folder in (self.runs, self.path / "tmp"):
-                folder.rmdir()
-            (self.path / "lock").unlink(missing_ok=True)
+        with suppress(OSError, StoreError):
+            with safe_files.folder(self.path) as folder:
+                for name in ("runs", "tmp"):
+                    os.rmdir(name, dir_fd=folder)
+            safe_files.remove(self.path / "lock", self.path)
             self.path.rmdir()
 
     def _is_generated(self) -> bool:
@@ -171,15 +171,13 @@ class Store:
             raise StoreError(
                 "stores need file locks (fcntl), which Windows lacks: run fastbp inside WSL"
             )
-        with ExitStack() as stack:
+        with safe_files.held(self.path), ExitStack() as stack:
             with writing(self.path / "lock"):
                 opened = safe_files.opened(self.path / "lock", self.path, "r+b")
                 lock = stack.enter_context(opened)  # closing it unlocks it
             _locks.add(lock)
             stack.callback(_locks.discard, lock)
             self._hold(lock)
-            self._identity = self._place()
-            stack.callback(setattr, self, "_identity", None)
             with safe_files.folder(self.path, "tmp") as drafts:
                 # of a process that was killed while it wrote
                 for draft in filter(_DRAFT.fullmatch, os.listdir(drafts)):
@@ -205,11 +203,6 @@ class Store:
         lock.write(f"process {os.getpid()} on {os.uname().nodename}\n".encode())
         lock.flush()
 
-    def _place(self) -> tuple[int, int]:
-        """What tells the folder from one that another has put in its place."""
-        status = self.path.stat()
-        return status.st_dev, status.st_ino
-
     def run_files(self) -> Iterator[RunFile]:
         """The files of runs, by setup and seeds. Raises OSError if their folder cannot be read."""
         return iter(sorted(run_files(self.runs), key=lambda file: (file.setup, file.start)))
@@ -233,7 +226,8 @@ class Store:
         Returns
         -------
         pa.Table
-            One row, with all keys of its setup and the results that its file has.
+            One row, with all keys of its setup and the results that its file has. The metadata of
+            its schema are what the footer of the file says.
 
         Raises
         ------
@@ -248,7 +242,8 @@ class Store:
                 metadata, f"fastbp {metadata.get('fastbp.version', 'that made them')} replays them"
             )
             table = parquet.fill(table, SETUP_COLUMNS)
-            rows.append(table.filter(pc.equal(table["seed"], seed)))
+            found = table.filter(pc.equal(table["seed"], seed))
+            rows.append(found.replace_schema_metadata(metadata))
         times = sum(table.num_rows for table in rows)
         if times != 1:
             raise StoreError(
@@ -328,9 +323,6 @@ class Store:
         StoreFullError
             If the file cannot be written.
         """
-        with writing(target):
-            if self._identity not in (None, self._place()):
-                raise StoreError(f"{self.path} is no longer the folder that this command locked")
         return write(target, content, self.path, self.path / "tmp")
 
 

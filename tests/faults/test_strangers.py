@@ -24,7 +24,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from commands import command as child, started, succeeded
+from commands import command as child, environment, started, succeeded
 from fake_runs import ONE, rows
 from numpy.lib import format as npy
 from stores import contents_of, flip, opened, replaced_by, rows_of, unchanged
@@ -32,9 +32,9 @@ from stores import contents_of, flip, opened, replaced_by, rows_of, unchanged
 import fastbp
 from fastbp.analysis.counts import count_runs
 from fastbp.engine import integrity, stored_run
-from fastbp.engine.merge import merge
+from fastbp.engine.merge import _remove, merge
 from fastbp.problems import problem, read_table, samples, targets
-from fastbp.reporting import build, gallery
+from fastbp.reporting import build, gallery, svg
 from fastbp.reporting.html_tables import provenance as provenance_table
 from fastbp.reporting.report_data import _problem
 from fastbp.reporting.sections import examples_section
@@ -45,7 +45,8 @@ from fastbp.schema.errors import (
     TableError,
     UnsafeFileError,
 )
-from fastbp.store import npz, parquet, provenance, store as store_module
+from fastbp.store import npz, parquet, provenance, safe_files, store as store_module
+from fastbp.store.digest import digest
 from fastbp.store.filename import RunFile
 from fastbp.store.npz import read_arrays
 from fastbp.store.store import Store
@@ -133,7 +134,7 @@ def test_a_folder_that_is_a_link_is_not_followed(command, folder, name):
     replaced_by(folder / "store" / name, lambda path: path.symlink_to(folder / "theirs"))
     checking = ["sweep", "own sweep", "verify", "repair", "merge into"]
     told = attacked(command, folder, checking + USERS.get(name, []))
-    why = f"fastbp: store/{name} cannot be used: it is a link, not a folder of the store itself; "
+    why = f"fastbp: store/{name} cannot be used: it is a link, not a folder; "
     assert set(told) == {*checking, *USERS.get(name, [])}
     assert set(told.values()) == {f"{why}move it away"}
 
@@ -151,8 +152,8 @@ READERS: dict[str, Callable[[Path], object]] = {
     "lock": build._is_running,
     "made.json": provenance.read_made,
     "sweep.toml": provenance.latest_sweep,
-    "report.html": gallery.page_of,
-    "summary.csv": lambda store: gallery.text(store.parent, {"store": "a command"}, "a command"),
+    "report.html": lambda store: build.is_current(store, []),
+    "summary.csv": lambda store: safe_files.read(store / "summary.csv", store),
 }
 
 
@@ -163,10 +164,11 @@ def test_a_file_that_is_none_is_a_line(folder, monkeypatch, name, kind):
     (folder / "store" / "report.html").write_text(PAGE)
     replaced_by(folder / "store" / name, KINDS[kind])
     store = Store("store")
-    why = f"store/{name} cannot be used: it is a {kind.split()[0]}, not a file of the store itself"
+    why = f"store/{name} cannot be used: it is a {kind.split()[0]}, not a file"
     for use in (store.check_usable, store.locked().__enter__, lambda: READERS[name](store.path)):
         with unchanged(folder / "theirs"), pytest.raises(UnsafeFileError, match=rf"\A{why}"):
             use()
+    assert "sweeps" in gallery.text(Path(), {"store": "a command"}, "a command")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -516,6 +518,11 @@ def test_pages_and_entries_that_are_made_to_take_long_do_not(folder, monkeypatch
     store = folder / "store"
     (store / "summary.csv").write_text("runs," * 1_000_000 + "\n7\n")
     assert gallery._runs_of(store) == [7]
+    (store / "made.json").write_text('[{"a": ' + "[" * 900 + "0," * 10**6 + "0" + "]" * 900 + "}]")
+    began = time.process_time()
+    provenance.add_made(Store(store), {"when": "now"})
+    assert time.process_time() - began < 5
+    assert provenance.read_made(store)[1:] == [{"when": "now"}]
     figure = '<figure>aria-label="a figure" href="figures/one.svg"'
     hostile = "<h1><bdi>" * 50_000 + '<figure aria-label="" <figure>' + 'aria-label="" ' * 200_000
     for page, expected in ((PAGE + figure, {"one": "a figure"}), (PAGE + hostile, {})):
@@ -660,11 +667,14 @@ def test_of_very_many_problems_only_some_are_tried(folder, monkeypatch):
     store = Store(folder / "store")
     row = store.run(setup_in(folder), 0).to_pylist()[0]
     assert stored_run.setup_of(store, setup_in(folder), row).identity() == setup_in(folder)
-    with pytest.raises(StoreError, match="lacks the problem it was trained on"):
-        stored_run.setup_of(store, setup_in(folder), row, most=0)
-    assert len(tried) == 1
     monkeypatch.setattr(integrity, "MAX_TRIED", 0)
-    assert not integrity.check(store).findings  # their files say which
+    monkeypatch.setattr(stored_run, "MAX_TRIED", 0)
+    with pytest.raises(StoreError, match="lacks the problem it was trained on"):
+        stored_run.setup_of(store, setup_in(folder), row)
+    assert len(tried) == 1
+    # their files say which
+    assert stored_run.find(store, setup_in(folder), "0").setup.identity() == setup_in(folder)
+    assert not integrity.check(store).findings
     really_read = parquet.read_as_written
 
     def without(path):
@@ -682,6 +692,38 @@ def test_a_problem_without_rows_is_used_by_nobody(folder):
     (folder / "store" / "problems" / f"{digest}.npz").write_bytes(npz.npz(X=X, T=T))
     with pytest.raises(TableError, match="rows to train on"):
         npz.read_problem(folder / "store", digest)
+
+
+def test_very_many_words_or_names_take_no_long_time(folder, monkeypatch):
+    """Of a column of runs, of files in quarantine, and of links in a page."""
+    words = pa.array([f"word {number}" for number in range(200_000)])
+    table = pa.table({"other": words.dictionary_encode()})
+    began = time.process_time()
+    digest(table)
+    assert time.process_time() - began < 10
+    store = opened(folder / "store")
+    (store.path / "quarantine").mkdir()
+    name = f"{'n' * 251}.csv"
+    for number in ("", *(f".{number}" for number in range(1, 100))):
+        (store.path / "quarantine" / f"{name[: 255 - len(number)]}{number}").touch()
+    (store.runs / name).write_text("another")
+    assert safe_files.set_aside(store.runs / name, store.path).read_text() == "another"
+    key = f'name="fastbp-made-of" content="{build.page_key(store.path, [])}"'
+    for href, expected in (("sweep.toml", True), ("n" * 300, False), ("runs", False)):
+        (store.path / "report.html").write_text(f'{key} href="{href}"')
+        assert build.is_current(store.path, []) is expected
+
+
+def test_a_run_that_is_longer_than_its_row_says_is_not_kept():
+    setup = fastbp.Setup(problem="xor", hidden=(1,), updates=8)
+    assert len(fastbp.retrain(setup, 0, most=8).evaluations) > 1
+    with pytest.raises(StoreError, match="this run has more updates than the 7 of its row"):
+        fastbp.retrain(setup, 0, most=7)
+
+
+def test_outputs_beyond_all_numbers_are_drawn():
+    """Warnings are errors here."""
+    assert "<circle" in svg.dots(np.array([9e307, 0.0]), None, (0.0, 9e307), "#000", "two dots")
 
 
 def test_a_problem_is_read_from_the_file_that_was_opened(folder, monkeypatch):
@@ -875,7 +917,10 @@ def test_no_process_runs_code_of_the_current_folder(folder):
 def test_no_command_reads_settings_of_the_current_folder(folder, make):
     """Those of matplotlib are not needed; Numba reads its own in each process."""
     make(folder / "matplotlibrc")
-    succeeded(child("store", cwd=folder, program=[sys.executable, "-m", "fastbp.report"]))
+    program = [sys.executable, "-m", "fastbp.report"]
+    homeless = environment(HOME="/dev/null")
+    done = succeeded(child("store", cwd=folder, program=program, env=homeless))
+    assert "atplotlib" not in done.stderr
     make(folder / ".numba_config.yaml")
     done = child("store", cwd=folder, program=[sys.executable, "-m", "fastbp.verify"])
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done
@@ -926,13 +971,48 @@ def test_a_store_that_is_moved_leaves_no_ghost(tmp_path):
 
 
 def test_a_store_that_another_takes_the_place_of_is_not_written(tmp_path):
-    store, other = opened(tmp_path / "store"), opened(tmp_path / "other")
+    store, other = Store(tmp_path / "store"), opened(tmp_path / "other")
+    own = store.runs / other.publish(ONE, 0, rows()).name
     with store.locked():
+        before = contents_of(other.path)
         store.path.rename(tmp_path / "moved")
         other.path.rename(store.path)
-        with pytest.raises(StoreError, match="no longer the folder that this command locked"):
-            store.publish(ONE, 0, rows())
-    assert contents_of(store.path) == {}
+        for use in (
+            lambda: store.publish(ONE, 0, rows()),
+            lambda: _remove(store, filter(None, [RunFile.parse(own)])),
+            lambda: integrity.move_aside(store, [integrity.StoreFault(own, "it is damaged")]),
+        ):
+            with pytest.raises(StoreError, match="no longer the folder with which this command"):
+                use()
+        store.remove_if_empty()
+    assert contents_of(store.path) == before
+
+
+@pytest.mark.parametrize("name", ["report", "replay", "repair"])
+def test_a_store_that_another_takes_the_place_of_while_it_is_read(
+    command, folder, monkeypatch, name
+):
+    """As if a backup was restored meanwhile."""
+    monkeypatch.chdir(folder)
+    shutil.copytree("store", "other")
+    Path("other/published.csv").write_text("theirs")
+    identity, (file, *_) = setup_in(folder), Path("store/runs").iterdir()
+    if name == "repair":
+        file.write_bytes(file.read_bytes()[:-1])
+    before, really = contents_of(folder / "other"), safe_files.read
+
+    def exchange(path: Path, *more: Any) -> bytes:
+        content = really(path, *more)
+        if path.suffix == ".parquet" and not Path("aside").exists():
+            os.rename("store", "aside")
+            os.rename("other", "store")
+        return content
+
+    monkeypatch.setattr(safe_files, "read", exchange)
+    done = command(*(text.format(setup=identity) for text in COMMANDS[name]))
+    assert done.returncode == 3, done
+    assert "no longer the folder with which this command began" in done.stderr
+    assert contents_of(folder / "store") == before
 
 
 # Stores that two commands make at once

@@ -577,6 +577,19 @@ def test_a_mistake_that_a_grid_repeats_is_said_once(here: Path) -> None:
     ]
 
 
+def test_of_very_many_mistakes_only_some_are_looked_for(here: Path) -> None:
+    """To look for names that are like each of them takes long."""
+    (here / "d.csv").write_text("x,y\n1,0\n2,1\n")
+    wrong = [f"z{number}" for number in range(1_000)]
+    *some, last = mistakes_of(Setup, problem="file:d.csv", targets=wrong, updates=9)
+    assert len(some) == 10
+    assert last == "targets: given 990 more like these, allowed: columns of d.csv: x, y"
+    files = [f"file:{name}.csv" for name in wrong]
+    grid = {"problem": files, "targets": ["y"]}
+    lines = mistakes_of(lambda: Sweep(seeds=1, setup={"updates": 9}, grid=grid))
+    assert 200 < len(lines) < 400
+
+
 def test_nothing_to_learn_is_worth_a_note(here: Path) -> None:
     assert notes(made("x,y\n1,0\n2,1\n")) == []
     assert notes(made("x,y\n1,u\n2,u\n")) == [

@@ -558,7 +558,7 @@ def test_what_is_sealed_and_no_table_is_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe.parquet")
     (tmp_path / "link.parquet").symlink_to("nowhere")
     for name in ("folder", "pipe", "link"):
-        damaged(tmp_path / f"{name}.parquet", f"it is a {name}, not a file of the store itself")
+        damaged(tmp_path / f"{name}.parquet", f"it is a {name}, not a file")
 
 
 def test_anybody_reads_what_is_sealed(tmp_path):

@@ -2,4 +2,4 @@
 
 from fastbp.schema.errors import need_memory
 
-need_memory(1 << 27)  # for SciPy, with an OpenBLAS of its own
+need_memory(3 << 26)  # for SciPy, with an OpenBLAS of its own, and for what it is loaded for
