@@ -177,8 +177,9 @@ def _checked_rows(path: Path) -> tuple[pa.Table, dict[str, str]]:
         raise DamagedFileError(path, "its rows do not match its digest")
     if not re.fullmatch("[0-9]{1,9}", metadata.get("fastbp.numerics", "")):
         raise DamagedFileError(path, "it does not say its numerics version")
+    there = {*rows.column_names}
     for column in SETUP_COLUMNS:
-        if column.name in rows.column_names and len(rows[column.name].unique()) > 1:
+        if column.name in there and len(rows[column.name].unique()) > 1:
             raise DamagedFileError(path, f"its rows differ in {column.name}")
     filled = parquet.fill(rows, COLUMNS)
     keys = {name: filled[name][0].as_py() for name in JUDGING}

@@ -110,7 +110,8 @@ def _plain(values: pa.Array, dtype: str) -> NDArray[Any]:
 
 def keys_of(rows: pa.Table) -> dict[str, Any]:
     """The columns `KEY_COLUMNS` of the first row, as far as they exist, by name."""
-    names = [name for name in KEY_COLUMNS if name in rows.column_names]
+    there = {*rows.column_names}  # Arrow makes the list anew each time
+    names = [name for name in KEY_COLUMNS if name in there]
     return next(iter(rows.slice(0, 1).select(names).to_pylist()), {})
 
 
@@ -136,7 +137,8 @@ class RowsHash:
     def update(self, rows: pa.Table) -> None:
         """Add the next rows, with the columns that their file has."""
         self._keys |= keys_of(rows)
-        for name in {*rows.column_names} - {*KEY_COLUMNS} - {*self._columns}:
+        there = {*rows.column_names}
+        for name in there - {*KEY_COLUMNS} - {*self._columns}:
             kind = rows.schema.field(name).type
             self._columns[name] = (
                 kind,
@@ -147,7 +149,7 @@ class RowsHash:
             self._hash(
                 name,
                 rows[name].combine_chunks()
-                if name in rows.column_names
+                if name in there
                 else stand_in(name, kind, rows.num_rows),
             )
         self._rows += rows.num_rows

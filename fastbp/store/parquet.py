@@ -258,7 +258,8 @@ def _check_columns(file: Path, found: pa.Schema, number: int, names: Sequence[st
     in_place = ordered == in_order(ordered) and len({*found.names}) == len(found)
     if not (same and in_place and required <= {*ordered}):
         raise ValueError("its columns are not columns of runs")
-    if newer := [field for field in found if field.type not in schema().types]:
+    types = schema().types
+    if newer := [field for field in found if field.type not in types]:
         raise FileError(
             file,
             f"column {newer[0].name} has the type {newer[0].type}, which only a newer fastbp knows",
@@ -281,8 +282,9 @@ def _check_rows(file: RunFile, rows: pa.Table) -> None:
 
 def _check_values(rows: pa.Table) -> None:
     """Raise ValueError if numbers are none that a run can have: pictures and tables need them."""
+    there = {*rows.column_names}  # Arrow makes the list anew each time
     for column in columns.COLUMNS:
-        if column.name in rows.column_names and column.kind in ("integer", "real"):
+        if column.name in there and column.kind in ("integer", "real"):
             values = rows[column.name].cast("float64", safe=False)
             if pc.any(pc.less(values, column.least)).as_py():
                 raise ValueError(f"it has {column.name} below {column.least:g}")
@@ -294,11 +296,11 @@ def _check_values(rows: pa.Table) -> None:
         longest = [pc.max(pc.binary_length(chunk.dictionary)) for chunk in rows[name].chunks]
         if max((each.as_py() or 0 for each in longest), default=0) > most:
             raise ValueError(f"it has {name} of more than {most:,} bytes")
-    if {"converged_at", "updates_done"} <= {*rows.column_names}:
+    if {"converged_at", "updates_done"} <= there:
         late = pc.greater(rows["converged_at"], rows["updates_done"])
         if pc.any(late).as_py():
             raise ValueError("it holds runs that converged after their last update")
-    if "outputs" in rows.column_names:
+    if "outputs" in there:
         lengths = {*pc.list_value_length(rows["outputs"]).unique().to_pylist()} - {None}
         if len(lengths) > 1 or lengths == {0}:
             raise ValueError("its runs have other numbers of outputs, or none")
@@ -306,8 +308,9 @@ def _check_values(rows: pa.Table) -> None:
 
 def fill(rows: pa.Table, wanted: Sequence[Column]) -> pa.Table:
     """Add the columns `wanted` that rows of an older file lack, with their default or null."""
+    there = {*rows.column_names}
     for column in wanted:
-        if column.name not in rows.column_names:
+        if column.name not in there:
             field = schema().field(column.name)
             rows = rows.append_column(field, stand_in(column.name, field.type, rows.num_rows))
     return rows.select(in_order(rows.column_names))
@@ -341,7 +344,7 @@ class Comparison:
             for file in (one, other)
         }
         a, b = (self._kept[file.path] for file in (one, other))
-        shared = [name for name in a.column_names if name in b.column_names]
+        shared = in_order({*a.column_names} & {*b.column_names})
         start, stop = max(one.start, other.start), min(one.stop, other.stop)
         parts = (
             table.select(shared).slice(start - file.start, stop - start)
