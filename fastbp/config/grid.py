@@ -30,7 +30,7 @@ _FILE_KEYS = ("problem", "targets", "target_kind")  # what is read of a file dep
 MAX_DATA = 2**26
 """The most inputs and targets that a sweep may have of files; they count for each `targets`."""
 
-MAX_MISTAKES = 300
+MAX_MISTAKES = 190
 """After so many no more are looked for: some take long, such as files that are not there."""
 
 GridValues = dict[str, tuple[Any, ...]]
@@ -61,6 +61,7 @@ class SweepTables:
         self.grids: list[Placed] = []
         self._files: dict[tuple[Any, ...], ProblemData] = {}
         self._values = 0
+        self._added: set[str] = set()
         self._names: dict[tuple[Any, ...], ProblemData] = {}
         self._setups: dict[tuple[Any, ...], tuple[Setup, list[int]]] = {}
         setup, grid = data.get("setup", {}), data.get("grid", [])
@@ -270,13 +271,16 @@ class SweepTables:
         for key, text in mistakes:
             given = table.get(key) or self.setup.get(key)
             place = given.place if given else f"{self.here}setup.{key}"
-            self.lines.append(f"{place}: {text}")
+            if (line := f"{place}: {text}") not in self._added:  # setups of a grid repeat them
+                self._added.add(line)
+                self.lines.append(line)
         self._stop_after_many()
 
     def _stop_after_many(self) -> None:
         """Raise SweepError if there are more than `MAX_MISTAKES`."""
         if len(self.lines) > MAX_MISTAKES:
-            raise SweepError(dict.fromkeys(self.lines))
+            more = f"{self.here}after {MAX_MISTAKES} mistakes no more were looked for"
+            raise SweepError([*dict.fromkeys(self.lines[:MAX_MISTAKES]), more])
 
 
 def _outside(setup: Mapping[Any, Any], table: Iterable[str]) -> dict[Any, Any]:
