@@ -221,7 +221,7 @@ def test_a_store_that_is_changed_under_a_sweep_ends_it_without_a_table(
     assert done.returncode in (3, 4), done
     refused(done, done.returncode, ".*")
     if (store / name).is_file():
-        refused(here(*NO_PAGE), 3, f"store/{name} cannot be used: it is a file, not a folder .*")
+        refused(here(*NO_PAGE), 3, f"store/{name} cannot be used: it is a file, not a folder; .*")
         (store / name).unlink()
     Store(store).check_files()
     assert (here(*NO_PAGE).returncode, rows_of(store)) == (0, whole)
