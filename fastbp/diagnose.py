@@ -164,6 +164,7 @@ def _make_writable(folder: Path) -> None:
     from fastbp.store import safe_files
 
     safe_files.make(folder)
+    safe_files.hold(folder)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
     if others := foreign(folder):

@@ -93,7 +93,7 @@ def _write(files: dict[Path, bytes], store: Path, optional: Path | None) -> None
     written = []
     for path, content in files.items():
         try:
-            root = store if path.parent == store / "replays" else None
+            root = store if store in path.parents else None
             written.append(str(write(path, content, root)))
         except StoreFullError as error:
             if path != optional:

@@ -22,8 +22,9 @@ from fastbp.cli.terminal import (
     print_notes,
     screen,
 )
-from fastbp.schema.errors import SweepError
+from fastbp.schema.errors import StoreFullError, SweepError
 from fastbp.schema.text import plural
+from fastbp.store import safe_files
 
 if TYPE_CHECKING:
     from fastbp.cli.job import Done, Job, Options
@@ -171,14 +172,21 @@ def _perform_all(
     jobs: Sequence[Job], options: Options, source: Path, results: Path, began: float
 ) -> int:
     """Train one sweep after the other and write the gallery. Returns the worst exit code."""
+    from fastbp.store.store import writing
+
     entries: list[dict[str, object]] = []
     codes = [process.COMPLETE]
-    for place, job in enumerate(jobs, 1):
-        train = partial(_perform, job, options, f"{job.name} ({place:,} of {len(jobs):,})", entries)
-        codes.append(process.exit_code(train, job.store.path))
-        if codes[-1] == process.NOT_WRITABLE:
-            break  # the next could not be written either
-    file = _write_gallery(jobs, options, source, results)
+    with writing(results):
+        safe_files.make(results)
+    with safe_files.held(results):
+        for place, job in enumerate(jobs, 1):
+            label = f"{job.name} ({place:,} of {len(jobs):,})"
+            train = partial(_perform, job, options, label, entries)
+            codes.append(process.exit_code(train, job.store.path))
+            safe_files.hold(results)
+            if codes[-1] == process.NOT_WRITABLE:
+                break  # the next could not be written either
+        file = _write_gallery(jobs, options, source, results)
     seconds = time.perf_counter() - began
     if options.json:
         print_data(
@@ -248,6 +256,8 @@ def _write_gallery(jobs: Sequence[Job], options: Options, source: Path, results:
     }
     whole = command(["--all", relative(source)], place, default)
     file, content = results / gallery.FILE, gallery.text(results, commands, whole).encode()
+    if not gallery.is_generated(results):
+        raise StoreFullError(f"{file} cannot be written: it came there meanwhile")
     return file if is_written(file, content) else write(file, content)
 
 

@@ -11,6 +11,7 @@ from contextlib import redirect_stdout
 from functools import cache
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -29,10 +30,11 @@ from commands import (
     until,
     until_it_computes,
 )
-from stores import tree, unchanged
+from stores import contents_of, tree, unchanged
 
 from fastbp import Setup, Sweep, retrain
 from fastbp.diagnose import main
+from fastbp.diagnosis import printout
 from fastbp.diagnosis.candidates import ANSWERED
 from fastbp.diagnosis.diagnose import usual_epochs
 from fastbp.engine import machine
@@ -660,6 +662,19 @@ def test_a_copy_of_a_table_takes_the_place_of_nothing(tmp_path, here, data, plac
         copy = tmp_path / "own" / place / Path(data).name
         assert copy.read_text() == "a,b,y\n1,2,0\n3,4,1\n5,6,0\n" + "7,8,1\n" * ("learnt" in data)
         assert not (tmp_path / "own" / "learnt-4").exists()
+
+
+def test_files_that_come_meanwhile_are_not_replaced(tmp_path, here, monkeypatch) -> None:
+    really = printout.commands
+
+    def commands(*arguments: Any) -> list[str]:
+        tree(tmp_path, {"own/changes.csv": "mine"})
+        return really(*arguments)
+
+    monkeypatch.setattr(printout, "commands", commands)
+    told = "fastbp: own cannot be written: changes.csv came into it meanwhile\n"
+    assert told in ended(here("xor", *FAST[2:], "-o", "own"), 4).stderr
+    assert contents_of(tmp_path) == {"own/changes.csv": b"mine"}
 
 
 @pytest.mark.parametrize(

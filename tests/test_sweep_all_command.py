@@ -9,7 +9,7 @@ import pytest
 from commands import PATIENCE, ended, names, refused, started, succeeded, until
 from stores import opened, unchanged
 
-from fastbp.cli import terminal
+from fastbp.cli import job, terminal
 from fastbp.store import filename
 
 ONE = (
@@ -212,6 +212,41 @@ def test_the_exit_code_is_the_worst_and_the_others_are_made(folder, tmp_path, he
     titles = re.findall(r"report.html\">(What of .*?)</a>", text)
     assert titles == ["What of founding?", "What of deep/first?"]
     assert text.endswith("Not there yet: `zero`.\n")
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_what_comes_meanwhile_is_not_replaced(folder, tmp_path, here, monkeypatch, moved):
+    """A text of the user, or another folder in the place of the results."""
+    really = job.perform
+
+    def perform(*arguments):
+        done = really(*arguments)
+        if moved and not (tmp_path / "aside").exists():
+            (tmp_path / "results").rename(tmp_path / "aside")
+            (tmp_path / "results").mkdir()
+        (tmp_path / "results" / "README.md").write_text("mine")
+        return done
+
+    monkeypatch.setattr(job, "perform", perform)
+    done = here("--all", "sweeps", "-o", "results")
+    told = "fastbp: results/README.md cannot be written: it came there meanwhile"
+    if moved:
+        told = "fastbp: results is no longer the folder with which this command began"
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (3 if moved else 4, told)
+    assert (tmp_path / "results" / "README.md").read_text() == "mine"
+    if moved:
+        assert [path.name for path in (tmp_path / "results").iterdir()] == ["README.md"]
+
+
+def test_what_does_not_fit_is_refused(folder, here, monkeypatch):
+    monkeypatch.setattr(job, "MAX_SETUPS_OF_ALL", 2)
+    told = "--all: given sweeps, allowed: sweeps with at most 2 setups in all"
+    refused(here("--all", "sweeps"), 2, told)
+    monkeypatch.setattr(job, "MAX_SETUPS_OF_ALL", 3)
+    succeeded(here("--all", "sweeps", "--dry-run"))
+    (folder / "README.md.toml").write_text(sweep("Where?"))
+    monkeypatch.setattr(job, "MAX_SETUPS_OF_ALL", 4)
+    refused(here("--all", "sweeps"), 2, "sweeps/README.md.toml: .* folder as the gallery: .*")
 
 
 def test_what_cannot_be_written_ends_it(folder, tmp_path, here):

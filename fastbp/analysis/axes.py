@@ -89,7 +89,8 @@ def map_axes(summary: pd.DataFrame) -> list[tuple[str, str]]:
 def _is_plane(rows: pd.DataFrame, x: str, y: str) -> bool:
     """Whether some four setups are the corners of a rectangle over the keys x and y."""
     there = (pd.crosstab(rows[x], rows[y]).to_numpy() > 0).astype(int)
-    return bool((np.triu(there @ there.T, 1) >= 2).any())
+    few = there if len(there) <= there.shape[1] else there.T
+    return bool((np.triu(few @ few.T, 1) >= 2).any())
 
 
 def curve_keys(summary: pd.DataFrame) -> list[str]:

@@ -1,8 +1,8 @@
 """Comparisons of setups that differ in a single key, over the same seeds."""
 
 import math
-from collections.abc import Iterator, Sequence
-from itertools import combinations
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations, pairwise, product
 from typing import Any
 
 import numpy as np
@@ -239,17 +239,37 @@ def _changes(
             for one in counted
         ]
         for group in grouped(counted, names).values():
-            values = [one.written[key] for one in group]
-            place = {value: i for i, value in enumerate(dict.fromkeys(values))}  # sorted already
-            numeric = all(not isinstance(value, str) or value.isdigit() for value in place)
-            for (one, a), (other, b) in combinations(zip(group, values, strict=True), 2):
-                step = place[b] - place[a]
-                near = len(place) <= _ALL_PAIRS or (numeric and step == 1)
-                if step and (near or baseline in (one.setup, other.setup)):
-                    pairs.append((other, one) if key in start and b == start[key] else (one, other))
+            alike = grouped(group, [one.written[key] for one in group])  # sorted already
+            for one, other in _pairs(alike, baseline):
+                is_back = key in start and other.written[key] == start[key]
+                pairs.append((other, one) if is_back else (one, other))
         # The sort is stable: rows with the same values stay in the order of the other keys.
         for before, after in sorted(pairs, key=lambda ends: sort_key(e.keys[key] for e in ends)):
             yield key, before, after
+
+
+def _pairs(
+    alike: Mapping[Any, Sequence[SetupCounts]], baseline: str | None
+) -> Iterator[tuple[SetupCounts, SetupCounts]]:
+    """Yield the setups to compare, in order. `alike`: those with each value of the key.
+
+    They share all other keys. Of several with one value, as of files of the same name, few count.
+    """
+    numeric = all(not isinstance(value, str) or value.isdigit() for value in alike)
+    setups = [
+        sorted(same, key=lambda one: one.setup != baseline)[:_ALL_PAIRS] for same in alike.values()
+    ]
+    places = range(len(setups))
+    near = (
+        {*combinations(places, 2)}
+        if len(setups) <= _ALL_PAIRS
+        else {*pairwise(places[: len(setups) * numeric])}
+    )
+    start = {i for i in places if setups[i][0].setup == baseline}
+    for i, j in sorted(near | {(min(i, j), max(i, j)) for i in start for j in places if i != j}):
+        for one, other in product(setups[i], setups[j]):
+            if (i, j) in near or baseline in (one.setup, other.setup):
+                yield one, other
 
 
 def pair(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -13,6 +14,7 @@ from fastbp.adaptive import bisection, until_width
 from fastbp.cli import process
 from fastbp.cli.arguments import FOUNDING, sweep_file, sweep_order
 from fastbp.cli.terminal import Phase, ProgressLine, print_note, speed
+from fastbp.config.grid import MAX_MISTAKES
 from fastbp.config.sweep import Sweep
 from fastbp.engine import backends, driver, forecast
 from fastbp.engine.executor_map import Pool
@@ -155,6 +157,10 @@ def read_job(options: Options) -> Job:
     )
 
 
+MAX_SETUPS_OF_ALL = 200_000
+"""The most setups of all sweeps of a folder: they are kept at once."""
+
+
 def read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Job], list[str]]:
     """Make the jobs of all sweep files below a folder.
 
@@ -172,13 +178,9 @@ def read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Jo
     }
     jobs: list[Job] = []
     mistakes: list[str] = []
+    setups = 0
     for name in sorted(files, key=sweep_order):
-        mistakes += [
-            f"{named(files[name])}: its results would be in the same folder as those of "
-            f"{parent}.toml: give it another name"
-            for parent in map(str, PurePosixPath(name).parents)
-            if parent in files
-        ]
+        mistakes += _same_places(name, files)
         try:
             jobs.append(
                 Job(
@@ -188,8 +190,14 @@ def read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Jo
                     Store(results / name, "-o DIR"),
                 )
             )
+            setups += len(jobs[-1].sweep.setups)
         except SweepError as error:
             mistakes += error.lines
+        if setups > MAX_SETUPS_OF_ALL:
+            rule = f"sweeps with at most {MAX_SETUPS_OF_ALL:,} setups in all"
+            mistakes.append(f"--all: given {named(source)}, allowed: {rule}")
+        if setups > MAX_SETUPS_OF_ALL or len(mistakes) > MAX_MISTAKES:
+            break
     if not files:
         mistakes.append(f"--all: given {named(source)}, allowed: a folder with sweep files, *.toml")
     if not gallery.is_generated(results):
@@ -198,6 +206,17 @@ def read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Jo
             "it: choose another folder with -o, or move that file away"
         )
     return jobs, [*dict.fromkeys(mistakes)]  # say once that --seeds is wrong, not for each file
+
+
+def _same_places(name: str, files: Mapping[str, Path]) -> Iterator[str]:
+    """Say that the results of a sweep would be in a folder, or a file, of others."""
+    for place in (name, *map(str, PurePosixPath(name).parents)):
+        if place == gallery.FILE or (place in files and place != name):
+            others = "the gallery" if place == gallery.FILE else f"those of {place}.toml"
+            yield (
+                f"{named(files[name])}: its results would be in the same folder as {others}: give "
+                "it another name"
+            )
 
 
 # Training

@@ -197,13 +197,14 @@ def _written(
     # A text that is the only parameter, such as a path, may contain commas and =.
     is_text = [p.annotation for p in parameters.values()] == [str]
     written: dict[str, str] = {}
+    is_told = any(text.startswith(choice.usage) for text in wrong)
     for position, part in enumerate([rest] if is_text else rest.split(",")):
         key, equals, value = (piece.strip() for piece in part.partition("="))
         unnamed = not equals or (is_text and key not in parameters)
         if position == 0 and len(choice.parameters) == 1 and unnamed:
             key, value = choice.parameters[0].name, part.strip()
         elif key not in parameters or not equals:
-            usage = "" if any(w.startswith(choice.usage) for w in wrong) else f"{choice.usage}, "
+            usage, is_told = "" if is_told else f"{choice.usage}, ", True
             hint = nearest(key, parameters) if equals else ""
             wrong.append(f"{usage}not {plain(repr(part.strip()), 30)}{hint}")
             continue

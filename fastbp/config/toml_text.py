@@ -25,8 +25,7 @@ MAX_DIGITS = 4300
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 _WORD_LIST = re.compile(r"""\[(?:[^\[\]"']|\[[^\[\]"']*\])*\]""")
-_COMMA = re.compile(r",(?![^\[]*\])")
-"""A comma that is not in a list."""
+_INNER_LIST = re.compile(r"\[[^\]]*\]")
 
 _NESTED = "nested too deeply, allowed: the tables setup and grid"
 
@@ -92,7 +91,9 @@ def read_value(text: str) -> Any:
     except tomllib.TOMLDecodeError:
         inner = text.strip()
         if _WORD_LIST.fullmatch(inner):
-            return [read_value(item.strip()) for item in _COMMA.split(inner[1:-1])]
+            # only commas outside of inner lists divide it; no argument has a null byte
+            held = _INNER_LIST.sub(lambda found: found[0].replace(",", "\0"), inner[1:-1])
+            return [read_value(item.replace("\0", ",").strip()) for item in held.split(",")]
         return inner
     except ValueError:
         raise ValueError(f"given an integer of more than {MAX_DIGITS:,} digits") from None

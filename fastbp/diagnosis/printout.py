@@ -34,6 +34,7 @@ from fastbp.diagnosis.sentences import (
 from fastbp.diagnosis.trials import CONTROL, MeasuredRuns
 from fastbp.reporting.phrases import plain
 from fastbp.reporting.sections import diagnosis_section
+from fastbp.schema.errors import StoreFullError
 from fastbp.schema.keys import KEYS
 from fastbp.schema.text import aligned, and_, plural, shortened
 from fastbp.store import safe_files
@@ -323,9 +324,16 @@ def write_files(
         file: _sweep(diagnosis, sweep).to_toml(folder).encode(),
         **diagnosis_section.files(folder, title, texts, diagnosis.table, TITLES, rows),
     }
+    _write(files, folder)
+    return list(files), lines
+
+
+def _write(files: dict[Path, bytes], folder: Path) -> None:
+    """Write files, unless they would now replace others. Raises StoreFullError."""
+    if others := foreign(folder):
+        raise StoreFullError(f"{folder} cannot be written: {and_(others)} came into it meanwhile")
     with writing(folder):  # first the page, by which `foreign` knows the folder
         safe_files.write_all(dict(reversed(files.items())), folder)
-    return list(files), lines
 
 
 def foreign(folder: Path) -> list[str]:

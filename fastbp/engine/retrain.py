@@ -125,7 +125,8 @@ def _state(group: LaneGroup) -> tuple[int, int, Any, Any, NDArray[np.float32] | 
         test, _ = group.measure(with_gradient=False, held_out=True)
     kept = None
     if measures[m.FINITE, 0] == 1.0:
-        kept = group.task.setup.in_table_units(outputs[..., 0].astype(np.float32)).ravel()
+        with np.errstate(over="ignore"):  # larger ones are infinite there
+            kept = group.task.setup.in_table_units(outputs[..., 0].astype(np.float32)).ravel()
     return int(group.state.updates[0]), group.epochs, measures[:, 0], test[:, 0], kept
 
 

@@ -80,7 +80,12 @@ RESULT_COLUMNS: tuple[Column, ...] = (
         _FINITE + " or a unit's input overflows",
         least=-math.inf,
     ),
-    Column("loss_start", "real", "the same before the first update", least=-math.inf),
+    Column(
+        "loss_start",
+        "real",
+        "the same before the first update, infinite where it overflows",
+        least=-math.inf,
+    ),
     Column(
         "spread",
         "real",

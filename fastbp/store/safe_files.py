@@ -43,16 +43,21 @@ def kind(mode: int) -> str:
 def held(root: Path) -> Iterator[None]:
     """Let functions of this module raise StoreError if another folder takes the place of `root`.
 
-    A folder that is not there yet is not held.
+    A folder that is not there yet is not held, until `hold` is called.
     """
     is_first = root not in _held
-    with suppress(OSError):
-        _held.setdefault(root, _identity(os.stat(root)))
+    hold(root)
     try:
         yield
     finally:
         if is_first:
             _held.pop(root, None)
+
+
+def hold(root: Path) -> None:
+    """Hold a folder until `held` ends. Raises StoreError if another has taken its place already."""
+    with suppress(OSError), folder(root) as descriptor:
+        _held.setdefault(root, _identity(os.fstat(descriptor)))
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:

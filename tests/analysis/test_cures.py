@@ -9,6 +9,8 @@ import sample_frames as frames
 import fastbp
 from fastbp.analysis.cures import at_best_rate, cure_keys, over_rates, pooled
 from fastbp.analysis.statistics.proportions import wilson
+from fastbp.reporting import plots
+from fastbp.reporting.sections import cures_section
 from fastbp.reporting.sections.cures_section import sentences
 from fastbp.schema.text import percent
 
@@ -80,3 +82,26 @@ def test_which_keys_make_a_picture(varied: dict[str, list[object]], keys: list[s
     values = pd.MultiIndex.from_product(varied.values(), names=list(varied)).to_frame(index=False)
     tables = [frames.table(row, [C]) for row in values.to_dict("records")]
     assert cure_keys(fastbp.summary(frames.frame(*tables))) == keys
+
+
+def test_of_very_many_problems_some_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = [
+        frames.table({"problem": problem, "activation": name, "init": init}, [C, K])
+        for problem in ("table:0110", "table:0111", "table:0001")
+        for name in ("relu", "tanh")
+        for init in ("normal", "torch")
+    ]
+    drawn: list[pd.DataFrame] = []
+    monkeypatch.setattr(plots, "cures", lambda rows, *more: drawn.append(rows))
+    data = SimpleNamespace(
+        summary=fastbp.summary(frames.frame(*tables)),
+        baseline=None,
+        drawing=lambda draw, *texts: (draw(), texts)[1],
+    )
+    for most, problems, last in ((3, 3, "are added up, whatever their seed."),
+                                 (2, 2, "Of 3 problems the first 2 are drawn.")):  # fmt: skip
+        monkeypatch.setattr(cures_section, "MAX_PANELS", most)
+        content = cures_section._content(data)  # type: ignore[arg-type]
+        assert content is not None
+        assert content["cures"][0][-1].endswith(last)
+        assert drawn[-1]["problem"].nunique() == problems

@@ -28,6 +28,12 @@ LAYERS = "allowed: a list of 1 to 16 items, each an integer from 1 to 4,096"
 TENS = [i / 1000 for i in range(1, 1001)]
 
 
+MANY_TWICE = (
+    f"setup.optimizer: given 'adam:{'eps=1,' * 8}eps=1…, allowed: eps once, "
+    "adam:beta1=BETA1,beta2=BETA2,eps=EPS, not 'x', not 'x', not ''"
+)
+
+
 HUGE_GRID = f"[grid]\nlr = {TENS}\ninit_scale = {TENS[:100]}\nmomentum = {TENS[:100]}"
 
 
@@ -50,6 +56,7 @@ def problem(text: str) -> str:
             "you mean 'shuffled'?",
         ),
         (XOR + 'lr = "0.1"', f"setup.lr: given '0.1', {RATES}"),
+        (XOR + f"optimizer = 'adam:{'eps=1,' * 30_000}{'x,' * 30_000}'", MANY_TWICE),
         (XOR + "lr = true", f"setup.lr: given true, {RATES}"),
         (XOR + "lr = nan", f"setup.lr: given nan, {RATES}"),
         (XOR + "lr = inf", f"setup.lr: given inf, {RATES}"),

@@ -15,12 +15,15 @@ from lanes import FOUNDING, JIT, LANES, group, pair
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
+from stores import opened
 
 from fastbp.config.setup import Setup
 from fastbp.engine import lane_group, tasks
 from fastbp.engine.block import InterruptedBlockError, check_denormals, train, train_at_once
+from fastbp.engine.retrain import retrain
 from fastbp.engine.rows import to_arrow
 from fastbp.engine.tasks import SAMPLES, kernel_key, kernels, layout, suggested_lanes, task
+from fastbp.reporting import plots
 from fastbp.schema.columns import COLUMNS, schema
 
 
@@ -212,6 +215,19 @@ def test_a_diverged_run_keeps_what_was_before():
     assert (row["outcome"], row["updates_done"]) == ("diverged", 40)
     start = table_of(Setup(problem="xor", hidden=(2,), updates=1)).to_pylist()[0]
     assert (row["loss_start"], row["spread_start"]) == (start["loss_start"], start["spread_start"])
+
+
+@pytest.mark.jit
+def test_a_network_that_overflows_before_its_first_update_has_a_row(tmp_path):
+    """Its first loss is infinite; a run that diverges later can be trained again and drawn."""
+    setup = Setup(problem="xor", activation="exponential", init_scale=1e4, updates=8)
+    table = to_arrow(setup, 0, train(setup, 0, 8))
+    assert np.isposinf(table["loss_start"].to_numpy()).any()
+    opened(tmp_path / "store").publish(setup.identity(), 0, table)
+    setup = Setup(problem="xor", output="linear", hidden=(2,), lr=10, epochs=30, eval_every=1)
+    run = retrain(setup, 0)
+    assert any(np.isinf(each).any() for each in run.evaluations["outputs"] if each is not None)
+    plots.trajectory(run.evaluations, 10 * setup.training()[1], "it diverges", "")
 
 
 def test_outcome_words_follow_the_collapse_of_the_setup_alone():

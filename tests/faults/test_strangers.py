@@ -17,6 +17,7 @@ import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from numpy.lib import format as npy
 from stores import contents_of, flip, opened, replaced_by, rows_of, unchanged
 
 import fastbp
+from fastbp.analysis import contrasts
 from fastbp.analysis.counts import count_runs
 from fastbp.engine import integrity, stored_run
 from fastbp.engine.merge import _remove, merge
@@ -712,6 +714,21 @@ def test_very_many_words_or_names_take_no_long_time(folder, monkeypatch):
     for href, expected in (("sweep.toml", True), ("n" * 300, False), ("runs", False)):
         (store.path / "report.html").write_text(f'{key} href="{href}"')
         assert build.is_current(store.path, []) is expected
+
+
+def test_groups_of_outputs_and_setups_that_are_alike_take_no_long_time(folder):
+    """Of a problem that says that it has very many labels, and of setups with the same keys."""
+    groups = [[0, 10_000, []]] * 100_000
+    meaning = json.dumps({"test_rows": 0, "units": [], "groups": groups})
+    (file,) = (folder / "store" / "problems").iterdir()
+    arrays = read_arrays(file.read_bytes(), ("X", "T"))
+    file.write_bytes(npz.npz(**arrays, meaning=meaning))
+    began = time.process_time()
+    with pytest.raises(SweepError, match="meanings of outputs that it has"):
+        targets.stored(file)
+    assert time.process_time() - began < 10
+    alike: Any = {rate: [SimpleNamespace(setup=str(n)) for n in range(500)] for rate in (1, 2)}
+    assert len([*contrasts._pairs(alike, None)]) == 16
 
 
 def test_a_run_that_is_longer_than_its_row_says_is_not_kept():

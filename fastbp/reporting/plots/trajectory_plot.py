@@ -174,7 +174,8 @@ def output_curves(evaluations: pd.DataFrame, T: NDArray[np.float64], ax: Axes) -
     if low >= 0 and high <= 1:
         low, high = 0.0, 1.0
     else:
-        low, high = min(low, float(np.nanmin(outputs))), max(high, float(np.nanmax(outputs)))
+        finite = outputs[np.isfinite(outputs)]
+        low, high = float(finite.min(initial=low)), float(finite.max(initial=high))
     margin = 0.03 * (high - low)
     ax.set(ylim=(low - margin, high + margin), ylabel=label)
     columns = min(5, int(width_of(ax) / 0.9) or 1)

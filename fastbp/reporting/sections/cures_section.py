@@ -14,6 +14,9 @@ from fastbp.reporting.phrases import named, runs_in
 from fastbp.reporting.report_data import Content, ReportData, Section
 from fastbp.schema.text import and_, percent
 
+MAX_PANELS = 32
+"""The most problems that are drawn, each with all networks."""
+
 
 def _share(name: str) -> TableColumn:
     return TableColumn(name.replace("_", "-"), lambda row: percent(row[name] / row["runs"]))
@@ -78,14 +81,18 @@ def _content(data: ReportData) -> Content | None:
     rows, lines = pooled(best, by), sentences(data)
     apart = data.summary.groupby(by[:1])[varied].nunique().max() > 1
     others = and_([key for key in varied if apart[key] and key not in (*by, "lr")]) or "seed"
-    title = f"How networks end at their best rate: {runs_in(best)}"
+    title, drawn, some = f"How networks end at their best rate: {runs_in(best)}", rows, ""
+    if "problem" in rows and rows["problem"].nunique() > MAX_PANELS:
+        problems = rows["problem"].unique()
+        drawn = rows[rows["problem"].isin(problems[:MAX_PANELS])]
+        some = f" Of {len(problems):,} problems the first {MAX_PANELS} are drawn."
     figure = data.drawing(
-        lambda: plots.cures(rows, keys[0], keys[1], title),
+        lambda: plots.cures(drawn, keys[0], keys[1], title),
         "cures",
         "Which networks collapse",
         f"Stacked bars of how runs end, by {and_(by)}. {' '.join(lines)}",
         "Each network counts at the rate at which most of its seeds converge. Runs of the same "
-        f"{and_(by)} are added up, whatever their {others}.",
+        f"{and_(by)} are added up, whatever their {others}.{some}",
     )
     return {
         "sentences": lines if data.baseline else [],  # without a baseline they stand above
