@@ -45,6 +45,8 @@ def plane_of(keys: Mapping[Any, Any]) -> Plane | None:
     if not match:
         return None
     side, x, y = map(int, match.groups())
+    if side < 2 or x == y or not keys["init_scale"] > 0:
+        return None
     return Plane(side, x, y, float(keys["init_scale"]))
 
 

@@ -65,7 +65,7 @@ def fitting(arrays: dict[str, NDArray[Any]], setup: Setup) -> Layers:
         W, b = _checked(arrays, f"W{layer}", (k, n), lines), np.zeros(k)
         if setup.bias:
             b = _checked(arrays, f"b{layer}", (k,), lines)
-        elif np.any(arrays.get(f"b{layer}", 0)):
+        elif f"b{layer}" in arrays and np.any(_checked(arrays, f"b{layer}", (k,), lines)):
             lines.append(
                 f"b{layer}: given, but this setup has bias = false; needed: none, or zeros"
             )

@@ -227,7 +227,7 @@ def _leave_silent(client: Any) -> None:
 def _dask_workers(address: str) -> int:
     """Count the threads of a Dask cluster. Raises SweepError if it does not answer."""
     given = f"--executor: given {shown('dask:' + address)}"
-    if not re.fullmatch(r"([a-z]+://)?[^/\s]+:\d{1,5}", address):
+    if not re.fullmatch(r"((tcp|wss?)://)?[^/\s]+:\d{1,5}", address):
         raise SweepError([f"{given}, allowed: dask:HOST:PORT, or dask:tcp://HOST:PORT"])
     try:
         with _dask_connected(address) as client:

@@ -128,7 +128,9 @@ def check(store: Store, tick: Callable[[str], None] = lambda step: None) -> Inte
             findings += setups.add(file, rows, metadata)
         except DamagedFileError as error:
             findings.append(StoreFault(file.path, error.why))
-    findings += [*_other_versions(setups.sound), *_seeds_twice(setups.sound)]
+    others = _other_versions(setups.sound)
+    wrong = {fault.file for fault in others}
+    findings += [*others, *_seeds_twice(f for f in setups.sound if f.path not in wrong)]
     return IntegrityReport(
         files=len(files),
         runs=sum(file.count for file in setups.sound),

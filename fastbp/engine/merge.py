@@ -87,9 +87,7 @@ def _check(stores: Sequence[Store], tick: Callable[[str], None]) -> None:
     for store in stores:
         path = store.path
         report = integrity.check(store, tick)
-        if report.findings:
-            faults = first_of([f"{file} ({why})" for file, why in report.findings], MAX_NAMED)
-            raise StoreError(f"{path} is not sound: {'; '.join(faults)}; `fastbp verify` says more")
+        _refuse(path, report.findings)
         versions.setdefault(report.version, path)
         for setup, its_keys in report.keys.items():
             known, first = keys.setdefault(setup, (its_keys, path))
@@ -104,6 +102,13 @@ def _check(stores: Sequence[Store], tick: Callable[[str], None]) -> None:
         raise StoreError(
             "; ".join(f"{path} holds runs of numerics version {v}" for v, path in versions.items())
         )
+
+
+def _refuse(store: Path, findings: Sequence[integrity.StoreFault]) -> None:
+    """Raise StoreError that names files of a store that are not sound, if there are any."""
+    if findings:
+        faults = first_of([f"{file} ({why})" for file, why in findings], MAX_NAMED)
+        raise StoreError(f"{store} is not sound: {'; '.join(faults)}; `fastbp verify` says more")
 
 
 Part = tuple[RunFile, list[Range], RunFile | None]
@@ -228,8 +233,12 @@ def compact(
     before = list(store.run_files())
     # A killed command may leave a joined file beside the files that it joined: remove those.
     fuller = parquet.Comparison().fuller
-    _remove(store, [other for one, other in filename.overlaps(store.run_files())
-                    if other.stop <= one.stop and fuller(one, other) == one])  # fmt: skip
+    joined = [other for one, other in filename.overlaps(store.run_files())
+              if other.stop <= one.stop and fuller(one, other) == one]  # fmt: skip
+    if joined:
+        _refuse(store.path, [fault for fault in integrity.check(store, tick).findings
+                             if fault.file not in {file.path for file in joined}])  # fmt: skip
+        _remove(store, joined)
     _check([store], tick)
     files = list(store.run_files())
     parts: list[_Read] = []

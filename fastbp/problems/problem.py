@@ -296,7 +296,7 @@ def prepare(source: ProblemData, how: Preparation) -> ProblemData:
         for unit in source.quantities:
             low, high = T[:trained, unit].min(), T[:trained, unit].max()
             extent = (high - low) or 1.0
-            T[:, unit] = (T[:, unit] - low) / extent
+            T[:, unit] = _over(T[:, unit] - low, extent)
             factor = float(extent / (1.0 - 2.0 * margin))
             units[unit] = float(low) - margin * factor, factor
         meaning = meaning._replace(units=tuple(units))
@@ -306,6 +306,10 @@ def prepare(source: ProblemData, how: Preparation) -> ProblemData:
         T[:, in_classes] = how.label_low + (1.0 - how.label_low) * T[:, in_classes]
     meaning = meaning._replace(test_rows=test_rows)
     return ProblemData(problem(X, T), source.names, meaning, trained=True)
+
+
+MAX_HELD_OUT = 1.7e308
+"""The largest number of a held-out row, scaled as those to train on."""
 
 
 def digest(source: ProblemData, how: Preparation) -> str:
@@ -329,4 +333,10 @@ def _scaled(column: NDArray[np.float64], trained: int, how: str) -> NDArray[np.f
         shift = math.fsum(known.tolist()) / trained
         unit = math.sqrt(math.fsum(((known - shift) ** 2).tolist()) / trained)
     constant = low == high or unit == 0.0
-    return np.zeros_like(column) if constant else (column - shift) / unit
+    return np.zeros_like(column) if constant else _over(column - shift, unit)
+
+
+def _over(values: NDArray[np.float64], unit: float) -> NDArray[np.float64]:
+    """Values in a unit; held-out ones may be so large that they would not be numbers."""
+    with np.errstate(over="ignore"):
+        return np.clip(values / unit, -MAX_HELD_OUT, MAX_HELD_OUT)

@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MAX_NAMES = MAX_WORD // 2  # those of targets together are a word in files of runs
-MAX_FOOTER = 8_000_000  # of a Parquet file of 10,000 columns, from pandas
-MAX_VALUES = 2**24  # 128 MB of inputs, and as much of targets
+MAX_FOOTER, MAX_VALUES = 8_000_000, 2**24  # of 10,000 columns, from pandas; 128 MB of inputs
 
 NUMBER = re.compile(
     r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.ASCII | re.IGNORECASE
@@ -377,6 +376,8 @@ def _check_names(names: Sequence[str]) -> None:
     if size > MAX_NAMES:
         wrong.append(f"names of at most {MAX_NAMES:,} bytes; all together have {size:,}")
     for position, name in enumerate(names, 1):
+        if "\0" in name:  # which NumPy drops from the end of a text
+            wrong.append(f"names without null bytes; column {position:,} is {shown(name)}")
         if _PANDAS_INDEX.fullmatch(name):
             called = f"is called {shown(name)}" if name else "has none"
             if name or position == 1:

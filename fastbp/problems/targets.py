@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from fastbp.problems.problem import (
+    MAX_HELD_OUT,
     Group,
     Kept,
     Meaning,
@@ -26,6 +27,7 @@ from fastbp.problems.problem import (
 )
 from fastbp.problems.read_table import (
     DECODERS,
+    MAX_NAMES,
     MAX_VALUES,
     NUMBER,
     DataColumn,
@@ -48,9 +50,6 @@ from fastbp.store.npz import MAX_BYTES, MAX_NUMBER, check_numbers, check_units
 
 MAX_LINES = 10  # about one file
 MAX_CLASSES = 1024  # as many outputs as the largest encoder
-
-MAX_HELD_OUT = 1.7e308
-"""The largest number of a held-out row, scaled as those to train on."""
 
 FEW_CLASSES = 20
 """With `target_kind = "auto"`, integers with more different values are a quantity."""
@@ -344,6 +343,10 @@ def _target(column: DataColumn, kind: str, most: float) -> Target:
             f"at most {MAX_CLASSES:,} classes; {shown(name)} has {len(classes):,}{hint}"
         )
     labels = tuple(map(str, classes.tolist()))
+    if (size := sum(map(len, labels))) > MAX_NAMES:  # they are written into the file of the problem
+        raise TableError(
+            f"classes of at most {MAX_NAMES:,} characters in all; {shown(name)} has {size:,}"
+        )
     if len(labels) == 1:
         return Target([name], np.zeros(len(values)), labels)
     units = range(1 if len(labels) == 2 else 0, len(labels))

@@ -42,6 +42,9 @@ MAX_UNPACKED, MAX_RATIO = 1 << 28, 64
 """The most bytes of the decoded rows of a file, or of those for each byte of a larger file. Runs
 take some 560 bytes each, and 23 in the file."""
 
+MAX_FOOTER = 1 << 20
+"""The most bytes of the footer of a file of runs; that of sixty columns has some 10,000."""
+
 MAX_FILE = 1 << 29
 """The most bytes of a file of runs, some ten times as many as the largest that fastbp writes."""
 
@@ -144,6 +147,8 @@ def _checked(file: Path) -> tuple[bytes, dict[str, str], pa.Schema]:
             raise ValueError(
                 "its bytes are not those that were written" if content else "it is empty"
             )
+        if len(content) - _footer(content) > MAX_FOOTER:  # Arrow makes hundreds of times as much
+            raise ValueError(f"its footer has more than {MAX_FOOTER:,} bytes")
         found = pq.read_schema(pa.BufferReader(content))
         footer: dict[bytes, bytes] = found.metadata or {}
         metadata = {"fastbp.schema": "1"} | {k.decode(): v.decode() for k, v in footer.items()}
@@ -330,9 +335,9 @@ class Comparison:
         self._kept: dict[Path, pa.Table] = {}
 
     def fuller(self, one: RunFile, other: RunFile) -> RunFile | None:
-        """Choose the file with more columns from two files that share seeds of a setup.
+        """Choose the file that has all columns of the other, of two that share seeds of a setup.
 
-        If both have as many, the first. None if the values of shared seeds and columns differ.
+        If both have, the first. None if neither has, or values of shared seeds and columns differ.
 
         Raises
         ------
@@ -344,7 +349,10 @@ class Comparison:
             for file in (one, other)
         }
         a, b = (self._kept[file.path] for file in (one, other))
-        shared = in_order({*a.column_names} & {*b.column_names})
+        names, others = {*a.column_names}, {*b.column_names}
+        if not (names <= others or others <= names):
+            return None
+        shared = in_order(names & others)
         start, stop = max(one.start, other.start), min(one.stop, other.stop)
         parts = (
             table.select(shared).slice(start - file.start, stop - start)
@@ -352,7 +360,7 @@ class Comparison:
         )
         if len({digest(part) for part in parts}) > 1:
             return None
-        return other if b.num_columns > a.num_columns else one
+        return one if others <= names else other
 
 
 def read_all(store: Path) -> pa.Table:

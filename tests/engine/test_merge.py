@@ -120,6 +120,30 @@ def test_a_store_is_rewritten_in_few_files(many):
         assert compact(many) == (sorted(after, key=lambda f: (f.setup, f.start)), after)
 
 
+@pytest.mark.parametrize("forged", ["version", "columns"])
+def test_no_sound_file_gives_way_to_one_that_is_not(many, tmp_path, forged):
+    """It has all their rows, but another version, or other columns in the place of known ones."""
+    files = [file for file in many.run_files() if file.setup == PARITY.identity()]
+    read = [parquet.read_as_written(file.path) for file in files]
+    rows, said = pa.concat_tables([rows for rows, _ in read]).unify_dictionaries(), read[0][1]
+    if forged == "version":
+        said = said | {"fastbp.numerics": "999"}
+    else:
+        rows = rows.drop_columns(["accuracy_start", "r2"])
+        for name in ("zz1", "zz2", "zz3"):
+            rows = rows.append_column(name, pa.nulls(len(rows), pa.float64()))
+        said = said | {"fastbp.schema": "1"}
+    many.publish(PARITY.identity(), 0, rows.combine_chunks(), said)
+    own = {file.path: file.path.read_bytes() for file in files}
+    for use in (lambda: compact(many), lambda: merge(opened(tmp_path / "new"), [many])):
+        with pytest.raises(StoreError, match="is not sound"):
+            use()
+        assert {path: path.read_bytes() for path in own} == own
+    if forged == "version":
+        integrity.move_aside(many, integrity.check(many).findings)
+        assert {path: path.read_bytes() for path in own} == own
+
+
 def test_files_that_do_not_go_together_stay_apart(many, monkeypatch):
     """Of other releases, and more than a file should have."""
     (file,) = (

@@ -577,6 +577,25 @@ def test_a_mistake_that_a_grid_repeats_is_said_once(here: Path) -> None:
     ]
 
 
+def test_what_cannot_be_kept_in_a_store_is_refused(here: Path) -> None:
+    (here / "d.csv").write_text("a,a\0,y\n1,2,0\n2,1,1\n")
+    (line,) = mistakes_of(Setup, problem="file:d.csv", targets=["y"], updates=9)
+    assert "names without null bytes; column 2 is 'a\\x00'" in line
+    classes = [f"{letter * 130_000}" for letter in "uvwxyz"]
+    (here / "d.csv").write_text("x,y\n" + "".join(f"{i},{c}\n" for i, c in enumerate(classes)))
+    (line,) = mistakes_of(Setup, problem="file:d.csv", targets=["y"], updates=9)
+    assert "allowed: classes of at most 500,000 characters in all; 'y' has 780,000" in line
+
+
+@pytest.mark.parametrize("scale", [{"scale_inputs": "minmax"}, {"scale_targets": "minmax"}])
+def test_held_out_rows_beyond_all_numbers_are_large(here: Path, scale: dict[str, str]) -> None:
+    """Warnings are errors here."""
+    (here / "d.csv").write_text("x,y\n0,0\n1e-300,1e-300\n0,0\n1e30,1e30\n")
+    keys = {"target_kind": "quantity", "test": 0.25, "test_split": "last", "output": "linear"}
+    setup = Setup(problem="file:d.csv", targets=["y"], updates=9, **keys, **scale)  # type: ignore[arg-type]
+    assert all(np.isfinite(part).all() for part in setup.data())
+
+
 def test_of_very_many_mistakes_only_some_are_looked_for(here: Path) -> None:
     """To look for names that are like each of them takes long."""
     (here / "d.csv").write_text("x,y\n1,0\n2,1\n")

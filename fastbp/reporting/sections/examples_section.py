@@ -156,6 +156,7 @@ MAX_EVALUATIONS = 1_000_000
 def _traces(data: ReportData) -> dict[str, pd.DataFrame]:
     """The evaluations of each replayed run, by its name."""
     traces: dict[str, pd.DataFrame] = {}
+    left = MAX_EVALUATIONS
     for name in safe_files.listed(data.store, "replays"):
         path = data.store / "replays" / name
         setup, _, seed = path.stem.partition("-")
@@ -163,8 +164,8 @@ def _traces(data: ReportData) -> dict[str, pd.DataFrame]:
             continue
         with damage_ignored():  # a damaged file, or one of another program, is not shown
             content = safe_files.read(path, data.store, MAX_TRACE)
-            left = MAX_EVALUATIONS - sum(map(len, traces.values()))
             trace = parquet.decoded(content, TRACED, most=left).select(TRACED).to_pandas()
+            left -= len(trace)
             if len(trace) and set(trace["outcome"]) <= set(OUTCOMES):
                 traces[f"{data.names[setup]}, seed {seed}".removeprefix(", ")] = trace
     return traces
