@@ -260,11 +260,11 @@ def _pairs(
         sorted(same, key=lambda one: one.setup != baseline)[:_ALL_PAIRS] for same in alike.values()
     ]
     places = range(len(setups))
-    near = (
-        {*combinations(places, 2)}
-        if len(setups) <= _ALL_PAIRS
-        else {*pairwise(places[: len(setups) * numeric])}
-    )
+    near: set[tuple[int, int]] = set()
+    if len(setups) <= _ALL_PAIRS:
+        near = {*combinations(places, 2)}
+    elif numeric:
+        near = {*pairwise(places)}
     start = {i for i in places if setups[i][0].setup == baseline}
     for i, j in sorted(near | {(min(i, j), max(i, j)) for i in start for j in places if i != j}):
         for one, other in product(setups[i], setups[j]):

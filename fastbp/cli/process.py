@@ -125,11 +125,16 @@ class Command:
             if os.path.lexists(".numba_config.yaml"):  # Numba reads it, also in each worker
                 print_errors([".numba_config.yaml would change Numba: change to another folder"])
                 return BAD_USAGE
-            if os.path.lexists("matplotlibrc"):
-                _import_matplotlib_elsewhere()
             options = dict[str, Any]()
-            # it prints help if that is asked for, maybe where it cannot be written
-            if code := exit_code(lambda: options.update(parser.options(arguments)) or 0, Path()):
+
+            def parse() -> int:
+                if os.path.lexists("matplotlibrc"):
+                    _import_matplotlib_elsewhere()
+                # it prints help if that is asked for, maybe where it cannot be written
+                options.update(parser.options(arguments))
+                return COMPLETE
+
+            if code := exit_code(parse, Path()):
                 return code
             if self.takes_mistakes:
                 options["mistakes"] = parser.mistakes
@@ -153,11 +158,8 @@ class Command:
 
 def _import_matplotlib_elsewhere() -> None:
     """It reads `matplotlibrc` from the current folder, which may be a stranger's, on its import."""
-    import logging
     import tempfile
 
-    # Without a home folder it logs two long lines of advice.
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     with suppress(OSError):
         tempfile.gettempdir()  # where there is no other, it is the current folder
     here = os.open(".", getattr(os, "O_PATH", os.O_RDONLY))  # it may not be readable

@@ -74,8 +74,7 @@ def retrain(setup: Setup, seed: int, *, rows: bool = False, most: float = math.i
     initial, state = group.layers(), group.state
     states, orders, done = [_state(group)], [], False
     while not done:
-        orders += _advanced(group, setup.eval_interval, rows)
-        _check_updates(group, most)
+        orders += _advanced(group, setup.eval_interval, rows, most)
         if group.done or group.epochs % setup.eval_interval == 0:
             states.append(_state(group))
             done = group.done or (setup.stop == "converged" and state.converged_at[0] != UNDECIDED)
@@ -91,19 +90,18 @@ def retrain(setup: Setup, seed: int, *, rows: bool = False, most: float = math.i
     )
 
 
-def _check_updates(group: LaneGroup, most: float) -> None:
-    """Raise StoreError after more than `most`: of a run that somebody made up there is no end."""
+def _advanced(group: LaneGroup, epochs: int, rows: bool, most: float) -> list[NDArray[np.int32]]:
+    """Train for some epochs, or with `rows` for one epoch or less; then list its rows.
+
+    Raises StoreError after more than `most` updates: a run that somebody made up may have no end.
+    """
+    before = int(group.state.updates[0])
+    group.advance(1 if rows else epochs)
     if group.state.updates[0] > most:
         raise StoreError(
             f"setup {group.task.setup.identity()}: trained again this run has more updates than "
             f"the {most:,} of its row"
         )
-
-
-def _advanced(group: LaneGroup, epochs: int, rows: bool) -> list[NDArray[np.int32]]:
-    """Train for some epochs, or with `rows` for one epoch or less; then list its rows."""
-    before = int(group.state.updates[0])
-    group.advance(1 if rows else epochs)
     return [_presented(group, int(group.state.updates[0]) - before)] if rows else []
 
 

@@ -117,7 +117,7 @@ def to_arrow(setup: Setup, start: int, rows: Rows) -> pa.Table:
         "seed": np.arange(start, start + count, dtype=np.int64),
         "updates_done": rows.updates_done,
         "converged_at": np.ma.masked_less(rows.converged_at, 0),
-        "loss_start": np.nan_to_num(rows.start[m.LOSS], nan=np.inf, posinf=np.inf),
+        "loss_start": np.where(np.isnan(rows.start[m.LOSS]), np.inf, rows.start[m.LOSS]),
         "accuracy_start": accuracy(setup, rows.start, setup.rows),
         "r2_start": rows.start[m.R2],
         "spread_start": rows.start[m.SPREAD],

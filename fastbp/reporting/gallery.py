@@ -152,7 +152,7 @@ def _made(results: Path, name: str, command: str, counts: list[int]) -> str:
 def _runs_of(store: Path) -> list[int]:
     """The runs of each setup in the `summary.csv` of a store; none if it is missing or damaged."""
     with suppress(OSError, ValueError, UnsafeFileError, IndexError, csv.Error):
-        # not with pandas, whose time grows with the square of the number of equal names
+        # pandas would take minutes where very many columns have the same name
         rows = csv.reader(StringIO(safe_files.text_of(store / "summary.csv", store)))
         column = next(rows, []).index("runs")
         counts = [int(row[column]) for row in rows if row]
