@@ -25,11 +25,11 @@ def main() -> int:
     _set_environment()
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in COMMANDS:
-        before = signal.getsignal(signal.SIGINT)
-        if before is signal.default_int_handler:  # it would show where the import was
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            # which would show where the import was
             signal.signal(signal.SIGINT, signal.SIG_DFL)
         module = importlib.import_module(f"fastbp.{name}")
-        signal.signal(signal.SIGINT, before)
+        module.process.hear_signals()  # also after the command, while Python ends
         code: int = module.main(sys.argv[2:])
         return code
     usage = "usage: fastbp COMMAND ...\n\n" + "".join(

@@ -153,6 +153,7 @@ class Command:
         """Run the command and end the process, if a module of this name is the main program."""
         if name == "__main__":
             _set_environment()
+            hear_signals()
             sys.exit(self())
 
 
@@ -228,23 +229,33 @@ def _is_sound(path: Path) -> bool:
     return True
 
 
+def hear_signals() -> dict[signal.Signals, Any]:
+    """Let Ctrl-C and SIGTERM end the process, unless they are ignored, as under nohup.
+
+    Returns the handlers that this replaces.
+    """
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
+    for number in heard:
+        signal.signal(number, interruption)
+    return heard
+
+
 @contextmanager
 def _signals() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end the process, unless they are ignored, as under nohup."""
+    """Hear signals, and set the handlers that were there again in the end."""
     # The caller may have closed a standard stream: a file of ours would get its number.
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(number)
     interruption.kept_in = ""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    heard = [number for number, handler in before.items() if handler != signal.SIG_IGN]
-    for number in heard:
-        signal.signal(number, interruption)
+    before = hear_signals()
     try:
         yield
     finally:
-        for number in heard:
-            signal.signal(number, before[number])
+        interruption.kept_in = ""
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def resume_command() -> str:

@@ -265,24 +265,11 @@ def _of_scikit_learn(model: Any, targets: Any) -> Model:
 def _of_keras(model: Any, targets: Any, loss: Any, optimizer: Any) -> Model:
     notes: list[str] = []
     try:
-        parts = json.loads(model if isinstance(model, str | bytes) else model.to_json())["config"]
-        parts = parts["layers"] if isinstance(parts, Mapping) else parts
-    except (ValueError, KeyError, TypeError):
+        sizes, names, keys = _keras_layers(model, notes)
+    except SweepError:
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise _refused("a text", "the to_json() of a Sequential") from None
-    names: list[tuple[str, str]] = []
-    sizes, keys = [0], {}
-    for part in parts:
-        kind, own = part["class_name"], part["config"]
-        if kind == "Dense":
-            sizes.append(own["units"])
-            names.append(_keras_activation(own["activation"]))
-            keys = _keras_init(own, notes)
-        elif (kind == "Activation" or kind.lower() in HIDDEN) and names:
-            names[-1] = _keras_activation(own["activation"] if kind == "Activation" else part)
-        elif kind in ("Dropout", "Flatten"):
-            notes.append(f"{kind} is left out: it cannot be said as a setup")
-        elif kind != "InputLayer":
-            raise _refused(f"a layer {plain(kind)}", "Dense, Activation")
     loss = loss or getattr(model, "loss", None)
     name = str(getattr(loss, "name", loss))
     if _config(loss).get("from_logits") and names[-1:] == [("linear", "")]:
@@ -295,6 +282,29 @@ def _of_keras(model: Any, targets: Any, loss: Any, optimizer: Any) -> Model:
     keys["batch"] = min(32, len(targets))
     notes.append(f"batch = {keys['batch']}: the default of Keras' `fit`")
     return keys, tuple(notes)
+
+
+def _keras_layers(
+    model: Any, notes: list[str]
+) -> tuple[list[int], list[tuple[str, str]], dict[str, Any]]:
+    """The sizes of the layers, their activations with parameters, and the keys of all weights."""
+    parts = json.loads(model if isinstance(model, str | bytes) else model.to_json())["config"]
+    parts = parts["layers"] if isinstance(parts, Mapping) else parts
+    names: list[tuple[str, str]] = []
+    sizes, keys = [0], dict[str, Any]()
+    for part in parts:
+        kind, own = part["class_name"], part["config"]
+        if kind == "Dense":
+            sizes.append(own["units"])
+            names.append(_keras_activation(own["activation"]))
+            keys = _keras_init(own, notes)
+        elif (kind == "Activation" or kind.lower() in HIDDEN) and names:
+            names[-1] = _keras_activation(own["activation"] if kind == "Activation" else part)
+        elif kind in ("Dropout", "Flatten"):
+            notes.append(f"{kind} is left out: it cannot be said as a setup")
+        elif kind != "InputLayer":
+            raise _refused(f"a layer {plain(kind)}", "Dense, Activation")
+    return sizes, names, keys
 
 
 def _config(part: Any) -> Mapping[str, Any]:

@@ -341,7 +341,9 @@ def cost_text(times: float) -> str:
 
 def times_text(value: float) -> str:
     """A multiple, without digits that say nothing."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    if math.isinf(value):
+        return "more than 1e+308"
+    return f"{value:,.0f}" if 100 <= value < 1e9 else f"{value:.3g}"
 
 
 def _effects(diagnosis: Diagnosis, rows: Iterable[dict[Any, Any]], between: str) -> str:

@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MAX_NAMES = MAX_WORD // 2  # those of targets together are a word in files of runs
-MAX_FOOTER, MAX_VALUES = 8_000_000, 2**24  # of 10,000 columns, from pandas; 128 MB of inputs
+MAX_FOOTER, MAX_VALUES = 8_000_000, 2**24
+"""The most bytes of a Parquet footer, as of 10,000 columns from pandas, and values: 128 MB."""
 
+_Check = Callable[[int, int], None]
 NUMBER = re.compile(
     r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.ASCII | re.IGNORECASE
 )
@@ -221,29 +223,25 @@ def _check_rows(text: TextIO, names: list[str]) -> None:
 
 
 def _parquet(raw: bytes) -> DataTable:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    metadata = pq.read_metadata(pa.BufferReader(raw))
-    check_size(metadata.num_rows, metadata.num_columns)
     frame = parquet_frame(raw, MAX_BYTES)
     return DataTable(columns_of(frame, list(frame.columns)))
 
 
-def parquet_frame(raw: bytes, most: int) -> pd.DataFrame:
+def parquet_frame(raw: bytes, most: int, check: _Check = check_size) -> pd.DataFrame:
     """Read a Parquet file of numbers, true and false, and text; an index may have times, too.
 
     `most`: the most bytes that it may have, unpacked: of its pages, and a hundred for each decimal
-    and 32 for each text of its own; and of its values, eight for each.
-    The names of columns are without spaces around them. Raises TableError.
+    and 32 for each text of its own; and of its values, eight for each. `check` gets the numbers of
+    its rows and columns first. Names of columns are without spaces around them. Raises TableError.
     """
     import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    size, values, dictionaries = unpacked(raw, MAX_FOOTER)
     file = pq.ParquetFile(pa.BufferReader(raw), page_checksum_verification=True)
-    check_size(1, file.metadata.num_columns)
-    schema, (size, values, dictionaries) = file.schema_arrow, unpacked(raw, MAX_FOOTER)
+    check(file.metadata.num_rows, file.metadata.num_columns)
+    schema = file.schema_arrow
     types = {field.name: _TYPES.fullmatch(str(field.type)) for field in schema}
     texts = [name for name, match in types.items() if match and match["text"]]
     # pandas makes an object of each decimal, and of each text that is not in a dictionary

@@ -108,7 +108,7 @@ def _csv(path: Path, targets: list[str] | None) -> _Change:
 
 def _parquet(path: Path, targets: list[str] | None) -> _Change:
     raw = path.read_bytes()
-    frame, notes = _chosen(path, read_table.parquet_frame(raw, _most(raw)))
+    frame, notes = _chosen(path, read_table.parquet_frame(raw, _most(raw), _check_columns))
     return lambda: bytes(frame.to_parquet(index=False)), notes
 
 
@@ -117,6 +117,11 @@ def _npz(path: Path, targets: list[str] | None) -> _Change:
     arrays: dict[str, Any] = read_arrays(raw, optional=None, most=_most(raw))
     X, T, notes = fixed_arrays(arrays["X"], arrays["T"], named(path))
     return lambda: npz(**(arrays | {"X": X, "T": T})), notes
+
+
+def _check_columns(rows: int, columns: int) -> None:
+    """Raise TableError for too many columns; of any number of rows some are chosen."""
+    read_table.check_size(1, columns)
 
 
 def _most(raw: bytes) -> int:

@@ -81,6 +81,8 @@ def unpacked(content: bytes, most: int = MAX_HEADERS) -> Unpacked:
 def _columns(content: bytes, most: int) -> tuple[list[dict[int, Any]], int]:
     """What the footer says of the columns of all row groups, and the number of their values."""
     end = len(content) - 8
+    if end < 4 or content[-4:] != b"PAR1":
+        raise ValueError("it is no Parquet file")
     length = int.from_bytes(content[-8:-4], "little")
     if length > min(most, end):
         raise ValueError(f"its footer has {length:,} bytes, more than {min(most, end):,}")

@@ -108,6 +108,38 @@ def test_what_is_no_model_of_a_setup_is_refused(model, told):
         read_model(model, T)
 
 
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"layers": [{"class_name": "Dense", "config": {"activation": "relu"}}]},
+        {"layers": [{"class_name": "Dense", "config": None}]},
+        {"layers": [{"class_name": ["Dense"], "config": {}}]},
+        {"layers": 1},
+        [1],
+        [{"class_name": "Dense", "config": {"units": 1, "activation": {"config": 1}}}],
+        [
+            {
+                "class_name": "Dense",
+                "config": {
+                    "units": 1,
+                    "activation": "relu",
+                    "kernel_initializer": {"class_name": [], "config": {}},
+                },
+            }
+        ],
+    ],
+    ids=str,
+)
+def test_texts_of_models_that_are_not_right_are_refused(parts):
+    with pytest.raises(SweepError, match=r"given a text, allowed: the to_json\(\) of a Sequential"):
+        read_model(json.dumps({"config": parts}), T)
+
+
+def test_a_text_that_is_too_deep_is_refused():
+    with pytest.raises(SweepError, match=r"given a text, allowed: the to_json\(\)"):
+        read_model("[" * 100_000, T)
+
+
 def test_models_of_scikit_learn():
     model = MLPClassifier((4,), activation="logistic", solver="sgd", alpha=0, max_iter=7)
     keys, notes = read_model(model, T)

@@ -18,7 +18,7 @@ from fastbp.diagnosis import (
     trials,
 )
 from fastbp.diagnosis.candidates import Change, changed, changes
-from fastbp.diagnosis.sentences import cost_text
+from fastbp.diagnosis.sentences import cost_text, times_text
 from fastbp.diagnosis.symptoms import InspectedRuns
 from fastbp.diagnosis.trials import (
     CONTROL,
@@ -481,6 +481,8 @@ def test_lists_in_words() -> None:
         "at 10 × the multiply-adds",
         "at 0.5 × the multiply-adds",
     ]
+    told = [times_text(times) for times in (99.46, 12345.6, 2e9, 5e300, np.inf)]
+    assert told == ["99.5", "12,346", "2e+09", "5e+300", "more than 1e+308"]
 
 
 def test_weights_that_do_not_fit_are_told() -> None:
@@ -524,10 +526,13 @@ def test_weights_that_do_not_fit_are_told() -> None:
     )
     own_weights.fitting(good | {"W" + "9" * 5_000: np.ones(1)}, setup)
     assert len(refused(W0=np.ones((9, 9)), b0=np.ones(9)).splitlines()) == 2
-    with pytest.raises(
-        SweepError, match="b0: given, but this setup has bias = false; needed: none, or zeros"
-    ):
-        own_weights.fitting(good, Setup(problem="xor", updates=9, hidden=(3,), bias=False))
+    setup = Setup(problem="xor", updates=9, hidden=(3,), bias=False)
+    own_weights.fitting(good | {"b0": np.zeros(3), "b1": np.zeros(1)}, setup)
+    without = {name: good[name] for name in ("W0", "W1")}
+    assert not any(np.any(b) for _, b in own_weights.fitting(without, setup))
+    told = "this setup has bias = false; needed: none, or zeros"
+    assert refused(b1=None) == f"--weights, for a network 2-3-1: b0: given, but {told}"
+    assert "b0: given no real numbers" in refused(b0=np.array(["a"] * 3))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,6 +84,33 @@ def test_without_any_stream_or_terminal(undisturbed, tmp_path):
     assert rows_of(tmp_path / "store") == undisturbed
     assert command("none.toml", cwd=tmp_path, **closed).returncode == 2
     assert command("--bogus", cwd=tmp_path, **closed).returncode == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_python_ends_has_the_same_exit_code(tmp_path, number):
+    """Modules that are loaded may take a while to end, after the last line was printed."""
+    (tmp_path / "slow_end.py").write_text(
+        "import atexit, sys, time\n"
+        "from fastbp.__main__ import main\n"
+        f"atexit.register(lambda: [print('ends', flush=True), time.sleep({PATIENCE})])\n"
+        "sys.exit(main())\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "slow_end.py", "list"],
+        cwd=tmp_path,
+        env=environment(),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=hears_signals(),
+    )
+    with process:
+        assert process.stdout is not None
+        assert "ends\n" in process.stdout
+        process.send_signal(number)
+        assert process.wait(PATIENCE) == 128 + number
+        assert process.stderr is not None
+        assert process.stderr.read() == "interrupted\n"
 
 
 def test_interrupted_without_a_stderr_it_says_so_in_no_other_file(tmp_path):

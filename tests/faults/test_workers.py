@@ -295,6 +295,10 @@ def test_workers_with_other_versions_are_refused_at_the_start(tmp_path, monkeypa
         ),
         ("processes:3", "given 'processes:3', allowed: threads, "),
         ("dask:", "given 'dask:', allowed: threads, "),
+        (
+            "dask:tls://127.0.0.1:9",
+            "given 'dask:tls://127.0.0.1:9', allowed: dask:HOST:PORT, or dask:tcp:",
+        ),
         ("slurm", "given 'slurm' outside an allocation of Slurm, allowed: inside one, as with"),
         ("dask:tcp://127.0.0.1:9", "given 'dask:tcp://127.0.0.1:9', where no scheduler answers"),
     ],

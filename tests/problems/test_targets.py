@@ -273,7 +273,7 @@ def rows(count: int, row: str = "{},1\n") -> str:
 
 NAMES = "a first line with the names of the columns; it has"
 NUMBERS = "numbers, true and false in all columns but targets"
-NO_PARQUET = "a readable .parquet file; Parquet"
+NO_PARQUET = "a readable .parquet file; it is no Parquet file"
 GAPS = " (drop or fill such rows)"
 INDEX = "a name for every column; column 1"
 
@@ -436,9 +436,9 @@ def test_a_wrong_npz_file(here: Path, content: bytes, allowed: str) -> None:
             pd.DataFrame(np.zeros((60_000, 400), np.int8)),
             "at most 16,777,216 values; it has 60,000 rows × 400 columns",
         ),
-        (b"", "a readable .parquet file; Parquet file size is 0 bytes"),
-        (b"x,y\n1,0\n2,1\n", f"{NO_PARQUET} magic bytes not found in footer."),
-        (GOOD.to_parquet()[:-9], f"{NO_PARQUET} magic bytes not found in footer."),
+        (b"", NO_PARQUET),
+        (b"x,y\n1,0\n2,1\n", NO_PARQUET),
+        (GOOD.to_parquet()[:-9], NO_PARQUET),
     ],
 )
 def test_a_wrong_parquet_file(here: Path, content: Any, allowed: str) -> None:

@@ -551,6 +551,8 @@ def test_numbers_that_no_run_can_have_are_refused(tmp_path, why):
 
 
 def test_what_is_sealed_and_no_table_is_refused(tmp_path):
+    (tmp_path / "wide.parquet").write_bytes(parquet.encode(runs(XOR, 7, 30), {"a": "b" * 2**20})[0])
+    damaged(tmp_path / "wide.parquet", "its footer has more than 1,048,576 bytes")
     for content in (b"PAR1" + bytes(100) + (20).to_bytes(4, "little") + b"PAR1", bytes(100)):
         (tmp_path / "no.parquet").write_bytes(parquet.sealed(content))
         damaged(tmp_path / "no.parquet", ".+")
