@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.choices.families import FAMILIES
-from fastbp.schema.errors import SweepError
+from fastbp.schema.errors import SweepError, is_integer
 from fastbp.schema.text import plain
 
 HIDDEN = {
@@ -147,7 +147,7 @@ def _stacked(names: Sequence[tuple[str, str]], sizes: Sequence[int]) -> dict[str
     """
     unknown = [name for name, _ in names if name.lower() not in HIDDEN]
     if unknown:
-        raise _refused(f"the activation {unknown[0]}", ", ".join(HIDDEN))
+        raise _refused(f"the activation {plain(unknown[0])}", ", ".join(HIDDEN))
     each = [HIDDEN[name.lower()] + parameters for name, parameters in names]
     if not sizes[1:-1]:
         raise _refused("no hidden layer", "one or more")
@@ -295,6 +295,8 @@ def _keras_layers(
     for part in parts:
         kind, own = part["class_name"], part["config"]
         if kind == "Dense":
+            if not is_integer(own["units"], 1):
+                raise ValueError("a layer without units")
             sizes.append(own["units"])
             names.append(_keras_activation(own["activation"]))
             keys = _keras_init(own, notes)
@@ -318,7 +320,7 @@ def _keras_activation(given: Any) -> tuple[str, str]:
         return str(given), ""
     own, name = given["config"], given["class_name"]
     slope = own.get("negative_slope", own.get("alpha", 0.3)) if name == "LeakyReLU" else 0
-    return name, f":slope={slope:g}" * (name == "LeakyReLU")
+    return str(name), f":slope={slope:g}" * (name == "LeakyReLU")
 
 
 def _keras_init(layer: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:

@@ -113,6 +113,7 @@ def test_what_is_no_model_of_a_setup_is_refused(model, told):
     [
         {"layers": [{"class_name": "Dense", "config": {"activation": "relu"}}]},
         {"layers": [{"class_name": "Dense", "config": None}]},
+        {"layers": [{"class_name": "Dense", "config": {"units": "1", "activation": "relu"}}]},
         {"layers": [{"class_name": ["Dense"], "config": {}}]},
         {"layers": 1},
         [1],
