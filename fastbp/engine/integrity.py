@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from statistics import mode
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -20,11 +20,15 @@ from fastbp.engine.stored_run import MAX_TRIED, setup_of
 from fastbp.problems import targets
 from fastbp.schema.columns import COLUMNS, SETUP_COLUMNS
 from fastbp.schema.errors import DamagedFileError, StoreError
+from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.schema.outcomes import DECISIVE, JUDGING, OUTCOMES, classify
 from fastbp.store import filename, parquet, safe_files
 from fastbp.store.digest import RowsHash, digest, keys_of
 from fastbp.store.filename import RunFile
 from fastbp.store.store import Store, writing
+
+MAX_ALL_TRIED = 20_000
+"""The most problems that are tried for all files that do not say which is theirs."""
 
 
 class StoreFault(NamedTuple):
@@ -62,32 +66,95 @@ class IntegrityReport(NamedTuple):
     digest: str
 
 
+class _Said(NamedTuple):
+    """What files say of their setup: its id, a sha256 of its keys, numerics version and problem."""
+
+    setup: str
+    keys: bytes
+    version: str
+    problem: str
+
+
 class _Setups:
     """Checks files that are added in the order of setups and seeds, and hashes their rows."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._rows_hash = RowsHash()
+        self._files: dict[_Said, list[RunFile]] = {}
+        self._lacking: dict[_Said, str] = {}
+        self._right: dict[str, _Said] = {}
+        self._tried = 0
         self.keys: dict[str, str] = {}
         self.digests: dict[str, bytes] = {}
         self.sound: dict[RunFile, str] = {}
 
-    def add(self, file: RunFile, rows: pa.Table, metadata: dict[str, str]) -> Iterator[StoreFault]:
+    def add(self, file: RunFile, rows: pa.Table, metadata: dict[str, str]) -> None:
         """Add a file: its rows, and what its footer says.
 
         Raises DamagedFileError if they belong to another setup.
         """
         keys = json.dumps(keys_of(parquet.fill(rows, SETUP_COLUMNS)), sort_keys=True)
-        if file.setup not in self.keys:
-            yield from _check_id(self._store, file, keys, metadata)
-            self.keys[file.setup], self._rows_hash = keys, RowsHash()
-        if keys != self.keys[file.setup]:
-            raise DamagedFileError(
-                file.path, "its keys differ from those in the setup's other files"
-            )
+        version, problem = metadata["fastbp.numerics"], metadata.get("fastbp.problem", "")
+        said = _Said(file.setup, hashlib.sha256(keys.encode()).digest(), version, problem)
+        if said not in self._files:
+            lacking = self._lacks(file, json.loads(keys), said)
+            right = self._right.get(file.setup)
+            if not right or (self._lacking[right] and not lacking):
+                self._right[file.setup], self.keys[file.setup] = said, keys
+            self._files[said], self._lacking[said] = [], lacking
+        self._files[said].append(file)
+        if file.setup not in self.digests:
+            self._rows_hash = RowsHash()
         self._rows_hash.update(rows)
         self.digests[file.setup] = self._rows_hash.digest()
-        self.sound[file] = metadata["fastbp.numerics"]
+        self.sound[file] = version
+
+    def faults(self) -> Iterator[StoreFault]:
+        """Find problems that are not there, and files that say something else than is right.
+
+        What gives the setup its id is right, whichever of its files says it.
+        """
+        for said, files in self._files.items():
+            right, lacking = self._right[said.setup], self._lacking[said]
+            if said == right and lacking:
+                yield StoreFault(self._store.path / "problems", lacking)
+            why = ""
+            if said.keys != right.keys:
+                why = "its keys differ from those in the setup's other files"
+            elif lacking and not self._lacking[right]:
+                why = "its problem is not that of the setup's other files"
+            for file in files if why else ():
+                del self.sound[file]
+                yield StoreFault(file.path, why)
+
+    def _lacks(self, file: RunFile, row: dict[str, Any], said: _Said) -> str:
+        """What the store lacks to make the setup of a file again; empty if nothing.
+
+        Raises
+        ------
+        DamagedFileError
+            If the rows belong to a setup with another id.
+        """
+        name, there = str(row["problem"]), 0
+        if name.startswith("file:") and not said.problem:
+            there = len(safe_files.listed(self._store.path, "problems"))
+            self._tried += min(there, MAX_TRIED)
+        try:
+            if self._tried > MAX_ALL_TRIED and there:
+                raise StoreError(f"{name}: too many problems were tried")
+            setup_of(self._store, file.setup, row, int(said.version), said.problem)
+        except StoreError as error:
+            if not name.startswith("file:"):
+                raise DamagedFileError(file.path, "its keys belong to another setup") from error
+            if there > MAX_TRIED or self._tried > MAX_ALL_TRIED:
+                own = f"{file.path.name} does not say which is its own"
+                return f"they are very many, and {own}"
+            return (
+                f"it lacks {name}, on which setup {file.setup} was trained: the same sweep writes "
+                "it again, if its file has not changed"
+            )
+        return ""
 
 
 def check(store: Store, tick: Callable[[str], None] = lambda step: None) -> IntegrityReport:
@@ -125,9 +192,10 @@ def check(store: Store, tick: Callable[[str], None] = lambda step: None) -> Inte
         tick(f"reading {store.path}: {done:,} of {len(files):,} files")
         try:
             rows, metadata = reading.result()
-            findings += setups.add(file, rows, metadata)
+            setups.add(file, rows, metadata)
         except DamagedFileError as error:
             findings.append(StoreFault(file.path, error.why))
+    findings += setups.faults()
     others = _other_versions(setups.sound)
     wrong = {fault.file for fault in others}
     findings += [*others, *_seeds_twice(f for f in setups.sound if f.path not in wrong)]
@@ -196,39 +264,12 @@ def _checked_rows(path: Path) -> tuple[pa.Table, dict[str, str]]:
     return rows, metadata
 
 
-def _check_id(
-    store: Store, file: RunFile, keys: str, metadata: dict[str, str]
-) -> Iterator[StoreFault]:
-    """Check that the id of a setup is that of its keys.
-
-    Raises
-    ------
-    DamagedFileError
-        If the rows belong to a setup with another id.
-    """
-    row, version = json.loads(keys), int(metadata["fastbp.numerics"])
-    problem = metadata.get("fastbp.problem", "")
-    try:
-        setup_of(store, file.setup, row, version, problem)
-    except StoreError as error:
-        if not str(row["problem"]).startswith("file:"):
-            raise DamagedFileError(file.path, "its keys belong to another setup") from error
-        if not problem and len(safe_files.listed(store.path, "problems")) > MAX_TRIED:
-            own = f"{file.path.name} does not say which is its own"
-            yield StoreFault(store.path / "problems", f"they are more than {MAX_TRIED}, and {own}")
-            return
-        yield StoreFault(
-            store.path / "problems",
-            f"it lacks {row['problem']}, on which setup {file.setup} was trained: the same sweep "
-            "writes it again, if its file has not changed",
-        )
-
-
 def _other_versions(sound: dict[RunFile, str]) -> list[StoreFault]:
-    """Find files that have another numerics version than most files."""
-    usual = mode(sound.values()) if sound else ""
+    """Find files of another numerics version than that of this fastbp, or if none has it, most."""
+    own = str(NUMERICS_VERSION)
+    usual = own if own in sound.values() or not sound else mode(sound.values())
     return [
-        StoreFault(file.path, f"its numerics version is {version}, that of most others {usual}")
+        StoreFault(file.path, f"its numerics version is {version}, that of others {usual}")
         for file, version in sound.items()
         if version != usual
     ]

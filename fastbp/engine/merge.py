@@ -73,6 +73,8 @@ def merge(
     StoreFullError
         If a file cannot be written.
     """
+    if any(into.files()):
+        _remove_joined(into, tick)
     _check([into, *sources] if any(into.files()) else sources, tick)
     wanted = _wanted(into, sources)
     # before the runs: if this is killed, runs without their problems would not be sound
@@ -126,18 +128,21 @@ def _wanted(into: Store, sources: Sequence[Store]) -> list[Part]:
     """
     fullest, different = _fullest((into, *sources))
     fuller = parquet.Comparison().fuller
+    own = {(file.setup, file.seeds): file for file in into.run_files()}
     known: dict[str, list[RunFile]] = {}
-    replaced: dict[tuple[str, Range], RunFile] = {}
+    for setup, seeds in own:
+        known.setdefault(setup, []).append(fullest[setup, seeds])
     parts: list[Part] = []
-    for store in (into, *sources):
-        for file in store.run_files():
-            key = file.setup, file.seeds
-            if file.digest != fullest[key].digest:
-                if store is into:
-                    replaced[key] = file
-                else:
-                    parts.append((file, [], None))
-                continue
+    for file in (file for store in sources for file in store.run_files()):
+        key = file.setup, file.seeds
+        if file.digest != fullest[key].digest:
+            parts.append((file, [], None))
+        elif key in own:
+            old = own[key]
+            is_new = file.digest != old.digest
+            own[key] = file
+            parts.append((file, [file.seeds] if is_new else [], old if is_new else None))
+        else:
             others = known.setdefault(file.setup, [])
             different += [
                 f"{file.path} and {other.path}"
@@ -147,9 +152,7 @@ def _wanted(into: Store, sources: Sequence[Store]) -> list[Part]:
                 and file.start < other.stop
                 and not fuller(other, file)
             ]
-            if store is not into:
-                gaps = missing(file.seeds, [other.seeds for other in others])
-                parts.append((file, gaps, replaced.get(key)))
+            parts.append((file, missing(file.seeds, [other.seeds for other in others]), None))
             others.append(file)
     if different:
         raise StoreError(
@@ -186,9 +189,8 @@ def _write(into: Store, parts: Sequence[Part], tick: Callable[[str], None]) -> M
         tick(f"writing: {number:,} of {len(parts):,} files")
         if gaps == [file.seeds]:
             content, _ = parquet.contents(file.path)
-            if replaces:  # first, as a store never holds seeds twice; the source has them all
-                _remove(into, [replaces])
             into.write(into.runs / file.path.name, content)
+            _remove(into, [replaces.path] if replaces else [])
         elif gaps:
             rows, metadata = parquet.read_as_written(file.path)
             for start, count in gaps:
@@ -198,11 +200,11 @@ def _write(into: Store, parts: Sequence[Part], tick: Callable[[str], None]) -> M
     return Merged(len(written), sum(written), there)
 
 
-def _remove(store: Store, files: Iterable[RunFile]) -> None:
+def _remove(store: Store, files: Iterable[Path]) -> None:
     """Remove files of runs. Raises StoreFullError if one cannot be removed."""
     with writing(store.runs):
         for file in files:
-            safe_files.remove(file.path, store.path)
+            safe_files.remove(file, store.path)
 
 
 def compact(
@@ -231,14 +233,7 @@ def compact(
         As `merge`.
     """
     before = list(store.run_files())
-    # A killed command may leave a joined file beside the files that it joined: remove those.
-    fuller = parquet.Comparison().fuller
-    joined = [other for one, other in filename.overlaps(store.run_files())
-              if other.stop <= one.stop and fuller(one, other) == one]  # fmt: skip
-    if joined:
-        _refuse(store.path, [fault for fault in integrity.check(store, tick).findings
-                             if fault.file not in {file.path for file in joined}])  # fmt: skip
-        _remove(store, joined)
+    _remove_joined(store, tick)
     _check([store], tick)
     files = list(store.run_files())
     parts: list[_Read] = []
@@ -255,6 +250,25 @@ def compact(
         count, size = count + file.count, size + own
     _join(store, parts)
     return before, [*store.run_files()]
+
+
+def _remove_joined(store: Store, tick: Callable[[str], None]) -> None:
+    """Remove files whose rows other files have: a killed command may leave them.
+
+    Raises StoreError, before that, if anything else is not sound.
+    """
+    fuller = parquet.Comparison().fuller
+    joined = set[Path]()
+    for one, other in filename.overlaps(store.run_files()):
+        best = fuller(one, other)
+        if best == one and other.stop <= one.stop:
+            joined.add(other.path)
+        elif best == other and one.seeds == other.seeds:
+            joined.add(one.path)
+    if joined:
+        findings = integrity.check(store, tick).findings
+        _refuse(store.path, [fault for fault in findings if fault.file not in joined])
+        _remove(store, joined)
 
 
 class _Read(NamedTuple):
@@ -280,7 +294,7 @@ def _join(store: Store, parts: Sequence[_Read]) -> None:
         rows = pa.concat_tables([part.rows for part in parts]).unify_dictionaries()
         first = parts[0]
         store.publish(first.file.setup, first.file.start, rows.combine_chunks(), first.metadata)
-        _remove(store, [part.file for part in parts])
+        _remove(store, [part.file.path for part in parts])
 
 
 def _copy_other_files(into: Store, sources: Sequence[Store]) -> None:

@@ -332,12 +332,13 @@ class Comparison:
     """Compares files that share seeds. The rows of the last two are kept: one may have many."""
 
     def __init__(self) -> None:
-        self._kept: dict[Path, pa.Table] = {}
+        self._kept: dict[Path, tuple[pa.Table, dict[str, str]]] = {}
 
     def fuller(self, one: RunFile, other: RunFile) -> RunFile | None:
         """Choose the file that has all columns of the other, of two that share seeds of a setup.
 
-        If both have, the first. None if neither has, or values of shared seeds and columns differ.
+        Which problem it was trained on counts as a column. If both have all, the first. None if
+        neither has, values of shared seeds and columns differ, or their numerics versions do.
 
         Raises
         ------
@@ -345,14 +346,18 @@ class Comparison:
             If one of them is damaged.
         """
         self._kept = {
-            file.path: self._kept.get(file.path) or read_as_written(file.path)[0]
+            file.path: self._kept.get(file.path) or read_as_written(file.path)
             for file in (one, other)
         }
-        a, b = (self._kept[file.path] for file in (one, other))
-        names, others = {*a.column_names}, {*b.column_names}
-        if not (names <= others or others <= names):
+        (a, said), (b, said_by_other) = (self._kept[file.path] for file in (one, other))
+        names, others = (
+            {*table.column_names, *{"fastbp.problem"} & footer.keys()}
+            for table, footer in ((a, said), (b, said_by_other))
+        )
+        versions = {footer.get("fastbp.numerics") for footer in (said, said_by_other)}
+        if len(versions) > 1 or not (names <= others or others <= names):
             return None
-        shared = in_order(names & others)
+        shared = in_order({*a.column_names} & {*b.column_names})
         start, stop = max(one.start, other.start), min(one.stop, other.stop)
         parts = (
             table.select(shared).slice(start - file.start, stop - start)

@@ -274,17 +274,14 @@ def test_damage_is_found_and_named(store, learnt, kind, start):
     assert checked.runs == 45 - dict(RANGES)[start]
 
 
-OTHER_VERSION = f"its numerics version is 999, that of most others {NUMERICS_VERSION}"
+OTHER_VERSION = f"its numerics version is 999, that of others {NUMERICS_VERSION}"
 
 
-@pytest.mark.parametrize(
-    ("start", "why"),
-    [(0, "its keys belong to another setup"), (7, OTHER_VERSION), (20, OTHER_VERSION)],
-)
-def test_rows_of_another_numerics_version_among_those_of_a_setup_are_found(store, start, why):
-    """The first file says what the id of the setup is."""
+@pytest.mark.parametrize("start", [0, 7, 20])
+def test_rows_of_another_numerics_version_among_those_of_a_setup_are_found(store, start):
+    """The id of a setup holds the version."""
     path = of_version("999")(file_of(store, XOR, start))
-    assert found(store) == {path.name: why}
+    assert found(store) == {path.name: "its keys belong to another setup"}
 
 
 def test_a_setup_of_another_numerics_version_among_others_is_found(store):
@@ -414,6 +411,19 @@ def test_a_flipped_bit_of_a_problem_is_found_or_changes_nothing(tmp_path):
 def test_a_problem_that_is_not_there_is_found(store, learnt):
     problem(store).unlink()
     assert found(store) == {"problems": LACKS.format(learnt.identity())}
+
+
+@pytest.mark.parametrize(("start", "count"), [(5, 3), (0, 9), (0, 4)])
+def test_files_that_name_another_problem_than_their_setup_has_are_found(
+    store, learnt, start, count
+):
+    """Also if they come first, or have the seeds of others."""
+    path = store.publish(learnt.identity(), start, runs(learnt, start, count), problem="0" * 64)
+    others = {file: file.read_bytes() for file in store.files() if file != path}
+    assert found(store) == {path.name: "its problem is not that of the setup's other files"}
+    integrity.move_aside(store, integrity.check(store).findings)
+    assert {file: file.read_bytes() for file in store.files()} == others
+    assert not integrity.check(store).findings
 
 
 def test_strangers_among_the_problems_are_found(store, learnt):

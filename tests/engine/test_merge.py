@@ -36,7 +36,7 @@ from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.store import parquet, provenance
 from fastbp.store.digest import digest
 from fastbp.store.filename import Range
-from fastbp.store.store import Store
+from fastbp.store.store import Store, footer
 
 
 def made(
@@ -96,6 +96,57 @@ def test_rows_of_another_numerics_version_stay_of_it(tmp_path, into):
     assert integrity.check(into).findings == []
 
 
+OLDER = ["accuracy_start", "r2"]
+"""Columns that an older release did not have."""
+
+
+def publish_older(store: Store, start: int, count: int) -> None:
+    """Write runs of XOR as a release without some columns did."""
+    said = footer() | {"fastbp.schema": "0"}
+    store.publish(XOR.identity(), start, runs(XOR, start, count).drop_columns(OLDER), said)
+
+
+@pytest.mark.parametrize(
+    ("older", "one", "other"),
+    [
+        ((10, 20), (0, 60), (10, 20)),
+        ((0, 60), (0, 30), (0, 60)),
+        ((0, 60), (0, 60), (20, 50)),
+        ((0, 60), (20, 50), (50, 60)),
+    ],
+)
+def test_of_files_of_older_releases_no_seed_comes_twice(tmp_path, into, older, one, other):
+    """Whichever of the files have the columns that an older one lacks."""
+    publish_older(into, *older)
+    sources = [made(tmp_path / "one", one), made(tmp_path / "other", other)]
+    merge(into, sources)
+    checked = integrity.check(into)
+    seeds = {seed for start, count in (older, one, other) for seed in range(start, start + count)}
+    assert (checked.findings, checked.runs) == ([], len(seeds))
+    assert merge(into, sources).files == 0
+
+
+def test_no_row_goes_before_its_fuller_copy_is_there(tmp_path, into, monkeypatch):
+    """Wherever the merge is killed; then the same again ends as if it had not been."""
+    publish_older(into, 0, 5)
+    publish_older(into, 5, 5)
+    source = made(tmp_path / "source", (0, 5), (5, 5))
+    steps = 0
+    for kill in itertools.count():
+        store = Store(shutil.copytree(into.path, tmp_path / f"copy {kill}"))
+        with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+            left = itertools.chain(range(kill), [None])
+            for name in ("replace", "unlink"):
+                patch.setattr(os, name, killed(getattr(os, name), left))
+            merge(store, [source])
+            break
+        steps += 1
+        assert missing((0, 10), store.present()[XOR.identity()]) == []
+        merge(store, [source])
+        assert {file.name for file in store.files()} == {file.name for file in source.files()}
+    assert steps >= 4
+
+
 # One store in few files
 
 
@@ -120,13 +171,13 @@ def test_a_store_is_rewritten_in_few_files(many):
         assert compact(many) == (sorted(after, key=lambda f: (f.setup, f.start)), after)
 
 
-@pytest.mark.parametrize("forged", ["version", "columns"])
+@pytest.mark.parametrize("forged", ["version", "versions", "columns"])
 def test_no_sound_file_gives_way_to_one_that_is_not(many, tmp_path, forged):
     """It has all their rows, but another version, or other columns in the place of known ones."""
     files = [file for file in many.run_files() if file.setup == PARITY.identity()]
     read = [parquet.read_as_written(file.path) for file in files]
     rows, said = pa.concat_tables([rows for rows, _ in read]).unify_dictionaries(), read[0][1]
-    if forged == "version":
+    if forged != "columns":
         said = said | {"fastbp.numerics": "999"}
     else:
         rows = rows.drop_columns(["accuracy_start", "r2"])
@@ -134,12 +185,14 @@ def test_no_sound_file_gives_way_to_one_that_is_not(many, tmp_path, forged):
             rows = rows.append_column(name, pa.nulls(len(rows), pa.float64()))
         said = said | {"fastbp.schema": "1"}
     many.publish(PARITY.identity(), 0, rows.combine_chunks(), said)
+    for start in range(100, 120) if forged == "versions" else ():  # they are the most
+        many.publish(PARITY.identity(), start, runs(PARITY, start, 1), said)
     own = {file.path: file.path.read_bytes() for file in files}
     for use in (lambda: compact(many), lambda: merge(opened(tmp_path / "new"), [many])):
         with pytest.raises(StoreError, match="is not sound"):
             use()
         assert {path: path.read_bytes() for path in own} == own
-    if forged == "version":
+    if forged != "columns":
         integrity.move_aside(many, integrity.check(many).findings)
         assert {path: path.read_bytes() for path in own} == own
 
@@ -369,7 +422,7 @@ def test_a_store_that_is_not_sound_is_refused_with_the_file(tmp_path, place, dam
     if damage == "a bit":
         flip(path)
     elif damage == "twice":
-        path = publish(store, XOR, 10 * place + 3, 2)
+        path = publish(store, XOR, 10 * place + 8, 4)
     else:
         path = store.runs / "notes.txt"
         path.write_text("mine")
