@@ -167,7 +167,7 @@ def together(experiment: Experiment, table: pd.DataFrame) -> tuple[pd.DataFrame,
         more = [(*parts, change) for change in single if change.cause not in causes]
         tried, complete = _tried(experiment, more, few)
         tables.append(tried[tried["fixes"].astype(bool)])
-        if _level(tried) <= share:
+        if not len(tried) or _level(tried) <= share:
             break
         top, share = _first(tried), _level(tried)
     shown = pd.concat([each for each in tables if len(each)] or tables[:1], ignore_index=True)
@@ -254,7 +254,8 @@ def recommended(
     in the table is preferred to other single ones, so that the cause it points to is the one that
     is fixed. They are checked on fresh seeds. None if nothing fixes the setup.
     """
-    options = pd.concat([each for each in (table, pairs) if len(each)], ignore_index=True)
+    both = [each for each in (table, pairs) if len(each)]
+    options = pd.concat(both or [table], ignore_index=True)
     options = options[options["fixes"].astype(bool)]
     if options.empty:
         return None

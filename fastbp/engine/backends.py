@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import signal
+import socket
 import sys
 import threading
 import time
@@ -25,6 +26,7 @@ from multiprocessing import connection, get_context, parent_process
 from shutil import which
 from types import ModuleType
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from fastbp import __version__
 from fastbp.engine.executor_map import Pool, error_line
@@ -199,6 +201,9 @@ def _dask_connected(address: str) -> Any:
     import distributed
 
     made: Future[Any] = Future()
+    place = urlsplit(address if "://" in address else f"tcp://{address}")
+    # a client that cannot begin leaves tracebacks behind
+    socket.create_connection((place.hostname, place.port), 5).close()
 
     def connect() -> None:
         try:
@@ -227,13 +232,13 @@ def _leave_silent(client: Any) -> None:
 def _dask_workers(address: str) -> int:
     """Count the threads of a Dask cluster. Raises SweepError if it does not answer."""
     given = f"--executor: given {shown('dask:' + address)}"
-    if not re.fullmatch(r"((tcp|wss?)://)?[^/\s]+:\d{1,5}", address):
+    if not re.fullmatch(r"(tcp://)?[^/\s]+:\d{1,5}", address):
         raise SweepError([f"{given}, allowed: dask:HOST:PORT, or dask:tcp://HOST:PORT"])
     try:
         with _dask_connected(address) as client:
             return max(1, int(sum(client.nthreads().values())))
-    except (OSError, ValueError) as error:
-        raise SweepError([f"{given}, where no scheduler answers: {error}"]) from error
+    except Exception as error:  # packages raise errors of their own
+        raise SweepError([f"{given}, where no scheduler answers: {error_line(error)}"]) from error
 
 
 def _mpi(jobs: int, address: str) -> Pool:

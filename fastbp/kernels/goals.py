@@ -122,7 +122,8 @@ def _row_order(T: NDArray[np.float64]) -> NDArray[np.int64]:
 
 def _scales(T: NDArray[np.float64], groups: Sequence[tuple[int, int]]) -> NDArray[np.float64]:
     """Weights of the squared errors of each output in 1 − R²."""
-    squares: NDArray[np.float64] = ((T - T.mean(axis=0)) ** 2).sum(axis=0)
+    with np.errstate(over="ignore", invalid="ignore"):  # held-out rows may be very large
+        squares: NDArray[np.float64] = ((T - T.mean(axis=0)) ** 2).sum(axis=0)
     for first, units in groups:
         squares[first : first + units] = 0
     squares *= np.count_nonzero(squares)

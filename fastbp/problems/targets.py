@@ -27,7 +27,6 @@ from fastbp.problems.problem import (
 )
 from fastbp.problems.read_table import (
     DECODERS,
-    MAX_NAMES,
     MAX_VALUES,
     NUMBER,
     DataColumn,
@@ -50,6 +49,12 @@ from fastbp.store.npz import MAX_BYTES, MAX_NUMBER, check_numbers, check_units
 
 MAX_LINES = 10  # about one file
 MAX_CLASSES = 1024  # as many outputs as the largest encoder
+MAX_LETTERS = 4_000_000
+"""The most characters of the names and classes of a problem, whose file stays below `MAX_BYTES`."""
+
+_FEWER_LETTERS = (
+    f"names and classes of at most {MAX_LETTERS:,} characters, each name as long as the longest"
+)
 
 FEW_CLASSES = 20
 """With `target_kind = "auto"`, integers with more different values are a quantity."""
@@ -242,6 +247,11 @@ def _made(
         texts.append(
             f"at most {MAX_VALUES:,} target values; it has {rows:,} rows × {len(names):,} outputs"
         )
+    own = tuple(column.name for column in inputs)
+    letters = 6 * sum(len(label) for target in targets for label in target.labels)
+    letters += sum(len(each) * max(map(len, each), default=0) for each in (own, names))
+    if letters > MAX_LETTERS:
+        texts.append(f"{_FEWER_LETTERS}; they have {letters:,}")
     if (more := len(texts) - MAX_LINES + 1) > 1:
         texts[MAX_LINES - 1 :] = [f"no mistakes; there are {more:,} more like these"]
     if texts:
@@ -256,9 +266,7 @@ def _made(
     )
     if 1 < len(groups) == len(names) and (T.sum(axis=1) == 1).all():
         groups = (Group(0, len(names), names),)
-    return ProblemData(
-        problem(X, T), Names(tuple(column.name for column in inputs), names), Meaning(groups)
-    )
+    return ProblemData(problem(X, T), Names(own, names), Meaning(groups))
 
 
 def _wrong_targets(table: DataTable, targets: Sequence[str] | None, name: str) -> list[Mistake]:
@@ -343,10 +351,8 @@ def _target(column: DataColumn, kind: str, most: float) -> Target:
             f"at most {MAX_CLASSES:,} classes; {shown(name)} has {len(classes):,}{hint}"
         )
     labels = tuple(map(str, classes.tolist()))
-    if (size := sum(map(len, labels))) > MAX_NAMES:  # they are written into the file of the problem
-        raise TableError(
-            f"classes of at most {MAX_NAMES:,} characters in all; {shown(name)} has {size:,}"
-        )
+    if (size := len(labels) * (len(name) + max(map(len, labels)))) > MAX_LETTERS:
+        raise TableError(f"{_FEWER_LETTERS}; those of {shown(name)} have {size:,}")
     if len(labels) == 1:
         return Target([name], np.zeros(len(values)), labels)
     units = range(1 if len(labels) == 2 else 0, len(labels))

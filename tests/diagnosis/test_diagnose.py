@@ -23,6 +23,7 @@ from fastbp.diagnosis import (
     diagnose as diagnose_module,
     own_weights,
     printout,
+    recommend,
     sentences as sentences_module,
     symptoms,
     trials,
@@ -845,6 +846,16 @@ def test_own_weights_are_trained_as_a_seed_of_the_same_weights_and_order(
 
 def fresh(setup: Setup, count: int) -> MeasuredRuns:
     return train([Trial(setup)], 0, count)[Trial(setup)]
+
+
+def test_there_may_be_no_time_for_combinations_of_changes_with_bad_scores(monkeypatch) -> None:
+    """An R² may be below 0."""
+    names = ["change", "cause", "fixes", "level", "multiply_adds"]
+    table = pd.DataFrame([["a", "cause", True, -1.5, 1.0]], columns=names)
+    experiment = SimpleNamespace(groups={"a": (Change("a", "cause", {}),)}, runs=9)
+    monkeypatch.setattr(recommend, "_tried", lambda *_: (table.head(0), False))
+    combined, complete = recommend.together(experiment, table)  # type: ignore[arg-type]
+    assert (len(combined), complete) == (0, False)
 
 
 def test_lucky_and_unlucky_weights() -> None:

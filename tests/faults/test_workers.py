@@ -295,6 +295,9 @@ def test_workers_with_other_versions_are_refused_at_the_start(tmp_path, monkeypa
         ),
         ("processes:3", "given 'processes:3', allowed: threads, "),
         ("dask:", "given 'dask:', allowed: threads, "),
+        ("dask:ws://127.0.0.1:9", "given 'dask:ws://127.0.0.1:9', allowed: dask:HOST:PORT, or "),
+        ("dask:tcp://a..b:9", "given 'dask:tcp://a..b:9', where no scheduler answers: "),
+        ("dask:127.0.0.1:99999", "given 'dask:127.0.0.1:99999', where no scheduler answers: "),
         (
             "dask:tls://127.0.0.1:9",
             "given 'dask:tls://127.0.0.1:9', allowed: dask:HOST:PORT, or dask:tcp:",

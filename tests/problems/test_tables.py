@@ -27,7 +27,7 @@ from fastbp.problems import data_notes, samples
 from fastbp.problems.problem import Group
 from fastbp.problems.split import arranged, held_out
 from fastbp.reporting.report_data import ReportData
-from fastbp.reporting.sections.examples_section import examples
+from fastbp.reporting.sections.examples_section import _measured, examples
 from fastbp.schema.errors import SweepError
 from fastbp.schema.text import percent
 from fastbp.store.store import Store
@@ -256,10 +256,13 @@ def test_held_out_rows_change_no_run() -> None:
     answers = run.evaluations["outputs"].iloc[-1]
     np.testing.assert_allclose(answers, low + outputs * (high - low), rtol=1e-6)
     fastbp.run(Sweep(seeds={"start": 3, "count": 1}, setup=setup.settings()), "store")
-    (shown,) = examples(ReportData(Path("store"), count_runs(Path("store"), pictures=True), None))
+    data = ReportData(Path("store"), count_runs(Path("store"), pictures=True), None)
+    (shown,) = examples(data)
     np.testing.assert_allclose(shown["outputs"], answers, rtol=1e-6)  # a page shows the same
     np.testing.assert_allclose(shown["targets"], setup.in_table_units(setup.training().T))
     np.testing.assert_allclose(shown["ends"], (low, high))
+    assert _measured(shown | {"loss": 0.0, "spread": 0.0}) == ", loss 0, spread 0"
+    assert _measured(shown | {"loss": 0.5, "spread": None}) == ", loss 0.5"
 
 
 @pytest.mark.parametrize("keys", [{}, {"batch": 2, "stop": "converged"}, {"dtype": "float32"}])

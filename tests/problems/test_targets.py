@@ -18,6 +18,7 @@ from sweep_texts import made_or_told, mistakes_of
 from fastbp import Setup, Sweep, SweepError
 from fastbp.config import grid
 from fastbp.config.conflicts import notes
+from fastbp.engine import tasks
 from fastbp.problems import problem, read_table, table_files, targets as targets_module
 from fastbp.problems.problem import Names
 from fastbp.store.npz import data_digest, npz
@@ -584,16 +585,34 @@ def test_what_cannot_be_kept_in_a_store_is_refused(here: Path) -> None:
     classes = [f"{letter * 130_000}" for letter in "uvwxyz"]
     (here / "d.csv").write_text("x,y\n" + "".join(f"{i},{c}\n" for i, c in enumerate(classes)))
     (line,) = mistakes_of(Setup, problem="file:d.csv", targets=["y"], updates=9)
-    assert "allowed: classes of at most 500,000 characters in all; 'y' has 780,000" in line
+    told = "allowed: names and classes of at most 4,000,000 characters, each name as long as the "
+    assert f"{told}longest; they have 5,460,013" in line
+    name = "n" * 130_000
+    (here / "d.csv").write_text(f"x,{name}\n" + "".join(f"{i},{i}b\n" for i in range(40)))
+    (line,) = mistakes_of(Setup, problem="file:d.csv", targets=[name], updates=9)
+    assert f"{told}longest; those of '" in line
+
+
+def test_what_is_as_large_as_may_be_is_kept_in_a_store(here: Path) -> None:
+    names = [f"{'n' * 45_000}{i}" for i in range(10)]
+    (here / "d.csv").write_text(
+        f"{','.join(names)},x\n" + "".join(f"{','.join('abc'[i % 3] * 10)},{i}\n" for i in range(9))
+    )
+    setup = Setup(problem="file:d.csv", targets=names, updates=9)
+    (here / "problems").mkdir()
+    path = here / "problems" / f"{setup.prepared().digest}.npz"
+    path.write_bytes(setup.prepared().to_npz())
+    assert targets_module.stored(path).names == setup.prepared().names
 
 
 @pytest.mark.parametrize("scale", [{"scale_inputs": "minmax"}, {"scale_targets": "minmax"}])
 def test_held_out_rows_beyond_all_numbers_are_large(here: Path, scale: dict[str, str]) -> None:
     """Warnings are errors here."""
-    (here / "d.csv").write_text("x,y\n0,0\n1e-300,1e-300\n0,0\n1e30,1e30\n")
-    keys = {"target_kind": "quantity", "test": 0.25, "test_split": "last", "output": "linear"}
+    (here / "d.csv").write_text("x,y\n0,0\n1e-300,1e-300\n-1e30,-1e30\n1e30,1e30\n")
+    keys = {"target_kind": "quantity", "test": 0.5, "test_split": "last", "output": "linear"}
     setup = Setup(problem="file:d.csv", targets=["y"], updates=9, **keys, **scale)  # type: ignore[arg-type]
     assert all(np.isfinite(part).all() for part in setup.data())
+    assert tasks.task(setup).held_out
 
 
 def test_of_very_many_mistakes_only_some_are_looked_for(here: Path) -> None:

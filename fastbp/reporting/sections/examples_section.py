@@ -86,8 +86,8 @@ def examples(data: ReportData) -> list[Record]:
                     "outcome": outcome,
                     "setup": file.setup,
                     "seed": seed,
-                    "loss": row["loss"] or np.nan,
-                    "spread": row["spread"] or np.nan,
+                    "loss": row["loss"],
+                    "spread": row["spread"],
                     "outputs": outputs.ravel(),
                     "targets": targets,
                     "ends": (float(ends.min()), float(ends.max())),
@@ -99,6 +99,15 @@ def shown_path(store: Path) -> str:
     """The path of a store in a command that a reader may copy: `results/NAME` or its name."""
     path = store.resolve()
     return f"results/{path.name}" if path.parent.name == "results" else path.name
+
+
+def _measured(run: Record) -> str:
+    """The loss and the spread of a run, if it has them."""
+    return "".join(
+        f", {name} {run[name]:.{digits}g}"
+        for name, digits in (("loss", 4), ("spread", 3))
+        if run[name] is not None
+    )
 
 
 def _content(data: ReportData) -> Content | None:
@@ -115,8 +124,7 @@ def _content(data: ReportData) -> Content | None:
                 _alternative(run),
             ),
             "command": f"fastbp replay {shown_path(data.store)} {run['setup']} {run['seed']}",
-            "name": f"{data.names[run['setup']]}, loss {run['loss']:.4g}, spread "
-            f"{run['spread']:.3g}",
+            "name": data.names[run["setup"]] + _measured(run),
         }
         for run in runs
     ]
