@@ -23,6 +23,9 @@ from fastbp.store.npz import data_digest, npz
 
 MAX_COLUMNS = 10_000
 
+MAX_BEYOND = 10
+"""The most quantities out of range that are looked at, as each setup of a sweep looks again."""
+
 MAX_KEPT = 1 << 28
 """Most bytes of each kind of result that is kept in memory for the next who asks."""
 
@@ -235,9 +238,17 @@ class ProblemData:
         return float(counts.max() / len(labels)) if self.meaning.groups else 0.0
 
     def out_of_range(self, low: float, high: float) -> dict[str, NDArray[np.float64]]:
-        """The quantities, by name, that are not all from `low` to `high`."""
-        columns = {self.names.outputs[unit]: self.values.T[:, unit] for unit in self.quantities}
-        return {name: T for name, T in columns.items() if T.min() < low or T.max() > high}
+        """The first `MAX_BEYOND` quantities, by name, that are not all from `low` to `high`."""
+        least, greatest = self._extremes
+        beyond = np.flatnonzero((least < low) | (greatest > high))[:MAX_BEYOND].tolist()
+        units = [self.quantities[i] for i in beyond]
+        return {self.names.outputs[unit]: self.values.T[:, unit] for unit in units}
+
+    @cached_property
+    def _extremes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The least and the greatest target of each quantity."""
+        units = list(self.quantities)
+        return self.values.T.min(axis=0)[units], self.values.T.max(axis=0)[units]
 
     def to_npz(self) -> bytes:
         """The bytes of a file for the folder `problems/` of a store; `stored` reads it."""
