@@ -36,11 +36,11 @@ def notes(setup: Setup) -> list[str]:
             setup.optimizer.startswith("rprop") and setup.batch_rows < setup.rows
         ),
     }
-    return [text for text, applies in texts.items() if applies] + [
-        f"{plain(setup.problem_name)}: {shown(name)} is the same in every row: there is nothing "
-        "to learn"
-        for name in (setup.file.constant if setup.file else ())
-    ]
+    constant = setup.file.constant if setup.file else ""
+    texts[
+        f"{plain(setup.problem_name)}: {constant} the same in every row: there is nothing to learn"
+    ] = bool(constant)
+    return [text for text, applies in texts.items() if applies]
 
 
 Rule = tuple[object, str, str]

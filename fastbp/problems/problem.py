@@ -19,9 +19,13 @@ from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
 from fastbp.problems.split import arranged, held_out
+from fastbp.schema.text import and_, first_of, shown
 from fastbp.store.npz import data_digest, npz
 
 MAX_COLUMNS = 10_000
+
+MAX_NAMED = 3
+"""The most constant outputs that a note names."""
 
 MAX_BEYOND = 10
 """The most quantities out of range that are looked at, as each setup of a sweep looks again."""
@@ -215,9 +219,11 @@ class ProblemData:
         return json.dumps(self.meaning._asdict())
 
     @cached_property
-    def constant(self) -> tuple[str, ...]:
-        """The names of the outputs whose target is the same in every row."""
-        return tuple(compress(self.names.outputs, np.ptp(self.values.T, axis=0) == 0))
+    def constant(self) -> str:
+        """Names of outputs whose target is the same in every row: `'y' is`, `'y' and 'z' are`."""
+        names = list(compress(self.names.outputs, np.ptp(self.values.T, axis=0) == 0))
+        few = first_of([shown(name) for name in names], MAX_NAMED)
+        return f"{and_(few)} {'is' if len(names) == 1 else 'are'}" if names else ""
 
     @cached_property
     def quantities(self) -> tuple[int, ...]:

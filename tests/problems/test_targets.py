@@ -615,6 +615,26 @@ def test_nothing_to_learn_is_worth_a_note(here: Path) -> None:
     assert notes(made("x,y\n1,u\n2,u\n")) == [
         "file:d.csv: 'y' is the same in every row: there is nothing to learn"
     ]
+    several = made("x,y,z\n1,0,1\n2,0,1\n", targets=["y", "z"])
+    assert notes(several) == [
+        "file:d.csv: 'y' and 'z' are the same in every row: there is nothing to learn"
+    ]
+
+
+def test_of_many_columns_with_nothing_to_learn_a_note_names_the_first(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once for each table, however many setups have it."""
+    np.savez("d.npz", X=[[0.0], [1.0]], T=np.zeros((2, 9)))
+    looks: list[int] = []
+    ptp = np.ptp
+    monkeypatch.setattr(np, "ptp", lambda *a, **keys: looks.append(1) or ptp(*a, **keys))
+    keys = {"problem": "file:d.npz", "updates": 9}
+    assert Sweep(seeds=1, setup=keys, grid={"lr": range(1, 20)}).notes == [
+        "file:d.npz: 't0', 't1', 't2' and 6 more are the same in every row: there is nothing to "
+        "learn"
+    ]
+    assert len(looks) == 1
 
 
 class Counted(np.ndarray):
