@@ -10,6 +10,7 @@ from hypothesis import given, strategies as st
 from sweep_texts import HEAD, line_of, lines_of, mistakes_of
 
 from fastbp import Setup, Sweep, SweepError
+from fastbp.config import grid
 
 SETUP = {"problem": "xor", "epochs": 10}
 
@@ -206,6 +207,28 @@ def test_too_large_a_grid_is_refused_at_once() -> None:
     with pytest.raises(SweepError, match="given 1,000,000,000,000 setups"):
         Sweep(seeds=1, setup={"problem": "xor"}, grid={"updates": range(10**12)})
     assert time.process_time() - begun < 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'problem = ["table:????????"]',
+        "hidden = {width = [1, 2, 3, 4], depth = {from = 1, to = 16, count = 16}}",
+        "lr = {from = 1, to = 2, count = 10}\nmomentum = {from = 0.1, to = 0.2, count = 20}",
+    ],
+)
+def test_short_forms_of_many_grids_are_not_all_expanded(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+    listed = grid.listed
+    monkeypatch.setattr(grid, "listed", lambda *value: made.append(1) or listed(*value))
+    monkeypatch.setattr(grid, "MAX_EXPANDED", 1000)
+    text = f"{HEAD}updates = 9\n" + f"[[grid]]\n{text}\n" * 2000
+    assert line_of(text) == (
+        "bad.toml: grid: given more than 1,000 values, allowed: at most 100,000 setups"
+    )
+    assert len(made) < 100
 
 
 def problems_of(sweep: Sweep) -> list[str]:
