@@ -64,7 +64,7 @@ class SweepTables:
         self.here, self.folder, self.lines, self.any_range = here, folder, lines, any_range
         self.grids: list[Placed] = []
         self._files: dict[tuple[Any, ...], ProblemData] = {}
-        self._values = self._expanded = 0
+        self._values = self._expanded = self._bits = 0
         self._added: set[str] = set()
         self._names: dict[tuple[Any, ...], ProblemData] = {}
         self._setups: dict[tuple[Any, ...], tuple[Setup, list[int]]] = {}
@@ -96,12 +96,13 @@ class SweepTables:
                 continue
             options: Sequence[Any] = ()
             try:
-                options = as_list(listed(key, value)) or ()
-                if key in KEYS and not options:
+                given = as_list(listed(key, value)) or ()
+                if key in KEYS and not given:
                     raise ValueError(refusal(value, "a list of one or more values"))
+                options = tables_of(given, self._bits) if key == "problem" else given
             except ValueError as error:
                 self.lines.append(f"{where}: {error}")
-            options = tables_of(options) if key == "problem" else options
+            self._bits += sum(len(str(each)) for each in options) if key == "problem" else 0
             self._expanded += len(options) if isinstance(value, Mapping) or key == "problem" else 0
             if self._expanded > MAX_EXPANDED:
                 self.lines.append(

@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 from sweep_texts import HEAD, line_of, lines_of, mistakes_of
 
 from fastbp import Setup, Sweep, SweepError
-from fastbp.config import grid
+from fastbp.config import grid, short_forms
 
 SETUP = {"problem": "xor", "epochs": 10}
 
@@ -280,6 +280,17 @@ def test_wrong_tables_with_unknown_bits(bits: str, said: str) -> None:
     assert line.startswith("bad.toml: grid.problem: given 'table:")
     assert line.endswith(said)
     assert line_of(HEAD + "updates = 9", settings=[f"problem={problem}"]).endswith(said)
+
+
+def test_long_tables_with_unknown_bits_are_not_all_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of 65 kB would take gigabytes."""
+    monkeypatch.setattr(short_forms, "MAX_BITS", 100)
+    said = "tables for ? that have at most 100 bits together"
+    text = f"{HEAD}updates = 9\n" + "[[grid]]\nproblem = ['table:???00000']\n" * 2
+    assert line_of(text) == f"bad.toml: grid[2].problem: given 'table:???00000', allowed: {said}"
+    assert line_of(HEAD + "updates = 9", settings=["problem=table:????0000"]) == (
+        f"--set problem: given 'table:????0000', allowed: {said}"
+    )
 
 
 def test_an_unknown_bit_of_one_setup_is_a_mistake() -> None:
