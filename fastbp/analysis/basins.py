@@ -17,7 +17,7 @@ from fastbp.analysis.counts import SetupCounts, ends, read_runs
 from fastbp.analysis.statistics.proportions import Real
 from fastbp.schema.outcomes import OUTCOMES, Outcome
 
-_GRID = re.compile(r"grid:side=(\d{1,5}),x=(\d{1,6}),y=(\d{1,6})(?:,|$)")
+_GRID = re.compile(r"grid:side=([0-9]{1,5}),x=([0-9]{1,6}),y=([0-9]{1,6})(?:,|$)")
 
 
 class Plane(NamedTuple):

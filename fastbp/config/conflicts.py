@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 from fastbp.choices import inits
 from fastbp.choices.families import FAMILIES
 from fastbp.config.choice_syntax import read_call
-from fastbp.problems.targets import FEW_CLASSES, MAX_LINES, Mistake
+from fastbp.problems.targets import FEW_CLASSES, Mistake
 from fastbp.schema.keys import KEYS, MAX_EPOCHS, MAX_PARAMETERS, MAX_UPDATES
 from fastbp.schema.text import dashed, plain, refusal, shown
 
@@ -37,11 +36,11 @@ def notes(setup: Setup) -> list[str]:
             setup.optimizer.startswith("rprop") and setup.batch_rows < setup.rows
         ),
     }
-    return [text for text, applies in texts.items() if applies] + [
-        f"{plain(setup.problem_name)}: {shown(name)} is the same in every row: there is nothing "
-        "to learn"
-        for name in (setup.file.constant if setup.file else ())
-    ]
+    constant = setup.file.constant if setup.file else ""
+    texts[
+        f"{plain(setup.problem_name)}: {constant} the same in every row: there is nothing to learn"
+    ] = bool(constant)
+    return [text for text, applies in texts.items() if applies]
 
 
 Rule = tuple[object, str, str]
@@ -222,7 +221,7 @@ def _of_budget(setup: Setup) -> list[Rule]:
 def _out_of_range(setup: Setup) -> Iterator[Mistake]:
     """Refuse quantities that no output can reach, and say which keys help."""
     low, high = setup.reaches
-    for name, T in islice(setup.out_of_range.items(), MAX_LINES):
+    for name, T in setup.out_of_range.items():
         few = len(np.unique(T)) <= FEW_CLASSES and bool((np.floor(T) == T).all())
         yield _refused(
             setup,

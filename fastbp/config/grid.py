@@ -30,6 +30,10 @@ _FILE_KEYS = ("problem", "targets", "target_kind")  # what is read of a file dep
 MAX_DATA = 2**26
 """The most inputs and targets that a sweep may have of files; they count for each `targets`."""
 
+MAX_EXPANDED = 1_000_000
+"""The most values that series and other short forms of a file may make, for they take memory before
+it is known how many setups there are. It is more than `MAX_SETUPS`, as `--set` may replace some."""
+
 MAX_MISTAKES = 190
 """After so many no more are looked for: some take long, such as files that are not there."""
 
@@ -60,7 +64,7 @@ class SweepTables:
         self.here, self.folder, self.lines, self.any_range = here, folder, lines, any_range
         self.grids: list[Placed] = []
         self._files: dict[tuple[Any, ...], ProblemData] = {}
-        self._values = 0
+        self._values = self._expanded = self._bits = 0
         self._added: set[str] = set()
         self._names: dict[tuple[Any, ...], ProblemData] = {}
         self._setups: dict[tuple[Any, ...], tuple[Setup, list[int]]] = {}
@@ -92,12 +96,20 @@ class SweepTables:
                 continue
             options: Sequence[Any] = ()
             try:
-                options = as_list(listed(key, value)) or ()
-                if key in KEYS and not options:
+                given = as_list(listed(key, value)) or ()
+                if key in KEYS and not given:
                     raise ValueError(refusal(value, "a list of one or more values"))
+                options = tables_of(given, self._bits) if key == "problem" else given
             except ValueError as error:
                 self.lines.append(f"{where}: {error}")
-            options = tables_of(options) if key == "problem" else options
+            self._bits += sum(len(str(each)) for each in options) if key == "problem" else 0
+            self._expanded += len(options) if isinstance(value, Mapping) or key == "problem" else 0
+            if self._expanded > MAX_EXPANDED:
+                self.lines.append(
+                    f"{self.here}grid: given more than {MAX_EXPANDED:,} values, allowed: at most "
+                    f"{MAX_SETUPS:,} setups"
+                )
+                raise SweepError(dict.fromkeys(self.lines))
             placed[key] = Given(where, options, self.folder)
         self.grids.append(placed)
 

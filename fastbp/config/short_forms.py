@@ -19,6 +19,9 @@ MAX_SETUPS = 100_000  # a store holds at most about 10⁵ files
 MAX_VALUES = 1_000
 """The most values of a series `{from = A, to = B, count = N}`."""
 
+MAX_BITS = 1 << 26
+"""The most bits of all tables that problems like `table:01?0` of a sweep make, a byte each."""
+
 MAX_END = 1e300
 """The largest absolute value of either end of a series: their difference must be finite."""
 
@@ -110,17 +113,22 @@ def listed(key: object, value: object) -> object:
     return numbers(value, integers=int in types) if types & {int, float} else value
 
 
-def tables_of(options: Sequence[Any]) -> Sequence[Any]:
+def tables_of(options: Sequence[Any], before: int = 0) -> Sequence[Any]:
     """Replace each problem like `table:01?0` in a list by all tables with 0 and 1 for each `?`.
 
     Invalid problems are kept, and so is a problem that would make the list longer than
-    `MAX_SETUPS`: later checks refuse them.
+    `MAX_SETUPS`: later checks refuse them. Raises ValueError "given …, allowed: …" if the tables
+    have more than `MAX_BITS` bits, together with those that were made `before`.
     """
     results: list[Any] = []
     for option in options:
         bits = _unknown_bits(option)
         count = bits.count("?")
         if count and len(results) + 2**count <= MAX_SETUPS:
+            before += 2**count * len(bits)
+            if before > MAX_BITS:
+                few = f"tables for ? that have at most {MAX_BITS:,} bits together"
+                raise ValueError(refusal(option, few))
             pieces = (("0", "1") if bit == "?" else (bit,) for bit in bits)
             results += [f"table:{''.join(each)}" for each in itertools.product(*pieces)]
         else:

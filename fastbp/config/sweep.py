@@ -123,7 +123,8 @@ class Sweep:
     @property
     def notes(self) -> list[str]:
         """Warnings about what is allowed but probably a mistake, one line each."""
-        notes = [note for setup in self.setups for note in conflicts.notes(setup)]
+        each = (note for setup in self.setups for note in conflicts.notes(setup))
+        notes = list(dict.fromkeys(each))  # without a list of what 10⁵ setups repeat
         pairs = zip(self.published, self._matching, strict=True)
         notes += [
             f"published[{i}]: no setup has {plain(toml_text.toml(figure.where))}, "

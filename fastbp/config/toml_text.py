@@ -83,8 +83,10 @@ def read_value(text: str) -> Any:
 
     In a list each item may be a word without quotes, or a list of such words.
     """
+    if DEEP_KEY.search(line := f"value = {text}"):
+        raise ValueError("nested too deeply")
     try:
-        data = tomllib.loads(f"value = {text}")
+        data = tomllib.loads(line)
         return data["value"] if len(data) == 1 else text
     except RecursionError:
         raise ValueError("nested too deeply") from None

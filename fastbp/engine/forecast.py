@@ -284,12 +284,12 @@ def duration(plan: Plan, jobs: int) -> TimeEstimate:
     blocks = 0
     seconds: defaultdict[Hashable, float] = defaultdict(float)  # by the formula, on one core
     examples: dict[Hashable, Setup] = {}
-    for setups, _, seeds in plan.missing_ranges():
-        key, setup = _size_key(setups[0]), setups[0]
+    for setup, setups, seeds in plan.shares():
+        key = _size_key(setup)
         examples.setdefault(key, setup)
         lanes, (fixed, update) = tasks.layout(setup)[1], expected(setup)
         places = -(-seeds // lanes) * lanes  # a lane without a run takes its time as well
-        seconds[key] += places * (len(setups) * fixed + setup.budget * update)
+        seconds[key] += places * (setups * fixed + setup.budget * update)
         blocks += -(-seeds // min_block_seeds(setup))
     kernels = (kernel for key in plan.kernel_keys for kernel in tasks.kernels(key)[1:])
     missing = {kernel for kernel in kernels if not is_on_disk(kernel)}

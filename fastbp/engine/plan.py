@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from heapq import heappop, heappush
 from itertools import chain, pairwise
 from typing import NamedTuple
 
@@ -122,6 +123,20 @@ class Plan:
 
     def missing_ranges(self) -> Iterator[MissingRange]:
         """Generate all missing ranges, slow runs first: quick ones fill all cores at the end."""
+        for setups, lacking, _, (start, runs) in self._lacking():
+            yield tuple(setups[i] for i in sorted(lacking)), start, runs
+
+    def shares(self) -> Iterator[tuple[Setup, int, int]]:
+        """Generate for each missing range its longest setup, and its numbers of setups and seeds.
+
+        If thousands of setups each have a number of seeds of their own, most are in each of as many
+        ranges: that is quick to count, but not to list.
+        """
+        for setups, lacking, longest, (_, runs) in self._lacking():
+            yield setups[longest], len(lacking), runs
+
+    def _lacking(self) -> Iterator[tuple[list[Setup], set[int], int, Range]]:
+        """Generate (group, which of its setups, the first of them, seeds) of all missing ranges."""
         for setups in self._groups:
             # Each end of a gap changes whether this setup is missing from there on.
             edges = sorted(
@@ -131,10 +146,14 @@ class Plan:
                 for edge in (start, start + count)
             )
             lacking: set[int] = set()
+            heap: list[int] = []  # all that lack runs, and some that no longer do
             for (start, i), (stop, _) in pairwise(edges):
                 lacking ^= {i}
+                heappush(heap, i)
+                while heap and heap[0] not in lacking:
+                    heappop(heap)
                 if lacking and stop > start:
-                    yield tuple(setups[i] for i in sorted(lacking)), start, stop - start
+                    yield setups, lacking, heap[0], (start, stop - start)
 
     @property
     def requested_runs(self) -> int:
@@ -146,7 +165,7 @@ class Plan:
     @cached_property
     def runs(self) -> int:
         """The number of missing runs."""
-        return sum(len(setups) * runs for setups, _, runs in self.missing_ranges())
+        return sum(setups * runs for _, setups, runs in self.shares())
 
     @cached_property
     def updates(self) -> int:
@@ -154,17 +173,18 @@ class Plan:
 
         Of runs that are trained together, only the longest counts.
         """
-        return sum(setups[0].budget * runs for setups, _, runs in self.missing_ranges())
+        return sum(longest.budget * runs for longest, _, runs in self.shares())
 
     @cached_property
     def kernel_keys(self) -> list[tasks.KernelKey]:
         """The keys of the kernels that the missing runs need, sorted."""
-        return sorted({tasks.kernel_key(setups[0]) for setups, *_ in self.missing_ranges()})
+        return sorted({tasks.kernel_key(longest) for longest, *_ in self.shares()})
 
     @property
     def collapses(self) -> dict[str, float]:
         """The `collapse` of each setup with missing runs, by setup id."""
-        return {s.identity(): s.collapse for setups, *_ in self.missing_ranges() for s in setups}
+        setups = (setup for group in self._groups for setup in group if self.gaps(setup))
+        return {setup.identity(): setup.collapse for setup in setups}
 
     def files(self, setup: Setup) -> Iterator[PlannedFile]:
         """Generate the missing files of a setup."""
@@ -194,7 +214,7 @@ class Plan:
     def _pieces(self, workers: int) -> Iterator[MissingRange]:
         """Cut all missing ranges into blocks, smaller ones towards the end."""
         enough = BLOCKS_PER_CORE * workers
-        left = sum(runs * seconds_per_run(setups[0]) for setups, _, runs in self.missing_ranges())
+        left = sum(runs * seconds_per_run(longest) for longest, _, runs in self.shares())
         for setups, first, count in self.missing_ranges():
             least, size = min_block_seeds(setups[0]), block_seeds(setups[0])
             start, stop, seconds = first, first + count, seconds_per_run(setups[0])

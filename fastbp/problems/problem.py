@@ -19,9 +19,16 @@ from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
 from fastbp.problems.split import arranged, held_out
+from fastbp.schema.text import and_, first_of, shown
 from fastbp.store.npz import data_digest, npz
 
 MAX_COLUMNS = 10_000
+
+MAX_NAMED = 3
+"""The most constant outputs that a note names."""
+
+MAX_BEYOND = 10
+"""The most quantities out of range that are looked at, as each setup of a sweep looks again."""
 
 MAX_KEPT = 1 << 28
 """Most bytes of each kind of result that is kept in memory for the next who asks."""
@@ -212,9 +219,11 @@ class ProblemData:
         return json.dumps(self.meaning._asdict())
 
     @cached_property
-    def constant(self) -> tuple[str, ...]:
-        """The names of the outputs whose target is the same in every row."""
-        return tuple(compress(self.names.outputs, np.ptp(self.values.T, axis=0) == 0))
+    def constant(self) -> str:
+        """Names of outputs whose target is the same in every row: `'y' is`, `'y' and 'z' are`."""
+        names = list(compress(self.names.outputs, np.ptp(self.values.T, axis=0) == 0))
+        few = first_of([shown(name) for name in names], MAX_NAMED)
+        return f"{and_(few)} {'is' if len(names) == 1 else 'are'}" if names else ""
 
     @cached_property
     def quantities(self) -> tuple[int, ...]:
@@ -235,9 +244,17 @@ class ProblemData:
         return float(counts.max() / len(labels)) if self.meaning.groups else 0.0
 
     def out_of_range(self, low: float, high: float) -> dict[str, NDArray[np.float64]]:
-        """The quantities, by name, that are not all from `low` to `high`."""
-        columns = {self.names.outputs[unit]: self.values.T[:, unit] for unit in self.quantities}
-        return {name: T for name, T in columns.items() if T.min() < low or T.max() > high}
+        """The first `MAX_BEYOND` quantities, by name, that are not all from `low` to `high`."""
+        least, greatest = self._extremes
+        beyond = np.flatnonzero((least < low) | (greatest > high))[:MAX_BEYOND].tolist()
+        units = [self.quantities[i] for i in beyond]
+        return {self.names.outputs[unit]: self.values.T[:, unit] for unit in units}
+
+    @cached_property
+    def _extremes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The least and the greatest target of each quantity."""
+        units = list(self.quantities)
+        return self.values.T.min(axis=0)[units], self.values.T.max(axis=0)[units]
 
     def to_npz(self) -> bytes:
         """The bytes of a file for the folder `problems/` of a store; `stored` reads it."""

@@ -15,7 +15,7 @@ from fastbp.store import safe_files
 Range = tuple[int, int]
 """Seeds start … start + count − 1, as (start, count)."""
 
-_NAME = re.compile(r"([0-9a-f]{12})-(\d{1,19})-(\d{1,19})-([0-9a-f]{16})\.parquet")
+_NAME = re.compile(r"([0-9a-f]{12})-([0-9]{1,19})-([0-9]{1,19})-([0-9a-f]{16})\.parquet")
 
 
 @dataclass(frozen=True)

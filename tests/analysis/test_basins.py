@@ -45,7 +45,7 @@ def test_a_plane_is_told_by_its_init() -> None:
     assert plane_of({"init": "grid:side=7,x=3,y=1", "init_scale": 1}) == Plane(7, 3, 1, 1.0)
     for init in ("normal", "grid", "grid:side=7,x=3", "grid:side=7,x=3,y=1a", None):
         assert plane_of({"init": init, "init_scale": 1.0}) is None
-    for init in ("grid:side=1,x=0,y=2", "grid:side=7,x=2,y=2"):
+    for init in ("grid:side=1,x=0,y=2", "grid:side=7,x=2,y=2", "grid:side=7,x=0,y=\u0662"):
         assert plane_of({"init": init, "init_scale": 1.0}) is None
     assert plane_of(KEYS | {"init_scale": 0.0}) is None
 

@@ -10,6 +10,7 @@ from hypothesis import given, strategies as st
 from sweep_texts import HEAD, line_of, lines_of, mistakes_of
 
 from fastbp import Setup, Sweep, SweepError
+from fastbp.config import grid, short_forms
 
 SETUP = {"problem": "xor", "epochs": 10}
 
@@ -208,6 +209,28 @@ def test_too_large_a_grid_is_refused_at_once() -> None:
     assert time.process_time() - begun < 2
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'problem = ["table:????????"]',
+        "hidden = {width = [1, 2, 3, 4], depth = {from = 1, to = 16, count = 16}}",
+        "lr = {from = 1, to = 2, count = 10}\nmomentum = {from = 0.1, to = 0.2, count = 20}",
+    ],
+)
+def test_short_forms_of_many_grids_are_not_all_expanded(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+    listed = grid.listed
+    monkeypatch.setattr(grid, "listed", lambda *value: made.append(1) or listed(*value))
+    monkeypatch.setattr(grid, "MAX_EXPANDED", 1000)
+    text = f"{HEAD}updates = 9\n" + f"[[grid]]\n{text}\n" * 2000
+    assert line_of(text) == (
+        "bad.toml: grid: given more than 1,000 values, allowed: at most 100,000 setups"
+    )
+    assert len(made) < 100
+
+
 def problems_of(sweep: Sweep) -> list[str]:
     return [setup.problem for setup in sweep.setups]
 
@@ -257,6 +280,17 @@ def test_wrong_tables_with_unknown_bits(bits: str, said: str) -> None:
     assert line.startswith("bad.toml: grid.problem: given 'table:")
     assert line.endswith(said)
     assert line_of(HEAD + "updates = 9", settings=[f"problem={problem}"]).endswith(said)
+
+
+def test_long_tables_with_unknown_bits_are_not_all_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of 65 kB would take gigabytes."""
+    monkeypatch.setattr(short_forms, "MAX_BITS", 100)
+    said = "tables for ? that have at most 100 bits together"
+    text = f"{HEAD}updates = 9\n" + "[[grid]]\nproblem = ['table:???00000']\n" * 2
+    assert line_of(text) == f"bad.toml: grid[2].problem: given 'table:???00000', allowed: {said}"
+    assert line_of(HEAD + "updates = 9", settings=["problem=table:????0000"]) == (
+        f"--set problem: given 'table:????0000', allowed: {said}"
+    )
 
 
 def test_an_unknown_bit_of_one_setup_is_a_mistake() -> None:

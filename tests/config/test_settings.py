@@ -82,6 +82,8 @@ def test_one_setup_that_is_left_is_the_baseline() -> None:
         ("lr=[]", "--set lr: given [], allowed: a list of one or more values"),
         ("lr=3\nmomentum=1", "--set lr: given "),
         ("lr=" + "[" * 100_000, "--set lr: nested too deeply"),
+        ("lr=1\n" + "a." * 30 + "a=1", "--set lr: nested too deeply"),
+        ("lr={" + "a." * 30 + "a=1}", "--set lr: nested too deeply"),
         ("lr=" + "1" * 5000, "--set lr: given an integer of more than 4,300 digits"),
         ("batch=64", "--set batch: given 64, allowed: at most the 8 rows"),
         ("order=shufled", "--set order: given 'shufled', "),

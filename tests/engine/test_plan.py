@@ -10,6 +10,7 @@ from hypothesis import given, settings, strategies as st
 from fastbp import Setup, Sweep
 from fastbp.config.sweep import LAST_SEED, Seeds
 from fastbp.engine import plan
+from fastbp.engine.forecast import duration
 from fastbp.engine.plan import Plan, block_seeds, cut, file_seeds, missing, shard
 from fastbp.store.filename import Range
 
@@ -152,6 +153,26 @@ def test_blocks_make_up_the_files(start, count, updates, data):
     assert set(made) == set(planned_files(Plan(sweep, present)))
     for file, ranges in made.items():
         assert is_one_run(ranges, file.start, file.runs)
+
+
+@given(st.lists(st.lists(small_ranges, max_size=3), min_size=1, max_size=5))
+def test_shares_are_of_the_missing_ranges(present):
+    sweep = sweep_of(Seeds(count=100), *range(1, len(present) + 1))
+    planned = Plan(sweep, {s.identity(): p for s, p in zip(sweep.setups, present, strict=True)})
+    ranges = list(planned.missing_ranges())
+    assert list(planned.shares()) == [(setups[0], len(setups), runs) for setups, _, runs in ranges]
+    assert planned.collapses.keys() == {s.identity() for setups, *_ in ranges for s in setups}
+
+
+def test_setups_of_many_ranges_are_counted_and_not_listed(monkeypatch):
+    """Each range has all setups with more seeds: their lists together grow with the square."""
+    grids = [{"updates": [n], "seeds": n} for n in range(1, 301)]
+    planned = Plan(Sweep(seeds=1, setup={"problem": "xor"}, grid=grids))
+    assert len(list(planned.missing_ranges())) == 300
+    monkeypatch.setattr(Plan, "missing_ranges", lambda _: pytest.fail("all are listed"))
+    assert (planned.runs, planned.updates, len(planned.collapses)) == (45_150, 300 * 300, 300)
+    assert len(planned.kernel_keys) == 1
+    assert duration(planned, 1).all_but_compiling > 0
 
 
 def test_what_differs_in_its_budget_alone_is_trained_once():

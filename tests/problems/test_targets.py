@@ -20,7 +20,7 @@ from fastbp.config import grid
 from fastbp.config.conflicts import notes
 from fastbp.engine import tasks
 from fastbp.problems import problem, read_table, table_files, targets as targets_module
-from fastbp.problems.problem import Names
+from fastbp.problems.problem import Group, Meaning, Names, Problem, ProblemData, numbered
 from fastbp.store.npz import data_digest, npz
 
 IN_TMP = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -634,6 +634,52 @@ def test_nothing_to_learn_is_worth_a_note(here: Path) -> None:
     assert notes(made("x,y\n1,u\n2,u\n")) == [
         "file:d.csv: 'y' is the same in every row: there is nothing to learn"
     ]
+    several = made("x,y,z\n1,0,1\n2,0,1\n", targets=["y", "z"])
+    assert notes(several) == [
+        "file:d.csv: 'y' and 'z' are the same in every row: there is nothing to learn"
+    ]
+
+
+def test_of_many_columns_with_nothing_to_learn_a_note_names_the_first(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once for each table, however many setups have it."""
+    np.savez("d.npz", X=[[0.0], [1.0]], T=np.zeros((2, 9)))
+    looks: list[int] = []
+    ptp = np.ptp
+    monkeypatch.setattr(np, "ptp", lambda *a, **keys: looks.append(1) or ptp(*a, **keys))
+    keys = {"problem": "file:d.npz", "updates": 9}
+    assert Sweep(seeds=1, setup=keys, grid={"lr": range(1, 20)}).notes == [
+        "file:d.npz: 't0', 't1', 't2' and 6 more are the same in every row: there is nothing to "
+        "learn"
+    ]
+    assert len(looks) == 1
+
+
+class Counted(np.ndarray):
+    """An array that counts how often its minimum, or that of a column, is asked for."""
+
+    looks = 0
+
+    def min(self, *arguments: Any, **keys: Any) -> Any:
+        Counted.looks += 1
+        return super().min(*arguments, **keys)
+
+
+@given(st.data())
+def test_quantities_out_of_range_are_found_in_one_look_at_the_data(data: st.DataObject) -> None:
+    """However many columns there are, and however many setups ask."""
+    numbers = st.sampled_from([-1.0, 0.0, 0.3, 1.0, 2.0])
+    T = np.array(data.draw(st.lists(st.tuples(*[numbers] * 4), min_size=1, max_size=4)))
+    groups = data.draw(st.sampled_from([(), (Group(0, 2, ("a", "b")),), (Group(0, 4, ("a",)),)]))
+    table = ProblemData(Problem(T, T.view(Counted)), numbered(4, 4), Meaning(groups))
+    Counted.looks = 0
+    for low, high in ((0, 1), (-1, 1), (-math.inf, math.inf)):
+        fits = ((low <= T) & (high >= T)).all(axis=0)
+        found = table.out_of_range(low, high)
+        assert list(found) == [f"t{unit}" for unit in table.quantities if not fits[unit]]
+        assert all((column == T[:, int(name[1:])]).all() for name, column in found.items())
+    assert Counted.looks == 1
 
 
 @IN_TMP

@@ -264,6 +264,7 @@ def test_the_hash_of_rows_sees_keys_order_and_number_of_rows():
         f"{ONE}--200-0123456789abcdef.parquet",
         f"{ONE}-0-{'1' * 20}-0123456789abcdef.parquet",
         f".{ONE}-0-200-0123456789abcdef.parquet",
+        f"{ONE}-0-\u0662-0123456789abcdef.parquet",  # an Arabic two
     ],
 )
 def test_other_names_are_no_names_of_runs(name):
