@@ -999,7 +999,7 @@ def test_a_store_that_another_takes_the_place_of_is_not_written(tmp_path):
         other.path.rename(store.path)
         for use in (
             lambda: store.publish(ONE, 0, rows()),
-            lambda: _remove(store, filter(None, [RunFile.parse(own)])),
+            lambda: _remove(store, [own]),
             lambda: integrity.move_aside(store, [integrity.StoreFault(own, "it is damaged")]),
         ):
             with pytest.raises(StoreError, match="no longer the folder with which this command"):
