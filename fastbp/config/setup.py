@@ -30,7 +30,7 @@ from fastbp.schema.keys import (
     KEYS,
     NUMERICS_VERSION,
 )
-from fastbp.schema.text import dashed, plain
+from fastbp.schema.text import dashed, plain, refusal
 
 
 @dataclass(frozen=True, init=False)
@@ -79,6 +79,9 @@ class Setup(SetupData):
         keys["hidden"] = [int(size) for size in keys["hidden"].split("-")]
         if keys["epochs"] is not None:
             del keys["updates"]
+        if file is None and str(keys["problem"]).partition(":")[0].strip() == "file":
+            rule = "only with its data"  # a row may come from a stranger: no path of it is read
+            raise SweepError([f"problem: {refusal(keys['problem'], rule)}"])
         if file is None:
             return cls(**keys)
         # The column joins the targets with commas; the file knows what they are.

@@ -18,10 +18,12 @@ import pyarrow.compute as pc
 from fastbp.engine.machine import available_cores
 from fastbp.engine.stored_run import MAX_TRIED, setup_of
 from fastbp.problems import targets
+from fastbp.problems.problem import MAX_KEPT
 from fastbp.schema.columns import COLUMNS, SETUP_COLUMNS
 from fastbp.schema.errors import DamagedFileError, StoreError
 from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.schema.outcomes import DECISIVE, JUDGING, OUTCOMES, classify
+from fastbp.schema.text import shown
 from fastbp.store import filename, parquet, safe_files
 from fastbp.store.digest import RowsHash, digest, keys_of
 from fastbp.store.filename import RunFile
@@ -29,6 +31,9 @@ from fastbp.store.store import Store, writing
 
 MAX_ALL_TRIED = 20_000
 """The most problems that are tried for all files that do not say which is theirs."""
+
+
+_KNOWN = {column.name for column in COLUMNS}
 
 
 class StoreFault(NamedTuple):
@@ -80,6 +85,8 @@ class _Setups:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.wrong_problems, self._problems, self._are_all = _problems(store)
+        self._types: dict[str, pa.DataType] = {}
         self._rows_hash = RowsHash()
         self._files: dict[_Said, list[RunFile]] = {}
         self._lacking: dict[_Said, str] = {}
@@ -92,8 +99,13 @@ class _Setups:
     def add(self, file: RunFile, rows: pa.Table, metadata: dict[str, str]) -> None:
         """Add a file: its rows, and what its footer says.
 
-        Raises DamagedFileError if they belong to another setup.
+        Raises DamagedFileError if they belong to another setup, or other files have other types.
         """
+        for field in rows.schema:  # of a newer release; the types of others are checked
+            kind = self._types.setdefault(field.name, field.type)
+            if field.name not in _KNOWN and kind != field.type:
+                why = f"its column {shown(field.name)} has another type than in other files"
+                raise DamagedFileError(file.path, why)
         keys = json.dumps(keys_of(parquet.fill(rows, SETUP_COLUMNS)), sort_keys=True)
         version, problem = metadata["fastbp.numerics"], metadata.get("fastbp.problem", "")
         said = _Said(file.setup, hashlib.sha256(keys.encode()).digest(), version, problem)
@@ -136,18 +148,17 @@ class _Setups:
         DamagedFileError
             If the rows belong to a setup with another id.
         """
-        name, there = str(row["problem"]), 0
-        if name.startswith("file:") and not said.problem:
-            there = len(safe_files.listed(self._store.path, "problems"))
-            self._tried += min(there, MAX_TRIED)
+        name = str(row["problem"])
+        searches = name.startswith("file:") and not said.problem
+        self._tried += len(self._problems) if searches else 0
+        is_over = self._tried > MAX_ALL_TRIED
+        among = ([] if is_over else self._problems) if searches else None
         try:
-            if self._tried > MAX_ALL_TRIED and there:
-                raise StoreError(f"{name}: too many problems were tried")
-            setup_of(self._store, file.setup, row, int(said.version), said.problem)
+            setup_of(self._store, file.setup, row, int(said.version), said.problem, among)
         except StoreError as error:
             if not name.startswith("file:"):
                 raise DamagedFileError(file.path, "its keys belong to another setup") from error
-            if there > MAX_TRIED or self._tried > MAX_ALL_TRIED:
+            if searches and (is_over or not self._are_all):
                 own = f"{file.path.name} does not say which is its own"
                 return f"they are very many, and {own}"
             return (
@@ -186,8 +197,8 @@ def check(store: Store, tick: Callable[[str], None] = lambda step: None) -> Inte
         for name in foreign
         if not name.startswith(".")  # as a Mac makes them
     ]
-    findings += _wrong_problems(store)
     setups = _Setups(store)
+    findings += setups.wrong_problems
     for done, (file, reading) in enumerate(_read_in_order(files)):
         tick(f"reading {store.path}: {done:,} of {len(files):,} files")
         try:
@@ -209,13 +220,22 @@ def check(store: Store, tick: Callable[[str], None] = lambda step: None) -> Inte
     )
 
 
-def _wrong_problems(store: Store) -> Iterator[StoreFault]:
+def _problems(store: Store) -> tuple[list[StoreFault], list[Path], bool]:
+    """Check all problems.
+
+    Returns the faults, those to try for files that do not say theirs, if all stay in memory, and
+    whether these are all that are sound.
+    """
+    faults, sound, size = [], list[Path](), 0
     for name in safe_files.listed(store.path, "problems"):
         path = store.path / "problems" / name
         try:
-            targets.stored(path)
+            size += sum(values.nbytes for values in targets.stored(path).values)
+            sound.append(path)
         except (ValueError, TypeError, AttributeError):
-            yield StoreFault(path, "its data do not match the digest in its name")
+            faults.append(StoreFault(path, "its data do not match the digest in its name"))
+    few = sound[:MAX_TRIED] if size <= MAX_KEPT else []
+    return faults, few, few == sound
 
 
 def _read_in_order(

@@ -4,7 +4,7 @@ import io
 import json
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -249,11 +249,13 @@ def setup_of(
     row: dict[str, Any],
     numerics_version: int = NUMERICS_VERSION,
     problem: str = "",
+    among: Sequence[Path] | None = None,
 ) -> Setup:
     """Make the setup of a stored row.
 
     If its problem is a file, that of the digest `problem` is taken; if none is given, at most
-    `MAX_TRIED` of the stored problems are tried until the setup has the id `identity`.
+    `MAX_TRIED` of the stored problems, or those `among`, are tried until the setup has the id
+    `identity`.
 
     Raises
     ------
@@ -264,7 +266,11 @@ def setup_of(
     folder = store.path / "problems"
     files: list[Path | None] = [None]
     if from_file:
-        paths = (folder / name for name in safe_files.listed(store.path, "problems"))
+        paths: Iterable[Path] = (
+            among
+            if among is not None
+            else (folder / name for name in safe_files.listed(store.path, "problems"))
+        )
         files = [p for p in paths if p.suffix == ".npz" and problem in ("", p.stem)]
     for file in files[: None if problem else MAX_TRIED]:
         try:

@@ -21,6 +21,8 @@ from uuid import uuid4
 from numba import __version__ as numba_version, config
 from numba.core.registry import cpu_target
 
+from fastbp.schema.errors import need_memory
+
 MIN_NUMBA, END_NUMBA = (0, 61), (0, 69)
 """Numba versions whose private API this module knows; `dependencies` in pyproject.toml has the same
 bounds."""
@@ -211,6 +213,7 @@ class CodeCache:
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Load the code for a signature; None where there is none or its file is damaged."""
+        need_memory(1 << 28)  # for an OpenBLAS that Numba loads, and for LLVM if it is compiled
         target_context.refresh()
         try:
             return compiler.CompileResult._rebuild(

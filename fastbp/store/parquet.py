@@ -21,6 +21,7 @@ from fastbp.schema.errors import (
     UnsafeFileError,
     need_memory,
     raise_memory_error,
+    remedy,
 )
 from fastbp.schema.keys import MAX_WORD
 from fastbp.store import safe_files
@@ -388,7 +389,9 @@ def read_all(store: Path) -> pa.Table:
             "which do not mix: move those of one version to another folder"
         )
     check_overlaps(files, store)
-    rows = pa.concat_tables(
-        [table for table, _ in readings], promote_options="default"
-    ).unify_dictionaries()
+    try:
+        rows = pa.concat_tables([table for table, _ in readings], promote_options="default")
+    except pa.ArrowTypeError:
+        raise StoreError(f"{store} has columns of several types: {remedy(store)}") from None
+    rows = rows.unify_dictionaries()
     return rows.select(in_order(rows.column_names))

@@ -136,6 +136,8 @@ class Store:
             return
         with suppress(OSError, StoreError):
             with safe_files.folder(self.path) as folder:
+                if {*os.listdir(folder)} - {"runs", "tmp", "lock"}:
+                    return  # of a merge, which then goes on with it
                 for name in ("runs", "tmp"):
                     os.rmdir(name, dir_fd=folder)
             safe_files.remove(self.path / "lock", self.path)

@@ -9,6 +9,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -424,6 +425,43 @@ def test_files_that_name_another_problem_than_their_setup_has_are_found(
     integrity.move_aside(store, integrity.check(store).findings)
     assert {file: file.read_bytes() for file in store.files()} == others
     assert not integrity.check(store).findings
+
+
+@pytest.mark.parametrize("limit", ["MAX_KEPT", "MAX_ALL_TRIED"])
+def test_very_many_large_problems_are_not_read_for_each_file(store, learnt, monkeypatch, limit):
+    """They are read once; files that do not say which is theirs do not look for it."""
+    (file,) = (file for file in store.files() if file.name.startswith(learnt.identity()))
+    assert integrity.check(store).findings == []
+    monkeypatch.setattr(integrity, limit, 0)
+    monkeypatch.setattr(integrity, "setup_of", only_among(integrity.setup_of))
+    said = f"they are very many, and {file.name} does not say which is its own"
+    assert found(store) == {"problems": said}
+
+
+def only_among(setup_of: Callable[..., Setup]) -> Callable[..., Setup]:
+    """A search in which no problem is tried for files that do not say theirs."""
+
+    def instead(*arguments: Any) -> Setup:
+        assert arguments[4] or not arguments[5]
+        return setup_of(*arguments)
+
+    return instead
+
+
+def test_columns_of_a_newer_release_have_the_same_type_in_all_files(store):
+    """Else their rows could neither be joined nor hashed."""
+    first, second, _ = sorted(file_of(store, XOR, start) for start, _ in RANGES)
+    for path, values, kind in (
+        (first, [[0.5]], pa.list_(pa.float32())),
+        (second, [0.5], pa.float64()),
+    ):
+        rows, said = parquet.read_as_written(path)
+        path.unlink()
+        rows = rows.append_column("zz", pa.array(values * len(rows), kind))
+        store.publish(XOR.identity(), rows["seed"][0].as_py(), rows, said | {"fastbp.schema": "9"})
+    with pytest.raises(errors.StoreError, match="columns of several types"):
+        parquet.read_all(store.path)
+    assert {*found(store).values()} == {"its column 'zz' has another type than in other files"}
 
 
 def test_strangers_among_the_problems_are_found(store, learnt):

@@ -147,6 +147,15 @@ def test_no_row_goes_before_its_fuller_copy_is_there(tmp_path, into, monkeypatch
     assert steps >= 4
 
 
+def test_what_a_merge_onto_a_full_disk_has_written_is_gone_on_with(tmp_path):
+    source, target = made(tmp_path / "source", (0, 5)), Store(tmp_path / "into")
+    with target.locked():
+        target.write(target.path / "sweep.toml", b"seeds = 5")
+        target.remove_if_empty()
+    with target.locked():
+        assert merge(target, [source]).runs == 5
+
+
 # One store in few files
 
 

@@ -31,6 +31,7 @@ from numpy.lib import format as npy
 from stores import contents_of, flip, opened, replaced_by, rows_of, unchanged
 
 import fastbp
+from fastbp import Setup
 from fastbp.analysis import contrasts
 from fastbp.analysis.counts import count_runs
 from fastbp.engine import integrity, stored_run
@@ -659,6 +660,20 @@ def test_a_problem_in_units_without_end_is_used_by_nobody(folder, units):
         npz.read_problem(folder / "store", digest)
     with pytest.raises(SweepError, match="units with which outputs are finite"):
         targets.stored(problems / f"{digest}.npz")
+
+
+def test_whatever_a_row_calls_its_problem_no_table_is_read(folder, monkeypatch):
+    def is_read(*arguments: object) -> None:
+        raise AssertionError("a table is read")
+
+    monkeypatch.setattr(targets, "read", is_read)
+    store = Store(folder / "store")
+    row = store.run(setup_in(folder), 0).to_pylist()[0]
+    for name in (" file:d.csv", "\tfile :d.csv ", "file:d.csv"):
+        with pytest.raises(SweepError, match="allowed: only with its data"):
+            Setup.from_columns(row | {"problem": name})
+        with pytest.raises(StoreError, match="cannot be trained again"):
+            stored_run.setup_of(store, setup_in(folder), row | {"problem": name}, problem="0" * 64)
 
 
 def test_of_very_many_problems_only_some_are_tried(folder, monkeypatch):
