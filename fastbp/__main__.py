@@ -30,8 +30,7 @@ def main() -> int:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
         module = importlib.import_module(f"fastbp.{name}")
         module.process.hear_signals()  # also after the command, while Python ends
-        code: int = module.main(sys.argv[2:])
-        return code
+        module.process.leave(module.main(sys.argv[2:]))
     usage = "usage: fastbp COMMAND ...\n\n" + "".join(
         f"  {command:<10}{what}\n" for command, what in COMMANDS.items()
     )

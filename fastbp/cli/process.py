@@ -51,6 +51,9 @@ class Interruption:
     usual way to interrupt Python, might get lost in an import or a destructor.
     """
 
+    without_memory = False
+    """Whether there was no memory: then libraries in C may crash where Python ends slowly."""
+
     kept_in = ""
     """The folder with finished work, if any. The message names it and the command that resumes."""
 
@@ -68,10 +71,14 @@ class Interruption:
             os.write(
                 2, f"{chr(10) * os.isatty(2)}interrupted{self.stays}\n".encode(errors="replace")
             )
+        self.end(128 + number)
+
+    def end(self, code: int) -> NoReturn:
+        """End the process at once."""
         if compile_ahead := sys.modules.get("fastbp.engine.compile_ahead"):
             for compiler in getattr(compile_ahead, "compilers", {}).values():
                 compiler.kill()
-        os._exit(128 + number)
+        os._exit(code)
 
 
 interruption = Interruption()
@@ -154,7 +161,7 @@ class Command:
         if name == "__main__":
             _set_environment()
             hear_signals()
-            sys.exit(self())
+            leave(self())
 
 
 def _import_matplotlib_elsewhere() -> None:
@@ -203,6 +210,7 @@ def exit_code(work: Callable[[], int], place: Path, used: Iterable[Path] = ()) -
         return NOT_WRITABLE
     except tuple(kind for kind, _, _ in EXIT_CODES) as error:
         code, before = next(row[1:] for row in EXIT_CODES if isinstance(error, row[0]))
+        interruption.without_memory = isinstance(error, MemoryError)
         after = interruption.stays if isinstance(error, LostError) else ""
         print_errors(
             f"{before}{line}{after}" for line in getattr(error, "lines", [str(error) or NO_MEMORY])
@@ -221,12 +229,21 @@ def _is_sound(path: Path) -> bool:
     A stranger can write runs that no fastbp makes, and seal them. Only checking all of them shows
     it.
     """
-    from fastbp.engine import integrity
-    from fastbp.store.store import Store
+    with suppress(OSError, StoreError, MemoryError):
+        from fastbp.engine import integrity
+        from fastbp.store.store import Store
 
-    with suppress(OSError, StoreError):
         return not integrity.check(Store(path)).findings
     return True
+
+
+def leave(code: int) -> NoReturn:
+    """End the process with an exit code."""
+    if interruption.without_memory:
+        with suppress(OSError, ValueError, AttributeError):  # it may be closed, or not be there
+            sys.stdout.flush()
+        interruption.end(code)
+    sys.exit(code)
 
 
 def hear_signals() -> dict[signal.Signals, Any]:

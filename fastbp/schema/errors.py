@@ -53,8 +53,8 @@ def refuse_wrong(arguments: Iterable[tuple[str, Any, bool, str]]) -> None:
 
 
 _NO_MEMORY = re.compile(
-    "not enough memory|out of memory|cannot allocate|can't start new thread|failed to map segment|"
-    "without (setting an )?exception set",
+    "not enough memory|out of memory|cannot allocate|can't start new thread|"
+    "launch worker thread|failed to map segment|without (setting an )?exception set",
     re.IGNORECASE,
 )
 """What packages and the system say where there is no memory, in errors of other classes."""
@@ -90,7 +90,10 @@ def raise_memory_error(error: BaseException) -> None:
             isinstance(link, MemoryError)
             or getattr(link, "errno", None) == errno.ENOMEM
             or (
-                isinstance(link, OSError | RuntimeError | ImportError | SystemError)
+                (
+                    isinstance(link, OSError | RuntimeError | ImportError | SystemError)
+                    or type(link).__module__ == "pyarrow.lib"
+                )
                 and _NO_MEMORY.search(str(link))
             )
         ):

@@ -83,6 +83,7 @@ def unloadable() -> None:
     [
         *map(raising, ERRORS.values()),
         raising(RuntimeError("can't start new thread")),
+        raising(pa.lib.ArrowException("Unknown error: Failed to launch worker thread: …")),
         raising(ImportError("libarrow.so: failed to map segment from shared object")),
         raising(SystemError("<built-in> returned NULL without setting an exception set")),
         unloadable,
@@ -91,6 +92,23 @@ def unloadable() -> None:
 def test_whatever_says_so_it_is_a_line(capsys, work):
     assert process.exit_code(work, Path()) == process.FAILED
     assert "there is not enough memory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("without_memory", [False, True])
+def test_without_memory_python_does_not_end_slowly(tmp_path, without_memory):
+    """Threads of libraries may crash it then."""
+    (tmp_path / "ends.py").write_text(
+        "import atexit\n"
+        "from pathlib import Path\n"
+        "from fastbp.cli import process\n"
+        "def work():\n"
+        f"    raise {'MemoryError' if without_memory else 'ArithmeticError'}\n"
+        "atexit.register(print, 'slowly')\n"
+        "print('said')\n"
+        "process.leave(process.exit_code(work, Path()))\n"
+    )
+    done = child(cwd=tmp_path, program=[sys.executable, "ends.py"])
+    assert (done.returncode, done.stdout) == (1, "said\n" + "slowly\n" * (not without_memory))
 
 
 def test_other_errors_are_none_of_it(capsys):
