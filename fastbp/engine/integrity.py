@@ -90,7 +90,6 @@ class _Setups:
         self._rows_hash = RowsHash()
         self._files: dict[_Said, list[RunFile]] = {}
         self._lacking: dict[_Said, str] = {}
-        self._right: dict[str, _Said] = {}
         self._tried = 0
         self.keys: dict[str, str] = {}
         self.digests: dict[str, bytes] = {}
@@ -110,11 +109,9 @@ class _Setups:
         version, problem = metadata["fastbp.numerics"], metadata.get("fastbp.problem", "")
         said = _Said(file.setup, hashlib.sha256(keys.encode()).digest(), version, problem)
         if said not in self._files:
-            lacking = self._lacks(file, json.loads(keys), said)
-            right = self._right.get(file.setup)
-            if not right or (self._lacking[right] and not lacking):
-                self._right[file.setup], self.keys[file.setup] = said, keys
-            self._files[said], self._lacking[said] = [], lacking
+            self._lacking[said] = self._lacks(file, json.loads(keys), said)
+            self._files[said] = []
+            self.keys[file.setup] = keys
         self._files[said].append(file)
         if file.setup not in self.digests:
             self._rows_hash = RowsHash()
@@ -125,10 +122,12 @@ class _Setups:
     def faults(self) -> Iterator[StoreFault]:
         """Find problems that are not there, and files that say something else than is right.
 
-        What gives the setup its id is right, whichever of its files says it.
+        What gives the setup its id is right, whichever of its files says it; of several such, what
+        most runs say: the id does not depend on all keys.
         """
+        best = {said.setup: said for said in sorted(self._files, key=self._weight)}
         for said, files in self._files.items():
-            right, lacking = self._right[said.setup], self._lacking[said]
+            right, lacking = best[said.setup], self._lacking[said]
             if said == right and lacking:
                 yield StoreFault(self._store.path / "problems", lacking)
             why = ""
@@ -139,6 +138,9 @@ class _Setups:
             for file in files if why else ():
                 del self.sound[file]
                 yield StoreFault(file.path, why)
+
+    def _weight(self, said: _Said) -> tuple[bool, int]:
+        return not self._lacking[said], sum(file.count for file in self._files[said])
 
     def _lacks(self, file: RunFile, row: dict[str, Any], said: _Said) -> str:
         """What the store lacks to make the setup of a file again; empty if nothing.

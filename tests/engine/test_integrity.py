@@ -427,6 +427,11 @@ def test_files_that_name_another_problem_than_their_setup_has_are_found(
     assert not integrity.check(store).findings
 
 
+def test_of_keys_that_the_id_does_not_depend_on_those_of_most_runs_are_right(store):
+    path = changed("collapse", 0.25)(file_of(store, XOR, 0))
+    assert found(store) == {path.name: "its keys differ from those in the setup's other files"}
+
+
 @pytest.mark.parametrize("limit", ["MAX_KEPT", "MAX_ALL_TRIED"])
 def test_very_many_large_problems_are_not_read_for_each_file(store, learnt, monkeypatch, limit):
     """They are read once; files that do not say which is theirs do not look for it."""
