@@ -1,5 +1,6 @@
 """`fastbp COMMAND`, the same as `python -m fastbp.COMMAND`."""
 
+import atexit
 import importlib
 import signal
 import sys
@@ -18,6 +19,12 @@ COMMANDS = {
     "verify": "check every file of a store, and move damaged files aside",
 }
 """The commands, with the lines about them in `fastbp --help`."""
+
+
+@atexit.register  # the first, so it is called last: then Python takes our handlers away
+def _finish() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def main() -> int:

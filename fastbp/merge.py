@@ -42,8 +42,8 @@ main = process.Command(
     "Copy the runs of some stores into one. Every file is read and checked before anything is "
     "written. If two stores have the same seed of a setup, their rows must be the same, bit "
     "for bit, and one is kept. After an interruption the same command continues; if all runs "
-    "are there, it writes nothing. Without FROM it rewrites INTO in few files, as after many "
-    "small extensions; the sha256 of all its rows stays the same.",
+    "are there with all their columns, it writes nothing. Without FROM it rewrites INTO in few "
+    "files, as after many small extensions; the sha256 of all its rows stays the same.",
     "Exit: 0 done, 2 bad usage, 3 a store is damaged, locked or of another version, or rows "
     "differ, 4 disk full or not writable, 130 or 143 interrupted.",
     [

@@ -35,7 +35,8 @@ def table(bits: str) -> Data:
     if set(bits) - {"0", "1"}:
         both = ", or in a grid ? for both (up to 16 of them)" if "?" in bits else ""
         raise ValueError(f"bits must be 0 or 1{both}, given {bits!r}")
-    return _bits(len(bits).bit_length() - 1), np.array([[float(bit)] for bit in bits])
+    T = (np.frombuffer(bits.encode(), np.uint8) - ord("0"))[:, None].astype(np.float64)
+    return _bits(len(bits).bit_length() - 1), T
 
 
 def xor() -> Data:

@@ -6,7 +6,7 @@ is all choices for one key, such as `order`. Invalid values raise ValueError wit
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from typing import Annotated, Any, NamedTuple, get_args, get_origin
@@ -315,14 +315,19 @@ def _checked_key(key: str, value: object, folder: str) -> Any:
         path = table_files.located(call.values[0], folder)
         targets.check(path)
         return f"file:{path}"
-    if key == "problem":
-        try:
-            call.choice.function(*call.values)
-        except ValueError as error:  # annotations cannot say everything, such as a power of two
-            raise ValueError(
-                refusal(value, f"{call.choice.usage}; {plain(str(error), 120)}")
-            ) from None
+    if key == "problem" and (why := _wrong_problem(call.choice.function, tuple(call.values))):
+        raise ValueError(refusal(value, f"{call.choice.usage}; {plain(why, 120)}"))
     return call.spelling
+
+
+@lru_cache(1024)  # a list may have the same problem many times
+def _wrong_problem(function: Callable[..., object], values: tuple[object, ...]) -> str:
+    """What is wrong with the values of a problem; annotations cannot say all, as a power of two."""
+    try:
+        function(*values)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 LAYERS = " | "

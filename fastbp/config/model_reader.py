@@ -268,7 +268,7 @@ def _of_keras(model: Any, targets: Any, loss: Any, optimizer: Any) -> Model:
         sizes, names, keys = _keras_layers(model, notes)
     except SweepError:
         raise
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
         raise _refused("a text", "the to_json() of a Sequential") from None
     loss = loss or getattr(model, "loss", None)
     name = str(getattr(loss, "name", loss))
@@ -279,7 +279,7 @@ def _of_keras(model: Any, targets: Any, loss: Any, optimizer: Any) -> Model:
     keys |= _keras_optimizer(optimizer, notes) if optimizer else {}
     if loss:
         _add_loss(keys, name, sizes[-1], notes)
-    keys["batch"] = min(32, len(targets))
+    keys["batch"] = min(32, len(np.atleast_1d(targets)))
     notes.append(f"batch = {keys['batch']}: the default of Keras' `fit`")
     return keys, tuple(notes)
 

@@ -79,11 +79,13 @@ def numbers(value: Mapping[Any, Any], integers: bool) -> list[float]:
         or (high - low) / count == 0
     ):
         raise ValueError(refusal(value, f"a list or {NUMBERS}"))
+    # whole numbers beyond 64 bits would be objects to NumPy
+    ends, size = (float(low), float(high)), int(count)
     if spaced == "log":
-        inner = [float(f"{each:.3g}") for each in np.geomspace(low, high, int(count))[1:-1]]
+        inner = [float(f"{each:.3g}") for each in np.geomspace(*ends, size)[1:-1]]
     else:
         digits = 2 - math.floor(math.log10((high - low) / (count - 1)))
-        inner = [round(each, digits) for each in np.linspace(low, high, int(count))[1:-1].tolist()]
+        inner = [round(each, digits) for each in np.linspace(*ends, size)[1:-1].tolist()]
     return list(dict.fromkeys(round(each) if integers else each for each in (low, *inner, high)))
 
 

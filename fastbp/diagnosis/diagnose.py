@@ -338,11 +338,11 @@ def _compiled(
 
 def _refuse_wrong(data: tuple[Any, ...], seeds: Any, seconds: Any) -> None:
     """Raise SweepError with every wrong argument of `explain`."""
-    is_time = isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds > 0
+    is_time = isinstance(seconds, int | float) and seconds is not True and 0 < seconds <= 1e9
     refuse_wrong(
         [
-            ("seeds", seeds, is_integer(seeds, 1), "an integer from 1"),
-            ("seconds", seconds, is_time, "a number above 0"),
+            ("seeds", seeds, is_integer(seeds, 1, 10**9), "an integer from 1 to 1,000,000,000"),
+            ("seconds", seconds, is_time, "a number above 0, up to 1e9"),
             ("explain", len(data), len(data) in (2, 3), "X and T, or a model, X and T"),
         ]
     )

@@ -3,20 +3,20 @@
 import hashlib
 import json
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from statistics import mode
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from fastbp.engine.machine import available_cores
-from fastbp.engine.stored_run import MAX_TRIED, setup_of
+from fastbp.engine.stored_run import setup_of
 from fastbp.problems import targets
 from fastbp.problems.problem import MAX_KEPT
 from fastbp.schema.columns import COLUMNS, SETUP_COLUMNS
@@ -29,9 +29,12 @@ from fastbp.store.digest import RowsHash, digest, keys_of
 from fastbp.store.filename import RunFile
 from fastbp.store.store import Store, writing
 
-MAX_ALL_TRIED = 20_000
-"""The most problems that are tried for all files that do not say which is theirs."""
+MAX_SPENT, TRY = 1 << 33, 400_000
+"""The most bytes of problems that are read for all files that do not say which is theirs, some ten
+seconds, and as how many bytes each try counts."""
 
+MAX_KEYS, MAX_WAITING = 10_000, 1 << 26
+"""The most bytes of the keys of a setup that are kept, and of those that wait for problems."""
 
 _KNOWN = {column.name for column in COLUMNS}
 
@@ -58,6 +61,8 @@ class IntegrityReport(NamedTuple):
         The keys of each setup as JSON, by its id.
     version : str
         The numerics version of the runs; empty if no file is sound.
+    types : dict
+        The types of columns that only a newer fastbp knows, as text, by their names.
     digest : str
         sha256, 64 hex digits, over all rows, setup by setup and seed by seed. It does not depend on
         how rows are divided into files. Empty if there are findings.
@@ -68,6 +73,7 @@ class IntegrityReport(NamedTuple):
     findings: list[StoreFault]
     keys: dict[str, str]
     version: str
+    types: dict[str, str]
     digest: str
 
 
@@ -85,12 +91,14 @@ class _Setups:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.wrong_problems, self._problems, self._are_all = _problems(store)
-        self._types: dict[str, pa.DataType] = {}
-        self._rows_hash = RowsHash()
+        self.wrong_problems, self._problems, self._cost = _problems(store)
+        self._rows_hash, self._kinds = RowsHash(), dict[str, str]()
         self._files: dict[_Said, list[RunFile]] = {}
         self._lacking: dict[_Said, str] = {}
-        self._tried = 0
+        self._waiting: list[tuple[_Said, str]] = []
+        self._bytes = self._spent = 0
+        self._unknown: dict[RunFile, dict[str, str]] = {}
+        self.types: dict[str, str] = {}
         self.keys: dict[str, str] = {}
         self.digests: dict[str, bytes] = {}
         self.sound: dict[RunFile, str] = {}
@@ -98,33 +106,76 @@ class _Setups:
     def add(self, file: RunFile, rows: pa.Table, metadata: dict[str, str]) -> None:
         """Add a file: its rows, and what its footer says.
 
-        Raises DamagedFileError if they belong to another setup, or other files have other types.
+        Raises DamagedFileError if they belong to another setup.
         """
-        for field in rows.schema:  # of a newer release; the types of others are checked
-            kind = self._types.setdefault(field.name, field.type)
-            if field.name not in _KNOWN and kind != field.type:
-                why = f"its column {shown(field.name)} has another type than in other files"
-                raise DamagedFileError(file.path, why)
         keys = json.dumps(keys_of(parquet.fill(rows, SETUP_COLUMNS)), sort_keys=True)
         version, problem = metadata["fastbp.numerics"], metadata.get("fastbp.problem", "")
-        said = _Said(file.setup, hashlib.sha256(keys.encode()).digest(), version, problem)
+        hashed = hashlib.sha256(keys.encode())
+        said = _Said(file.setup, hashed.digest(), version, problem)
         if said not in self._files:
-            self._lacking[said] = self._lacks(file, json.loads(keys), said)
+            if str(json.loads(keys)["problem"]).startswith("file:"):
+                self._waiting.append((said, keys))
+                self._bytes += len(keys)
+            else:
+                self._lacking[said] = self._lacks(file.path, said, keys)
             self._files[said] = []
-            self.keys[file.setup] = keys
+            long = json.dumps({"keys": hashed.hexdigest()})
+            self.keys[file.setup] = keys if len(keys) < MAX_KEYS else long
         self._files[said].append(file)
+        self._look_up(MAX_WAITING)
         if file.setup not in self.digests:
-            self._rows_hash = RowsHash()
-        self._rows_hash.update(rows)
+            self._rows_hash, self._kinds = RowsHash(), {}
+        own = {f.name: str(f.type) for f in rows.schema if f.name not in _KNOWN}
+        if own:
+            self._unknown[file] = own
+        if own.items() <= {**own, **self._kinds}.items():  # else one of the types is wrong
+            self._kinds |= own
+            self._rows_hash.update(rows)
         self.digests[file.setup] = self._rows_hash.digest()
         self.sound[file] = version
 
-    def faults(self) -> Iterator[StoreFault]:
+    def faults(self) -> list[StoreFault]:
+        """Find what is wrong with the added files together, each by itself being sound."""
+        found = [*self._of_other_setups(), *_other_versions(self.sound)]
+        found += self._of_other_types({fault.file for fault in found})
+        wrong = {fault.file for fault in found}
+        return [*found, *_seeds_twice(file for file in self.sound if file.path not in wrong)]
+
+    def _of_other_types(self, wrong: set[Path]) -> list[StoreFault]:
+        """Find files in which a column of a newer release has another type than in most runs.
+
+        `wrong`: files that do not count.
+        """
+        files = [file for file in self.sound if file in self._unknown and file.path not in wrong]
+        runs = Counter[tuple[str, str]]()
+        for file in files:
+            runs.update(dict.fromkeys(self._unknown[file].items(), file.count))
+        right = self.types = dict(sorted(runs, key=lambda each: runs[each]))
+        return [
+            StoreFault(
+                file.path, f"its column {shown(odd[0])} has another type than in other files"
+            )
+            for file in files
+            if (odd := [name for name, kind in self._unknown[file].items() if right[name] != kind])
+        ]
+
+    def _look_up(self, most: int) -> None:
+        """Look for the problems of what waits, if its keys have more than `most` bytes.
+
+        One problem after the other: each may have a quarter of a gigabyte.
+        """
+        if self._bytes > most:
+            for said, keys in sorted(self._waiting, key=lambda each: each[0].problem):
+                self._lacking[said] = self._lacks(self._files[said][0].path, said, keys)
+            self._waiting, self._bytes = [], 0
+
+    def _of_other_setups(self) -> Iterator[StoreFault]:
         """Find problems that are not there, and files that say something else than is right.
 
         What gives the setup its id is right, whichever of its files says it; of several such, what
         most runs say: the id does not depend on all keys.
         """
+        self._look_up(-1)
         best = {said.setup: said for said in sorted(self._files, key=self._weight)}
         for said, files in self._files.items():
             right, lacking = best[said.setup], self._lacking[said]
@@ -142,7 +193,7 @@ class _Setups:
     def _weight(self, said: _Said) -> tuple[bool, int]:
         return not self._lacking[said], sum(file.count for file in self._files[said])
 
-    def _lacks(self, file: RunFile, row: dict[str, Any], said: _Said) -> str:
+    def _lacks(self, path: Path, said: _Said, keys: str) -> str:
         """What the store lacks to make the setup of a file again; empty if nothing.
 
         Raises
@@ -150,21 +201,21 @@ class _Setups:
         DamagedFileError
             If the rows belong to a setup with another id.
         """
+        row = json.loads(keys)
         name = str(row["problem"])
         searches = name.startswith("file:") and not said.problem
-        self._tried += len(self._problems) if searches else 0
-        is_over = self._tried > MAX_ALL_TRIED
+        self._spent += self._cost if searches else 0
+        is_over = searches and self._spent > MAX_SPENT
         among = ([] if is_over else self._problems) if searches else None
         try:
-            setup_of(self._store, file.setup, row, int(said.version), said.problem, among)
+            setup_of(self._store, said.setup, row, int(said.version), said.problem, among)
         except StoreError as error:
             if not name.startswith("file:"):
-                raise DamagedFileError(file.path, "its keys belong to another setup") from error
-            if searches and (is_over or not self._are_all):
-                own = f"{file.path.name} does not say which is its own"
-                return f"they are very many, and {own}"
+                raise DamagedFileError(path, "its keys belong to another setup") from error
+            if is_over:
+                return f"they are very many, and {path.name} does not say which is its own"
             return (
-                f"it lacks {name}, on which setup {file.setup} was trained: the same sweep writes "
+                f"it lacks {name}, on which setup {said.setup} was trained: the same sweep writes "
                 "it again, if its file has not changed"
             )
         return ""
@@ -209,24 +260,21 @@ def check(store: Store, tick: Callable[[str], None] = lambda step: None) -> Inte
         except DamagedFileError as error:
             findings.append(StoreFault(file.path, error.why))
     findings += setups.faults()
-    others = _other_versions(setups.sound)
-    wrong = {fault.file for fault in others}
-    findings += [*others, *_seeds_twice(f for f in setups.sound if f.path not in wrong)]
     return IntegrityReport(
         files=len(files),
         runs=sum(file.count for file in setups.sound),
         findings=findings,
         keys=setups.keys,
         version=next(iter(setups.sound.values()), ""),
+        types=setups.types,
         digest="" if findings else hashlib.sha256(b"".join(setups.digests.values())).hexdigest(),
     )
 
 
-def _problems(store: Store) -> tuple[list[StoreFault], list[Path], bool]:
+def _problems(store: Store) -> tuple[list[StoreFault], list[Path], int]:
     """Check all problems.
 
-    Returns the faults, those to try for files that do not say theirs, if all stay in memory, and
-    whether these are all that are sound.
+    Returns the faults, those that are sound, and what it costs to try them all, in bytes.
     """
     faults, sound, size = [], list[Path](), 0
     for name in safe_files.listed(store.path, "problems"):
@@ -236,8 +284,7 @@ def _problems(store: Store) -> tuple[list[StoreFault], list[Path], bool]:
             sound.append(path)
         except (ValueError, TypeError, AttributeError):
             faults.append(StoreFault(path, "its data do not match the digest in its name"))
-    few = sound[:MAX_TRIED] if size <= MAX_KEPT else []
-    return faults, few, few == sound
+    return faults, sound, TRY * len(sound) + (size if size > MAX_KEPT else 0)
 
 
 def _read_in_order(

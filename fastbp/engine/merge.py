@@ -14,7 +14,7 @@ from fastbp.engine import integrity
 from fastbp.engine.plan import missing
 from fastbp.problems import table_files
 from fastbp.schema.errors import StoreError
-from fastbp.schema.text import first_of
+from fastbp.schema.text import first_of, shown
 from fastbp.store import filename, parquet, safe_files
 from fastbp.store.filename import Range, RunFile
 from fastbp.store.npz import MAX_BYTES
@@ -86,11 +86,16 @@ def _check(stores: Sequence[Store], tick: Callable[[str], None]) -> None:
     """Raise StoreError if a store is not sound, or if two stores cannot be merged."""
     versions: dict[str, Path] = {}
     keys: dict[str, tuple[str, Path]] = {}
+    types: dict[str, tuple[str, Path]] = {}
     for store in stores:
         path = store.path
         report = integrity.check(store, tick)
         _refuse(path, report.findings)
         versions.setdefault(report.version, path)
+        for name, its_type in report.types.items():
+            kind, first = types.setdefault(name, (its_type, path))
+            if kind != its_type:
+                raise StoreError(f"{first} and {path} have other types of column {shown(name)}")
         for setup, its_keys in report.keys.items():
             known, first = keys.setdefault(setup, (its_keys, path))
             if known != its_keys:

@@ -34,7 +34,7 @@ MAX_BYTES = 400_000_000
 MAX_NAMES = 8
 """The most setups or ranges of seeds that a message names."""
 
-MAX_TRIED = 100
+MAX_TRIED = 1_000
 """How many problems are tried for a setup, if its files of runs do not name their problem."""
 
 _EVALUATION_BYTES = 1_000
@@ -272,7 +272,7 @@ def setup_of(
             else (folder / name for name in safe_files.listed(store.path, "problems"))
         )
         files = [p for p in paths if p.suffix == ".npz" and problem in ("", p.stem)]
-    for file in files[: None if problem else MAX_TRIED]:
+    for file in files if problem or among is not None else files[:MAX_TRIED]:
         try:
             setup = Setup.from_columns(row, targets.stored(file) if file else None)
             if setup.identity(numerics_version) == identity:

@@ -90,7 +90,7 @@ def check_arguments(
     )
     layers = layers and 3 <= len(sizes) <= MAX_HIDDEN + 2
     real = isinstance(lr, int | float | np.integer | np.floating) and not isinstance(lr, bool)
-    rate = real and 0 < lr < 2**100
+    rate = real and 2**-100 < lr < 2**100
     refuse_wrong(
         [
             (
@@ -109,7 +109,7 @@ def check_arguments(
             ("loss", loss, loss in get_args(Loss), ", ".join(get_args(Loss))),
             ("rows", rows, is_integer(rows, 1, MAX_ROWS), f"an integer from 1 to {MAX_ROWS}"),
             # Steps of smaller rates do not overflow.
-            ("lr", lr, lr is None or rate, "a number > 0"),
+            ("lr", lr, lr is None or rate, "a number above 2⁻¹⁰⁰, below 2¹⁰⁰"),
             ("bias", bias, isinstance(bias, bool | np.bool_), "true or false"),
             ("reduction", reduction, reduction in ("sum", "mean"), "sum, mean"),
             ("seed", seed, is_integer(seed, 0), "an integer from 0"),

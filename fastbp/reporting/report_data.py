@@ -88,6 +88,9 @@ class ReportData:
         """Make the tables."""
         if self.baseline not in {t.setup for t in self.counted}:
             self.baseline = None  # it is no part of the grid, or has no runs yet
+        self._by_id = {t.setup: t for t in self.counted}
+        self._rows: dict[tuple[str, Any], int] = {}
+        self._last: tuple[str, StoredProblem | None] = "", None
         self.drawing = Drawing(self.store)
         """Draws the figures of the page and keeps their files."""
         self.summary = summary.stored_summary(self.counted)
@@ -134,13 +137,22 @@ class ReportData:
             return None
         if epochs and isinstance(epochs, int):
             return updates // epochs
-        problem = self.problems[t.setup]
-        return -(-len(problem.X) // batch) if problem else None
+        split = t.keys.get("test_split")
+        if (t.problem, split) not in self._rows:
+            problem = self.problem_of(t.setup)
+            self._rows[t.problem, split] = len(problem.X) if problem else 0
+        rows = self._rows[t.problem, split]
+        return -(-rows // batch) if rows else None
 
-    @cached_property
-    def problems(self) -> dict[str, StoredProblem | None]:
-        """The problem of each setup by its id; None if the store does not have it."""
-        return {t.setup: _problem(self.store, t) for t in self.counted}
+    def problem_of(self, setup: str) -> StoredProblem | None:
+        """The problem of a setup; None if the store does not have it.
+
+        Only the last one is kept: each may have a quarter of a gigabyte.
+        """
+        if self._last[0] != setup:
+            self._last = setup, None  # two would be in memory
+            self._last = setup, _problem(self.store, self._by_id[setup])
+        return self._last[1]
 
     # What a page shows
 
@@ -183,8 +195,7 @@ class ReportData:
     @cached_property
     def panel_counts(self) -> list[SetupCounts]:
         """The counts of the setups that have a panel or a curve."""
-        by_id = {t.setup: t for t in self.counted}
-        return [by_id[setup] for setup in self.panels["setup"]]
+        return [self._by_id[setup] for setup in self.panels["setup"]]
 
     @property
     def plane_counts(self) -> list[SetupCounts]:

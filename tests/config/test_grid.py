@@ -10,6 +10,7 @@ from hypothesis import given, strategies as st
 from sweep_texts import HEAD, line_of, lines_of, mistakes_of
 
 from fastbp import Setup, Sweep, SweepError
+from fastbp.choices import problems
 from fastbp.config import grid, short_forms
 
 SETUP = {"problem": "xor", "epochs": 10}
@@ -301,3 +302,18 @@ def test_an_unknown_bit_of_one_setup_is_a_mistake() -> None:
         assert line.endswith(
             "bits must be 0 or 1, or in a grid ? for both (up to 16 of them), given '1?'"
         )
+
+
+def test_ends_of_a_series_may_be_whole_numbers_beyond_64_bits():
+    series = {"from": 1, "to": 10**26, "count": 3}
+    assert short_forms.numbers(series, False) == [1, 5e25, 10**26]
+    assert short_forms.numbers(series | {"spaced": "log"}, False) == [1, 1e13, 10**26]
+
+
+def test_a_problem_that_is_listed_again_and_again_is_made_a_few_times(monkeypatch):
+    made: list[int] = []
+    really = problems._bits
+    monkeypatch.setattr(problems, "_bits", lambda d: [made.append(d), really(d)][1])
+    sweep = Sweep(seeds=1, setup={"epochs": 1}, grid={"problem": ["parity:11"] * 50})
+    assert len(sweep.setups) == 1
+    assert len(made) <= 2

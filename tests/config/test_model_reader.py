@@ -119,6 +119,10 @@ def test_what_is_no_model_of_a_setup_is_refused(model, told):
         [1],
         [{"class_name": "Dense", "config": {"units": 1, "activation": {"config": 1}}}],
         [
+            {"class_name": "Dense", "config": {"units": 1, "activation": "relu"}},
+            {"class_name": "LeakyReLU", "config": {"negative_slope": 10**400}},
+        ],
+        [
             {
                 "class_name": "Dense",
                 "config": {

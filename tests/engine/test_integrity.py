@@ -432,12 +432,11 @@ def test_of_keys_that_the_id_does_not_depend_on_those_of_most_runs_are_right(sto
     assert found(store) == {path.name: "its keys differ from those in the setup's other files"}
 
 
-@pytest.mark.parametrize("limit", ["MAX_KEPT", "MAX_ALL_TRIED"])
-def test_very_many_large_problems_are_not_read_for_each_file(store, learnt, monkeypatch, limit):
+def test_very_many_large_problems_are_not_read_for_each_file(store, learnt, monkeypatch):
     """They are read once; files that do not say which is theirs do not look for it."""
     (file,) = (file for file in store.files() if file.name.startswith(learnt.identity()))
     assert integrity.check(store).findings == []
-    monkeypatch.setattr(integrity, limit, 0)
+    monkeypatch.setattr(integrity, "MAX_SPENT", 0)
     monkeypatch.setattr(integrity, "setup_of", only_among(integrity.setup_of))
     said = f"they are very many, and {file.name} does not say which is its own"
     assert found(store) == {"problems": said}
@@ -453,20 +452,44 @@ def only_among(setup_of: Callable[..., Setup]) -> Callable[..., Setup]:
     return instead
 
 
-def test_columns_of_a_newer_release_have_the_same_type_in_all_files(store):
-    """Else their rows could neither be joined nor hashed."""
-    first, second, _ = sorted(file_of(store, XOR, start) for start, _ in RANGES)
-    for path, values, kind in (
-        (first, [[0.5]], pa.list_(pa.float32())),
-        (second, [0.5], pa.float64()),
-    ):
-        rows, said = parquet.read_as_written(path)
-        path.unlink()
-        rows = rows.append_column("zz", pa.array(values * len(rows), kind))
-        store.publish(XOR.identity(), rows["seed"][0].as_py(), rows, said | {"fastbp.schema": "9"})
-    with pytest.raises(errors.StoreError, match="columns of several types"):
+def newer(path: Path, kind: pa.DataType, **said: str) -> Path:
+    """Add a column that only a newer release knows to a file of runs."""
+    store, name = Store(path.parents[1]), path.name.split("-")
+    rows, footer = parquet.read_as_written(path)
+    path.unlink()
+    values = pa.array([[0.5] if pa.types.is_list(kind) else 0.5] * len(rows), kind)
+    return store.publish(
+        name[0],
+        rows["seed"][0].as_py(),
+        rows.append_column("zz", values),
+        footer | {"fastbp.schema": "9"} | {f"fastbp.{key}": text for key, text in said.items()},
+    )
+
+
+ODD = "its column 'zz' has another type than in other files"
+
+
+@pytest.mark.parametrize(
+    ("first", "why"),
+    [
+        ("another type", ODD),
+        ("another version", "its keys belong to another setup"),
+        ("another rate", "its keys belong to another setup"),
+    ],
+)
+def test_columns_of_a_newer_release_have_the_same_type_in_all_files(store, first, why):
+    """Else their rows could neither be joined nor hashed. That of most runs is right, whichever
+    file comes first, and wrong files do not count."""
+    path = file_of(store, XOR, 0)
+    if first == "another rate":
+        path = changed("lr", 0.7)(path)
+    version = {"numerics": "999"} if first == "another version" else {}
+    path = newer(path, pa.list_(pa.float32()), **version)
+    for start in (7, 20):
+        newer(file_of(store, XOR, start), pa.float64())
+    with pytest.raises(errors.StoreError, match=r"columns of several types|numerics versions"):
         parquet.read_all(store.path)
-    assert {*found(store).values()} == {"its column 'zz' has another type than in other files"}
+    assert found(store) == {path.name: why}
 
 
 def test_strangers_among_the_problems_are_found(store, learnt):

@@ -156,6 +156,18 @@ def test_what_a_merge_onto_a_full_disk_has_written_is_gone_on_with(tmp_path):
         assert merge(target, [source]).runs == 5
 
 
+def test_stores_with_other_types_of_a_column_are_refused(tmp_path, into):
+    """Of a newer release: together they would not be sound."""
+    sources = [opened(tmp_path / "a"), opened(tmp_path / "b")]
+    for store, setup, kind in zip(sources, (XOR, PARITY), (pa.float64(), pa.int64()), strict=True):
+        rows = runs(setup, 0, 3)
+        rows = rows.append_column("zz", pa.array([1] * 3, kind))
+        store.publish(setup.identity(), 0, rows, footer() | {"fastbp.schema": "9"})
+    with pytest.raises(StoreError, match="have other types of column 'zz'"):
+        merge(into, sources)
+    assert list(into.files()) == []
+
+
 # One store in few files
 
 
@@ -458,7 +470,7 @@ def test_a_file_that_is_damaged_after_it_was_checked_is_refused(
     (path,) = sources[-1].files()
     path.write_bytes(path.read_bytes()[:-1])
     monkeypatch.setattr(
-        integrity, "check", lambda store, tick: IntegrityReport(1, 10, [], {}, "2", "")
+        integrity, "check", lambda store, tick: IntegrityReport(1, 10, [], {}, "2", {}, "")
     )
     with pytest.raises(
         StoreError, match=f"{path.name} is damaged .*`fastbp verify {sources[-1].path} --repair`"

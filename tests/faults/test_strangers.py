@@ -684,7 +684,7 @@ def test_of_very_many_problems_only_some_are_tried(folder, monkeypatch):
     store = Store(folder / "store")
     row = store.run(setup_in(folder), 0).to_pylist()[0]
     assert stored_run.setup_of(store, setup_in(folder), row).identity() == setup_in(folder)
-    monkeypatch.setattr(integrity, "MAX_TRIED", 0)
+    monkeypatch.setattr(integrity, "MAX_SPENT", 0)
     monkeypatch.setattr(stored_run, "MAX_TRIED", 0)
     with pytest.raises(StoreError, match="lacks the problem it was trained on"):
         stored_run.setup_of(store, setup_in(folder), row)

@@ -865,7 +865,7 @@ def test_a_setup_from_a_row_and_a_store(here: Path, test: float) -> None:
     for budget in ({"epochs": 3}, {"updates": 9, "batch": "full"}):
         plain = Setup(problem="xor", **budget)
         assert Setup.from_columns(plain.columns()).identity(1) == plain.identity(1)
-    with pytest.raises(SweepError, match="there is no"):
+    with pytest.raises(SweepError, match="only with its data"):
         Setup.from_columns(setup.columns())
     with pytest.raises(SweepError, match=r"^lr: given 0, "):
         Setup.from_columns(setup.columns() | {"lr": 0}, file)

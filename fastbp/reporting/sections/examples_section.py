@@ -74,7 +74,7 @@ def examples(data: ReportData) -> list[Record]:
         for outcome, seed in inside:
             row = rows.slice(seed - file.start, 1).to_pylist()[0]
             if row["outputs"] is not None:
-                outputs, problem = np.array(row["outputs"], float), data.problems[file.setup]
+                outputs, problem = np.array(row["outputs"], float), data.problem_of(file.setup)
                 targets, ends = None, np.array([[0.0], [1.0]])
                 if problem and problem.T.size == outputs.size:
                     ends = np.repeat(ends, problem.T.shape[1], axis=1)

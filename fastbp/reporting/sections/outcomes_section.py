@@ -281,9 +281,12 @@ def _spread(data: ReportData) -> Content | None:
     cells = density(data.panel_counts)
     if not len(cells):
         return None
-    known = [(t, problem.T) for t in data.panel_counts if (problem := data.problems[t.setup])]
     # The loss of the best constant answer, for each setup that has a panel, by its id.
-    losses = {t.setup: constant_loss(T, str(t.keys.get("loss_function"))) for t, T in known}
+    losses = {
+        t.setup: constant_loss(problem.T, str(t.keys.get("loss_function")))
+        for t in data.panel_counts
+        if (problem := data.problem_of(t.setup))
+    }
     return {
         "scatter": data.drawing(
             lambda: plots.spread_loss_panels(

@@ -62,7 +62,7 @@ def _range(values: list[tuple[float, str, str]]) -> str:
 
 def _weights(data: ReportData, plane: StartPlane) -> list[str]:
     """Name the two weights of a plane, or number them if the shape of the network is not known."""
-    problem, numbers = data.problems[plane.one.setup], (plane.basin.plane.x, plane.basin.plane.y)
+    problem, numbers = data.problem_of(plane.one.setup), (plane.basin.plane.x, plane.basin.plane.y)
     if problem is None:
         return [f"parameter {number}" for number in numbers]
     sizes = [
