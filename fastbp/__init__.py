@@ -8,6 +8,7 @@
 """
 
 import os
+import signal
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,12 @@ def _set_environment() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # no command opens a window, so it need not be there, nor have its packages
     os.environ.pop("MPLBACKEND", None)
+
+
+def _ignore_signals() -> None:
+    """The last that a command does before Python takes its handlers away."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 if sys.argv[:1] == ["-m"]:  # Python looks for the module of `python -m`: NumPy is not loaded yet

@@ -6,7 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
-from fastbp import _set_environment
+from fastbp import _ignore_signals, _set_environment
 
 COMMANDS = {
     "sweep": "train every setup of a sweep from many seeds, and show the answer",
@@ -21,10 +21,7 @@ COMMANDS = {
 """The commands, with the lines about them in `fastbp --help`."""
 
 
-@atexit.register  # the first, so it is called last: then Python takes our handlers away
-def _finish() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+atexit.register(_ignore_signals)  # the first, so it is called last
 
 
 def main() -> int:

@@ -1,5 +1,6 @@
 """Run a command: parse its arguments, handle signals and errors, and return an exit code."""
 
+import atexit
 import os
 import shlex
 import shutil
@@ -12,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
-from fastbp import _set_environment
+from fastbp import _ignore_signals, _set_environment
 from fastbp.cli.arguments import Option, Parser
 from fastbp.cli.terminal import Phase, ProgressLine, print_errors
 from fastbp.schema.errors import (
@@ -160,6 +161,7 @@ class Command:
         """Run the command and end the process, if a module of this name is the main program."""
         if name == "__main__":
             _set_environment()
+            atexit.register(_ignore_signals)
             hear_signals()
             leave(self())
 

@@ -29,7 +29,7 @@ from fastbp.store.digest import RowsHash, digest, keys_of
 from fastbp.store.filename import RunFile
 from fastbp.store.store import Store, writing
 
-MAX_SPENT, TRY = 1 << 33, 400_000
+MAX_SPENT, TRY = 1 << 32, 200_000
 """The most bytes of problems that are read for all files that do not say which is theirs, some ten
 seconds, and as how many bytes each try counts."""
 
@@ -92,6 +92,7 @@ class _Setups:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.wrong_problems, self._problems, self._cost = _problems(store)
+        self._named = {path.stem: [path] for path in self._problems}
         self._rows_hash, self._kinds = RowsHash(), dict[str, str]()
         self._files: dict[_Said, list[RunFile]] = {}
         self._lacking: dict[_Said, str] = {}
@@ -125,7 +126,9 @@ class _Setups:
         self._look_up(MAX_WAITING)
         if file.setup not in self.digests:
             self._rows_hash, self._kinds = RowsHash(), {}
-        own = {f.name: str(f.type) for f in rows.schema if f.name not in _KNOWN}
+        # writers of Parquet have two names for what is in a list
+        names = (f for f in rows.schema if f.name not in _KNOWN)
+        own = {f.name: str(f.type).replace("<item:", "<element:") for f in names}
         if own:
             self._unknown[file] = own
         if own.items() <= {**own, **self._kinds}.items():  # else one of the types is wrong
@@ -206,9 +209,9 @@ class _Setups:
         searches = name.startswith("file:") and not said.problem
         self._spent += self._cost if searches else 0
         is_over = searches and self._spent > MAX_SPENT
-        among = ([] if is_over else self._problems) if searches else None
+        among = ([] if is_over else self._problems) if searches else self._named.get(said.problem)
         try:
-            setup_of(self._store, said.setup, row, int(said.version), said.problem, among)
+            setup_of(self._store, said.setup, row, int(said.version), said.problem, among or [])
         except StoreError as error:
             if not name.startswith("file:"):
                 raise DamagedFileError(path, "its keys belong to another setup") from error
@@ -346,17 +349,17 @@ def _other_versions(sound: dict[RunFile, str]) -> list[StoreFault]:
 
 def _seeds_twice(sound: Iterable[RunFile]) -> Iterator[StoreFault]:
     """Find files that share seeds: both if rows differ, else the one with fewer columns."""
-    fuller = parquet.Comparison().fuller
+    comparison = parquet.Comparison()
     for one, other in filename.overlaps(sound):
         try:
-            better = fuller(one, other)
+            better, agree = comparison.fuller(one, other), comparison.agree(one, other)
         except DamagedFileError as error:  # it changed since it was read
             yield StoreFault(error.file, error.why)
             continue
-        rows = "the same rows" if better else "other rows"
+        rows = "the same rows" if agree else "other rows"
         if better != other or one.seeds != other.seeds:
             yield StoreFault(other.path, f"{one.path.name} has {rows} for some of its seeds")
-        if not better or (better == other and one.seeds == other.seeds):
+        if not agree or (better == other and one.seeds == other.seeds):
             yield StoreFault(one.path, f"{other.path.name} has {rows} for some of its seeds")
 
 

@@ -89,8 +89,8 @@ class ReportData:
         if self.baseline not in {t.setup for t in self.counted}:
             self.baseline = None  # it is no part of the grid, or has no runs yet
         self._by_id = {t.setup: t for t in self.counted}
-        self._rows: dict[tuple[str, Any], int] = {}
-        self._last: tuple[str, StoredProblem | None] = "", None
+        self._rows: dict[tuple[str, bool], int] = {}
+        self._last: tuple[tuple[str, bool], StoredProblem | None] = ("", False), None
         self.drawing = Drawing(self.store)
         """Draws the figures of the page and keeps their files."""
         self.summary = summary.stored_summary(self.counted)
@@ -137,11 +137,11 @@ class ReportData:
             return None
         if epochs and isinstance(epochs, int):
             return updates // epochs
-        split = t.keys.get("test_split")
-        if (t.problem, split) not in self._rows:
+        known = t.problem, t.keys.get("test_split") == "seed"
+        if known not in self._rows:
             problem = self.problem_of(t.setup)
-            self._rows[t.problem, split] = len(problem.X) if problem else 0
-        rows = self._rows[t.problem, split]
+            self._rows[known] = len(problem.X) if problem else 0
+        rows = self._rows[known]
         return -(-rows // batch) if rows else None
 
     def problem_of(self, setup: str) -> StoredProblem | None:
@@ -149,9 +149,11 @@ class ReportData:
 
         Only the last one is kept: each may have a quarter of a gigabyte.
         """
-        if self._last[0] != setup:
-            self._last = setup, None  # two would be in memory
-            self._last = setup, _problem(self.store, self._by_id[setup])
+        t = self._by_id[setup]
+        known = t.problem, t.keys.get("test_split") == "seed"
+        if self._last[0] != known:
+            self._last = known, None  # two would be in memory
+            self._last = known, _problem(self.store, t)
         return self._last[1]
 
     # What a page shows

@@ -346,27 +346,29 @@ class Comparison:
         DamagedFileError
             If one of them is damaged.
         """
-        self._kept = {
-            file.path: self._kept.get(file.path) or read_as_written(file.path)
-            for file in (one, other)
-        }
-        (a, said), (b, said_by_other) = (self._kept[file.path] for file in (one, other))
         names, others = (
-            {*table.column_names, *{"fastbp.problem"} & footer.keys()}
-            for table, footer in ((a, said), (b, said_by_other))
+            {*table.column_names, *{"fastbp.problem"} & said.keys()}
+            for table, said in self._read(one, other)
         )
-        versions = {footer.get("fastbp.numerics") for footer in (said, said_by_other)}
-        if len(versions) > 1 or not (names <= others or others <= names):
+        if not (names <= others or others <= names) or not self.agree(one, other):
             return None
+        return one if others <= names else other
+
+    def agree(self, one: RunFile, other: RunFile) -> bool:
+        """Whether shared seeds and columns have the same values. Raises DamagedFileError."""
+        (a, said), (b, more) = self._read(one, other)
         shared = in_order({*a.column_names} & {*b.column_names})
         start, stop = max(one.start, other.start), min(one.stop, other.stop)
         parts = (
             table.select(shared).slice(start - file.start, stop - start)
             for table, file in ((a, one), (b, other))
         )
-        if len({digest(part) for part in parts}) > 1:
-            return None
-        return one if others <= names else other
+        versions = {said.get("fastbp.numerics"), more.get("fastbp.numerics")}
+        return len(versions) == len({digest(part) for part in parts}) == 1
+
+    def _read(self, *files: RunFile) -> list[tuple[pa.Table, dict[str, str]]]:
+        self._kept = {f.path: self._kept.get(f.path) or read_as_written(f.path) for f in files}
+        return [self._kept[file.path] for file in files]
 
 
 def read_all(store: Path) -> pa.Table:
@@ -393,5 +395,4 @@ def read_all(store: Path) -> pa.Table:
         rows = pa.concat_tables([table for table, _ in readings], promote_options="default")
     except pa.ArrowTypeError:
         raise StoreError(f"{store} has columns of several types: {remedy(store)}") from None
-    rows = rows.unify_dictionaries()
-    return rows.select(in_order(rows.column_names))
+    return rows.unify_dictionaries().select(in_order(rows.column_names))

@@ -37,7 +37,7 @@ _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 MAX_DEPTH = 200
 """Most folders in the path of a store: they are made one in another."""
 
-_DRAFT = re.compile(r".+\.\d+\.draft")
+_DRAFT = re.compile(r".+\.(parquet|npz|json|toml|csv|html|svg|png|md|txt)\.[0-9]+\.draft")
 """The name of a draft, with the number of the process that writes it."""
 
 _KINDS = dict.fromkeys(

@@ -466,6 +466,23 @@ def newer(path: Path, kind: pa.DataType, **said: str) -> Path:
     )
 
 
+def test_a_list_is_a_list_however_its_values_are_called(store):
+    """Writers of Parquet call them element or item."""
+    names = ("element", "item", "element")
+    for name, (start, _) in zip(names, RANGES, strict=True):
+        newer(file_of(store, XOR, start), pa.list_(pa.field(name, pa.float32())))
+    assert integrity.check(store).findings == []
+
+
+def test_of_the_same_rows_with_different_columns_of_newer_releases_one_copy_stays(store):
+    path = newer(file_of(store, XOR, 7), pa.float64())
+    rows, said = parquet.read_as_written(path)
+    other = store.publish(XOR.identity(), 7, rows.rename_columns({"zz": "yy"}), said)
+    ((name, why),) = found(store).items()
+    assert name in (path.name, other.name)
+    assert "has the same rows for some of its seeds" in why
+
+
 ODD = "its column 'zz' has another type than in other files"
 
 
