@@ -79,10 +79,10 @@ class Setup(SetupData):
         keys["hidden"] = [int(size) for size in keys["hidden"].split("-")]
         if keys["epochs"] is not None:
             del keys["updates"]
-        if file is None and str(keys["problem"]).partition(":")[0].strip() == "file":
-            rule = "only with its data"  # a row may come from a stranger: no path of it is read
-            raise SweepError([f"problem: {refusal(keys['problem'], rule)}"])
         if file is None:
+            if str(keys["problem"]).partition(":")[0].strip() == "file":
+                rule = "only with its data"  # a row may come from a stranger: no path of it is read
+                raise SweepError([f"problem: {refusal(keys['problem'], rule)}"])
             return cls(**keys)
         # The column joins the targets with commas; the file knows what they are.
         targets = None if keys["targets"] is None else (keys["targets"],)

@@ -109,12 +109,13 @@ class _Setups:
 
         Raises DamagedFileError if they belong to another setup.
         """
-        keys = json.dumps(keys_of(parquet.fill(rows, SETUP_COLUMNS)), sort_keys=True)
+        row = keys_of(parquet.fill(rows, SETUP_COLUMNS))
+        keys = json.dumps(row, sort_keys=True)
         version, problem = metadata["fastbp.numerics"], metadata.get("fastbp.problem", "")
         hashed = hashlib.sha256(keys.encode())
         said = _Said(file.setup, hashed.digest(), version, problem)
         if said not in self._files:
-            if str(json.loads(keys)["problem"]).startswith("file:"):
+            if str(row["problem"]).startswith("file:"):
                 self._waiting.append((said, keys))
                 self._bytes += len(keys)
             else:
@@ -209,9 +210,10 @@ class _Setups:
         searches = name.startswith("file:") and not said.problem
         self._spent += self._cost if searches else 0
         is_over = searches and self._spent > MAX_SPENT
-        among = ([] if is_over else self._problems) if searches else self._named.get(said.problem)
+        among = self._problems if searches else self._named.get(said.problem, [])
         try:
-            setup_of(self._store, said.setup, row, int(said.version), said.problem, among or [])
+            among = [] if is_over else among
+            setup_of(self._store, said.setup, row, int(said.version), said.problem, among)
         except StoreError as error:
             if not name.startswith("file:"):
                 raise DamagedFileError(path, "its keys belong to another setup") from error
@@ -352,7 +354,8 @@ def _seeds_twice(sound: Iterable[RunFile]) -> Iterator[StoreFault]:
     comparison = parquet.Comparison()
     for one, other in filename.overlaps(sound):
         try:
-            better, agree = comparison.fuller(one, other), comparison.agree(one, other)
+            better = comparison.fuller(one, other)
+            agree = bool(better) or comparison.agree(one, other)
         except DamagedFileError as error:  # it changed since it was read
             yield StoreFault(error.file, error.why)
             continue

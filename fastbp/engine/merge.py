@@ -258,7 +258,7 @@ def compact(
 
 
 def _remove_joined(store: Store, tick: Callable[[str], None]) -> None:
-    """Remove files whose rows other files have: a killed command may leave them.
+    """Remove files whose rows are all in another file too, as a killed command may leave them.
 
     Raises StoreError, before that, if anything else is not sound.
     """

@@ -50,7 +50,8 @@ from fastbp.store.npz import MAX_BYTES, MAX_NUMBER, check_numbers, check_units
 MAX_LINES = 10  # about one file
 MAX_CLASSES = 1024  # as many outputs as the largest encoder
 MAX_LETTERS = 4_000_000
-"""The most characters of the names and classes of a problem, whose file stays below `MAX_BYTES`."""
+"""The most characters that names and classes may take in the file of a problem: it must stay below
+`MAX_BYTES`."""
 
 _FEWER_LETTERS = (
     f"names and classes of at most {MAX_LETTERS:,} characters, each name as long as the longest"

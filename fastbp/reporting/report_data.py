@@ -89,8 +89,8 @@ class ReportData:
         if self.baseline not in {t.setup for t in self.counted}:
             self.baseline = None  # it is no part of the grid, or has no runs yet
         self._by_id = {t.setup: t for t in self.counted}
-        self._rows: dict[tuple[str, bool], int] = {}
-        self._last: tuple[tuple[str, bool], StoredProblem | None] = ("", False), None
+        self._rows: dict[str, int] = {}
+        self._last: tuple[str, StoredProblem | None] = "", None
         self.drawing = Drawing(self.store)
         """Draws the figures of the page and keeps their files."""
         self.summary = summary.stored_summary(self.counted)
@@ -137,11 +137,11 @@ class ReportData:
             return None
         if epochs and isinstance(epochs, int):
             return updates // epochs
-        known = t.problem, t.keys.get("test_split") == "seed"
-        if known not in self._rows:
+        source = _source(t)
+        if source not in self._rows:
             problem = self.problem_of(t.setup)
-            self._rows[known] = len(problem.X) if problem else 0
-        rows = self._rows[known]
+            self._rows[source] = len(problem.X) if problem else 0
+        rows = self._rows[source]
         return -(-rows // batch) if rows else None
 
     def problem_of(self, setup: str) -> StoredProblem | None:
@@ -149,11 +149,10 @@ class ReportData:
 
         Only the last one is kept: each may have a quarter of a gigabyte.
         """
-        t = self._by_id[setup]
-        known = t.problem, t.keys.get("test_split") == "seed"
-        if self._last[0] != known:
-            self._last = known, None  # two would be in memory
-            self._last = known, _problem(self.store, t)
+        source = _source(self._by_id[setup])
+        if self._last[0] != source:
+            self._last = source, None  # two would be in memory
+            self._last = source, _problem(self.store, source)
         return self._last[1]
 
     # What a page shows
@@ -267,15 +266,20 @@ class ReportData:
         return [place_of(self.summary, end) for end in ends if end]
 
 
-def _problem(store: Path, one: SetupCounts) -> StoredProblem | None:
-    """Read the rows that a setup is trained on; None if the store does not have them.
+def _source(one: SetupCounts) -> str:
+    """The digest of the problem with the rows that a setup is trained on; empty if none is stored.
 
-    It has only the whole problem if each seed is trained on other rows.
+    The store has only the whole problem if each seed is trained on other rows.
     """
     known = re.fullmatch("[0-9a-f]{64}", one.problem) and one.keys.get("test_split") != "seed"
+    return one.problem if known else ""
+
+
+def _problem(store: Path, digest: str) -> StoredProblem | None:
+    """Read the problem of a digest; None if the store does not have it, or there is no digest."""
     problem: StoredProblem | None = None
     with damage_ignored():  # `fastbp verify` reports it
-        problem = read_problem(store, one.problem) if known else None
+        problem = read_problem(store, digest) if digest else None
     return problem
 
 

@@ -132,14 +132,9 @@ def test_no_row_goes_before_its_fuller_copy_is_there(tmp_path, into, monkeypatch
     publish_older(into, 5, 5)
     source = made(tmp_path / "source", (0, 5), (5, 5))
     steps = 0
-    for kill in itertools.count():
-        store = Store(shutil.copytree(into.path, tmp_path / f"copy {kill}"))
-        with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
-            left = itertools.chain(range(kill), [None])
-            for name in ("replace", "unlink"):
-                patch.setattr(os, name, killed(getattr(os, name), left))
-            merge(store, [source])
-            break
+    for store in killed_everywhere(
+        into, lambda store: merge(store, [source]), tmp_path, monkeypatch
+    ):
         steps += 1
         assert missing((0, 10), store.present()[XOR.identity()]) == []
         merge(store, [source])
@@ -240,14 +235,7 @@ def test_wherever_it_is_killed_it_goes_on_and_nothing_is_lost(tmp_path, monkeypa
     many = made(tmp_path / "few", (0, 2), (2, 2), (4, 2), (30, 2), (32, 2))
     report, rows = integrity.check(many), rows_of(many.path)
     steps = 0
-    for kill in itertools.count():
-        store = Store(shutil.copytree(many.path, tmp_path / f"copy {kill}"))
-        with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
-            left = itertools.chain(range(kill), [None])
-            for name in ("replace", "unlink"):
-                patch.setattr(os, name, killed(getattr(os, name), left))
-            compact(store)
-            break
+    for store in killed_everywhere(many, compact, tmp_path, monkeypatch):
         steps += 1
         present = store.present()
         for setup, (count, _) in rows.items():
@@ -258,6 +246,21 @@ def test_wherever_it_is_killed_it_goes_on_and_nothing_is_lost(tmp_path, monkeypa
             compact(store)
         assert integrity.check(store).digest == report.digest
     assert steps > len(list(many.files()))
+
+
+def killed_everywhere(
+    store: Store, use: Callable[[Store], object], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Store]:
+    """Copies of a store, each with its use killed one step later, up to the last step."""
+    for kill in itertools.count():
+        copy = Store(shutil.copytree(store.path, folder / f"copy {kill}"))
+        with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+            left = itertools.chain(range(kill), [None])
+            for name in ("replace", "unlink"):
+                patch.setattr(os, name, killed(getattr(os, name), left))
+            use(copy)
+            return
+        yield copy
 
 
 def killed(call: Callable[..., None], left: Iterator[int | None]) -> Callable[..., None]:

@@ -39,7 +39,7 @@ from fastbp.engine.merge import _remove, merge
 from fastbp.problems import problem, read_table, samples, targets
 from fastbp.reporting import build, gallery, svg
 from fastbp.reporting.html_tables import provenance as provenance_table
-from fastbp.reporting.report_data import _problem
+from fastbp.reporting.report_data import _problem, _source
 from fastbp.reporting.sections import examples_section
 from fastbp.schema.errors import (
     StoreError,
@@ -640,8 +640,8 @@ def test_a_problem_that_was_swapped_is_used_by_nobody(folder, change):
         assert integrity.check(store).findings[0].file == file
     (counted, *_) = count_runs(store.path)
     assert counted.problem == digest
-    assert _problem(store.path, counted) is None
-    assert _problem(folder / "sound", counted) is not None
+    assert _problem(store.path, _source(counted)) is None
+    assert _problem(folder / "sound", _source(counted)) is not None
 
 
 UNITS = [(np.nan, 1.0), (0.0, np.inf), (1e308, 1e308), (1e39, 1.0), (0.0, 0.0), (0.0, -1.0)]
