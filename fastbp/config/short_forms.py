@@ -19,7 +19,7 @@ MAX_SETUPS = 100_000  # a store holds at most about 10⁵ files
 MAX_VALUES = 1_000
 """The most values of a series `{from = A, to = B, count = N}`."""
 
-MAX_BITS = 1 << 26
+MAX_BITS = 1 << 24
 """The most bits of all tables that problems like `table:01?0` of a sweep make, a byte each."""
 
 MAX_END = 1e300

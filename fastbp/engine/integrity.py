@@ -89,9 +89,9 @@ class _Said(NamedTuple):
 class _Setups:
     """Checks files that are added in the order of setups and seeds, and hashes their rows."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, tick: Callable[[str], None]) -> None:
         self._store = store
-        self.wrong_problems, self._problems, self._cost = _problems(store)
+        self.wrong_problems, self._problems, self._cost = _problems(store, tick)
         self._named = {path.stem: [path] for path in self._problems}
         self._rows_hash, self._kinds = RowsHash(), dict[str, str]()
         self._files: dict[_Said, list[RunFile]] = {}
@@ -239,7 +239,7 @@ def check(store: Store, tick: Callable[[str], None] = lambda step: None) -> Inte
     store : Store
         What to check.
     tick : callable
-        Called with the current step: how many files are read.
+        Called with the current step: how many problems or files are read.
 
     Raises
     ------
@@ -255,7 +255,7 @@ def check(store: Store, tick: Callable[[str], None] = lambda step: None) -> Inte
         for name in foreign
         if not name.startswith(".")  # as a Mac makes them
     ]
-    setups = _Setups(store)
+    setups = _Setups(store, tick)
     findings += setups.wrong_problems
     for done, (file, reading) in enumerate(_read_in_order(files)):
         tick(f"reading {store.path}: {done:,} of {len(files):,} files")
@@ -276,13 +276,17 @@ def check(store: Store, tick: Callable[[str], None] = lambda step: None) -> Inte
     )
 
 
-def _problems(store: Store) -> tuple[list[StoreFault], list[Path], int]:
+def _problems(
+    store: Store, tick: Callable[[str], None]
+) -> tuple[list[StoreFault], list[Path], int]:
     """Check all problems.
 
     Returns the faults, those that are sound, and what it costs to try them all, in bytes.
     """
     faults, sound, size = [], list[Path](), 0
-    for name in safe_files.listed(store.path, "problems"):
+    names = safe_files.listed(store.path, "problems")
+    for done, name in enumerate(names):
+        tick(f"reading {store.path}: {done:,} of {len(names):,} problems")
         path = store.path / "problems" / name
         try:
             size += sum(values.nbytes for values in targets.stored(path).values)

@@ -144,7 +144,10 @@ class _Thrift:
         return self.content[self.at - count : self.at]
 
     def byte(self) -> int:
-        return self.skip(1)[0]
+        self.at += 1
+        if self.at > self.end:
+            raise IndexError
+        return self.content[self.at - 1]
 
     def unsigned(self) -> int:
         value = shift = 0

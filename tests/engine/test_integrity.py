@@ -143,10 +143,11 @@ def test_other_folders_of_a_store_are_no_matter(store):
     assert integrity.check(store).findings == []
 
 
-def test_progress_is_told_file_by_file(store):
+def test_progress_is_told_problem_by_problem_and_file_by_file(store, learnt):
     ticks = []
     integrity.check(store, ticks.append)
-    assert ticks == [f"reading {store.path}: {done} of 6 files" for done in range(6)]
+    files = [f"reading {store.path}: {done} of 7 files" for done in range(7)]
+    assert ticks == [f"reading {store.path}: 0 of 1 problems", *files]
 
 
 # Damage
