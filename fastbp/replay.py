@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,20 +87,26 @@ def _show(
 def _write(files: dict[Path, bytes], store: Path, optional: Path | None) -> None:
     """Write files and list them. If the optional one cannot be written, print a note.
 
-    No link in the store is followed; elsewhere the user may have one.
+    No link in the store is followed, however a path is spelt; elsewhere the user may have one.
     """
     from fastbp.store.store import write
 
     written = []
     for path, content in files.items():
         try:
-            root = store if store in path.parents else None
+            root = next((each for each in path.parents if _is_same(each, store)), None)
             written.append(str(write(path, content, root)))
         except StoreFullError as error:
             if path != optional:
                 raise
             print_note(f"note: {error}")
     print_note("written: " + ", ".join(written))
+
+
+def _is_same(folder: Path, other: Path) -> bool:
+    with suppress(OSError):
+        return folder.samefile(other)
+    return False
 
 
 main = process.Command(

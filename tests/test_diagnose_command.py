@@ -473,10 +473,12 @@ def test_weights_of_wrong_shapes(here, tmp_path) -> None:
     (tmp_path / "bad.npz").write_bytes(b"nothing")
     with open(tmp_path / "one.npz", "wb") as file:
         np.save(file, np.zeros(3))
+    os.mkfifo(tmp_path / "pipe.npz")
     for given, allowed in (
+        ("pipe.npz", "a readable .npz file; it is a pipe"),
+        (".", "a readable .npz file; Is a directory"),
         ("bad.npz", "a readable .npz file; .*"),
         ("one.npz", "a readable .npz file; .*"),
-        (".", "a readable .npz file; .*"),
         ("none.npz", "an existing .npz file"),
     ):
         told = rf"--weights: given .*{re.escape(given)}.*, allowed: {allowed}"

@@ -216,6 +216,17 @@ def test_what_is_no_store_ends_with_3(here, store):
         refused(here(place, "a", 1), 3, f"{place} holds no runs: .*")
 
 
+def test_a_link_in_the_store_is_not_followed_however_a_path_is_spelt(here, store, tmp_path):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "store" / "replays").symlink_to(tmp_path / "theirs")
+    (tmp_path / "link").symlink_to("store")
+    for path in ("store/replays/w.npz", tmp_path / "store/replays/w.npz", "link/replays/w.npz"):
+        for given in ("store", "link"):
+            done = ended(here(given, SHORT.identity(), 1, "--check", "--export", path), 3)
+            assert "it is a link, not a folder" in done.stderr
+    assert not list((tmp_path / "theirs").iterdir())
+
+
 def test_a_file_where_a_folder_should_be_ends_with_3(here, store, tmp_path):
     (tmp_path / "store" / "replays").write_text("a file where a folder should be")
     done = ended(here("store", SHORT.identity(), 1), 3)

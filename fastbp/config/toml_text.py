@@ -4,7 +4,6 @@ If something is wrong, functions raise `ValueError` with a message of one line. 
 file and the key before it.
 """
 
-import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.schema.text import DEEP_KEY, bad_byte, number, plain
-from fastbp.store.safe_files import kind, without_waiting
+from fastbp.store.safe_files import named_file
 
 MAX_BYTES = 2_000_000
 """The most bytes of a sweep file. One of 100,000 values has about 1 MB."""
@@ -33,10 +32,7 @@ _NESTED = "nested too deeply, allowed: the tables setup and grid"
 def read_file(path: str | PathLike[str]) -> str:
     """The text of a sweep file. Raises ValueError if it cannot be read."""
     try:
-        with open(path, "rb", opener=without_waiting) as file:
-            if (what := kind(os.fstat(file.fileno()).st_mode)) != "a file":
-                raise OSError(0, f"it is {what}")  # of a pipe only the start may be there yet
-            raw = file.read(MAX_BYTES + 1)
+        raw = named_file(path, MAX_BYTES + 1)
     except (FileNotFoundError, ValueError):  # ValueError: a null byte or a lone surrogate
         raise ValueError("no such file") from None
     except OSError as error:

@@ -26,8 +26,7 @@ from fastbp.engine.rows import to_arrow
 from fastbp.schema.errors import OtherWorkerError, StoreError
 from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.schema.text import shown
-from fastbp.store import parquet
-from fastbp.store.load import frame
+from fastbp.store.load import frame, read_all
 from fastbp.store.store import Store, is_written
 
 
@@ -319,7 +318,7 @@ def _run_in_store(sweep: Sweep, store: Store, pool: Pool) -> pd.DataFrame:
     with store.locked():
         write_sweep(sweep, store)
         _raise_failed(drive(Plan(sweep, store.present()), store, pool=pool))
-    return _rows_of_sweep(frame(parquet.read_all(store.path)), sweep)
+    return _rows_of_sweep(frame(read_all(store.path)), sweep)
 
 
 def _raise_failed(trained: Trained) -> None:

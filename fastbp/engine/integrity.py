@@ -18,7 +18,6 @@ import pyarrow.compute as pc
 from fastbp.engine.machine import available_cores
 from fastbp.engine.stored_run import setup_of
 from fastbp.problems import targets
-from fastbp.problems.problem import MAX_KEPT
 from fastbp.schema.columns import COLUMNS, SETUP_COLUMNS
 from fastbp.schema.errors import DamagedFileError, StoreError
 from fastbp.schema.keys import NUMERICS_VERSION
@@ -30,8 +29,8 @@ from fastbp.store.filename import RunFile
 from fastbp.store.store import Store, writing
 
 MAX_SPENT, TRY = 1 << 32, 200_000
-"""The most bytes of problems that are read for all files that do not say which is theirs, some ten
-seconds, and as how many bytes each try counts."""
+"""The most bytes of problems that are read for files that do not say which is theirs, some ten
+seconds, and as how many bytes each file counts for each problem."""
 
 MAX_KEYS, MAX_WAITING = 10_000, 1 << 26
 """The most bytes of the keys of a setup that are kept, and of those that wait for problems."""
@@ -91,8 +90,8 @@ class _Setups:
 
     def __init__(self, store: Store, tick: Callable[[str], None]) -> None:
         self._store = store
-        self.wrong_problems, self._problems, self._cost = _problems(store, tick)
-        self._named = {path.stem: [path] for path in self._problems}
+        self.wrong_problems, self._problems = _problems(store, tick)
+        self._named = {path.stem: path for path in self._problems}
         self._rows_hash, self._kinds = RowsHash(), dict[str, str]()
         self._files: dict[_Said, list[RunFile]] = {}
         self._lacking: dict[_Said, str] = {}
@@ -119,7 +118,9 @@ class _Setups:
                 self._waiting.append((said, keys))
                 self._bytes += len(keys)
             else:
-                self._lacking[said] = self._lacks(file.path, said, keys)
+                if not self._makes(said, keys):
+                    raise DamagedFileError(file.path, "its keys belong to another setup")
+                self._lacking[said] = ""
             self._files[said] = []
             long = json.dumps({"keys": hashed.hexdigest()})
             self.keys[file.setup] = keys if len(keys) < MAX_KEYS else long
@@ -168,10 +169,33 @@ class _Setups:
 
         One problem after the other: each may have a quarter of a gigabyte.
         """
-        if self._bytes > most:
-            for said, keys in sorted(self._waiting, key=lambda each: each[0].problem):
-                self._lacking[said] = self._lacks(self._files[said][0].path, said, keys)
-            self._waiting, self._bytes = [], 0
+        if self._bytes <= most:
+            return
+        waiting, self._waiting, self._bytes = self._waiting, [], 0
+        for said, keys in sorted(waiting, key=lambda each: each[0].problem):
+            path = self._named.get(said.problem)
+            is_there = not said.problem or (path and self._makes(said, keys, path))
+            self._lacking[said] = "" if is_there else _lacks(said, keys)
+        found = {
+            said[:3] for said, lacking in self._lacking.items() if said.problem and not lacking
+        }
+        unnamed = {said: keys for said, keys in waiting if not said.problem}
+        self._search({said: keys for said, keys in unnamed.items() if said[:3] not in found})
+
+    def _search(self, wanted: dict[_Said, str]) -> None:
+        """Try all problems for files that do not say which is theirs, of which keys are given."""
+        is_over = False
+        for path, size in self._problems.items():
+            self._spent += bool(wanted) * size + TRY * len(wanted)
+            if is_over := self._spent > MAX_SPENT:
+                break
+            wanted = {
+                said: keys for said, keys in wanted.items() if not self._makes(said, keys, path)
+            }
+        for said, keys in wanted.items():
+            name = self._files[said][0].path.name
+            over = f"they are very many, and {name} does not say which is its own"
+            self._lacking[said] = over if is_over else _lacks(said, keys)
 
     def _of_other_setups(self) -> Iterator[StoreFault]:
         """Find problems that are not there, and files that say something else than is right.
@@ -188,7 +212,7 @@ class _Setups:
             why = ""
             if said.keys != right.keys:
                 why = "its keys differ from those in the setup's other files"
-            elif lacking and not self._lacking[right]:
+            elif lacking and not self._lacking[right] and (said.problem or said[:3] != right[:3]):
                 why = "its problem is not that of the setup's other files"
             for file in files if why else ():
                 del self.sound[file]
@@ -197,33 +221,22 @@ class _Setups:
     def _weight(self, said: _Said) -> tuple[bool, int]:
         return not self._lacking[said], sum(file.count for file in self._files[said])
 
-    def _lacks(self, path: Path, said: _Said, keys: str) -> str:
-        """What the store lacks to make the setup of a file again; empty if nothing.
-
-        Raises
-        ------
-        DamagedFileError
-            If the rows belong to a setup with another id.
-        """
-        row = json.loads(keys)
-        name = str(row["problem"])
-        searches = name.startswith("file:") and not said.problem
-        self._spent += self._cost if searches else 0
-        is_over = searches and self._spent > MAX_SPENT
-        among = self._problems if searches else self._named.get(said.problem, [])
+    def _makes(self, said: _Said, keys: str, *problem: Path) -> bool:
+        """Whether keys, with a problem if it is a file, make the setup of this id."""
+        row, version = json.loads(keys), int(said.version)
         try:
-            among = [] if is_over else among
-            setup_of(self._store, said.setup, row, int(said.version), said.problem, among)
-        except StoreError as error:
-            if not name.startswith("file:"):
-                raise DamagedFileError(path, "its keys belong to another setup") from error
-            if is_over:
-                return f"they are very many, and {path.name} does not say which is its own"
-            return (
-                f"it lacks {name}, on which setup {said.setup} was trained: the same sweep writes "
-                "it again, if its file has not changed"
-            )
-        return ""
+            setup_of(self._store, said.setup, row, version, said.problem, problem)
+        except StoreError:
+            return False
+        return True
+
+
+def _lacks(said: _Said, keys: str) -> str:
+    """Say what a store lacks to make the setup of a file again."""
+    return (
+        f"it lacks {json.loads(keys)['problem']}, on which setup {said.setup} was trained: the "
+        "same sweep writes it again, if its file has not changed"
+    )
 
 
 def check(store: Store, tick: Callable[[str], None] = lambda step: None) -> IntegrityReport:
@@ -278,22 +291,18 @@ def check(store: Store, tick: Callable[[str], None] = lambda step: None) -> Inte
 
 def _problems(
     store: Store, tick: Callable[[str], None]
-) -> tuple[list[StoreFault], list[Path], int]:
-    """Check all problems.
-
-    Returns the faults, those that are sound, and what it costs to try them all, in bytes.
-    """
-    faults, sound, size = [], list[Path](), 0
+) -> tuple[list[StoreFault], dict[Path, int]]:
+    """Check all problems. Returns the faults, and the bytes of those that are sound."""
+    faults, sound = [], dict[Path, int]()
     names = safe_files.listed(store.path, "problems")
     for done, name in enumerate(names):
         tick(f"reading {store.path}: {done:,} of {len(names):,} problems")
         path = store.path / "problems" / name
         try:
-            size += sum(values.nbytes for values in targets.stored(path).values)
-            sound.append(path)
+            sound[path] = targets.stored(path).nbytes
         except (ValueError, TypeError, AttributeError):
             faults.append(StoreFault(path, "its data do not match the digest in its name"))
-    return faults, sound, TRY * len(sound) + (size if size > MAX_KEPT else 0)
+    return faults, sound
 
 
 def _read_in_order(

@@ -13,7 +13,7 @@ from fastbp.config import toml_text
 from fastbp.engine import integrity
 from fastbp.engine.plan import missing
 from fastbp.problems import table_files
-from fastbp.schema.errors import StoreError
+from fastbp.schema.errors import StoreError, TooLargeError
 from fastbp.schema.text import first_of, shown
 from fastbp.store import filename, parquet, safe_files
 from fastbp.store.filename import Range, RunFile
@@ -68,8 +68,8 @@ def merge(
     Raises
     ------
     StoreError
-        If a store is not sound, stores have different numerics versions, or two have different rows
-        for the same seeds. The message names the files.
+        If a store is not sound, stores have different numerics versions, or two files have
+        different rows for the same seeds, or columns that the other lacks. The message names them.
     StoreFullError
         If a file cannot be written.
     """
@@ -129,7 +129,8 @@ def _wanted(into: Store, sources: Sequence[Store]) -> list[Part]:
     Raises
     ------
     StoreError
-        If two files have different rows for the same seeds.
+        If two files have different rows for the same seeds, or each has columns that the other
+        lacks.
     """
     fullest, different = _fullest((into, *sources))
     fuller = parquet.Comparison().fuller
@@ -161,7 +162,7 @@ def _wanted(into: Store, sources: Sequence[Store]) -> list[Part]:
             others.append(file)
     if different:
         raise StoreError(
-            "these have different rows for the same seeds: "
+            "for the same seeds these have different rows, or columns that the other lacks: "
             f"{', '.join(first_of(different, MAX_NAMED))}; nothing was written"
         )
     return parts
@@ -294,12 +295,13 @@ def _follows(last: _Read, part: _Read) -> bool:
 
 
 def _join(store: Store, parts: Sequence[_Read]) -> None:
-    """Write the rows of several files as one, and then remove them."""
+    """Write the rows of several files as one, if it may have so many, and then remove them."""
     if len(parts) > 1:
         rows = pa.concat_tables([part.rows for part in parts]).unify_dictionaries()
         first = parts[0]
-        store.publish(first.file.setup, first.file.start, rows.combine_chunks(), first.metadata)
-        _remove(store, [part.file.path for part in parts])
+        with suppress(TooLargeError):
+            store.publish(first.file.setup, first.file.start, rows.combine_chunks(), first.metadata)
+            _remove(store, [part.file.path for part in parts])
 
 
 def _copy_other_files(into: Store, sources: Sequence[Store]) -> None:

@@ -330,7 +330,8 @@ def _target(column: DataColumn, kind: str, most: float) -> Target:
     if kind == "quantity" or (kind == "auto" and _is_quantity(values)):
         for text in _wrong_numbers(column, 'targets with target_kind = "quantity"', most):
             raise TableError(text)
-        return Target([name], values.astype(np.float64), ())
+        # a column that has no value at all is refused as text or numbers alike
+        return Target([name], np.where(there, values, np.nan).astype(np.float64), ())
     if values.dtype.kind == "f":
         broken = there & ~((np.floor(values) == values) & (np.abs(values) < 2**53))
         if broken.any():

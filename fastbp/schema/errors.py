@@ -122,6 +122,10 @@ class StoreError(Exception):
     """A store is locked, damaged or not a store; the message is one line. Exit code 3."""
 
 
+class TooLargeError(StoreError):
+    """Rows are too many for a file of runs; the message is one line."""
+
+
 class RunsError(StoreError, ValueError):
     """Stored runs cannot be reported; the message is one line."""
 

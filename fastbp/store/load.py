@@ -8,8 +8,11 @@ import pandas as pd
 import pyarrow as pa
 
 from fastbp.schema.columns import SETUP_COLUMNS
+from fastbp.schema.errors import StoreError, remedy
 from fastbp.schema.text import plural, printable
 from fastbp.store import parquet
+from fastbp.store.digest import in_order
+from fastbp.store.filename import check_overlaps, run_files
 
 _SHOWN = ("setup", "seed", "outcome", "updates_done", "converged_at", "loss", "spread", "max_error")
 
@@ -75,9 +78,34 @@ def load(path: str | os.PathLike[str]) -> pd.DataFrame:
     StoreError
         If there are no runs, a file is damaged, or files do not go together.
     """
-    return RunsFrame(
-        frame(parquet.read_all(Path(path))).sort_values(["setup", "seed"], ignore_index=True)
-    )
+    return RunsFrame(frame(read_all(Path(path))).sort_values(["setup", "seed"], ignore_index=True))
+
+
+def read_all(store: Path) -> pa.Table:
+    """Read all runs of a store, in the order of the files' names.
+
+    Raises
+    ------
+    StoreError
+        If there are no runs, a file is damaged, two files share seeds, or files have several
+        numerics versions.
+    """
+    files = [*run_files(store / "runs")]
+    readings = [parquet.read(file.path) for file in files]
+    versions = {metadata.get("fastbp.numerics", "none") for _, metadata in readings}
+    if not files:
+        raise StoreError(f"{store} holds no runs")
+    if len(versions) > 1:
+        raise StoreError(
+            f"{store} holds runs of numerics versions {' and '.join(sorted(versions))}, "
+            "which do not mix: move those of one version to another folder"
+        )
+    check_overlaps(files, store)
+    try:
+        rows = pa.concat_tables([table for table, _ in readings], promote_options="default")
+    except pa.ArrowTypeError:
+        raise StoreError(f"{store} has columns of several types: {remedy(store)}") from None
+    return rows.unify_dictionaries().select(in_order(rows.column_names))
 
 
 def frame(rows: pa.Table) -> pd.DataFrame:

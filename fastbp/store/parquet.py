@@ -17,16 +17,15 @@ from fastbp.schema.columns import RESULT_COLUMNS, SETUP_COLUMNS, Column, schema
 from fastbp.schema.errors import (
     DamagedFileError,
     FileError,
-    StoreError,
+    TooLargeError,
     UnsafeFileError,
     need_memory,
     raise_memory_error,
-    remedy,
 )
 from fastbp.schema.keys import MAX_WORD
 from fastbp.store import safe_files
 from fastbp.store.digest import digest, in_order, stand_in
-from fastbp.store.filename import RunFile, check_overlaps, root_of, run_files
+from fastbp.store.filename import RunFile, root_of
 from fastbp.store.parquet_pages import unpacked
 
 _MEASURED = [c.name for c in RESULT_COLUMNS if c.kind == "real"]
@@ -70,6 +69,11 @@ def encode(rows: pa.Table, metadata: dict[str, str]) -> tuple[bytes, str]:
         repeat are dictionaries, pages have checksums.
     digest : str
         The digest of the rows.
+
+    Raises
+    ------
+    TooLargeError
+        If nobody would read such a file. Those of runs of this release are always read.
     """
     need_memory(2 * rows.nbytes + (1 << 25))
     rows_digest, names = digest(rows), {*rows.column_names}
@@ -86,9 +90,12 @@ def encode(rows: pa.Table, metadata: dict[str, str]) -> tuple[bytes, str]:
             row_group_size=65_536,
         )
         content = buffer.getvalue()
-        if _is_plausible(content):
-            break  # else there are very many runs, all alike: nobody would read so few bytes
-    return sealed(content), rows_digest
+        # there may be very many runs, all alike: nobody would read so few bytes
+        if _is_plausible(content) and len(content) - _footer(content) <= MAX_FOOTER:
+            return sealed(content), rows_digest
+    raise TooLargeError(
+        f"{rows.num_rows:,} runs with {rows.num_columns:,} columns are too many for a file"
+    )
 
 
 def _is_plausible(content: bytes) -> bool:
@@ -158,7 +165,8 @@ def _checked(file: Path) -> tuple[bytes, dict[str, str], pa.Schema]:
             raise ValueError("its rows do not match the digest in its name")
         if not re.fullmatch("[0-9]{1,9}", metadata["fastbp.schema"]):
             raise ValueError("the number of its schema is not a number")
-    except (OSError, pa.ArrowException, ValueError) as error:  # UnicodeDecodeError is a ValueError
+    except (OSError, pa.ArrowException, ValueError, LookupError, TypeError) as error:
+        # UnicodeDecodeError is a ValueError; types of extensions that are registered raise others
         raise_memory_error(error)
         raise DamagedFileError(file, error) from error
     return content, metadata, found
@@ -237,17 +245,18 @@ def decoded(
     """
     need_memory(2 * len(content) + (1 << 25))
     with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as opened:
-        said = opened.metadata
-        if file and said.num_rows != file.count:
-            raise ValueError(f"it has {said.num_rows} rows")
-        if not _is_plausible(content) or (most is not None and said.num_rows > most):
-            raise ValueError(f"it claims {said.num_rows:,} rows in {len(content):,} bytes")
+        count = opened.metadata.num_rows
+        if file and count != file.count:
+            raise ValueError(f"it has {count} rows")
+        if not _is_plausible(content) or (most is not None and count > most):
+            raise ValueError(f"it claims {count:,} rows in {len(content):,} bytes")
         read = [field for field in opened.schema_arrow if field.name in (names or ())]
         if any(field.type != schema().field(field.name).type for field in read):
             raise ValueError("its columns are not columns of runs")
         rows = opened.read(names, use_threads=False)
         rows.validate(full=True)  # of the numbers of words, for example, it has not been checked
-        return rows
+        said = rows.schema.metadata or {}  # not what pandas is to make of the columns
+        return rows.replace_schema_metadata({k: v for k, v in said.items() if k != b"pandas"})
 
 
 def _check_columns(file: Path, found: pa.Schema, number: int, names: Sequence[str] | None) -> None:
@@ -369,30 +378,3 @@ class Comparison:
     def _read(self, *files: RunFile) -> list[tuple[pa.Table, dict[str, str]]]:
         self._kept = {f.path: self._kept.get(f.path) or read_as_written(f.path) for f in files}
         return [self._kept[file.path] for file in files]
-
-
-def read_all(store: Path) -> pa.Table:
-    """Read all runs of a store, in the order of the files' names.
-
-    Raises
-    ------
-    StoreError
-        If there are no runs, a file is damaged, two files share seeds, or files have several
-        numerics versions.
-    """
-    files = [*run_files(store / "runs")]
-    readings = [read(file.path) for file in files]
-    versions = {metadata.get("fastbp.numerics", "none") for _, metadata in readings}
-    if not files:
-        raise StoreError(f"{store} holds no runs")
-    if len(versions) > 1:
-        raise StoreError(
-            f"{store} holds runs of numerics versions {' and '.join(sorted(versions))}, "
-            "which do not mix: move those of one version to another folder"
-        )
-    check_overlaps(files, store)
-    try:
-        rows = pa.concat_tables([table for table, _ in readings], promote_options="default")
-    except pa.ArrowTypeError:
-        raise StoreError(f"{store} has columns of several types: {remedy(store)}") from None
-    return rows.unify_dictionaries().select(in_order(rows.column_names))

@@ -7,6 +7,7 @@ and every file from its folder, so that nothing can take their place meanwhile.
 import errno
 import os
 import random
+import secrets
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -171,6 +172,14 @@ def without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
+def named_file(path: str | os.PathLike[str], most: int) -> bytes:
+    """Read at most `most` bytes of a file that the user names. Raises OSError."""
+    with open(path, "rb", opener=without_waiting) as file:
+        if (what := kind(os.fstat(file.fileno()).st_mode)) != "a file":
+            raise OSError(0, f"it is {what}")  # of a pipe only the start may be there yet
+        return file.read(most)
+
+
 def text_of(path: Path, root: Path | None = None, most: int = 1 << 28) -> str:
     """Read a file as `read` does, as UTF-8. Raises UnicodeDecodeError if it is none."""
     return read(path, root, most).decode()
@@ -287,7 +296,8 @@ def write_all(files: Mapping[Path, bytes], root: Path) -> None:
 
 def _publish(name: str, content: bytes, aside: int, there: int) -> None:
     """Write a draft in the folder `aside`, and rename it to `name` in the folder `there`."""
-    draft = _with_end(name, f".{os.getpid()}.draft")
+    # not the number of this process: one before it, which was killed, may have had it too
+    draft = _with_end(name, f".{secrets.randbits(40)}.draft")
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS
         with open(os.open(draft, flags, 0o666, dir_fd=aside), "wb") as file:

@@ -38,7 +38,7 @@ MAX_DEPTH = 200
 """Most folders in the path of a store: they are made one in another."""
 
 _DRAFT = re.compile(r".+\.(parquet|npz|json|toml|csv|html|svg|png|md|txt)\.[0-9]+\.draft")
-"""The name of a draft, with the number of the process that writes it."""
+"""The name of a draft, with a random number."""
 
 _KINDS = dict.fromkeys(
     ("runs", "tmp", "problems", "replays", "quarantine", "figures"), "a folder"

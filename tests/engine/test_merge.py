@@ -36,6 +36,7 @@ from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.store import parquet, provenance
 from fastbp.store.digest import digest
 from fastbp.store.filename import Range
+from fastbp.store.parquet_pages import unpacked
 from fastbp.store.store import Store, footer
 
 
@@ -227,6 +228,16 @@ def test_files_that_do_not_go_together_stay_apart(many, monkeypatch):
     seeds = [(0, 2), (0, 8), (2, 2), (4, 2), (8, 8), (16, 4), (30, 6)]
     assert sorted(file.seeds for file in after) == seeds
     assert integrity.check(many) == report._replace(files=7)
+
+
+def test_files_of_which_one_would_be_refused_stay_apart(many, monkeypatch):
+    report, before = integrity.check(many), [*many.run_files()]
+    sizes = {file.count: unpacked(file.path.read_bytes()) for file in before}
+    monkeypatch.setattr(parquet, "MAX_UNPACKED", sizes[2].bytes + 8 * sizes[2].values + 200)
+    monkeypatch.setattr(parquet, "MAX_RATIO", 0)
+    with unchanged(many.path):
+        assert compact(many) == (before, before)
+    assert integrity.check(many) == report
 
 
 @pytest.mark.parametrize("repair", [False, True])
@@ -421,7 +432,8 @@ def test_other_rows_for_the_same_seeds_are_refused_with_both_names(tmp_path, int
         made(tmp_path / "c", (30, 5)),
     )
     pair = re.escape(f"{other_rows(other, 9, 5)} and {next(one.files())}")
-    told = rf"\Athese have different rows for the same seeds: {pair}; nothing was written\Z"
+    said = "for the same seeds these have different rows, or columns that the other lacks"
+    told = rf"\A{said}: {pair}; nothing was written\Z"
     with unchanged(into.path, one.path, other.path, third.path):
         with pytest.raises(StoreError, match=told):
             merge(into, [third, one, other])

@@ -25,7 +25,7 @@ from fastbp.engine import block, driver, stored_run
 from fastbp.schema.columns import COLUMNS
 from fastbp.schema.errors import StoreError, SweepError
 from fastbp.store import parquet
-from fastbp.store.parquet import read_all
+from fastbp.store.load import read_all
 from fastbp.store.store import Store
 
 SEEDS = (2**32 - 2, 4 if JIT else 1)

@@ -14,7 +14,7 @@ from fastbp import Sweep
 from fastbp.analysis.counts import count_runs
 from fastbp.engine import driver, integrity, plan
 from fastbp.store import parquet
-from fastbp.store.parquet import read_all
+from fastbp.store.load import read_all
 from fastbp.store.store import Store
 
 BLOCK = 512

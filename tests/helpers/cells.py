@@ -29,7 +29,7 @@ from every_choice import EVERY, FEW, PARTS, SETUPS, SWEEPS, digest_of, instructi
 from fastbp.engine import backends, compile_ahead, driver, integrity, plan, tasks
 from fastbp.engine.executor_map import Pool
 from fastbp.engine.merge import merge
-from fastbp.store.parquet import read_all
+from fastbp.store.load import read_all
 from fastbp.store.store import Store
 
 ENGINE = {"warm_up": driver.warm_up, "train_block": driver.train_block}

@@ -17,7 +17,7 @@ import fastbp
 from fastbp.config.setup import Setup
 from fastbp.engine import block, plan, rows as rows_module, tasks
 from fastbp.schema.keys import NUMERICS_VERSION
-from fastbp.store import parquet
+from fastbp.store import load, parquet
 from fastbp.store.digest import digest
 from fastbp.store.store import Store
 from fastbp.sweep import main
@@ -40,7 +40,7 @@ def by_threads(folder: Path) -> dict[str, tuple[int, str]]:
 
 def rows_of(path: Path) -> dict[str, tuple[int, str]]:
     """As `digests`, of a store."""
-    return digests(parquet.read_all(path))
+    return digests(load.read_all(path))
 
 
 def digests(rows: pa.Table) -> dict[str, tuple[int, str]]:

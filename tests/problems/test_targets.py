@@ -257,12 +257,14 @@ def test_columns_of_a_parquet_file(here: Path) -> None:
 HEAD = "seeds = 1\n[setup]\nproblem = 'file:{}'\nupdates = 9\n"
 
 
-def lines_about(name: str, content: str | bytes, targets: str = '["y"]') -> list[str]:
+def lines_about(
+    name: str, content: str | bytes, targets: str = '["y"]', more: str = ""
+) -> list[str]:
     """What a sweep file says about a data file beside it."""
     Path(name).write_bytes(
         content if isinstance(content, bytes) else content.encode("utf-8", "surrogateescape")
     )
-    text = HEAD.format(name) + (f"targets = {targets}\n" if targets else "")
+    text = HEAD.format(name) + (f"targets = {targets}\n" if targets else "") + more
     lines = mistakes_of(Sweep.from_text, text, "bad.toml")
     assert all(line.startswith("bad.toml: setup.") for line in lines)
     return [line.removeprefix("bad.toml: setup.") for line in lines]
@@ -486,6 +488,12 @@ def test_wrong_targets(here: Path, targets: str, lines: list[str]) -> None:
 def test_targets_of_what_has_no_columns(here: Path) -> None:
     (line,) = lines_about("d.npz", npz(X=ONES, T=ONES))
     assert line == "targets: given ['y'], allowed: only with columns; d.npz holds its targets as T"
+
+
+def test_texts_of_which_none_says_anything_are_no_quantity(here: Path) -> None:
+    texts = npz(X=ONES, T=np.full(len(ONES), ""))
+    (line,) = lines_about("d.npz", texts, "", 'target_kind = "quantity"')
+    assert "a value in every row; 't0' has none in rows 1 and 2" in line
 
 
 def test_where_there_is_no_file(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

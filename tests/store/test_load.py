@@ -11,6 +11,7 @@ import pytest
 import sample_frames as frames
 
 import fastbp
+from fastbp.store import parquet
 from fastbp.store.load import RunsFrame
 
 
@@ -32,6 +33,17 @@ def test_is_what_pandas_reads(runs: pd.DataFrame, store: Path) -> None:
     pd.testing.assert_frame_equal(pd.DataFrame(runs), read, check_dtype=False)
     assert runs["converged_at"].dtype == "Int64"
     assert fastbp.load(str(store)).equals(runs)
+
+
+@pytest.mark.parametrize("said", ["{", "[]", '{"index_columns": ["seed"], "columns": []}'])
+def test_what_a_file_tells_pandas_of_its_columns_is_no_matter(
+    store: Path, runs: pd.DataFrame, said: str
+) -> None:
+    """pandas would take columns as an index, or fail."""
+    for file in (store / "runs").iterdir():
+        rows, footer = parquet.read_as_written(file)
+        file.write_bytes(parquet.encode(rows, footer | {"pandas": said})[0])
+    assert fastbp.load(store).equals(runs)
 
 
 def test_shows_what_its_runs_differ_in(runs: pd.DataFrame) -> None:

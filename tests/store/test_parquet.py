@@ -27,7 +27,7 @@ from stores import XOR, flip, opened
 
 import fastbp
 from fastbp.schema.columns import COLUMNS, RESULT_COLUMNS, SETUP_COLUMNS, Column, schema
-from fastbp.schema.errors import DamagedFileError, FileError
+from fastbp.schema.errors import DamagedFileError, FileError, TooLargeError
 from fastbp.schema.outcomes import OUTCOMES
 from fastbp.store import filename, parquet, parquet_pages
 from fastbp.store.digest import RowsHash, digest
@@ -551,8 +551,13 @@ def test_numbers_that_no_run_can_have_are_refused(tmp_path, why):
         parquet.read_as_written(path)
 
 
-def test_what_is_sealed_and_no_table_is_refused(tmp_path):
-    (tmp_path / "wide.parquet").write_bytes(parquet.encode(runs(XOR, 7, 30), {"a": "b" * 2**20})[0])
+def test_what_is_sealed_and_no_table_is_refused(tmp_path, monkeypatch):
+    long = runs(XOR, 7, 30), {"a": "b" * 2**20}
+    with pytest.raises(TooLargeError, match="30 runs with 60 columns are too many for a file"):
+        parquet.encode(*long)
+    with monkeypatch.context() as patch:
+        patch.setattr(parquet, "MAX_FOOTER", 1 << 22)
+        (tmp_path / "wide.parquet").write_bytes(parquet.encode(*long)[0])
     damaged(tmp_path / "wide.parquet", "its footer has more than 1,048,576 bytes")
     for content in (b"PAR1" + bytes(100) + (20).to_bytes(4, "little") + b"PAR1", bytes(100)):
         (tmp_path / "no.parquet").write_bytes(parquet.sealed(content))

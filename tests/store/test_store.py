@@ -22,7 +22,7 @@ from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.store import safe_files
 from fastbp.store.digest import digest
 from fastbp.store.filename import RunFile
-from fastbp.store.parquet import read_all
+from fastbp.store.load import read_all
 from fastbp.store.store import Store
 
 
