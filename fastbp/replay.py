@@ -87,7 +87,8 @@ def _show(
 def _write(files: dict[Path, bytes], store: Path, optional: Path | None) -> None:
     """Write files and list them. If the optional one cannot be written, print a note.
 
-    No link in the store is followed, however a path is spelt; elsewhere the user may have one.
+    No link in the store is followed, however the path to it is spelt; elsewhere the user may have
+    one, also into the store.
     """
     from fastbp.store.store import write
 

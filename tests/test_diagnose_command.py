@@ -489,6 +489,15 @@ def test_weights_of_wrong_shapes(here, tmp_path) -> None:
 
 
 @pytest.mark.jit
+def test_of_targets_that_no_output_reaches_the_sweep_scales_them(here, tmp_path) -> None:
+    """No sweep would train on them as they are."""
+    (tmp_path / "far.csv").write_text("x,y\n0,-3\n1,0.5\n2,5\n3,2\n")
+    succeeded(here("far.csv", "--targets", "y", "--hidden", "2", *QUICK, "-o", "out"))
+    for setup in Sweep.from_toml(tmp_path / "out" / "fixed.toml").setups:
+        assert setup.scale_targets == "minmax" or setup.output == "linear"
+
+
+@pytest.mark.jit
 def test_twice_is_the_same_bytes_and_the_sweep_runs(here, table: str, tmp_path) -> None:
     arguments = [table, "--targets", "t", *QUICK, "-o", "out"]
     first = succeeded(here(*arguments))

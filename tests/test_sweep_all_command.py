@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import signal
+from pathlib import Path
 
 import pytest
 from commands import PATIENCE, ended, names, refused, started, succeeded, until
@@ -194,6 +195,15 @@ def test_bad_usage_is_a_line_each_and_nothing_is_written(folder, tmp_path, here,
     refused(here(*arguments), 2, *said)
     assert not (tmp_path / "results").exists()
     assert [file.name for file in (tmp_path / "own").iterdir()] == ["README.md"]
+
+
+def test_folders_in_more_others_than_python_goes_into_are_refused(folder, here, monkeypatch):
+    def is_too_deep(*arguments: object) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr(Path, "rglob", is_too_deep)
+    told = "--all: given sweeps, allowed: fewer folders in each other"
+    refused(here("--all", "sweeps", "--dry-run"), 2, told)
 
 
 def test_memory_that_is_short_is_told_before_anything_is_trained(folder, tmp_path, here):

@@ -229,8 +229,12 @@ def ends(rows: pd.DataFrame) -> tuple[Integers, NDArray[np.int8], NDArray[np.flo
     Raises
     ------
     ValueError
-        If an outcome is null or unknown.
+        If an outcome is null or unknown, or a seed is not an integer.
     """
+    seeds = rows["seed"]
+    whole = pd.to_numeric(seeds, errors="coerce").to_numpy(np.float64, na_value=np.nan) % 1 == 0
+    if not whole.all():
+        raise ValueError(f"seed {seeds[~whole].iloc[0]} is not an integer")
     codes, words = pd.factorize(rows["outcome"])
     unknown = set(words) - set(OUTCOMES)
     if unknown or np.any(codes < 0):
@@ -238,7 +242,7 @@ def ends(rows: pd.DataFrame) -> tuple[Integers, NDArray[np.int8], NDArray[np.flo
             f"outcome {min(map(repr, unknown), default='null')} is none of {', '.join(OUTCOMES)}"
         )
     return (
-        rows["seed"].to_numpy(np.int64),
+        seeds.to_numpy(np.int64),
         np.array([OUTCOMES.index(word) for word in words], np.int8).take(codes),
         rows["converged_at"].to_numpy(np.float64, na_value=np.nan),
     )

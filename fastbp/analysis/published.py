@@ -9,7 +9,7 @@ runs behind it.
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import cache, cached_property
-from math import ceil, floor, isfinite, isnan, nan
+from math import ceil, floor, inf, isfinite, isnan, nan
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -208,7 +208,9 @@ class _OurFigures:
             return self.spread(figure, self.runs)
         if figure == "limit":
             return self._best.at_low, self._best.at_high
-        return 1000 / self._best.cost_high, 1000 / self._best.cost_low
+        costs = self._best.cost_high, self._best.cost_low
+        least, most = (1000 / cost if cost else inf for cost in costs)
+        return least, most
 
     @cached_property
     def _best(self) -> Restart:

@@ -171,11 +171,15 @@ def read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Jo
     mistakes : list of str
         A line for each mistake in the files or the arguments.
     """
-    files = {
-        path.relative_to(source).with_suffix("").as_posix(): path
-        for path in source.rglob("*.toml")
-        if not any(part.startswith(".") for part in path.relative_to(source).parts)
-    }
+    try:
+        files = {
+            path.relative_to(source).with_suffix("").as_posix(): path
+            for path in source.rglob("*.toml")
+            if not any(part.startswith(".") for part in path.relative_to(source).parts)
+        }
+    except RecursionError:
+        deep = f"--all: given {named(source)}, allowed: fewer folders in each other"
+        return [], [deep]
     jobs: list[Job] = []
     mistakes: list[str] = []
     setups = 0

@@ -356,16 +356,20 @@ def foreign(folder: Path) -> list[str]:
 
 
 def _sweep(diagnosis: Diagnosis, sweep: Sweep) -> Sweep:
-    """Make the sweep file's sweep, of the setup and, if there is one, the recommended setup."""
+    """Make the sweep file's sweep, of the setup and, if there is one, the recommended setup.
+
+    Targets that the outputs of the setup cannot reach are scaled, as no sweep trains on them.
+    """
     setup, best = diagnosis.setup, diagnosis.recommended
     title, keys = plain(setup.problem_name)[:200], dict(sweep.setup)
+    scaled = {"scale_targets": "minmax"} if setup.out_of_range else {}
     if best is None:
-        return Sweep(title=f"How often does {title} fail?", seeds=SWEEP_SEEDS, setup=keys)
+        return Sweep(title=f"How often does {title} fail?", seeds=SWEEP_SEEDS, setup=keys | scaled)
     budget: dict[str, Any] = {key: keys.pop(key) for key in ("updates", "epochs") if key in keys}
     new = settings(best.changes)
     if not new.keys() & {"updates", "epochs"}:
         new |= budget
     columns = setup.columns() | {"loss": setup.loss, "hidden": list(setup.hidden)}
-    old = {key: columns[key] for key in new if key not in ("updates", "epochs")} | budget
+    old = {key: columns[key] for key in new if key not in ("updates", "epochs")} | budget | scaled
     grid = [{key: [value] for key, value in each.items()} for each in (old, new)]
     return Sweep(title=f"Does it fix {title}?", seeds=SWEEP_SEEDS, setup=keys, grid=grid)

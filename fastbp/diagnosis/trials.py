@@ -285,12 +285,10 @@ def train_rounds(
     fits = 0.5 * epoch <= max(0.0, deadline - began)
     results = train(required, start, size, deadline) if fits else {}
     if len(results) < len(required):
-        text = (
-            "there is no time for even a few runs of this setup, which take about "
-            f"{max(1.0, 2 * FIRST_SEEDS * guess(setup)):,.0f} s: allow more seconds, or a smaller "
-            "budget"
-        )
-        raise SweepError([text])
+        takes = 2 * FIRST_SEEDS * guess(setup)
+        which = f", which take about {takes:,.0f} s" if takes >= 1 else ""
+        text = f"there is no time for even a few runs of this setup{which}"
+        raise SweepError([f"{text}: allow more seconds, or a smaller budget"])
     slower = (time.perf_counter() - began) / sum(guess(trial.setup) for trial in required)
     rest = sorted(others, key=lambda trial: guess(trial.setup))
     for first in range(0, len(rest), AT_ONCE):

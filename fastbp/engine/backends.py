@@ -1,5 +1,6 @@
 """The executors that `--executor` names, each as a pool of workers that train blocks of runs."""
 
+import itertools
 import logging
 import os
 import re
@@ -8,7 +9,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import (
     BrokenExecutor,
     CancelledError,
@@ -44,15 +45,15 @@ class Backend(NamedTuple):
     ----------
     pool : callable
         Takes a number of workers and an address, and makes a pool.
-    package : str
-        The package that it needs, or empty. The extra of fastbp that installs it has the name of
-        the backend.
+    packages : list of str
+        The packages that it needs. The extra of fastbp that installs them has the name of the
+        backend.
     address : str
         The word for its address in messages, as in dask:ADDRESS. Empty if it takes no address.
     """
 
     pool: Callable[[int, str], Pool]
-    package: str = ""
+    packages: Sequence[str] = ()
     address: str = ""
 
 
@@ -191,6 +192,8 @@ def _dask_client(jobs: int, address: str) -> Any:
                 processes=True,
                 dashboard_address="127.0.0.1:0",  # any free port: two sweeps may run at once
                 silence_logs=logging.CRITICAL,
+                # else any user of this machine could run code as this one
+                security=distributed.Security.temporary(),
             ),
             set_as_default=False,
         )
@@ -285,10 +288,10 @@ def _flux(jobs: int, address: str) -> Pool:
 BACKENDS: dict[str, Backend] = {
     "threads": Backend(_threads),
     "processes": Backend(_processes),
-    "dask": Backend(_dask, "distributed", "ADDRESS"),
-    "mpi": Backend(_mpi, "mpi4py"),
+    "dask": Backend(_dask, ["distributed", "cryptography"], "ADDRESS"),
+    "mpi": Backend(_mpi, ["mpi4py"]),
     "slurm": Backend(_slurm),
-    "flux": Backend(_flux, "executorlib"),
+    "flux": Backend(_flux, ["executorlib"]),
 }
 """The backends by name: the values of `--executor`."""
 
@@ -310,10 +313,10 @@ def named(text: str) -> tuple[Backend, str]:
         ]
         hint = nearest(text, BACKENDS)
         raise SweepError([f"--executor: {refusal(text, ', '.join(allowed))}{hint}"])
-    if backend.package and not find_spec(backend.package):
+    for package in itertools.filterfalse(find_spec, backend.packages):
         raise SweepError(
             [
-                f"--executor: given {shown(text)}, which needs the package {backend.package}: "
+                f"--executor: given {shown(text)}, which needs the package {package}: "
                 f"pip install 'fastbp[{name}]'"
             ]
         )

@@ -16,10 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fastbp.engine.machine import available_cores
-from fastbp.engine.stored_run import setup_of
-from fastbp.problems import targets
+from fastbp.engine.stored_problems import MISNAMED, Said, StoredProblems
 from fastbp.schema.columns import COLUMNS, SETUP_COLUMNS
-from fastbp.schema.errors import DamagedFileError, StoreError
+from fastbp.schema.errors import DamagedFileError
 from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.schema.outcomes import DECISIVE, JUDGING, OUTCOMES, classify
 from fastbp.schema.text import shown
@@ -28,12 +27,8 @@ from fastbp.store.digest import RowsHash, digest, keys_of
 from fastbp.store.filename import RunFile
 from fastbp.store.store import Store, writing
 
-MAX_SPENT, TRY = 1 << 32, 200_000
-"""The most bytes of problems that are read for files that do not say which is theirs, some ten
-seconds, and as how many bytes each file counts for each problem."""
-
-MAX_KEYS, MAX_WAITING = 10_000, 1 << 26
-"""The most bytes of the keys of a setup that are kept, and of those that wait for problems."""
+MAX_KEYS = 10_000
+"""The most bytes of the keys of a setup that are kept."""
 
 _KNOWN = {column.name for column in COLUMNS}
 
@@ -76,27 +71,13 @@ class IntegrityReport(NamedTuple):
     digest: str
 
 
-class _Said(NamedTuple):
-    """What files say of their setup: its id, a sha256 of its keys, numerics version and problem."""
-
-    setup: str
-    keys: bytes
-    version: str
-    problem: str
-
-
 class _Setups:
     """Checks files that are added in the order of setups and seeds, and hashes their rows."""
 
-    def __init__(self, store: Store, tick: Callable[[str], None]) -> None:
-        self._store = store
-        self.wrong_problems, self._problems = _problems(store, tick)
-        self._named = {path.stem: path for path in self._problems}
+    def __init__(self, store: Store, problems: StoredProblems) -> None:
+        self._store, self._problems = store, problems
         self._rows_hash, self._kinds = RowsHash(), dict[str, str]()
-        self._files: dict[_Said, list[RunFile]] = {}
-        self._lacking: dict[_Said, str] = {}
-        self._waiting: list[tuple[_Said, str]] = []
-        self._bytes = self._spent = 0
+        self._files: dict[Said, list[RunFile]] = {}
         self._unknown: dict[RunFile, dict[str, str]] = {}
         self.types: dict[str, str] = {}
         self.keys: dict[str, str] = {}
@@ -108,24 +89,16 @@ class _Setups:
 
         Raises DamagedFileError if they belong to another setup.
         """
-        row = keys_of(parquet.fill(rows, SETUP_COLUMNS))
-        keys = json.dumps(row, sort_keys=True)
+        keys = json.dumps(keys_of(parquet.fill(rows, SETUP_COLUMNS)), sort_keys=True)
         version, problem = metadata["fastbp.numerics"], metadata.get("fastbp.problem", "")
         hashed = hashlib.sha256(keys.encode())
-        said = _Said(file.setup, hashed.digest(), version, problem)
+        said = Said(file.setup, hashed.digest(), version, problem)
         if said not in self._files:
-            if str(row["problem"]).startswith("file:"):
-                self._waiting.append((said, keys))
-                self._bytes += len(keys)
-            else:
-                if not self._makes(said, keys):
-                    raise DamagedFileError(file.path, "its keys belong to another setup")
-                self._lacking[said] = ""
+            self._problems.add(said, keys, file.path)
             self._files[said] = []
             long = json.dumps({"keys": hashed.hexdigest()})
             self.keys[file.setup] = keys if len(keys) < MAX_KEYS else long
         self._files[said].append(file)
-        self._look_up(MAX_WAITING)
         if file.setup not in self.digests:
             self._rows_hash, self._kinds = RowsHash(), {}
         # writers of Parquet have two names for what is in a list
@@ -164,79 +137,32 @@ class _Setups:
             if (odd := [name for name, kind in self._unknown[file].items() if right[name] != kind])
         ]
 
-    def _look_up(self, most: int) -> None:
-        """Look for the problems of what waits, if its keys have more than `most` bytes.
-
-        One problem after the other: each may have a quarter of a gigabyte.
-        """
-        if self._bytes <= most:
-            return
-        waiting, self._waiting, self._bytes = self._waiting, [], 0
-        for said, keys in sorted(waiting, key=lambda each: each[0].problem):
-            path = self._named.get(said.problem)
-            is_there = not said.problem or (path and self._makes(said, keys, path))
-            self._lacking[said] = "" if is_there else _lacks(said, keys)
-        found = {
-            said[:3] for said, lacking in self._lacking.items() if said.problem and not lacking
-        }
-        unnamed = {said: keys for said, keys in waiting if not said.problem}
-        self._search({said: keys for said, keys in unnamed.items() if said[:3] not in found})
-
-    def _search(self, wanted: dict[_Said, str]) -> None:
-        """Try all problems for files that do not say which is theirs, of which keys are given."""
-        is_over = False
-        for path, size in self._problems.items():
-            self._spent += bool(wanted) * size + TRY * len(wanted)
-            if is_over := self._spent > MAX_SPENT:
-                break
-            wanted = {
-                said: keys for said, keys in wanted.items() if not self._makes(said, keys, path)
-            }
-        for said, keys in wanted.items():
-            name = self._files[said][0].path.name
-            over = f"they are very many, and {name} does not say which is its own"
-            self._lacking[said] = over if is_over else _lacks(said, keys)
-
     def _of_other_setups(self) -> Iterator[StoreFault]:
         """Find problems that are not there, and files that say something else than is right.
 
         What gives the setup its id is right, whichever of its files says it; of several such, what
         most runs say: the id does not depend on all keys.
         """
-        self._look_up(-1)
+        self._problems.look_up()
         best = {said.setup: said for said in sorted(self._files, key=self._weight)}
         for said, files in self._files.items():
-            right, lacking = best[said.setup], self._lacking[said]
-            if said == right and lacking:
-                yield StoreFault(self._store.path / "problems", lacking)
+            right, lacking = best[said.setup], self._problems.lacking[said]
             why = ""
             if said.keys != right.keys:
                 why = "its keys differ from those in the setup's other files"
-            elif lacking and not self._lacking[right] and (said.problem or said[:3] != right[:3]):
-                why = "its problem is not that of the setup's other files"
+            elif lacking == MISNAMED or (
+                lacking and not self._problems.lacking[right] and said[:3] != right[:3]
+            ):
+                why = MISNAMED
+            elif lacking and said == right:
+                yield StoreFault(self._store.path / "problems", lacking)
             for file in files if why else ():
                 del self.sound[file]
                 yield StoreFault(file.path, why)
 
-    def _weight(self, said: _Said) -> tuple[bool, int]:
-        return not self._lacking[said], sum(file.count for file in self._files[said])
-
-    def _makes(self, said: _Said, keys: str, *problem: Path) -> bool:
-        """Whether keys, with a problem if it is a file, make the setup of this id."""
-        row, version = json.loads(keys), int(said.version)
-        try:
-            setup_of(self._store, said.setup, row, version, said.problem, problem)
-        except StoreError:
-            return False
-        return True
-
-
-def _lacks(said: _Said, keys: str) -> str:
-    """Say what a store lacks to make the setup of a file again."""
-    return (
-        f"it lacks {json.loads(keys)['problem']}, on which setup {said.setup} was trained: the "
-        "same sweep writes it again, if its file has not changed"
-    )
+    def _weight(self, said: Said) -> tuple[bool, bool, int]:
+        lacking, runs = self._problems.lacking[said], sum(file.count for file in self._files[said])
+        return not lacking, lacking != MISNAMED, runs
 
 
 def check(store: Store, tick: Callable[[str], None] = lambda step: None) -> IntegrityReport:
@@ -268,8 +194,10 @@ def check(store: Store, tick: Callable[[str], None] = lambda step: None) -> Inte
         for name in foreign
         if not name.startswith(".")  # as a Mac makes them
     ]
-    setups = _Setups(store, tick)
-    findings += setups.wrong_problems
+    problems = StoredProblems(store, tick)
+    setups = _Setups(store, problems)
+    other_data = "its data do not match the digest in its name"
+    findings += [StoreFault(path, other_data) for path in problems.damaged]
     for done, (file, reading) in enumerate(_read_in_order(files)):
         tick(f"reading {store.path}: {done:,} of {len(files):,} files")
         try:
@@ -287,22 +215,6 @@ def check(store: Store, tick: Callable[[str], None] = lambda step: None) -> Inte
         types=setups.types,
         digest="" if findings else hashlib.sha256(b"".join(setups.digests.values())).hexdigest(),
     )
-
-
-def _problems(
-    store: Store, tick: Callable[[str], None]
-) -> tuple[list[StoreFault], dict[Path, int]]:
-    """Check all problems. Returns the faults, and the bytes of those that are sound."""
-    faults, sound = [], dict[Path, int]()
-    names = safe_files.listed(store.path, "problems")
-    for done, name in enumerate(names):
-        tick(f"reading {store.path}: {done:,} of {len(names):,} problems")
-        path = store.path / "problems" / name
-        try:
-            sound[path] = targets.stored(path).nbytes
-        except (ValueError, TypeError, AttributeError):
-            faults.append(StoreFault(path, "its data do not match the digest in its name"))
-    return faults, sound
 
 
 def _read_in_order(

@@ -6,6 +6,7 @@ Tables are cached by path, times of change and size, so a process reads each fil
 have the form "given …, allowed: …".
 """
 
+import errno
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -42,7 +43,14 @@ from fastbp.problems.table_files import (
     stamp_of,
     unreadable,
 )
-from fastbp.schema.errors import SweepError, TableError, UnsafeFileError, raise_memory_error
+from fastbp.schema.errors import (
+    DamagedFileError,
+    FileError,
+    SweepError,
+    TableError,
+    UnsafeFileError,
+    raise_memory_error,
+)
 from fastbp.schema.text import first_line, nearest, plain, shown
 from fastbp.store import safe_files
 from fastbp.store.npz import MAX_BYTES, MAX_NUMBER, check_numbers, check_units
@@ -97,16 +105,20 @@ def stored(path: str | os.PathLike[str]) -> ProblemData:
     Raises
     ------
     ValueError
-        If it cannot be read, does not have the digest, or says what cannot be of its outputs.
+        If it does not have the digest, or says what cannot be of its outputs. FileError if it
+        cannot be read, so that nobody knows.
     """
     file = Path(path).absolute()  # of `..` behind a link only the system knows where it leads
     try:
         with safe_files.opened(file, file.parents[1]) as source:
             stamp = stamp_of(str(file), os.fstat(source.fileno()))
             return _STORED.get((file, stamp), lambda: _stored(str(file), source.read(stamp[2])))
-    except (OSError, UnsafeFileError) as error:
-        raise_memory_error(error)
+    except UnsafeFileError as error:
         raise unreadable(str(file), error) from None
+    except OSError as error:
+        raise_memory_error(error)
+        kind = DamagedFileError if error.errno == errno.EIO else FileError
+        raise kind(file, error.strerror or error) from None
 
 
 _STORED: Kept[ProblemData] = Kept(lambda made: made.nbytes)

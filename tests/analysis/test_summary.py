@@ -117,6 +117,9 @@ def test_mistakes(tmp_path: Path) -> None:
     for wrong, line in (
         (runs.drop(columns=["outcome", "converged_at"]), "no column outcome, converged_at"),
         (pd.concat([runs, runs]), f"setup {BASE} has seed 0 twice"),
+        (runs.assign(seed=[0, np.nan]), "seed nan is not an integer"),
+        (runs.assign(seed=[0, 0.5]), "seed 0.5 is not an integer"),
+        (runs.assign(seed=["a", "b"]), "seed a is not an integer"),
         (runs.assign(outcome="fine"), "outcome 'fine' is none of diverged, converged"),
     ):
         with pytest.raises(ValueError, match=line):

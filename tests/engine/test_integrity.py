@@ -28,11 +28,13 @@ from stores import (
 )
 
 from fastbp import Setup, Sweep
-from fastbp.engine import driver, integrity, plan
+from fastbp.engine import driver, integrity, plan, stored_problems
 from fastbp.engine.integrity import StoreFault
+from fastbp.problems import targets
 from fastbp.schema import errors
+from fastbp.schema.errors import FileError
 from fastbp.schema.keys import NUMERICS_VERSION
-from fastbp.store import filename, load, parquet
+from fastbp.store import filename, load, npz, parquet, safe_files
 from fastbp.store.digest import RowsHash, digest
 from fastbp.store.filename import RunFile
 from fastbp.store.store import Store
@@ -422,10 +424,38 @@ def test_files_that_name_another_problem_than_their_setup_has_are_found(
     """Also if they come first, or have the seeds of others."""
     path = store.publish(learnt.identity(), start, runs(learnt, start, count), problem="0" * 64)
     others = {file: file.read_bytes() for file in store.files() if file != path}
-    assert found(store) == {path.name: "its problem is not that of the setup's other files"}
+    assert found(store) == {path.name: "its problem is not that of its setup"}
     integrity.move_aside(store, integrity.check(store).findings)
     assert {file: file.read_bytes() for file in store.files()} == others
     assert not integrity.check(store).findings
+
+
+@pytest.mark.parametrize("named", ["0" * 64, "another"])
+def test_an_only_file_that_names_another_problem_than_its_setup_has_is_found(store, learnt, named):
+    """Also if no problem has that name: it is not that a problem is lacking."""
+    if named == "another":
+        arrays = dict(np.load(problem(store)))
+        arrays["X"] = arrays["X"] + 1
+        content = npz.npz(**arrays)
+        named = npz.data_digest(arrays["X"], arrays["T"])
+        (store.path / "problems" / f"{named}.npz").write_bytes(content)
+        assert integrity.check(store).findings == []
+    path = file_of(store, learnt, 0)
+    rows, said = parquet.read_as_written(path)
+    path.write_bytes(parquet.encode(rows, said | {"fastbp.problem": named})[0])
+    assert found(store) == {path.name: "its problem is not that of its setup"}
+    integrity.move_aside(store, integrity.check(store).findings)
+    assert integrity.check(store).findings == []
+
+
+def test_a_problem_that_cannot_be_read_is_not_damaged(store, learnt, monkeypatch):
+    def refuses(*arguments: object) -> None:
+        raise PermissionError(13, "Permission denied", "somewhere")
+
+    monkeypatch.setattr(safe_files, "opened", refuses)
+    with pytest.raises(FileError, match=r"\.npz cannot be read: Permission denied\Z") as raised:
+        integrity.check(store)
+    assert not isinstance(raised.value, errors.DamagedFileError)
 
 
 def test_of_keys_that_the_id_does_not_depend_on_those_of_most_runs_are_right(store):
@@ -437,8 +467,10 @@ def test_very_many_large_problems_are_not_read_for_each_file(store, learnt, monk
     """They are read once; files that do not say which is theirs do not look for it."""
     (file,) = (file for file in store.files() if file.name.startswith(learnt.identity()))
     assert integrity.check(store).findings == []
-    monkeypatch.setattr(integrity, "MAX_SPENT", 0)
-    monkeypatch.setattr(integrity, "setup_of", only_among(integrity.setup_of))
+    size = targets.stored(problem(store)).nbytes
+    monkeypatch.setattr(stored_problems, "TRY", 0)
+    monkeypatch.setattr(stored_problems, "MAX_SPENT", size + 100)  # less than its keys
+    monkeypatch.setattr(stored_problems, "setup_of", only_among(stored_problems.setup_of))
     said = f"they are very many, and {file.name} does not say which is its own"
     assert found(store) == {"problems": said}
     store.publish(learnt.identity(), 5, runs(learnt, 5, 3), problem=problem(store).stem)

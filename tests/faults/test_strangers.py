@@ -34,7 +34,7 @@ import fastbp
 from fastbp import Setup
 from fastbp.analysis import contrasts
 from fastbp.analysis.counts import count_runs
-from fastbp.engine import integrity, stored_run
+from fastbp.engine import integrity, stored_problems, stored_run
 from fastbp.engine.merge import _remove, merge
 from fastbp.problems import problem, read_table, samples, targets
 from fastbp.reporting import build, gallery, svg
@@ -684,7 +684,7 @@ def test_of_very_many_problems_only_some_are_tried(folder, monkeypatch):
     store = Store(folder / "store")
     row = store.run(setup_in(folder), 0).to_pylist()[0]
     assert stored_run.setup_of(store, setup_in(folder), row).identity() == setup_in(folder)
-    monkeypatch.setattr(integrity, "MAX_SPENT", 0)
+    monkeypatch.setattr(stored_problems, "MAX_SPENT", 0)
     monkeypatch.setattr(stored_run, "MAX_TRIED", 0)
     with pytest.raises(StoreError, match="lacks the problem it was trained on"):
         stored_run.setup_of(store, setup_in(folder), row)
@@ -875,6 +875,17 @@ def test_trajectories_that_no_run_has_are_drawn_or_left_out(command, folder, kin
         page = (folder / "store" / "report.html").read_text()
         assert ("replayed runs" in page) == (kind == "odd numbers")
         shutil.rmtree(folder / "store" / "replays")
+
+
+@pytest.mark.parametrize("seed", ["\x1b", "\udcff", "7" * 20, "-1", "1.0", ""])
+def test_trajectories_of_what_is_no_seed_are_left_out(command, folder, seed):
+    (folder / "store" / "replays").mkdir()
+    word = parquet.schema().field("outcome").type
+    trace = pa.table({"outcome": pa.array(["partial"] * 2).cast(word), **LAST})
+    with open(f"store/replays/{setup_in(folder)}-{seed}.parquet", "wb") as file:
+        pq.write_table(trace, file)
+    succeeded(command("report", "store"))
+    assert "replayed runs" not in (folder / "store" / "report.html").read_text()
 
 
 def test_a_trajectory_of_very_many_evaluations_is_left_out(command, folder, monkeypatch):

@@ -5,10 +5,14 @@ import os
 import random
 import shutil
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from commands import (
@@ -315,6 +319,25 @@ def test_a_package_that_is_not_there_is_named(here, monkeypatch):
     monkeypatch.setattr(backends, "find_spec", lambda name: None)
     told = r"--executor: .*which needs the package executorlib: pip install 'fastbp\[flux\]'.*"
     refused(here("founding", "--executor", "flux"), 2, told)
+
+
+def test_nobody_else_may_use_the_dask_cluster_that_a_command_starts():
+    """Whoever may, runs code as this user."""
+    pytest.importorskip("distributed")
+    pool = backends.pool("dask", 1)
+    anybody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+    try:
+        client: Any = pool.executor
+        place = urlsplit(client._client.scheduler.address)
+        with (
+            socket.create_connection((place.hostname, place.port), 60) as connection,
+            pytest.raises(ssl.SSLError, match="certificate required"),
+            anybody.wrap_socket(connection) as secured,
+        ):
+            secured.recv(1)
+    finally:
+        pool.close()
 
 
 def test_two_dask_clusters_run_side_by_side():

@@ -243,6 +243,15 @@ def test_a_life_says_what_is_seen(case: str) -> None:
     assert len(svg) < 2_500_000
 
 
+@pytest.mark.parametrize("value", [-2e9, 2e9, 1e17])
+def test_outputs_that_are_all_the_same_large_number_have_room(value: float) -> None:
+    """In a table's units they are rounded to it."""
+    looks, T = a_life(["partial"] * 4, 4)
+    same = looks.assign(outputs=[np.full(T.size, value)] * len(looks))
+    low, high = output_curves(same, np.full_like(T, value), Figure().subplots()).get_ylim()
+    assert low < value < high
+
+
 def test_panels_are_drawn_on_given_axes() -> None:
     looks, T = a_life(["partial"] * 4 + ["converged"] * 4, 4)
     axes = Figure().subplots(1, 4)

@@ -271,6 +271,14 @@ def test_our_own_interval() -> None:
     assert found.loc["efficiency", "ours"] == pytest.approx(1000 / best.cost)
 
 
+def test_runs_that_all_converge_before_they_begin_have_a_bound() -> None:
+    """As only a forged store has them."""
+    found = published(tallied([0] * 20, 20), [figure(name, 1) for name in FIGURES], EACH)
+    bounds = found.set_index("figure").loc["efficiency", ["ours_low", "ours_high"]]
+    assert bounds.tolist() == [inf, inf]
+    assert "efficiency" in "\n".join(terminal_lines(found))
+
+
 def test_which_setups_and_in_which_order() -> None:
     both = [*tallied([2, 4], 9, lr=0.5), *tallied([3, 9], 9, "t", lr=0.25)]
     figures = [figure("mean", 3), figure("success", 0.2)._replace(setups=("t", "gone"))]

@@ -1,5 +1,6 @@
 """The sections on single runs: examples of each outcome, and runs that were trained again."""
 
+import re
 from itertools import chain, islice, zip_longest
 from pathlib import Path
 
@@ -168,7 +169,8 @@ def _traces(data: ReportData) -> dict[str, pd.DataFrame]:
     for name in safe_files.listed(data.store, "replays"):
         path = data.store / "replays" / name
         setup, _, seed = path.stem.partition("-")
-        if path.suffix != ".parquet" or setup not in data.names or len(traces) == MAX_TRAJECTORIES:
+        is_trace = path.suffix == ".parquet" and re.fullmatch("[0-9]{1,19}", seed)
+        if not is_trace or setup not in data.names or len(traces) == MAX_TRAJECTORIES:
             continue
         with damage_ignored():  # a damaged file, or one of another program, is not shown
             content = safe_files.read(path, data.store, MAX_TRACE)
