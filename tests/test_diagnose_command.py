@@ -492,7 +492,9 @@ def test_weights_of_wrong_shapes(here, tmp_path) -> None:
 def test_of_targets_that_no_output_reaches_the_sweep_scales_them(here, tmp_path) -> None:
     """No sweep would train on them as they are."""
     (tmp_path / "far.csv").write_text("x,y\n0,-3\n1,0.5\n2,5\n3,2\n")
-    succeeded(here("far.csv", "--targets", "y", "--hidden", "2", *QUICK, "-o", "out"))
+    done = succeeded(here("far.csv", "--targets", "y", "--hidden", "2", *QUICK, "-o", "out"))
+    assert "from many seeds, with targets scaled to what outputs reach: fastbp sweep" in done.stdout
+    assert "fastbp replay" not in done.stdout
     for setup in Sweep.from_toml(tmp_path / "out" / "fixed.toml").setups:
         assert setup.scale_targets == "minmax" or setup.output == "linear"
 

@@ -185,11 +185,12 @@ def commands(
     lines = [f"in your own code: {_custom_code(best)}"] if best else []
     if sweep_file:
         what = "both setups" if best else "the setup"
+        is_far = bool(diagnosis.setup.out_of_range)
         lines.append(
-            f"{what} from many seeds: "
+            f"{what} from many seeds{', with targets scaled to what outputs reach' * is_far}: "
             f"fastbp sweep {shlex.quote(sweep_file)} -o {shlex.quote(store)}"
         )
-        if example is not None:
+        if example is not None and not is_far:
             run = f"{shlex.quote(store)} {diagnosis.setup.identity()} {example}"
             lines.append(f"then a run that fails, with its picture: fastbp replay {run}")
     elif example is not None and (setup := name or _python(diagnosis.setup)):
@@ -358,18 +359,23 @@ def foreign(folder: Path) -> list[str]:
 def _sweep(diagnosis: Diagnosis, sweep: Sweep) -> Sweep:
     """Make the sweep file's sweep, of the setup and, if there is one, the recommended setup.
 
-    Targets that the outputs of the setup cannot reach are scaled, as no sweep trains on them.
+    Targets that outputs cannot reach are scaled, as no sweep trains on them.
     """
+
+    def scaled(setup: Setup) -> dict[str, Any]:
+        return {"scale_targets": "minmax"} if setup.out_of_range else {}
+
     setup, best = diagnosis.setup, diagnosis.recommended
     title, keys = plain(setup.problem_name)[:200], dict(sweep.setup)
-    scaled = {"scale_targets": "minmax"} if setup.out_of_range else {}
     if best is None:
-        return Sweep(title=f"How often does {title} fail?", seeds=SWEEP_SEEDS, setup=keys | scaled)
+        keys |= scaled(setup)
+        return Sweep(title=f"How often does {title} fail?", seeds=SWEEP_SEEDS, setup=keys)
     budget: dict[str, Any] = {key: keys.pop(key) for key in ("updates", "epochs") if key in keys}
     new = settings(best.changes)
     if not new.keys() & {"updates", "epochs"}:
         new |= budget
     columns = setup.columns() | {"loss": setup.loss, "hidden": list(setup.hidden)}
-    old = {key: columns[key] for key in new if key not in ("updates", "epochs")} | budget | scaled
-    grid = [{key: [value] for key, value in each.items()} for each in (old, new)]
+    old = {key: columns[key] for key in new if key not in ("updates", "epochs")} | budget
+    both = old | scaled(setup), new | scaled(best.setup)
+    grid = [{key: [value] for key, value in each.items()} for each in both]
     return Sweep(title=f"Does it fix {title}?", seeds=SWEEP_SEEDS, setup=keys, grid=grid)
