@@ -207,8 +207,9 @@ report draws such a setup as a [map](report.md#planes-of-initial-weights).
   `updates` in a grid takes the place of `epochs` in `[setup]`, and the other way round.
 - In a grid, a `?` among the bits of a table stands for 0 and 1: `problem = ["table:????????"]` is
   all 256 functions of three bits, `["table:1???"]` the eight of two bits that are 1 in the first
-  row. A table has at most 16 of them. The report shows a store of 16 or more tables of one size
-  as an atlas ([report.md](report.md#the-atlas)).
+  row. A table has at most 16 of them, and the tables that a sweep gets so have at most 16,777,216
+  bits together. The report shows a store of 16 or more tables of one size as an atlas
+  ([report.md](report.md#the-atlas)).
 - `hidden = [8, 8]` in `[setup]` is one network of two hidden layers. In a grid an integer is one
   layer and a list is layers: `hidden = [4, 8, [8, 8]]` is three networks. The same goes for
   `targets`: `targets = ["a", "b"]` in `[setup]` is one problem with two target columns; in a grid

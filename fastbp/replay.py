@@ -95,7 +95,7 @@ def _write(files: dict[Path, bytes], store: Path, optional: Path | None) -> None
     written = []
     for path, content in files.items():
         try:
-            root = next((each for each in path.parents if _is_same(each, store)), None)
+            root = next((each for each in path.parents if _is_below(path, each, store)), None)
             written.append(str(write(path, content, root)))
         except StoreFullError as error:
             if path != optional:
@@ -104,9 +104,10 @@ def _write(files: dict[Path, bytes], store: Path, optional: Path | None) -> None
     print_note("written: " + ", ".join(written))
 
 
-def _is_same(folder: Path, other: Path) -> bool:
+def _is_below(path: Path, folder: Path, store: Path) -> bool:
+    """Whether a folder on the way to a path is the store, and the path does not leave it again."""
     with suppress(OSError):
-        return folder.samefile(other)
+        return ".." not in path.relative_to(folder).parts and folder.samefile(store)
     return False
 
 

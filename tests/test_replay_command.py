@@ -227,6 +227,15 @@ def test_a_link_in_the_store_is_not_followed_however_a_path_is_spelt(here, store
     assert not list((tmp_path / "theirs").iterdir())
 
 
+def test_a_link_of_the_user_beside_the_store_is_followed(here, store, tmp_path):
+    """Also where the way to it goes through the store."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    for path in ("link/a.npz", "store/../link/b.npz"):
+        succeeded(here("store", SHORT.identity(), 1, "--check", "--export", path))
+    assert entries(tmp_path / "real") == {"a.npz", "b.npz"}
+
+
 def test_a_file_where_a_folder_should_be_ends_with_3(here, store, tmp_path):
     (tmp_path / "store" / "replays").write_text("a file where a folder should be")
     done = ended(here("store", SHORT.identity(), 1), 3)

@@ -140,6 +140,16 @@ def test_mistakes_in_all_files_are_told_before_anything_is_trained(folder, tmp_p
     assert not (tmp_path / "results").exists()
 
 
+def test_sweeps_in_the_folder_of_results_are_not_trained_again(folder, tmp_path, here):
+    own = folder / "results" / "zero" / "sweep.toml"
+    own.parent.mkdir(parents=True)
+    own.write_text(sweep("Again?"))
+    found, mistakes = job.read_folder(folder, folder / "results", None)
+    assert ([each.name for each in found], mistakes) == (NAMES, [])
+    found, _ = job.read_folder(folder, tmp_path, None)
+    assert [each.name for each in found] == [*NAMES, "results/zero/sweep"]
+
+
 def test_hidden_files_are_no_sweeps(folder, here):
     (folder / ".#zero.toml").write_text("damaged")
     (folder / ".git").mkdir()

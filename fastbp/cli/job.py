@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -172,14 +173,9 @@ def read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Jo
         A line for each mistake in the files or the arguments.
     """
     try:
-        files = {
-            path.relative_to(source).with_suffix("").as_posix(): path
-            for path in source.rglob("*.toml")
-            if not any(part.startswith(".") for part in path.relative_to(source).parts)
-        }
+        files = _sweep_files(source, results)
     except RecursionError:
-        deep = f"--all: given {named(source)}, allowed: fewer folders in each other"
-        return [], [deep]
+        return [], [f"--all: given {named(source)}, allowed: fewer folders in each other"]
     jobs: list[Job] = []
     mistakes: list[str] = []
     setups = 0
@@ -210,6 +206,17 @@ def read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Jo
             "it: choose another folder with -o, or move that file away"
         )
     return jobs, [*dict.fromkeys(mistakes)]  # say once that --seeds is wrong, not for each file
+
+
+def _sweep_files(source: Path, results: Path) -> dict[str, Path]:
+    """The sweep files below a folder by their names, but none of those in its folder of results."""
+    above, own = (Path(os.path.abspath(each)) for each in (source, results))
+    return {
+        path.relative_to(source).with_suffix("").as_posix(): path
+        for path in source.rglob("*.toml")
+        if not any(part.startswith(".") for part in path.relative_to(source).parts)
+        and not (above in own.parents and own in Path(os.path.abspath(path)).parents)
+    }
 
 
 def _same_places(name: str, files: Mapping[str, Path]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from typing import Any, NoReturn, TypeVar
 
 from fastbp import _ignore_signals, _set_environment
 from fastbp.cli.arguments import Option, Parser
-from fastbp.cli.terminal import Phase, ProgressLine, print_errors
+from fastbp.cli.terminal import Phase, ProgressLine, open_nothing, print_errors
 from fastbp.schema.errors import (
     NO_MEMORY,
     LostError,
@@ -264,7 +264,7 @@ def hear_signals() -> dict[signal.Signals, Any]:
 def _signals() -> Iterator[None]:
     """Hear signals, and set the handlers that were there again in the end."""
     # The caller may have closed a standard stream: a file of ours would get its number.
-    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+    while (number := open_nothing()) <= 2:
         pass
     os.close(number)
     interruption.kept_in = ""

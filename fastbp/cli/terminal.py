@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
@@ -118,16 +119,26 @@ def _is_terminal() -> bool:
     return sys.stderr is not None and sys.stderr.isatty()
 
 
+def open_nothing() -> int:
+    """Open a file that takes what is written to it, or if there is none, one that refuses it."""
+    try:
+        return os.open(os.devnull, os.O_RDWR)
+    except OSError:
+        return os.open("/", os.O_RDONLY)
+
+
 def _write(text: str, stream: TextIO | None) -> None:
     """Write a text without buffering it. Errors on stderr are ignored."""
     if stream is None:  # the caller closed it before it started this process
         return
+    with suppress(OSError, ValueError):  # else Python loses what does not fit into a full pipe
+        os.set_blocking(stream.fileno(), True)
     try:
         stream.write(text)
         stream.flush()
     except OSError as error:
         # Otherwise Python complains about the unwritten buffer when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        os.dup2(open_nothing(), stream.fileno())
         if stream is sys.stdout and not isinstance(error, BrokenPipeError):
             raise OSError(error.errno, error.strerror, "standard output") from error
 

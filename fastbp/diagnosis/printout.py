@@ -375,7 +375,8 @@ def _sweep(diagnosis: Diagnosis, sweep: Sweep) -> Sweep:
     if not new.keys() & {"updates", "epochs"}:
         new |= budget
     columns = setup.columns() | {"loss": setup.loss, "hidden": list(setup.hidden)}
-    old = {key: columns[key] for key in new if key not in ("updates", "epochs")} | budget
+    there = (key for key in new if key not in ("updates", "epochs") and columns[key] is not None)
+    old = {key: columns[key] for key in there} | budget
     both = old | scaled(setup), new | scaled(best.setup)
     grid = [{key: [value] for key, value in each.items()} for each in both]
     return Sweep(title=f"Does it fix {title}?", seeds=SWEEP_SEEDS, setup=keys, grid=grid)

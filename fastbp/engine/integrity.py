@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fastbp.engine.machine import available_cores
-from fastbp.engine.stored_problems import MISNAMED, Said, StoredProblems
-from fastbp.schema.columns import COLUMNS, SETUP_COLUMNS
+from fastbp.engine.stored_problems import MISNAMED, OTHER_KEYS, Said, StoredProblems
+from fastbp.schema.columns import COLUMNS, SCHEMA, SETUP_COLUMNS
 from fastbp.schema.errors import DamagedFileError
 from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.schema.outcomes import DECISIVE, JUDGING, OUTCOMES, classify
@@ -92,7 +92,8 @@ class _Setups:
         keys = json.dumps(keys_of(parquet.fill(rows, SETUP_COLUMNS)), sort_keys=True)
         version, problem = metadata["fastbp.numerics"], metadata.get("fastbp.problem", "")
         hashed = hashlib.sha256(keys.encode())
-        said = Said(file.setup, hashed.digest(), version, problem)
+        is_newer = int(metadata["fastbp.schema"]) > SCHEMA
+        said = Said(file.setup, hashed.digest(), version, problem, is_newer)
         if said not in self._files:
             self._problems.add(said, keys, file.path)
             self._files[said] = []
@@ -145,20 +146,23 @@ class _Setups:
         """
         self._problems.look_up()
         best = {said.setup: said for said in sorted(self._files, key=self._weight)}
+        lacks = dict[str, None]()
         for said, files in self._files.items():
             right, lacking = best[said.setup], self._problems.lacking[said]
+            is_known = not self._problems.lacking[right]  # which keys are right
             why = ""
-            if said.keys != right.keys:
+            if lacking == MISNAMED or (lacking == OTHER_KEYS and is_known):
+                why = lacking
+            elif said.keys != right.keys:
                 why = "its keys differ from those in the setup's other files"
-            elif lacking == MISNAMED or (
-                lacking and not self._problems.lacking[right] and said[:3] != right[:3]
-            ):
+            elif lacking and is_known and said[:3] != right[:3]:
                 why = MISNAMED
-            elif lacking and said == right:
-                yield StoreFault(self._store.path / "problems", lacking)
+            elif lacking and lacking != OTHER_KEYS:
+                lacks[lacking] = None
             for file in files if why else ():
                 del self.sound[file]
                 yield StoreFault(file.path, why)
+        yield from (StoreFault(self._store.path / "problems", why) for why in lacks)
 
     def _weight(self, said: Said) -> tuple[bool, bool, int]:
         lacking, runs = self._problems.lacking[said], sum(file.count for file in self._files[said])

@@ -20,14 +20,21 @@ MAX_WAITING = 1 << 26
 
 MISNAMED = "its problem is not that of its setup"
 
+OTHER_KEYS = "its keys belong to another setup"
+"""For a file of a newer fastbp only a guess: that may have keys that this one does not know."""
+
 
 class Said(NamedTuple):
-    """What files say of their setup: its id, a sha256 of its keys, numerics version and problem."""
+    """What files say of their setup: its id, a sha256 of its keys, numerics version and problem.
+
+    `is_newer`: whether a newer fastbp made them.
+    """
 
     setup: str
     keys: bytes
     version: str
     problem: str
+    is_newer: bool
 
 
 class StoredProblems:
@@ -38,7 +45,7 @@ class StoredProblems:
     damaged : list of Path
         Those whose data do not match their names.
     lacking : dict
-        What the store lacks to make a setup again, or that another problem is named, for what files
+        What the store lacks to make a setup again, or `MISNAMED` or `OTHER_KEYS`, for what files
         say of it; empty if it can be made. It is complete after `look_up`.
     """
 
@@ -62,10 +69,12 @@ class StoredProblems:
             self._bytes += len(keys)
             if self._bytes > MAX_WAITING:
                 self.look_up()
-        elif not self._makes(said, keys):
-            raise DamagedFileError(file, "its keys belong to another setup")
-        else:
+        elif self._makes(said, keys):
             self.lacking[said] = ""
+        elif said.is_newer:
+            self.lacking[said] = OTHER_KEYS
+        else:
+            raise DamagedFileError(file, OTHER_KEYS)
 
     def look_up(self) -> None:
         """Look for the problems of what was added.
@@ -73,38 +82,31 @@ class StoredProblems:
         One problem after the other: each may have a quarter of a gigabyte.
         """
         waiting, self._waiting, self._bytes = self._waiting, [], 0
-        left = dict[Said, str]()
         for said, keys in sorted(waiting, key=lambda each: each[0].problem):
-            path = self._named.get(said.problem)
-            if path and self._makes(said, keys, path):
-                self.lacking[said] = ""
-            else:
-                left[said] = keys
-        right = {said[:3] for said, lacking in self.lacking.items() if said.problem and not lacking}
-        self.lacking |= {said: said.problem and MISNAMED for said in left if said[:3] in right}
-        self._search({said: keys for said, keys in left.items() if said[:3] not in right})
+            if path := self._named.get(said.problem):
+                wrong = OTHER_KEYS if said.is_newer else MISNAMED
+                self.lacking[said] = "" if self._makes(said, keys, path) else wrong
+            elif said.problem:
+                self.lacking[said] = _lacks(said, keys)
+        right = {said[:3] for said, lacking in self.lacking.items() if not lacking}
+        unnamed = {said: keys for said, keys in waiting if not said.problem}
+        self.lacking |= {said: "" for said in unnamed if said[:3] in right}
+        self._search({said: keys for said, keys in unnamed.items() if said[:3] not in right})
 
     def _search(self, left: dict[Said, str]) -> None:
-        """Try all problems for files that do not say which is theirs, of which keys are given.
-
-        And for those that say a wrong one, so that they are known to be damaged.
-        """
+        """Try all problems for files that do not say which is theirs, of which keys are given."""
         is_over = False
         for path, size in self._sizes.items():
             self._spent += bool(left) * size + sum(TRY + 2 * len(keys) for keys in left.values())
             if is_over := self._spent > MAX_SPENT:
                 break
-            for said, keys in left.items():
-                if self._makes(said._replace(problem=""), keys, path):
-                    self.lacking[said] = said.problem and MISNAMED
+            found = [said for said, keys in left.items() if self._makes(said, keys, path)]
+            self.lacking |= dict.fromkeys(found, "")
             left = {said: keys for said, keys in left.items() if said not in self.lacking}
         for said, keys in left.items():
-            name = self._files[said]
-            self.lacking[said] = _lacks(said, keys)
-            if said.problem in self._named:
-                self.lacking[said] = MISNAMED
-            elif is_over and not said.problem:
-                self.lacking[said] = f"they are very many, and {name} does not say which is its own"
+            over = f"they are very many, and {self._files[said]} does not say which is its own"
+            known = OTHER_KEYS if said.is_newer and self._sizes else _lacks(said, keys)
+            self.lacking[said] = over if is_over else known
 
     def _makes(self, said: Said, keys: str, *problem: Path) -> bool:
         """Whether keys, with a problem if it is a file, make the setup of this id."""
@@ -130,6 +132,8 @@ def _problems(store: Store, tick: Callable[[str], None]) -> tuple[dict[Path, int
     names = safe_files.listed(store.path, "problems")
     for done, name in enumerate(names):
         tick(f"reading {store.path}: {done:,} of {len(names):,} problems")
+        if name.startswith("."):  # as a Mac makes them
+            continue
         path = store.path / "problems" / name
         try:
             sound[path] = targets.stored(path).nbytes

@@ -268,7 +268,10 @@ def _check_columns(file: Path, found: pa.Schema, number: int, names: Sequence[st
     required = {c.name for c in columns.COLUMNS if c.since <= number}
     if names is not None:
         required &= {*names}
-    same = all(field == known.get(field.name, field) for field in found)
+    # older releases had fewer columns with nulls
+    same = all(
+        known.get(field.name, field) in (field, field.with_nullable(True)) for field in found
+    )
     ordered = [name for name in found.names if name in known]
     in_place = ordered == in_order(ordered) and len({*found.names}) == len(found)
     if not (same and in_place and required <= {*ordered}):

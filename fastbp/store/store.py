@@ -61,7 +61,7 @@ class Store:
         self.path = Path(path)
         self.runs = self.path / "runs"
         self._another = "choose another folder" + (f" with {option}" if option else "")
-        self._is_new = False
+        self._made: list[Path] = []
 
     def check_usable(self, *, any_version: bool = False, with_runs: bool = False) -> None:
         """Check, without writing, that the path is a store or may become one.
@@ -87,6 +87,9 @@ class Store:
             "is a file, not a store": self.path.exists() and not is_folder,
             f"is more than {MAX_DEPTH} folders deep": len(self.path.parts) > MAX_DEPTH,
             "is in a file, not in a folder": any(above.is_file() for above in self.path.parents),
+            "is in a folder of a store": any(
+                map(_is_of_store, [self.path.absolute(), *self.path.absolute().parents])
+            ),
             "is a folder with other things in it, not a store": is_folder
             and not self._is_generated(),
         }
@@ -120,9 +123,10 @@ class Store:
             If a folder cannot be made.
         """
         self.check_usable(any_version=any_version)
+        missing = [each for each in (self.path, *self.path.parents) if not each.exists()]
         with writing(self.path), suppress(FileExistsError):
             self.path.mkdir(parents=True)
-            self._is_new = True
+            self._made = missing
         for name in ("runs", "tmp"):
             with writing(self.path / name), safe_files.folder(self.path, name, make=True):
                 pass
@@ -132,7 +136,7 @@ class Store:
 
         The caller holds the lock.
         """
-        if not self._is_new:
+        if not self._made:
             return
         with suppress(OSError, StoreError):
             with safe_files.folder(self.path) as folder:
@@ -141,7 +145,8 @@ class Store:
                 for name in ("runs", "tmp"):
                     os.rmdir(name, dir_fd=folder)
             safe_files.remove(self.path / "lock", self.path)
-            self.path.rmdir()
+            for made in self._made:
+                made.rmdir()
 
     def _is_generated(self) -> bool:
         """Whether fastbp made this folder: a store, a new one, or one with only its tables left.
@@ -326,6 +331,12 @@ class Store:
             If the file cannot be written.
         """
         return write(target, content, self.path, self.path / "tmp")
+
+
+def _is_of_store(folder: Path) -> bool:
+    """Whether this is one of the folders that a store has."""
+    is_named = _KINDS.get(folder.name) == "a folder"
+    return is_named and (folder.parent / "lock").is_file() and (folder.parent / "runs").is_dir()
 
 
 def footer(problem: str = "") -> dict[str, str]:

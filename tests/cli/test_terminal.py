@@ -3,10 +3,11 @@
 import io
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from fastbp.cli.terminal import paragraphs, print_data, print_errors, screen
+from fastbp.cli.terminal import open_nothing, paragraphs, print_data, print_errors, screen
 from fastbp.schema.text import Screen
 
 
@@ -79,3 +80,23 @@ def test_an_error_about_a_name_with_a_line_break_is_one_line_on_a_terminal(monke
     monkeypatch.setattr(sys, "stderr", terminal)
     print_errors(["two\nlines.toml: no such file"])
     assert terminal.buffer.getvalue() == b"fastbp: two\\nlines.toml: no such file\n"
+
+
+def test_a_pipe_that_is_full_is_waited_for(monkeypatch):
+    """Whoever starts a command may have made it one that does not wait."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    text = "x" * 200_000
+    with open(writing, "w") as stream, open(reading) as other:
+        monkeypatch.setattr("sys.stdout", stream)
+        reader = ThreadPoolExecutor(1).submit(other.read, len(text))
+        print_data(text)
+        assert reader.result(60) == text
+
+
+def test_where_there_is_no_file_that_takes_everything_another_is_opened(monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "devnull", str(tmp_path / "none"))
+    number = open_nothing()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.write(number, b"x")
+    os.close(number)

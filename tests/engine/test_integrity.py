@@ -31,13 +31,14 @@ from fastbp import Setup, Sweep
 from fastbp.engine import driver, integrity, plan, stored_problems
 from fastbp.engine.integrity import StoreFault
 from fastbp.problems import targets
+from fastbp.problems.problem import Meaning, Problem
 from fastbp.schema import errors
 from fastbp.schema.errors import FileError
 from fastbp.schema.keys import NUMERICS_VERSION
-from fastbp.store import filename, load, npz, parquet, safe_files
+from fastbp.store import filename, load, parquet, safe_files
 from fastbp.store.digest import RowsHash, digest
 from fastbp.store.filename import RunFile
-from fastbp.store.store import Store
+from fastbp.store.store import Store, footer
 
 RANGES = [(0, 7), (7, 5), (20, 8)]
 """Seeds of each file."""
@@ -417,12 +418,26 @@ def test_a_problem_that_is_not_there_is_found(store, learnt):
     assert found(store) == {"problems": LACKS.format(learnt.identity())}
 
 
-@pytest.mark.parametrize(("start", "count"), [(5, 3), (0, 9), (0, 4)])
+def another(store: Store, **changed: Any) -> str:
+    """Add a sound problem, which is that of the store but for some parts; its name."""
+    data = dataclasses.replace(targets.stored(problem(store)), **changed)
+    (store.path / "problems" / f"{data.digest}.npz").write_bytes(data.to_npz())
+    assert integrity.check(store).findings == []
+    return data.digest
+
+
+@pytest.mark.parametrize(("start", "count"), [(5, 3), (0, 9), (0, 4), (0, 0)])
 def test_files_that_name_another_problem_than_their_setup_has_are_found(
     store, learnt, start, count
 ):
-    """Also if they come first, or have the seeds of others."""
-    path = store.publish(learnt.identity(), start, runs(learnt, start, count), problem="0" * 64)
+    """Also if they come first, or have the seeds of others, or are the only ones."""
+    named = another(store, values=Problem(np.eye(4, 2), np.eye(4, 1)))
+    if count:
+        path = store.publish(learnt.identity(), start, runs(learnt, start, count), problem=named)
+    else:
+        path = file_of(store, learnt, 0)
+        rows, said = parquet.read_as_written(path)
+        path.write_bytes(parquet.encode(rows, said | {"fastbp.problem": named})[0])
     others = {file: file.read_bytes() for file in store.files() if file != path}
     assert found(store) == {path.name: "its problem is not that of its setup"}
     integrity.move_aside(store, integrity.check(store).findings)
@@ -430,22 +445,19 @@ def test_files_that_name_another_problem_than_their_setup_has_are_found(
     assert not integrity.check(store).findings
 
 
-@pytest.mark.parametrize("named", ["0" * 64, "another"])
-def test_an_only_file_that_names_another_problem_than_its_setup_has_is_found(store, learnt, named):
-    """Also if no problem has that name: it is not that a problem is lacking."""
-    if named == "another":
-        arrays = dict(np.load(problem(store)))
-        arrays["X"] = arrays["X"] + 1
-        content = npz.npz(**arrays)
-        named = npz.data_digest(arrays["X"], arrays["T"])
-        (store.path / "problems" / f"{named}.npz").write_bytes(content)
-        assert integrity.check(store).findings == []
-    path = file_of(store, learnt, 0)
+def test_of_two_problems_with_the_same_data_one_is_lacking(store, learnt):
+    """They have other names of classes, say, and the same setups: no file of runs is damaged."""
+    first, path = problem(store), file_of(store, learnt, 0)
     rows, said = parquet.read_as_written(path)
-    path.write_bytes(parquet.encode(rows, said | {"fastbp.problem": named})[0])
-    assert found(store) == {path.name: "its problem is not that of its setup"}
-    integrity.move_aside(store, integrity.check(store).findings)
+    path.write_bytes(parquet.encode(rows, said | {"fastbp.problem": first.stem})[0])
+    named = another(store, meaning=Meaning((), ((0.0, 2.0),)))
+    store.publish(learnt.identity(), 5, runs(learnt, 5, 3), problem=named)
     assert integrity.check(store).findings == []
+    for path in (first, first.with_name(f"{named}.npz")):
+        content = path.read_bytes()
+        path.unlink()
+        assert found(store) == {"problems": LACKS.format(learnt.identity())}
+        path.write_bytes(content)
 
 
 def test_a_problem_that_cannot_be_read_is_not_damaged(store, learnt, monkeypatch):
@@ -456,6 +468,35 @@ def test_a_problem_that_cannot_be_read_is_not_damaged(store, learnt, monkeypatch
     with pytest.raises(FileError, match=r"\.npz cannot be read: Permission denied\Z") as raised:
         integrity.check(store)
     assert not isinstance(raised.value, errors.DamagedFileError)
+
+
+@pytest.mark.parametrize("problem_is_file", [False, True])
+def test_keys_of_a_newer_release_are_no_damage(store, learnt, problem_is_file):
+    """Of which this one cannot make the id; but other files of a setup show that it is wrong."""
+    setup = learnt if problem_is_file else XOR
+    row = runs(setup, 0, 5).append_column("zz", coded(pa.array(["gelu"] * 5)))
+    said = footer(problem(store).stem if problem_is_file else "") | {"fastbp.schema": "9"}
+    newer = replaced(row, "setup", coded(pa.array(["0" * 12] * 5)))
+    store.publish("0" * 12, 0, newer, said)
+    assert integrity.check(store).findings == []
+    wrong = replaced(row, "lr", pa.array([0.7] * 5))
+    path = store.publish(setup.identity(), 0, wrong, said)
+    assert found(store)[path.name] == "its keys belong to another setup"
+
+
+def test_columns_that_had_no_nulls_in_an_older_release_may_say_so(store):
+    path = file_of(store, XOR, 0)
+    rows, said = parquet.read_as_written(path)
+    fields = [field.with_nullable(field.nullable and field.name != "lr") for field in rows.schema]
+    path.write_bytes(parquet.encode(rows.cast(pa.schema(fields)), said)[0])
+    assert not parquet.read_as_written(path)[0].schema.field("lr").nullable
+    assert integrity.check(store).findings == []
+    assert len(load.load(store.path)) == 40
+
+
+def test_hidden_files_among_the_problems_are_no_matter(store, learnt):
+    (store.path / "problems" / ".DS_Store").write_bytes(b"of a Mac")
+    assert integrity.check(store).findings == []
 
 
 def test_of_keys_that_the_id_does_not_depend_on_those_of_most_runs_are_right(store):

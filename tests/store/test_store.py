@@ -238,6 +238,24 @@ def test_a_store_that_has_begun_or_of_which_a_part_was_kept_goes_on(tmp_path, na
     assert (tmp_path / "runs").is_dir()
 
 
+@pytest.mark.parametrize("place", ["runs", "runs/a/b", "quarantine/a", "figures"])
+def test_no_store_is_in_a_folder_of_another(store, place):
+    """That would not be sound any more."""
+    with store.locked():
+        pass
+    with pytest.raises(StoreError, match="is in a folder of a store: choose another folder"):
+        Store(store.path / place).open()
+    assert not (store.path / place).exists() or place == "runs"
+
+
+def test_what_was_made_for_a_store_goes_with_it(tmp_path):
+    (tmp_path / "there").mkdir()
+    store = Store(tmp_path / "there" / "new" / "newer" / "store")
+    with store.locked():
+        store.remove_if_empty()
+    assert list((tmp_path / "there").iterdir()) == []
+
+
 def test_a_lock_that_cannot_be_written_is_a_full_store(store, monkeypatch):
     error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     monkeypatch.setattr(safe_files, "opened", raising(error))
