@@ -105,9 +105,9 @@ def _write(files: dict[Path, bytes], store: Path, optional: Path | None) -> None
 
 
 def _is_below(path: Path, folder: Path, store: Path) -> bool:
-    """Whether a folder on the way to a path is the store, and the path does not leave it again."""
+    """Whether a folder on the way to a path is the store, from which it goes on down."""
     with suppress(OSError):
-        return ".." not in path.relative_to(folder).parts and folder.samefile(store)
+        return path.relative_to(folder).parts[0] != ".." and folder.samefile(store)
     return False
 
 

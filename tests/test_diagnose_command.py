@@ -11,6 +11,8 @@ from contextlib import redirect_stdout
 from functools import cache
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -34,7 +36,7 @@ from stores import contents_of, tree, unchanged
 from fastbp import Setup, Sweep, retrain
 from fastbp.diagnose import main
 from fastbp.diagnosis import printout
-from fastbp.diagnosis.candidates import ANSWERED
+from fastbp.diagnosis.candidates import ANSWERED, changed, changes
 from fastbp.diagnosis.diagnose import usual_epochs
 from fastbp.engine import machine
 from fastbp.engine.lane_group import by_name
@@ -497,6 +499,23 @@ def test_of_targets_that_no_output_reaches_the_sweep_scales_them(here, tmp_path)
     assert "fastbp replay" not in done.stdout
     for setup in Sweep.from_toml(tmp_path / "out" / "fixed.toml").setups:
         assert setup.scale_targets == "minmax" or setup.output == "linear"
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [{}, {"batch": "full"}, {"batch": "full", "success": "loss:0.1"}, {"batch": 2}]
+    + [{"optimizer": name} for name in ("rprop", "adam", "quickprop")],
+    ids=str,
+)
+def test_the_sweep_has_the_setups_that_were_diagnosed(keys: dict[str, Any]) -> None:
+    """Also where other keys depend on the one that changes, or it has no value before."""
+    before = Sweep(seeds=1, setup={"problem": "xor", "hidden": [2], "epochs": 40} | keys)
+    (setup,) = before.setups
+    for change in changes(setup):
+        best = SimpleNamespace(changes=(change,), setup=changed(setup, change))
+        diagnosis: Any = SimpleNamespace(setup=setup, recommended=best)
+        made = {each.identity() for each in printout._sweep(diagnosis, before).setups}
+        assert made == {setup.identity(), best.setup.identity()}, change
 
 
 @pytest.mark.jit

@@ -220,7 +220,12 @@ def test_a_link_in_the_store_is_not_followed_however_a_path_is_spelt(here, store
     (tmp_path / "theirs").mkdir()
     (tmp_path / "store" / "replays").symlink_to(tmp_path / "theirs")
     (tmp_path / "link").symlink_to("store")
-    for path in ("store/replays/w.npz", tmp_path / "store/replays/w.npz", "link/replays/w.npz"):
+    for path in (
+        "store/replays/w.npz",
+        tmp_path / "store/replays/w.npz",
+        "link/replays/w.npz",
+        "store/replays/../w.npz",
+    ):
         for given in ("store", "link"):
             done = ended(here(given, SHORT.identity(), 1, "--check", "--export", path), 3)
             assert "it is a link, not a folder" in done.stderr

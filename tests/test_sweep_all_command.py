@@ -140,14 +140,13 @@ def test_mistakes_in_all_files_are_told_before_anything_is_trained(folder, tmp_p
     assert not (tmp_path / "results").exists()
 
 
-def test_sweeps_in_the_folder_of_results_are_not_trained_again(folder, tmp_path, here):
-    own = folder / "results" / "zero" / "sweep.toml"
-    own.parent.mkdir(parents=True)
-    own.write_text(sweep("Again?"))
-    found, mistakes = job.read_folder(folder, folder / "results", None)
+def test_the_sweeps_of_stores_are_not_trained_again(folder, here):
+    """Also where the results are below the folder of sweeps."""
+    for place in ("results/zero", "one"):
+        (folder / place / "runs").mkdir(parents=True)
+        (folder / place / "sweep.toml").write_text(sweep("Again?"))
+    found, mistakes = job.read_folder(folder, folder, None)
     assert ([each.name for each in found], mistakes) == (NAMES, [])
-    found, _ = job.read_folder(folder, tmp_path, None)
-    assert [each.name for each in found] == [*NAMES, "results/zero/sweep"]
 
 
 def test_hidden_files_are_no_sweeps(folder, here):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -173,7 +172,7 @@ def read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Jo
         A line for each mistake in the files or the arguments.
     """
     try:
-        files = _sweep_files(source, results)
+        files = _sweep_files(source)
     except RecursionError:
         return [], [f"--all: given {named(source)}, allowed: fewer folders in each other"]
     jobs: list[Job] = []
@@ -208,14 +207,13 @@ def read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Jo
     return jobs, [*dict.fromkeys(mistakes)]  # say once that --seeds is wrong, not for each file
 
 
-def _sweep_files(source: Path, results: Path) -> dict[str, Path]:
-    """The sweep files below a folder by their names, but none of those in its folder of results."""
-    above, own = (Path(os.path.abspath(each)) for each in (source, results))
+def _sweep_files(source: Path) -> dict[str, Path]:
+    """The sweep files below a folder by their names; none is that of a store."""
     return {
         path.relative_to(source).with_suffix("").as_posix(): path
         for path in source.rglob("*.toml")
         if not any(part.startswith(".") for part in path.relative_to(source).parts)
-        and not (above in own.parents and own in Path(os.path.abspath(path)).parents)
+        and not (path.name == "sweep.toml" and (path.parent / "runs").is_dir())
     }
 
 

@@ -377,6 +377,9 @@ def _sweep(diagnosis: Diagnosis, sweep: Sweep) -> Sweep:
     columns = setup.columns() | {"loss": setup.loss, "hidden": list(setup.hidden)}
     there = (key for key in new if key not in ("updates", "epochs") and columns[key] is not None)
     old = {key: columns[key] for key in there} | budget
+    if "batch" in new:  # with the full batch these have other defaults
+        old |= {key: columns[key] for key in ("order", "eval_every")}
+        new |= {key: best.setup.columns()[key] for key in ("order", "eval_every")}
     both = old | scaled(setup), new | scaled(best.setup)
     grid = [{key: [value] for key, value in each.items()} for each in both]
     return Sweep(title=f"Does it fix {title}?", seeds=SWEEP_SEEDS, setup=keys, grid=grid)

@@ -118,7 +118,10 @@ class _Setups:
         found = [*self._of_other_setups(), *_other_versions(self.sound)]
         found += self._of_other_types({fault.file for fault in found})
         wrong = {fault.file for fault in found}
-        return [*found, *_seeds_twice(file for file in self.sound if file.path not in wrong)]
+        lacking = self._problems.lacking
+        unsure = {f for said, files in self._files.items() if lacking[said] for f in files}
+        sound = (file for file in self.sound if file.path not in wrong)
+        return [*found, *_seeds_twice(sound, unsure)]
 
     def _of_other_types(self, wrong: set[Path]) -> list[StoreFault]:
         """Find files in which a column of a newer release has another type than in most runs.
@@ -153,7 +156,7 @@ class _Setups:
             why = ""
             if lacking == MISNAMED or (lacking == OTHER_KEYS and is_known):
                 why = lacking
-            elif said.keys != right.keys:
+            elif said.keys != right.keys and (is_known or lacking == OTHER_KEYS):
                 why = "its keys differ from those in the setup's other files"
             elif lacking and is_known and said[:3] != right[:3]:
                 why = MISNAMED
@@ -278,8 +281,11 @@ def _other_versions(sound: dict[RunFile, str]) -> list[StoreFault]:
     ]
 
 
-def _seeds_twice(sound: Iterable[RunFile]) -> Iterator[StoreFault]:
-    """Find files that share seeds: both if rows differ, else the one with fewer columns."""
+def _seeds_twice(sound: Iterable[RunFile], unsure: set[RunFile]) -> Iterator[StoreFault]:
+    """Find files that share seeds: both if rows differ, else the one with fewer columns.
+
+    Files of which it is `unsure` whether they are right give way to others.
+    """
     comparison = parquet.Comparison()
     for one, other in filename.overlaps(sound):
         try:
@@ -289,9 +295,13 @@ def _seeds_twice(sound: Iterable[RunFile]) -> Iterator[StoreFault]:
             yield StoreFault(error.file, error.why)
             continue
         rows = "the same rows" if agree else "other rows"
-        if better != other or one.seeds != other.seeds:
+        is_first = not agree or (better == other and one.seeds == other.seeds)
+        is_second = better != other or one.seeds != other.seeds
+        if (one in unsure) != (other in unsure):
+            is_first, is_second = one in unsure, other in unsure
+        if is_second:
             yield StoreFault(other.path, f"{one.path.name} has {rows} for some of its seeds")
-        if not agree or (better == other and one.seeds == other.seeds):
+        if is_first:
             yield StoreFault(one.path, f"{other.path.name} has {rows} for some of its seeds")
 
 

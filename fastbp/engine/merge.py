@@ -309,7 +309,7 @@ def _copy_other_files(into: Store, sources: Sequence[Store]) -> None:
     for store in sources:
         there = safe_files.listed(into.path, "problems")
         for name in safe_files.listed(store.path, "problems"):
-            if name.endswith(".npz") and name not in there:
+            if name.endswith(".npz") and name[0] != "." and name not in there:
                 content = safe_files.read(store.path / "problems" / name, store.path, MAX_BYTES)
                 into.write(into.path / "problems" / name, content)
         if "sweep.toml" in safe_files.listed(into.path):

@@ -271,7 +271,9 @@ def setup_of(
             if among is not None
             else (folder / name for name in safe_files.listed(store.path, "problems"))
         )
-        files = [p for p in paths if p.suffix == ".npz" and problem in ("", p.stem)]
+        files = [
+            p for p in paths if p.suffix == ".npz" and p.name[0] != "." and problem in ("", p.stem)
+        ]
     for file in files if problem or among is not None else files[:MAX_TRIED]:
         try:
             setup = Setup.from_columns(row, targets.stored(file) if file else None)
@@ -279,9 +281,10 @@ def setup_of(
                 return setup
         except (ValueError, TypeError, AttributeError):  # another problem's file may be damaged
             continue
+    who = f"setup {identity} of {store.path}"
     why = (
         f"{folder} lacks the problem it was trained on"
         if from_file
         else "its columns are those of another setup"
     )
-    raise StoreError(f"setup {identity} of {store.path} cannot be trained again: {why}")
+    raise StoreError(f"{who} cannot be trained again: {why}, or a newer fastbp made it")

@@ -87,9 +87,7 @@ class Store:
             "is a file, not a store": self.path.exists() and not is_folder,
             f"is more than {MAX_DEPTH} folders deep": len(self.path.parts) > MAX_DEPTH,
             "is in a file, not in a folder": any(above.is_file() for above in self.path.parents),
-            "is in a folder of a store": any(
-                map(_is_of_store, [self.path.absolute(), *self.path.absolute().parents])
-            ),
+            "is in a folder of a store": _is_in_store(self.path) and not any(self.files()),
             "is a folder with other things in it, not a store": is_folder
             and not self._is_generated(),
         }
@@ -333,10 +331,12 @@ class Store:
         return write(target, content, self.path, self.path / "tmp")
 
 
-def _is_of_store(folder: Path) -> bool:
-    """Whether this is one of the folders that a store has."""
-    is_named = _KINDS.get(folder.name) == "a folder"
-    return is_named and (folder.parent / "lock").is_file() and (folder.parent / "runs").is_dir()
+def _is_in_store(path: Path) -> bool:
+    """Whether a path is, or is below, one of the folders that a store has."""
+    with suppress(ValueError):  # it is no path
+        path = Path(os.path.realpath(path))
+    names = (each for each in (path, *path.parents) if _KINDS.get(each.name) == "a folder")
+    return any((f.parent / "lock").is_file() and (f.parent / "runs").is_dir() for f in names)
 
 
 def footer(problem: str = "") -> dict[str, str]:

@@ -460,6 +460,28 @@ def test_of_two_problems_with_the_same_data_one_is_lacking(store, learnt):
         path.write_bytes(content)
 
 
+def test_a_file_that_names_a_lacking_problem_gives_way_to_others(store, learnt):
+    """Though it has more rows."""
+    others = {file: file.read_bytes() for file in store.files()}
+    path = store.publish(learnt.identity(), 0, runs(learnt, 0, 6), problem="0" * 64)
+    assert set(found(store)) == {path.name, "problems"}
+    integrity.move_aside(store, integrity.check(store).findings)
+    assert {file: file.read_bytes() for file in store.files()} == others
+    assert integrity.check(store).findings == []
+
+
+def test_without_its_problem_nobody_knows_which_keys_of_a_setup_are_right(store, learnt):
+    """Nothing is moved then, and once the problem is there again, the wrong file is."""
+    path = problem(store)
+    content = path.read_bytes()
+    wrong = replaced(runs(learnt, 5, 30), "lr", pa.array([0.77] * 30))
+    odd = store.publish(learnt.identity(), 5, wrong, problem=path.stem)
+    path.unlink()
+    assert found(store) == {"problems": LACKS.format(learnt.identity())}
+    path.write_bytes(content)
+    assert set(found(store)) == {odd.name}
+
+
 def test_a_problem_that_cannot_be_read_is_not_damaged(store, learnt, monkeypatch):
     def refuses(*arguments: object) -> None:
         raise PermissionError(13, "Permission denied", "somewhere")

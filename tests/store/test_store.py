@@ -246,6 +246,17 @@ def test_no_store_is_in_a_folder_of_another(store, place):
     with pytest.raises(StoreError, match="is in a folder of a store: choose another folder"):
         Store(store.path / place).open()
     assert not (store.path / place).exists() or place == "runs"
+    (store.path.parent / "link").symlink_to(store.path)
+    with pytest.raises(StoreError, match="is in a folder of a store"):
+        Store(store.path.parent / "link" / place).open()
+
+
+def test_a_store_in_a_folder_that_looks_like_another_is_used(store):
+    store.publish(ONE, 0, rows())
+    (store.path.parent / "lock").touch()
+    (store.path.parent / "runs").mkdir()
+    inner = Store(store.path.rename(store.path.parent / "runs" / "mine"))
+    inner.check_usable()
 
 
 def test_what_was_made_for_a_store_goes_with_it(tmp_path):
