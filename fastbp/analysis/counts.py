@@ -232,9 +232,10 @@ def ends(rows: pd.DataFrame) -> tuple[Integers, NDArray[np.int8], NDArray[np.flo
         If an outcome is null or unknown, or a seed is not an integer.
     """
     seeds = rows["seed"]
-    whole = pd.to_numeric(seeds, errors="coerce").to_numpy(np.float64, na_value=np.nan) % 1 == 0
-    if not whole.all():
-        raise ValueError(f"seed {seeds[~whole].iloc[0]} is not an integer")
+    if not pd.api.types.is_integer_dtype(seeds) or seeds.hasnans:  # those of stores are integers
+        whole = pd.to_numeric(seeds, errors="coerce").to_numpy(np.float64, na_value=np.nan) % 1 == 0
+        if not whole.all():
+            raise ValueError(f"seed {seeds[~whole].iloc[0]} is not an integer")
     codes, words = pd.factorize(rows["outcome"])
     unknown = set(words) - set(OUTCOMES)
     if unknown or np.any(codes < 0):

@@ -345,11 +345,8 @@ def foreign(folder: Path) -> list[str]:
     names = [*OUTPUTS, "figures"]
     links = [name for name in names if (folder / name).is_symlink()]
     links += ["figures"] * (folder / "figures").is_file()
-    with (
-        suppress(OSError),
-        open(folder / PAGE, "rb", opener=safe_files.without_waiting) as page,
-    ):
-        if b'content="fastbp ' in page.read(4096):
+    with suppress(OSError):
+        if b'content="fastbp ' in safe_files.named_file(folder / PAGE, 4096):
             return links
     return [
         name for name in names if name in links or (name in OUTPUTS and (folder / name).exists())

@@ -284,7 +284,7 @@ def _other_versions(sound: dict[RunFile, str]) -> list[StoreFault]:
 def _seeds_twice(sound: Iterable[RunFile], unsure: set[RunFile]) -> Iterator[StoreFault]:
     """Find files that share seeds: both if rows differ, else the one with fewer columns.
 
-    Files of which it is `unsure` whether they are right give way to others.
+    `unsure`: files that may be wrong. If only one of two is among them, it is the fault.
     """
     comparison = parquet.Comparison()
     for one, other in filename.overlaps(sound):

@@ -259,7 +259,7 @@ def compact(
 
 
 def _remove_joined(store: Store, tick: Callable[[str], None]) -> None:
-    """Remove files whose rows are all in another file too, as a killed command may leave them.
+    """Remove each file whose rows another file has too. A killed command may leave such files.
 
     Raises StoreError, before that, if anything else is not sound.
     """

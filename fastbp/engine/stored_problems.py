@@ -43,7 +43,7 @@ class StoredProblems:
     Attributes
     ----------
     damaged : list of Path
-        Those whose data do not match their names.
+        The files whose data do not have the digest in their name.
     lacking : dict
         What the store lacks to make a setup again, or `MISNAMED` or `OTHER_KEYS`, for what files
         say of it; empty if it can be made. It is complete after `look_up`.
@@ -94,7 +94,7 @@ class StoredProblems:
         self._search({said: keys for said, keys in unnamed.items() if said[:3] not in right})
 
     def _search(self, left: dict[Said, str]) -> None:
-        """Try all problems for files that do not say which is theirs, of which keys are given."""
+        """Find the problems of files that name none, by trying all. `left`: their keys as JSON."""
         is_over = False
         for path, size in self._sizes.items():
             self._spent += bool(left) * size + sum(TRY + 2 * len(keys) for keys in left.values())

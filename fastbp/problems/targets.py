@@ -6,7 +6,6 @@ Tables are cached by path, times of change and size, so a process reads each fil
 have the form "given …, allowed: …".
 """
 
-import errno
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -44,12 +43,11 @@ from fastbp.problems.table_files import (
     unreadable,
 )
 from fastbp.schema.errors import (
-    DamagedFileError,
-    FileError,
     SweepError,
     TableError,
     UnsafeFileError,
     raise_memory_error,
+    unread,
 )
 from fastbp.schema.text import first_line, nearest, plain, shown
 from fastbp.store import safe_files
@@ -116,9 +114,7 @@ def stored(path: str | os.PathLike[str]) -> ProblemData:
     except UnsafeFileError as error:
         raise unreadable(str(file), error) from None
     except OSError as error:
-        raise_memory_error(error)
-        kind = DamagedFileError if error.errno == errno.EIO else FileError
-        raise kind(file, error.strerror or error) from None
+        raise unread(file, error) from None
 
 
 _STORED: Kept[ProblemData] = Kept(lambda made: made.nbytes)
@@ -181,8 +177,7 @@ _TABLES: Kept[DataTable] = Kept(
 def _read(path: str, stamp: Stamp) -> DataTable:
     """Read the columns of a file. Raises SweepError."""
     try:
-        with open(path, "rb", opener=safe_files.without_waiting) as file:
-            raw = file.read(min(stamp[2], MAX_BYTES))
+        raw = safe_files.named_file(path, min(stamp[2], MAX_BYTES))
     except OSError as error:
         raise_memory_error(error)
         raise unreadable(path, error) from None

@@ -158,6 +158,16 @@ class DamagedFileError(FileError):
         self.args = (f"{file} is damaged ({self.why}): {remedy(file.parent.parent)}",)
 
 
+def unread(file: Path, error: OSError) -> FileError:
+    """Make the error about a file of a store that the system cannot read.
+
+    Raises MemoryError if there is not enough memory.
+    """
+    raise_memory_error(error)
+    kind = DamagedFileError if error.errno == errno.EIO else FileError
+    return kind(file, error.strerror or error)
+
+
 def remedy(store: Path) -> str:
     """Say what to type if files of a store are damaged."""
     command = f"fastbp verify {shlex.quote(str(store))} --repair"

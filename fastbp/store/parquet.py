@@ -1,6 +1,5 @@
 """Encode, seal, read and check files of runs."""
 
-import errno
 import hashlib
 import io
 import re
@@ -21,6 +20,7 @@ from fastbp.schema.errors import (
     UnsafeFileError,
     need_memory,
     raise_memory_error,
+    unread,
 )
 from fastbp.schema.keys import MAX_WORD
 from fastbp.store import safe_files
@@ -147,9 +147,7 @@ def _checked(file: Path) -> tuple[bytes, dict[str, str], pa.Schema]:
     except UnsafeFileError as error:
         raise DamagedFileError(file, error.why) from error
     except OSError as error:
-        raise_memory_error(error)
-        kind = DamagedFileError if error.errno == errno.EIO else FileError
-        raise kind(file, error.strerror or error) from error
+        raise unread(file, error) from error
     try:
         if not _is_sealed(memoryview(content)):
             raise ValueError(

@@ -167,17 +167,19 @@ def read(path: Path, root: Path | None = None, most: int = 1 << 28) -> bytes:
         return file.read(size)
 
 
-def without_waiting(path: str, flags: int) -> int:
-    """The `opener=` for a file that the user names: links are followed, pipes not waited for."""
-    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
-
-
 def named_file(path: str | os.PathLike[str], most: int) -> bytes:
-    """Read at most `most` bytes of a file that the user names. Raises OSError."""
-    with open(path, "rb", opener=without_waiting) as file:
+    """Read at most `most` bytes of a file that the user names: links are followed.
+
+    Raises OSError; also if it is a pipe or a device, which is not waited for.
+    """
+    with open(path, "rb", opener=_without_waiting) as file:
         if (what := kind(os.fstat(file.fileno()).st_mode)) != "a file":
             raise OSError(0, f"it is {what}")  # of a pipe only the start may be there yet
         return file.read(most)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def text_of(path: Path, root: Path | None = None, most: int = 1 << 28) -> str:

@@ -494,7 +494,7 @@ def test_a_problem_that_cannot_be_read_is_not_damaged(store, learnt, monkeypatch
 
 @pytest.mark.parametrize("problem_is_file", [False, True])
 def test_keys_of_a_newer_release_are_no_damage(store, learnt, problem_is_file):
-    """Of which this one cannot make the id; but other files of a setup show that it is wrong."""
+    """This release cannot make the id from them. If another file does, the newer is wrong."""
     setup = learnt if problem_is_file else XOR
     row = runs(setup, 0, 5).append_column("zz", coded(pa.array(["gelu"] * 5)))
     said = footer(problem(store).stem if problem_is_file else "") | {"fastbp.schema": "9"}

@@ -21,6 +21,7 @@ from fastbp.config.conflicts import notes
 from fastbp.engine import tasks
 from fastbp.problems import problem, read_table, table_files, targets as targets_module
 from fastbp.problems.problem import Group, Meaning, Names, Problem, ProblemData, numbered
+from fastbp.store import safe_files
 from fastbp.store.npz import data_digest, npz
 
 IN_TMP = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -529,7 +530,7 @@ def test_where_there_is_no_file(here: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ("open", refuse, f"a file that can be read; {here}/iris.csv: Permission denied"),
         ("MAX_BYTES", 7, "at most 7 bytes; it has 8"),
     ):
-        for module in (targets_module, table_files):
+        for module in (targets_module, table_files, safe_files):
             monkeypatch.setattr(module, name, value, raising=False)
         (line,) = mistakes_of(Setup, problem="file:iris.csv", targets="y", updates=9)
         assert line == f"problem: given 'file:iris.csv', allowed: {allowed}"
