@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fastbp.cli import process
-from fastbp.cli.arguments import folder, lazily, option
+from fastbp.cli.arguments import lazily, option, output_folder
 from fastbp.cli.terminal import print_answer, print_note, screen
 from fastbp.schema.errors import SweepError
 
@@ -36,7 +36,7 @@ main = process.Command(
             "-o",
             "--folder",
             metavar="DIR",
-            type=folder,
+            type=output_folder,
             help="also write DIR/compare.csv, DIR/compare.html and DIR/figures",
         ),
         option(

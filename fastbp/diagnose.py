@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import fastbp
 from fastbp.cli import process
-from fastbp.cli.arguments import Option, folder, integer, number, option, sweep_file
+from fastbp.cli.arguments import (
+    Option,
+    integer,
+    number,
+    option,
+    output_folder,
+    sweep_file,
+)
 from fastbp.cli.terminal import Phase, print_data, print_note, print_notes
 from fastbp.schema.errors import SweepError, UnsafeFileError
 from fastbp.schema.keys import KEYS, Key
@@ -361,7 +368,7 @@ main = process.Command(
             "-o",
             "--folder",
             metavar="DIR",
-            type=folder,
+            type=output_folder,
             help="also write DIR/diagnosis.html, a table, a picture and a sweep file",
         ),
         option(

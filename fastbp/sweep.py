@@ -359,7 +359,7 @@ main = process.Command(
         option(
             "--detect",
             metavar="POINTS",
-            type=number("a number of points above 0 and up to 100", lambda p: 0 < p <= 100),
+            type=number("a number of points from 0.001 to 100", lambda p: 0.001 <= p <= 100),
             help="with --dry-run, also say how many seeds show a difference of this many points",
         ),
         option(

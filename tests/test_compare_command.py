@@ -161,8 +161,16 @@ def test_not_writable(here, both, tmp_path):
         )
 
 
-def test_bad_usage(here, both):
-    refused(here("a", "b", "-o", ""), 2, "-o: given '', allowed: a folder")
+def test_bad_usage(here, both, tmp_path):
+    (tmp_path / "a" / "figures").symlink_to("../theirs")
+    (tmp_path / "a" / "lock").touch()
+    allowed = "a folder that is in no folder of a store"
+    refused(here("a", "b", "-o", "a/figures"), 2, f"-o: given 'a/figures', allowed: {allowed}")
+    refused(
+        here("a", "b", "-o", ""),
+        2,
+        "-o: given '', allowed: a folder that is in no folder of a store",
+    )
 
 
 def test_names_are_only_names(here, tmp_path):

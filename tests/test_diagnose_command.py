@@ -281,7 +281,7 @@ def test_tables_that_are_none(here, data: str, told: str, tmp_path) -> None:
             [
                 "--seeds: given '0', allowed: a number from 1 to 9,999,999",
                 "--seconds: given 'soon', allowed: a number from 1 to 86,400",
-                "-o: given '', allowed: a folder",
+                "-o: given '', allowed: a folder that is in no folder of a store",
             ],
         ),
         (["--seconds", "nan"], ["--seconds: .*"]),

@@ -143,10 +143,23 @@ def test_mistakes_in_all_files_are_told_before_anything_is_trained(folder, tmp_p
 def test_the_sweeps_of_stores_are_not_trained_again(folder, here):
     """Also where the results are below the folder of sweeps."""
     for place in ("results/zero", "one"):
-        (folder / place / "runs").mkdir(parents=True)
+        (folder / place / "figures").mkdir(parents=True)
+        (folder / place / "runs").symlink_to("nowhere")
+        (folder / place / "lock").touch()
         (folder / place / "sweep.toml").write_text(sweep("Again?"))
+        (folder / place / "figures" / "other.toml").write_text("damaged")
     found, mistakes = job.read_folder(folder, folder, None)
     assert ([each.name for each in found], mistakes) == (NAMES, [])
+    _, mistakes = job.read_folder(folder, folder / "one" / "figures", None)
+    assert mistakes == [f"-o: given {folder}/one/figures, allowed: a folder that is in no store"]
+
+
+def test_a_folder_runs_beside_a_sweep_makes_no_store(folder, here):
+    """Only what every store has does."""
+    (folder / "mine" / "runs").mkdir(parents=True)
+    (folder / "mine" / "sweep.toml").write_text(sweep("Mine"))
+    found, _ = job.read_folder(folder, folder, None)
+    assert "mine/sweep" in [each.name for each in found]
 
 
 def test_hidden_files_are_no_sweeps(folder, here):

@@ -548,6 +548,8 @@ def test_how_many_seeds_show_a_difference(here):
     assert 0 < told["reversed"] < 0.02
     assert told["seeds"] < 800
     assert f"\n         {told['seeds']:,} seeds a setup if at most " in here(*detect).stdout
+    lines = "--detect: given '1e-320', allowed: a number of points from 0.001 to 100"
+    refused(here("--dry-run", "--detect", "1e-320"), 2, lines)
     refused(here("--detect", 3), 2, "--detect: given without --dry-run, allowed: only with it")
 
 

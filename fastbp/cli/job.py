@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,7 +26,7 @@ from fastbp.reporting import gallery
 from fastbp.schema.errors import SweepError
 from fastbp.schema.outcomes import OUTCOMES
 from fastbp.schema.text import first_of, named, plural
-from fastbp.store import provenance
+from fastbp.store import filename, provenance
 from fastbp.store.filename import Range
 from fastbp.store.store import Store
 
@@ -199,6 +200,8 @@ def read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Jo
             break
     if not files:
         mistakes.append(f"--all: given {named(source)}, allowed: a folder with sweep files, *.toml")
+    if filename.is_in_store(results):
+        mistakes.append(f"-o: given {named(results)}, allowed: a folder that is in no store")
     if not gallery.is_generated(results):
         mistakes.append(
             f"{named(results / gallery.FILE)}: fastbp did not write this file and will not replace "
@@ -208,12 +211,14 @@ def read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Jo
 
 
 def _sweep_files(source: Path) -> dict[str, Path]:
-    """The sweep files below a folder by their names; none is that of a store."""
+    """The sweep files below a folder by their names; none is in a store."""
+    is_store = cache(filename.is_store)
+    found = {path.relative_to(source): path for path in source.rglob("*.toml")}
     return {
-        path.relative_to(source).with_suffix("").as_posix(): path
-        for path in source.rglob("*.toml")
-        if not any(part.startswith(".") for part in path.relative_to(source).parts)
-        and not (path.name == "sweep.toml" and (path.parent / "runs").is_dir())
+        path.with_suffix("").as_posix(): found[path]
+        for path in found
+        if not any(part.startswith(".") for part in path.parts)
+        and not any(is_store(source / above) for above in path.parents)
     }
 
 

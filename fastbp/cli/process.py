@@ -67,11 +67,15 @@ class Interruption:
 
     def __call__(self, number: int, frame: FrameType | None) -> NoReturn:
         """Print what stays and how to resume, then end the process."""
+        said = f"{chr(10) * os.isatty(2)}interrupted{self.stays}\n".encode(errors="replace")
         with suppress(OSError):
-            # Not sys.stderr, which may be in the middle of a line.
-            os.write(
-                2, f"{chr(10) * os.isatty(2)}interrupted{self.stays}\n".encode(errors="replace")
-            )
+            # not into a full pipe: whoever should read it may have stopped
+            waits = os.get_blocking(2)
+            os.set_blocking(2, False)
+            try:
+                os.write(2, said)  # not sys.stderr, which may be in the middle of a line
+            finally:
+                os.set_blocking(2, waits)
         self.end(128 + number)
 
     def end(self, code: int) -> NoReturn:

@@ -102,7 +102,11 @@ class SweepTables:
                 options = tables_of(given, self._bits) if key == "problem" else given
             except ValueError as error:
                 self.lines.append(f"{where}: {error}")
-            self._bits += sum(len(str(each)) for each in options) if key == "problem" else 0
+            self._bits += (
+                sum(len(each) for each in options if isinstance(each, str))
+                if key == "problem"
+                else 0
+            )
             self._expanded += len(options) if isinstance(value, Mapping) or key == "problem" else 0
             if self._expanded > MAX_EXPANDED:
                 self.lines.append(

@@ -222,7 +222,10 @@ def _size(setup: Setup, layers: Layers) -> float:
         (float(np.abs(W).mean()), float(np.abs([V for V, _ in each]).mean()))
         for (W, _), each in zip(layers, drawn, strict=True)
     )
-    ratios = [own / usual if own and usual else 1.0 for own, usual in sizes]
+    # at least the least normal number: a quotient of very small ones may be zero
+    ratios = [
+        max(own / usual, np.finfo(float).tiny) if own and usual else 1.0 for own, usual in sizes
+    ]
     return max(ratios, key=lambda ratio: abs(np.log(ratio)))
 
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -119,9 +119,14 @@ class _Setups:
         found += self._of_other_types({fault.file for fault in found})
         wrong = {fault.file for fault in found}
         lacking = self._problems.lacking
-        unsure = {f for said, files in self._files.items() if lacking[said] for f in files}
+        unsure = {
+            file: lacking[said]
+            for said, files in self._files.items()
+            if lacking[said]
+            for file in files
+        }
         sound = (file for file in self.sound if file.path not in wrong)
-        return [*found, *_seeds_twice(sound, unsure)]
+        return [*found, *_seeds_twice(sound, unsure, self._unknown)]
 
     def _of_other_types(self, wrong: set[Path]) -> list[StoreFault]:
         """Find files in which a column of a newer release has another type than in most runs.
@@ -281,10 +286,21 @@ def _other_versions(sound: dict[RunFile, str]) -> list[StoreFault]:
     ]
 
 
-def _seeds_twice(sound: Iterable[RunFile], unsure: set[RunFile]) -> Iterator[StoreFault]:
+def _seeds_twice(
+    sound: Iterable[RunFile], unsure: Mapping[RunFile, str], newer: Collection[RunFile]
+) -> Iterator[StoreFault]:
     """Find files that share seeds: both if rows differ, else the one with fewer columns.
 
-    `unsure`: files that may be wrong. If only one of two is among them, it is the fault.
+    Parameters
+    ----------
+    sound : iterable of RunFile
+        The files.
+    unsure : dict
+        Files that may be wrong, and why. If only one of two is among them, it is the fault; if both
+        lack their problems, it is not known yet which of different rows are right.
+    newer : collection of RunFile
+        Files with columns that this fastbp does not know. If each of two has columns that the
+        other lacks, one without such columns stays.
     """
     comparison = parquet.Comparison()
     for one, other in filename.overlaps(sound):
@@ -294,6 +310,11 @@ def _seeds_twice(sound: Iterable[RunFile], unsure: set[RunFile]) -> Iterator[Sto
         except DamagedFileError as error:  # it changed since it was read
             yield StoreFault(error.file, error.why)
             continue
+        doubts = {unsure[file] for file in (one, other) if file in unsure}
+        if not agree and one in unsure and other in unsure and doubts != {OTHER_KEYS}:
+            continue
+        if agree and not better:
+            better = one if other in newer or one not in newer else other
         rows = "the same rows" if agree else "other rows"
         is_first = not agree or (better == other and one.seeds == other.seeds)
         is_second = better != other or one.seeds != other.seeds

@@ -15,6 +15,9 @@ from fastbp.store import safe_files
 Range = tuple[int, int]
 """Seeds start … start + count − 1, as (start, count)."""
 
+FOLDERS = ("runs", "tmp", "problems", "replays", "quarantine", "figures")
+"""The folders of a store."""
+
 _NAME = re.compile(r"([0-9a-f]{12})-([0-9]{1,19})-([0-9]{1,19})-([0-9a-f]{16})\.parquet")
 
 
@@ -93,6 +96,21 @@ def _stores(beside: Path) -> list[str]:
     with suppress(OSError):
         return [each.parent.name for each in beside.parent.glob("*/runs") if each.is_dir()]
     return []
+
+
+def is_store(folder: Path) -> bool:
+    """Whether a folder has what every store has, whatever that is; no link in it is followed."""
+    made = (os.path.lexists(folder / name) for name in ("lock", "made.json"))
+    return os.path.lexists(folder / "runs") and any(made)
+
+
+def is_in_store(path: Path) -> bool:
+    """Whether a path is, or is below, a folder of a store: as it is spelt, or without its links."""
+    ways = [path]
+    with suppress(OSError, ValueError):  # it is no path
+        ways.append(Path(os.path.realpath(path)))
+    folders = (each for way in ways for each in (way, *way.parents) if each.name in FOLDERS)
+    return any(is_store(each.parent) for each in folders)
 
 
 def run_files(folder: Path) -> Iterator[RunFile]:

@@ -40,9 +40,9 @@ MAX_DEPTH = 200
 _DRAFT = re.compile(r".+\.(parquet|npz|json|toml|csv|html|svg|png|md|txt)\.[0-9]+\.draft")
 """The name of a draft, with a random number."""
 
-_KINDS = dict.fromkeys(
-    ("runs", "tmp", "problems", "replays", "quarantine", "figures"), "a folder"
-) | dict.fromkeys(("lock", "sweep.toml", "made.json", "report.html", "summary.csv"), "a file")
+_KINDS = dict.fromkeys(filename.FOLDERS, "a folder") | dict.fromkeys(
+    ("lock", "sweep.toml", "made.json", "report.html", "summary.csv"), "a file"
+)
 """What the entries of a store are. Nothing in a store is a link."""
 
 
@@ -87,7 +87,7 @@ class Store:
             "is a file, not a store": self.path.exists() and not is_folder,
             f"is more than {MAX_DEPTH} folders deep": len(self.path.parts) > MAX_DEPTH,
             "is in a file, not in a folder": any(above.is_file() for above in self.path.parents),
-            "is in a folder of a store": _is_in_store(self.path) and not any(self.files()),
+            "is in a folder of a store": filename.is_in_store(self.path) and not any(self.files()),
             "is a folder with other things in it, not a store": is_folder
             and not self._is_generated(),
         }
@@ -329,14 +329,6 @@ class Store:
             If the file cannot be written.
         """
         return write(target, content, self.path, self.path / "tmp")
-
-
-def _is_in_store(path: Path) -> bool:
-    """Whether a path is, or is below, one of the folders that a store has."""
-    with suppress(ValueError):  # it is no path
-        path = Path(os.path.realpath(path))
-    names = (each for each in (path, *path.parents) if _KINDS.get(each.name) == "a folder")
-    return any((f.parent / "lock").is_file() and (f.parent / "runs").is_dir() for f in names)
 
 
 def footer(problem: str = "") -> dict[str, str]:

@@ -2,8 +2,10 @@
 
 import io
 import os
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
@@ -92,6 +94,23 @@ def test_a_pipe_that_is_full_is_waited_for(monkeypatch):
         reader = ThreadPoolExecutor(1).submit(other.read, len(text))
         print_data(text)
         assert reader.result(60) == text
+
+
+def test_a_signal_ends_a_command_whose_notes_nobody_reads():
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writing, b"x")
+    os.set_blocking(writing, True)
+    interrupt = "from fastbp.cli.process import interruption; interruption(15, None)"
+    done = subprocess.run(
+        [sys.executable, "-c", interrupt], stderr=writing, timeout=60, check=False
+    )
+    assert done.returncode == 143
+    assert os.get_blocking(writing)
+    os.close(writing)
+    os.close(reading)
 
 
 def test_where_there_is_no_file_that_takes_everything_another_is_opened(monkeypatch, tmp_path):

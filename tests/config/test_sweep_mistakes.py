@@ -65,6 +65,11 @@ def problem(text: str) -> str:
         (XOR + "lr = 0", f"setup.lr: given 0, {RATES}"),
         (XOR + "lr = 1" + "0" * 4000, f"setup.lr: given an integer of 4,001 digits or so, {RATES}"),
         (XOR + "lr = 1" + "0" * 5000, "lr: an integer of more than 4,300 digits in line 5"),
+        (
+            XOR + "[grid]\nproblem = [0x" + "f" * 4000 + "]",
+            "grid.problem: given an integer of 4,817 digits or so, "
+            "allowed: table:BITS, xor, parity:D, encoder:N, file:PATH",
+        ),
         (XOR + "hidden = []", f"setup.hidden: given [], {LAYERS}"),
         (XOR + "hidden = [0]", f"setup.hidden: given [0], {LAYERS}"),
         (XOR + "hidden = [1_000_000_000]", f"setup.hidden: given [1000000000], {LAYERS}"),

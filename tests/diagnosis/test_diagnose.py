@@ -888,6 +888,8 @@ def test_lucky_and_unlucky_weights() -> None:
         assert text.startswith(f"it is your weights, which are too {name}: ")
         assert re.search(f"times as {name} as random ones. Of 200 fresh .* size, 0% converge", text)
     assert (lucky.fault, unlucky.fault) == ("", own_weights.STAY_EQUAL)
+    least = [(np.full_like(W, 5e-324), b) for W, b in good.initial]
+    assert 0 < own_weights._size(setup.with_columns({"init_scale": 10.0}), least) < 1e-300
     assert own_weights.place(setup, zeros, own_weights.NO_RUNS) is None  # the time was over
     for init in ("zeros", "constant:0"):
         assert own_weights._size(setup.replaced(init=init), good.initial) == 1.0

@@ -33,6 +33,7 @@ from fastbp.engine.integrity import StoreFault
 from fastbp.problems import targets
 from fastbp.problems.problem import Meaning, Problem
 from fastbp.schema import errors
+from fastbp.schema.columns import COLUMNS
 from fastbp.schema.errors import FileError
 from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.store import filename, load, parquet, safe_files
@@ -470,12 +471,13 @@ def test_a_file_that_names_a_lacking_problem_gives_way_to_others(store, learnt):
     assert integrity.check(store).findings == []
 
 
-def test_without_its_problem_nobody_knows_which_keys_of_a_setup_are_right(store, learnt):
+@pytest.mark.parametrize("start", [0, 5])
+def test_without_its_problem_nobody_knows_which_keys_of_a_setup_are_right(store, learnt, start):
     """Nothing is moved then, and once the problem is there again, the wrong file is."""
     path = problem(store)
     content = path.read_bytes()
-    wrong = replaced(runs(learnt, 5, 30), "lr", pa.array([0.77] * 30))
-    odd = store.publish(learnt.identity(), 5, wrong, problem=path.stem)
+    wrong = replaced(runs(learnt, start, 30), "lr", pa.array([0.77] * 30))
+    odd = store.publish(learnt.identity(), start, wrong, problem=path.stem)
     path.unlink()
     assert found(store) == {"problems": LACKS.format(learnt.identity())}
     path.write_bytes(content)
@@ -579,6 +581,18 @@ def test_of_the_same_rows_with_different_columns_of_newer_releases_one_copy_stay
     ((name, why),) = found(store).items()
     assert name in (path.name, other.name)
     assert "has the same rows for some of its seeds" in why
+
+
+def test_columns_that_nobody_knows_do_not_count_for_those_that_this_release_has(store):
+    path = file_of(store, XOR, 7)
+    rows, said = parquet.read_as_written(path)
+    rows = rows.drop_columns([column.name for column in COLUMNS if column.since > 1])
+    said |= {"fastbp.schema": "1"}
+    for number in range(8):  # whichever name is first
+        rows = rows.append_column(f"z{number}", pa.array([number] * len(rows)))
+        odd = store.publish(XOR.identity(), 7, rows, said)
+        assert found(store) == {odd.name: f"{path.name} has the same rows for some of its seeds"}
+        odd.unlink()
 
 
 ODD = "its column 'zz' has another type than in other files"

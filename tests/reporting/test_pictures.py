@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from itertools import combinations
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import matplotlib.image
@@ -40,6 +41,7 @@ from fastbp.reporting.html import Drawing
 from fastbp.reporting.phrases import labels
 from fastbp.reporting.plots.panels import new_figures
 from fastbp.reporting.plots.style import PHONE
+from fastbp.reporting.sections import outcomes_section
 
 IMAGES = Path(__file__).with_name("pictures.json")
 
@@ -349,6 +351,14 @@ def test_images_see_changes(drawn: Any) -> None:
     max(ax.patches, key=lambda patch: patch.get_width()).set_facecolor("#0000ff")
     assert differs(before, image(ax.figure))
     assert differs(before, image(drawn[1]["effects"]().figure))
+
+
+def test_half_the_least_threshold_is_zero(monkeypatch):
+    """Whose logarithm would print a warning."""
+    rows = pd.DataFrame({"setup": "s", "threshold": [0.1, 1.0], "collapsed_share": [0.2, 0.3]})
+    monkeypatch.setattr(outcomes_section, "_the_threshold", lambda data: 5e-324)
+    said = outcomes_section._threshold_finding(SimpleNamespace(collapsing=rows))
+    assert said.endswith("would leave the share of collapsed runs as it is")
 
 
 if __name__ == "__main__":

@@ -331,6 +331,9 @@ def test_what_is_said() -> None:
         ["success", "0.75", "[0.653–0.831]", "100", "0.750", "[0.653–0.831]", "100", "agree"],
         ["mean", "40", "[39.5–40.5]", "100", "40.0", "[40.0–40.0]", "100", "agree"],
     ]
+    fine = [figure("mean", 40, rounded=5e-324), figure("sd", 1.5e-322)]
+    *_, exact, tiny, _ = terminal_lines(published(both[:1], fine, EACH))
+    assert [line.split()[1] for line in (exact, tiny)] == [f"{x}.{'0' * 15}" for x in (40, 0)]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ import fastbp
 from fastbp.schema.columns import COLUMNS, schema
 from fastbp.schema.errors import StoreError, StoreFullError
 from fastbp.schema.keys import NUMERICS_VERSION
-from fastbp.store import safe_files
+from fastbp.store import filename, safe_files
 from fastbp.store.digest import digest
 from fastbp.store.filename import RunFile
 from fastbp.store.load import read_all
@@ -249,6 +249,23 @@ def test_no_store_is_in_a_folder_of_another(store, place):
     (store.path.parent / "link").symlink_to(store.path)
     with pytest.raises(StoreError, match="is in a folder of a store"):
         Store(store.path.parent / "link" / place).open()
+
+
+def test_a_link_in_the_place_of_a_folder_of_a_store_is_not_followed(store):
+    """Though what it leads to is in no store."""
+    with store.locked():
+        pass
+    theirs = store.path.parent / "theirs"
+    theirs.mkdir()
+    for place in ("quarantine", "figures"):
+        (store.path / place).symlink_to(theirs)
+        with pytest.raises(StoreError, match="is in a folder of a store"):
+            Store(store.path / place / "new").open()
+    (store.path / "runs").rmdir()
+    (store.path / "runs").symlink_to("nowhere")
+    assert filename.is_in_store(store.path / "figures" / ".." / "new")
+    assert not filename.is_in_store(store.path)
+    assert [*theirs.iterdir()] == []
 
 
 def test_a_store_in_a_folder_that_looks_like_another_is_used(store):

@@ -357,7 +357,7 @@ def _threshold_finding(data: ReportData) -> str:
         return THRESHOLD.title
     for _, rows in data.collapsing.groupby("setup"):
         ends = np.interp(
-            np.log([threshold / 2, threshold, 2 * threshold]),
+            np.log(threshold) + np.log([0.5, 1, 2]),  # half the least number is zero
             np.log(rows["threshold"]),
             rows["collapsed_share"],
         )

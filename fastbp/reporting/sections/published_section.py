@@ -19,6 +19,9 @@ from fastbp.schema.text import WIDTH, and_, plural, shortened, wrap
 MAX_LINES = 16
 """Largest number of lines of a table on a terminal."""
 
+MIN_UNIT = 1e-15
+"""The least unit that numbers are rounded to."""
+
 MAX_NAMED = 4
 """Largest number of setups that a sentence names."""
 
@@ -104,7 +107,7 @@ def _figure(row: Record) -> str:
 
 
 def _unit(row: Record) -> float:
-    return float(row["rounded"]) or 0.01
+    return max(float(row["rounded"]) or 0.01, MIN_UNIT)
 
 
 def _number(value: float, unit: float) -> str:
