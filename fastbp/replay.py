@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,34 +80,27 @@ def _show(
         files |= {path: plots.encoded(picture, path.suffix.lower()[1:]) for path in pictures}
     if export:
         files[export] = stored_run.weights_file(trajectory)
-    _write(files, folder.parent, trace if figure else None)
+    _write(files, trace if figure else None)
 
 
-def _write(files: dict[Path, bytes], store: Path, optional: Path | None) -> None:
+def _write(files: dict[Path, bytes], optional: Path | None) -> None:
     """Write files and list them. If the optional one cannot be written, print a note.
 
-    No link in the store is followed, however the path to it is spelt; elsewhere the user may have
-    one, also into the store.
+    No link in a store is followed, however the path to it is spelt; elsewhere the user may have
+    one, also into a store.
     """
+    from fastbp.store.filename import store_above
     from fastbp.store.store import write
 
     written = []
     for path, content in files.items():
         try:
-            root = next((each for each in path.parents if _is_below(path, each, store)), None)
-            written.append(str(write(path, content, root)))
+            written.append(str(write(path, content, store_above(path))))
         except StoreFullError as error:
             if path != optional:
                 raise
             print_note(f"note: {error}")
     print_note("written: " + ", ".join(written))
-
-
-def _is_below(path: Path, folder: Path, store: Path) -> bool:
-    """Whether a folder on the way to a path is the store, from which it goes on down."""
-    with suppress(OSError):
-        return path.relative_to(folder).parts[0] != ".." and folder.samefile(store)
-    return False
 
 
 main = process.Command(

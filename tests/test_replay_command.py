@@ -229,6 +229,11 @@ def test_a_link_in_the_store_is_not_followed_however_a_path_is_spelt(here, store
         for given in ("store", "link"):
             done = ended(here(given, SHORT.identity(), 1, "--check", "--export", path), 3)
             assert "it is a link, not a folder" in done.stderr
+    another = opened(tmp_path / "another")
+    with another.locked():
+        (another.path / "mine").symlink_to(tmp_path / "theirs")
+    done = ended(here("store", SHORT.identity(), 1, "--figure", "another/mine/a.svg"), 3)
+    assert "it is a link, not a folder" in done.stderr
     assert not list((tmp_path / "theirs").iterdir())
 
 

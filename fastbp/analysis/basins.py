@@ -140,8 +140,11 @@ class Basin(NamedTuple):
 
     @property
     def limits(self) -> tuple[float, float] | None:
-        """Smallest and largest of `times` among the runs that ended converged; None without any."""
-        times = self.times[self.converged]
+        """Smallest and largest of `times` among the runs that ended converged; None without any.
+
+        Runs that no fastbp makes may have none, or zero.
+        """
+        times = self.times[self.converged & (self.times > 0)]
         return (float(times.min()), float(times.max())) if len(times) else None
 
     @property

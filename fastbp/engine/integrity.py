@@ -289,7 +289,7 @@ def _other_versions(sound: dict[RunFile, str]) -> list[StoreFault]:
 def _seeds_twice(
     sound: Iterable[RunFile], unsure: Mapping[RunFile, str], newer: Collection[RunFile]
 ) -> Iterator[StoreFault]:
-    """Find files that share seeds: both if rows differ, else the one with fewer columns.
+    """Find files that share seeds: both if rows differ, else the one with fewer seeds or columns.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from fastbp.schema.errors import RunsError, remedy
+from fastbp.schema.errors import RunsError, StoreError, remedy
 from fastbp.schema.text import nearest
 from fastbp.store import safe_files
 
@@ -99,18 +99,34 @@ def _stores(beside: Path) -> list[str]:
 
 
 def is_store(folder: Path) -> bool:
-    """Whether a folder has what every store has, whatever that is; no link in it is followed."""
-    made = (os.path.lexists(folder / name) for name in ("lock", "made.json"))
-    return os.path.lexists(folder / "runs") and any(made)
+    """Whether a folder has `runs`, and either files of runs or what every store has."""
+    with suppress(OSError, StoreError):
+        made = (os.path.lexists(folder / name) for name in ("lock", "made.json"))
+        return os.path.lexists(folder / "runs") and (any(made) or any(run_files(folder / "runs")))
+    return False
+
+
+def store_above(path: Path) -> Path | None:
+    """The first store on the way to a path, from which it goes on down; None if there is none."""
+    ways = (each for each in reversed(path.parents) if path.relative_to(each).parts[0] != "..")
+    return next(filter(is_store, ways), None)
 
 
 def is_in_store(path: Path) -> bool:
-    """Whether a path is, or is below, a folder of a store: as it is spelt, or without its links."""
+    """Whether a path leads into a folder of a store, or through a link in one.
+
+    That is so as it is spelt, or without its links.
+    """
+    path = path.absolute()
     ways = [path]
     with suppress(OSError, ValueError):  # it is no path
         ways.append(Path(os.path.realpath(path)))
-    folders = (each for way in ways for each in (way, *way.parents) if each.name in FOLDERS)
-    return any(is_store(each.parent) for each in folders)
+    return any(
+        (each.name in FOLDERS and is_store(each.parent))
+        or (os.path.islink(each) and store_above(each) is not None)
+        for way in ways
+        for each in (way, *way.parents)
+    )
 
 
 def run_files(folder: Path) -> Iterator[RunFile]:

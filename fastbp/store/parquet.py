@@ -161,8 +161,8 @@ def _checked(file: Path) -> tuple[bytes, dict[str, str], pa.Schema]:
         run_file = RunFile.parse(file)
         if run_file and not metadata.get("fastbp.digest", "").startswith(run_file.digest):
             raise ValueError("its rows do not match the digest in its name")
-        if not re.fullmatch("[0-9]{1,9}", metadata["fastbp.schema"]):
-            raise ValueError("the number of its schema is not a number")
+        if not re.fullmatch("[1-9][0-9]{0,8}", metadata["fastbp.schema"]):
+            raise ValueError("the number of its schema is not a number from 1")
     except (OSError, pa.ArrowException, ValueError, LookupError, TypeError) as error:
         # UnicodeDecodeError is a ValueError; types of extensions that are registered raise others
         raise_memory_error(error)

@@ -87,7 +87,8 @@ class Store:
             "is a file, not a store": self.path.exists() and not is_folder,
             f"is more than {MAX_DEPTH} folders deep": len(self.path.parts) > MAX_DEPTH,
             "is in a file, not in a folder": any(above.is_file() for above in self.path.parents),
-            "is in a folder of a store": filename.is_in_store(self.path) and not any(self.files()),
+            "is in a folder or link of a store": filename.is_in_store(self.path)
+            and not any(self.files()),
             "is a folder with other things in it, not a store": is_folder
             and not self._is_generated(),
         }

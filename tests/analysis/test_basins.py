@@ -1,6 +1,8 @@
 """Planes of initial weights: which run is where, and that pictures show each of them."""
 
+import io
 import re
+from math import nan
 from pathlib import Path
 
 import matplotlib.image
@@ -223,6 +225,13 @@ def test_a_plane_of_one_kind_is_drawn(outcome: str) -> None:
     ax = basin(frames.frame(frames.table(KEYS, [outcome] * SIDE**2)))
     assert (ax.get_legend() is None) == (outcome == "converged")
     assert len(ax.texts) == (outcome == "converged")
+
+
+def test_runs_that_say_that_they_converged_but_not_when_are_drawn() -> None:
+    codes = np.full((2, 2), OUTCOMES.index(Outcome.CONVERGED), np.int8)
+    for times in ([[nan, 5], [9, 20]], [[0, 5], [9, 20]], [[nan, 0], [0, 0]]):
+        ax = basin(Basin(Plane(2, 0, 1, 1.0), codes, np.array(times, np.float32)))
+        ax.figure.savefig(io.BytesIO())
 
 
 # On a page

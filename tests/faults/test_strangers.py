@@ -902,6 +902,10 @@ def test_a_trajectory_of_very_many_evaluations_is_left_out(command, folder, monk
         succeeded(command("report", "store"))
         page = (folder / "store" / "report.html").read_text()
         assert len({*re.findall(r"seed (\d) ended partial with loss 0.2", page)}) == count
+    size = os.path.getsize(f"store/replays/{setup_in(folder)}-0.parquet")  # the odd one
+    monkeypatch.setattr(examples_section, "MAX_TRACES", size + 9)
+    succeeded(command("report", "store"))
+    assert "replayed run" not in (folder / "store" / "report.html").read_text()
 
 
 def test_a_big_file_beside_many_small_ones_is_read_once(tmp_path, monkeypatch):

@@ -361,6 +361,14 @@ def test_half_the_least_threshold_is_zero(monkeypatch):
     assert said.endswith("would leave the share of collapsed runs as it is")
 
 
+@pytest.mark.parametrize("count", [1, 1_000])
+def test_losses_near_the_least_and_the_largest_number_are_drawn(count):
+    losses = [5e-324, 1e-3, 1e304, 1.7e308] * count
+    outcomes = ["converged", "partial", "diverged", "diverged"] * count
+    runs = pd.DataFrame({"spread": 0.5, "loss": losses, "outcome": outcomes})
+    image(plots.spread_loss(runs).figure)
+
+
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         pictures = cases(Path(folder))[1]

@@ -417,6 +417,14 @@ def test_other_columns_than_those_of_runs_are_refused(tmp_path, changed):
     damaged(path, "its columns are not columns of runs")
 
 
+def test_there_is_no_schema_before_the_first(tmp_path):
+    """Which would need none of the columns."""
+    path = tmp_path / "x.parquet"
+    rows = runs(XOR, 7, 30).drop_columns(["seed", "setup"])
+    path.write_bytes(parquet.encode(rows, SAID | {"fastbp.schema": "0"})[0])
+    damaged(path, "the number of its schema is not a number from 1")
+
+
 @pytest.mark.parametrize("compression", ["none", "zstd", "snappy"])
 @pytest.mark.parametrize("version", ["1.0", "2.0"])
 def test_the_sizes_of_pages_are_what_the_footer_says_but_for_their_headers(version, compression):

@@ -243,11 +243,11 @@ def test_no_store_is_in_a_folder_of_another(store, place):
     """That would not be sound any more."""
     with store.locked():
         pass
-    with pytest.raises(StoreError, match="is in a folder of a store: choose another folder"):
+    with pytest.raises(StoreError, match="folder or link of a store: choose another folder"):
         Store(store.path / place).open()
     assert not (store.path / place).exists() or place == "runs"
     (store.path.parent / "link").symlink_to(store.path)
-    with pytest.raises(StoreError, match="is in a folder of a store"):
+    with pytest.raises(StoreError, match="is in a folder or link of a store"):
         Store(store.path.parent / "link" / place).open()
 
 
@@ -259,12 +259,15 @@ def test_a_link_in_the_place_of_a_folder_of_a_store_is_not_followed(store):
     theirs.mkdir()
     for place in ("quarantine", "figures"):
         (store.path / place).symlink_to(theirs)
-        with pytest.raises(StoreError, match="is in a folder of a store"):
+        with pytest.raises(StoreError, match="is in a folder or link of a store"):
             Store(store.path / place / "new").open()
     (store.path / "runs").rmdir()
     (store.path / "runs").symlink_to("nowhere")
     assert filename.is_in_store(store.path / "figures" / ".." / "new")
     assert not filename.is_in_store(store.path)
+    (store.path / "mine").symlink_to(theirs)
+    with pytest.raises(StoreError, match="is in a folder or link of a store"):
+        Store(store.path / "mine" / "new").open()
     assert [*theirs.iterdir()] == []
 
 

@@ -100,6 +100,7 @@ def _points(
     """Draw runs with a finite loss, and the lines of thresholds; those runs."""
     points = points[np.isfinite(points[["loss", "spread"]].to_numpy(float)).all(axis=1)]
     ax.set_yscale("log")
+    ax.autoscale(False)  # the caller sets the limits; of huge numbers there are none with margins
     if ("runs" in points and len(points)) or len(points) > MAX_POINTS:
         _cells(points, ax)
     else:
@@ -115,6 +116,7 @@ def _scale(ax: Axes, points: pd.DataFrame, constant_loss: float | None) -> None:
     """Make room on both axes for these points and, if given, the constant loss."""
     low, high, losses = 1e-3, 1.0, points["loss"][points["loss"] > 0].astype(float)
     if len(losses):
+        losses = losses.clip(1e-150, 1e150)  # Matplotlib's ticks go some hundred decades further
         low, high = losses.min() / 1.3, 1.3 * max(losses.max(), constant_loss or 0.0)
     ax.set(xlim=(0, points["spread"].to_numpy(float).max(initial=1.02)), ylim=(low, high))
     log_ticks(ax.yaxis, low, high)
@@ -150,7 +152,6 @@ def _cells(points: pd.DataFrame, ax: Axes) -> None:
     colours = np.array([to_rgb(outcome.colour) for outcome in OUTCOMES])
     strength = np.where(total > 0, 0.25 + 0.75 * np.log1p(total) / np.log1p(total.max()), 0)
     image = np.dstack([colours[counts.argmax(axis=0)], strength])
-    ax.autoscale(False)  # the caller sets the limits; those of the image are logarithms
     ax.imshow(
         image,
         extent=(0, wide / PER_SPREAD, base / PER_DECADE, (base + high) / PER_DECADE),

@@ -158,6 +158,9 @@ TRACED = ["updates", "loss", "spread", "outcome"]
 MAX_TRACE = 500_000_000
 """Most bytes of the file of a replayed run: somewhat more than its evaluations may have."""
 
+MAX_TRACES = 1 << 30
+"""Most bytes of all such files that are read, whether or not they are sound."""
+
 MAX_EVALUATIONS = 1_000_000
 """Most evaluations of all runs in the picture: `replay` writes at most 400,000 of a run."""
 
@@ -165,7 +168,7 @@ MAX_EVALUATIONS = 1_000_000
 def _traces(data: ReportData) -> dict[str, pd.DataFrame]:
     """The evaluations of each replayed run, by its name."""
     traces: dict[str, pd.DataFrame] = {}
-    left = MAX_EVALUATIONS
+    left, room = MAX_EVALUATIONS, MAX_TRACES
     for name in safe_files.listed(data.store, "replays"):
         path = data.store / "replays" / name
         setup, _, seed = path.stem.partition("-")
@@ -173,7 +176,8 @@ def _traces(data: ReportData) -> dict[str, pd.DataFrame]:
         if not is_trace or setup not in data.names or len(traces) == MAX_TRAJECTORIES:
             continue
         with damage_ignored():  # a damaged file, or one of another program, is not shown
-            content = safe_files.read(path, data.store, MAX_TRACE)
+            content = safe_files.read(path, data.store, min(MAX_TRACE, room))
+            room -= len(content)
             trace = parquet.decoded(content, TRACED, most=left).select(TRACED).to_pandas()
             left -= len(trace)
             if len(trace) and set(trace["outcome"]) <= set(OUTCOMES):
