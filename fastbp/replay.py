@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fastbp.cli import process
 from fastbp.cli.arguments import STORE, file_ending, option
 from fastbp.cli.terminal import Phase, print_data, print_note
-from fastbp.schema.errors import StoreFullError, SweepError
+from fastbp.schema.errors import StoreFullError, SweepError, UnsafeFileError
 from fastbp.schema.text import plural
 
 if TYPE_CHECKING:
@@ -80,22 +80,25 @@ def _show(
         files |= {path: plots.encoded(picture, path.suffix.lower()[1:]) for path in pictures}
     if export:
         files[export] = stored_run.weights_file(trajectory)
-    _write(files, trace if figure else None)
+    _write(files, folder.parent, trace if figure else None)
 
 
-def _write(files: dict[Path, bytes], optional: Path | None) -> None:
+def _write(files: dict[Path, bytes], store: Path, optional: Path | None) -> None:
     """Write files and list them. If the optional one cannot be written, print a note.
 
     No link in a store is followed, however the path to it is spelt; elsewhere the user may have
     one, also into a store.
     """
-    from fastbp.store.filename import store_above
+    from fastbp.store.filename import link_in_store
     from fastbp.store.store import write
 
     written = []
     for path, content in files.items():
         try:
-            written.append(str(write(path, content, store_above(path))))
+            if link := link_in_store(path.parent):
+                raise UnsafeFileError(link, "it is a link, not a folder")
+            is_ours = path.is_relative_to(store) and ".." not in path.parts
+            written.append(str(write(path, content, store if is_ours else None)))
         except StoreFullError as error:
             if path != optional:
                 raise

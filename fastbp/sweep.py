@@ -182,7 +182,7 @@ def _perform_all(
         for place, job in enumerate(jobs, 1):
             label = f"{job.name} ({place:,} of {len(jobs):,})"
             train = partial(_perform, job, options, label, entries)
-            codes.append(process.exit_code(train, job.store.path))
+            codes.append(process.exit_code(train, job.store.path, [job.store.path]))
             safe_files.hold(results)
             if codes[-1] == process.NOT_WRITABLE:
                 break  # the next could not be written either

@@ -8,11 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from commands import any_command, ended, in_process, succeeded
+from commands import any_command, ended, in_process, raising, succeeded
 from stores import contents_of, few_lanes, unchanged
 
 import fastbp
+from fastbp.cli import process
 from fastbp.engine import integrity
+from fastbp.reporting import build
 from fastbp.schema import columns
 from fastbp.store import filename, parquet, store as store_module
 from fastbp.store.digest import digest
@@ -209,3 +211,20 @@ def test_a_type_that_only_a_newer_release_knows_is_not_called_damaged(here, stor
     path.write_bytes(parquet.sealed(buffer.getvalue().to_pybytes()))
     assert "which only a newer fastbp knows" in ended(here("verify", "store", "--repair"), 3).stderr
     assert path.exists()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("invalid literal"), ZeroDivisionError("integer division by zero")],
+    ids=repr,
+)
+def test_what_only_a_newer_release_can_read_ends_a_command_with_a_line(
+    here, store, monkeypatch, error
+):
+    newer(next(store.files()))
+    assert "all sound" in here("verify", "store").stdout
+    monkeypatch.setattr(build, "make", raising(error))
+    line = "fastbp: store has runs of a newer fastbp, which this one cannot read: install it\n"
+    assert ended(here("report", "store"), 3).stderr == line
+    monkeypatch.setattr(process.interruption, "kept_in", "store")
+    assert process.exit_code(raising(error), Path()) == 3

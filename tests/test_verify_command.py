@@ -80,6 +80,13 @@ def test_some_runs_are_trained_again(here, store, replays, trained):
     assert whole.startswith("sha256 of all rows: ")
 
 
+def test_the_name_of_a_store_is_no_option_in_what_is_printed(here, store):
+    store.path.rename(store.path.with_name("-x"))
+    flip(next(Store(store.path.with_name("-x")).files()))
+    assert "`fastbp verify ./-x --repair`" in ended(here("./-x"), 3).stderr
+    assert "fastbp sweep ./-x/sweep.toml -o ./-x" in succeeded(here("./-x", "--repair")).stderr
+
+
 def test_what_is_not_sound_is_listed_and_stays(here, store):
     one, other = file_of(store, SHORT), file_of(store, SOON)
     flip(one)

@@ -23,7 +23,7 @@ def is_numeric(values: "pd.Series[Any]") -> bool:
     A string of digits is the size of a single hidden layer: `hidden = "8"`.
     """
     return values.dtype != bool and all(
-        not isinstance(value, str) or value.isdigit() for value in values
+        not isinstance(value, str) or value.isdecimal() for value in values
     )
 
 

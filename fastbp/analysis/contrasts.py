@@ -255,7 +255,7 @@ def _pairs(
 
     They share all other keys. Of several with one value, as of files of the same name, few count.
     """
-    numeric = all(not isinstance(value, str) or value.isdigit() for value in alike)
+    numeric = all(not isinstance(value, str) or value.isdecimal() for value in alike)
     setups = [
         sorted(same, key=lambda one: one.setup != baseline)[:_ALL_PAIRS] for same in alike.values()
     ]

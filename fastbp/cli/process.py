@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import select
 import shlex
 import shutil
 import signal
@@ -26,6 +27,7 @@ from fastbp.schema.errors import (
     raise_memory_error,
     remedy,
 )
+from fastbp.schema.text import typed
 from fastbp.store import safe_files
 
 T = TypeVar("T")
@@ -69,13 +71,10 @@ class Interruption:
         """Print what stays and how to resume, then end the process."""
         said = f"{chr(10) * os.isatty(2)}interrupted{self.stays}\n".encode(errors="replace")
         with suppress(OSError):
-            # not into a full pipe: whoever should read it may have stopped
-            waits = os.get_blocking(2)
-            os.set_blocking(2, False)
-            try:
-                os.write(2, said)  # not sys.stderr, which may be in the middle of a line
-            finally:
-                os.set_blocking(2, waits)
+            # not into a full pipe, which may be so for ever
+            if select.select([], [2], [], 0)[1]:
+                # not sys.stderr, which may be in the middle of a line
+                os.write(2, said[: select.PIPE_BUF])
         self.end(128 + number)
 
     def end(self, code: int) -> NoReturn:
@@ -196,7 +195,7 @@ def exit_code(work: Callable[[], int], place: Path, used: Iterable[Path] = ()) -
         The folder that a message names if the system's error names no file.
     used : iterable of Path
         What the command works on. Any other error is also that of a user, if one of these is a
-        store that is not sound.
+        store that is not sound, or has runs of a newer fastbp.
     """
     import logging
 
@@ -215,6 +214,9 @@ def exit_code(work: Callable[[], int], place: Path, used: Iterable[Path] = ()) -
         print_errors([f"{error.filename or place}: {error.strerror or error}"])
         return NOT_WRITABLE
     except tuple(kind for kind, _, _ in EXIT_CODES) as error:
+        if isinstance(error, ArithmeticError) and (why := _why_not_read(used)):
+            print_errors([why])
+            return BAD_STORE
         code, before = next(row[1:] for row in EXIT_CODES if isinstance(error, row[0]))
         interruption.without_memory = isinstance(error, MemoryError)
         after = interruption.stays if isinstance(error, LostError) else ""
@@ -223,24 +225,29 @@ def exit_code(work: Callable[[], int], place: Path, used: Iterable[Path] = ()) -
         )
         return code
     except Exception:
-        if unsound := [path for path in used if not _is_sound(path)]:
-            print_errors([f"{unsound[0]} is not sound: {remedy(unsound[0])}"])
+        if why := _why_not_read(used):
+            print_errors([why])
             return BAD_STORE
         raise
 
 
-def _is_sound(path: Path) -> bool:
-    """Whether a path is a store in which nothing is wrong, or no store.
+def _why_not_read(used: Iterable[Path]) -> str:
+    """Say which store this fastbp cannot read; empty if it can read all.
 
     A stranger can write runs that no fastbp makes, and seal them. Only checking all of them shows
-    it.
+    it. A newer fastbp may know keys and values that this one does not.
     """
-    with suppress(OSError, StoreError, MemoryError):
-        from fastbp.engine import integrity
-        from fastbp.store.store import Store
+    from fastbp.engine import integrity
+    from fastbp.store.store import Store
 
-        return not integrity.check(Store(path)).findings
-    return True
+    for path in [*used, *map(Path, filter(None, [interruption.kept_in]))]:
+        with suppress(OSError, StoreError, MemoryError):
+            report = integrity.check(Store(path))
+            if report.findings:
+                return f"{path} is not sound: {remedy(path)}"
+            if report.is_newer:
+                return f"{path} has runs of a newer fastbp, which this one cannot read: install it"
+    return ""
 
 
 def leave(code: int) -> NoReturn:
@@ -292,7 +299,7 @@ def resume_command() -> str:
 
 def resweep(store: Path) -> str:
     """The commands that train the missing runs of a store, quoted for a shell."""
-    path = shlex.quote(str(store))
+    path = typed(store)
     return f"the same sweep, or fastbp sweep {path}/sweep.toml -o {path}"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import textwrap
 from collections.abc import Sequence
 from contextlib import suppress
@@ -36,9 +35,9 @@ from fastbp.reporting.phrases import plain
 from fastbp.reporting.sections import diagnosis_section
 from fastbp.schema.errors import StoreFullError
 from fastbp.schema.keys import KEYS
-from fastbp.schema.text import aligned, and_, plural, shortened
+from fastbp.schema.text import aligned, and_, plural, shortened, typed
 from fastbp.store import safe_files
-from fastbp.store.store import writing
+from fastbp.store.store import write_all, writing
 
 if TYPE_CHECKING:
     from fastbp.diagnosis.diagnose import Diagnosis
@@ -188,10 +187,10 @@ def commands(
         is_far = bool(diagnosis.setup.out_of_range)
         lines.append(
             f"{what} from many seeds{', with targets scaled to what outputs reach' * is_far}: "
-            f"fastbp sweep {shlex.quote(sweep_file)} -o {shlex.quote(store)}"
+            f"fastbp sweep {typed(sweep_file)} -o {typed(store)}"
         )
         if example is not None and not is_far:
-            run = f"{shlex.quote(store)} {diagnosis.setup.identity()} {example}"
+            run = f"{typed(store)} {diagnosis.setup.identity()} {example}"
             lines.append(f"then a run that fails, with its picture: fastbp replay {run}")
     elif example is not None and (setup := name or _python(diagnosis.setup)):
         lines.append(f"a run that fails, from Python: fastbp.retrain({setup}, {example})")
@@ -334,7 +333,7 @@ def _write(files: dict[Path, bytes], folder: Path) -> None:
     if others := foreign(folder):
         raise StoreFullError(f"{folder} cannot be written: {and_(others)} came into it meanwhile")
     with writing(folder):  # first the page, by which `foreign` knows the folder
-        safe_files.write_all(dict(reversed(files.items())), folder)
+        write_all(dict(reversed(files.items())), folder)
 
 
 def foreign(folder: Path) -> list[str]:

@@ -55,6 +55,8 @@ class IntegrityReport(NamedTuple):
         The keys of each setup as JSON, by its id.
     version : str
         The numerics version of the runs; empty if no file is sound.
+    is_newer : bool
+        Whether a newer fastbp made some of the runs.
     types : dict
         The types of columns that only a newer fastbp knows, as text, by their names.
     digest : str
@@ -67,6 +69,7 @@ class IntegrityReport(NamedTuple):
     findings: list[StoreFault]
     keys: dict[str, str]
     version: str
+    is_newer: bool
     types: dict[str, str]
     digest: str
 
@@ -77,7 +80,7 @@ class _Setups:
     def __init__(self, store: Store, problems: StoredProblems) -> None:
         self._store, self._problems = store, problems
         self._rows_hash, self._kinds = RowsHash(), dict[str, str]()
-        self._files: dict[Said, list[RunFile]] = {}
+        self.said: dict[Said, list[RunFile]] = {}
         self._unknown: dict[RunFile, dict[str, str]] = {}
         self.types: dict[str, str] = {}
         self.keys: dict[str, str] = {}
@@ -94,12 +97,12 @@ class _Setups:
         hashed = hashlib.sha256(keys.encode())
         is_newer = int(metadata["fastbp.schema"]) > SCHEMA
         said = Said(file.setup, hashed.digest(), version, problem, is_newer)
-        if said not in self._files:
+        if said not in self.said:
             self._problems.add(said, keys, file.path)
-            self._files[said] = []
+            self.said[said] = []
             long = json.dumps({"keys": hashed.hexdigest()})
             self.keys[file.setup] = keys if len(keys) < MAX_KEYS else long
-        self._files[said].append(file)
+        self.said[said].append(file)
         if file.setup not in self.digests:
             self._rows_hash, self._kinds = RowsHash(), {}
         # writers of Parquet have two names for what is in a list
@@ -121,7 +124,7 @@ class _Setups:
         lacking = self._problems.lacking
         unsure = {
             file: lacking[said]
-            for said, files in self._files.items()
+            for said, files in self.said.items()
             if lacking[said]
             for file in files
         }
@@ -153,9 +156,9 @@ class _Setups:
         most runs say: the id does not depend on all keys.
         """
         self._problems.look_up()
-        best = {said.setup: said for said in sorted(self._files, key=self._weight)}
+        best = {said.setup: said for said in sorted(self.said, key=self._weight)}
         lacks = dict[str, None]()
-        for said, files in self._files.items():
+        for said, files in self.said.items():
             right, lacking = best[said.setup], self._problems.lacking[said]
             is_known = not self._problems.lacking[right]  # which keys are right
             why = ""
@@ -173,7 +176,7 @@ class _Setups:
         yield from (StoreFault(self._store.path / "problems", why) for why in lacks)
 
     def _weight(self, said: Said) -> tuple[bool, bool, int]:
-        lacking, runs = self._problems.lacking[said], sum(file.count for file in self._files[said])
+        lacking, runs = self._problems.lacking[said], sum(file.count for file in self.said[said])
         return not lacking, lacking != MISNAMED, runs
 
 
@@ -201,15 +204,12 @@ def check(store: Store, tick: Callable[[str], None] = lambda step: None) -> Inte
     names = safe_files.listed(store.path, "runs")
     foreign = [name for name in names if not (names[name] and RunFile.parse(store.runs / name))]
     files = [file for file in store.run_files() if names.get(file.path.name)]
-    findings = [
-        StoreFault(store.runs / name, "it is not a file of runs")
-        for name in foreign
-        if not name.startswith(".")  # as a Mac makes them
-    ]
+    foreign = [name for name in foreign if not name.startswith(".")]  # as a Mac makes them
+    findings = [StoreFault(store.runs / name, "it is not a file of runs") for name in foreign]
     problems = StoredProblems(store, tick)
     setups = _Setups(store, problems)
-    other_data = "its data do not match the digest in its name"
-    findings += [StoreFault(path, other_data) for path in problems.damaged]
+    wrong = "its data do not match the digest in its name"
+    findings += [StoreFault(path, wrong) for path in problems.damaged]
     for done, (file, reading) in enumerate(_read_in_order(files)):
         tick(f"reading {store.path}: {done:,} of {len(files):,} files")
         try:
@@ -224,6 +224,7 @@ def check(store: Store, tick: Callable[[str], None] = lambda step: None) -> Inte
         findings=findings,
         keys=setups.keys,
         version=next(iter(setups.sound.values()), ""),
+        is_newer=any(said.is_newer for said in setups.said),
         types=setups.types,
         digest="" if findings else hashlib.sha256(b"".join(setups.digests.values())).hexdigest(),
     )

@@ -208,7 +208,7 @@ def _subject(row: Record) -> str:
 def _number(value: Any) -> float | None:
     """A value of a key as a number, also the size of a single hidden layer; None for others."""
     if isinstance(value, str):
-        return float(value) if value.isdigit() else None
+        return float(value) if value.isdecimal() else None
     return None if value is None or isinstance(value, bool) else float(value)
 
 

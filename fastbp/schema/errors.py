@@ -7,13 +7,12 @@ import math
 import mmap
 import numbers
 import re
-import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fastbp.schema.text import refusal
+from fastbp.schema.text import refusal, typed
 
 
 class LostError(Exception):
@@ -170,5 +169,5 @@ def unread(file: Path, error: OSError) -> FileError:
 
 def remedy(store: Path) -> str:
     """Say what to type if files of a store are damaged."""
-    command = f"fastbp verify {shlex.quote(str(store))} --repair"
+    command = f"fastbp verify {typed(store)} --repair"
     return f"`{command}` moves damaged files aside; the same sweep then trains them again"

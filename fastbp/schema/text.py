@@ -4,6 +4,7 @@ import difflib
 import math
 import numbers
 import re
+import shlex
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
@@ -63,6 +64,12 @@ def escaped(text: str, kept: str = "") -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in kept else repr(c)[1:-1] for c in text)
+
+
+def typed(path: str | PathLike[str]) -> str:
+    """A path as an argument in a shell; it is no option, whatever its name begins with."""
+    text = fspath(path)
+    return shlex.quote(f"./{text}" if text.startswith("-") else text)
 
 
 def printable(text: str) -> str:

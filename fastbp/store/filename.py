@@ -15,6 +15,9 @@ from fastbp.store import safe_files
 Range = tuple[int, int]
 """Seeds start … start + count − 1, as (start, count)."""
 
+MAX_STEPS = 10_000
+"""Most steps on the way to a path: links may lead in a circle."""
+
 FOLDERS = ("runs", "tmp", "problems", "replays", "quarantine", "figures")
 """The folders of a store."""
 
@@ -99,34 +102,40 @@ def _stores(beside: Path) -> list[str]:
 
 
 def is_store(folder: Path) -> bool:
-    """Whether a folder has `runs`, and either files of runs or what every store has."""
+    """Whether a folder has what only stores have: `made.json`, or `runs` and a lock or a run."""
     with suppress(OSError, StoreError):
-        made = (os.path.lexists(folder / name) for name in ("lock", "made.json"))
-        return os.path.lexists(folder / "runs") and (any(made) or any(run_files(folder / "runs")))
+        made, lock, runs = (os.path.lexists(folder / n) for n in ("made.json", "lock", "runs"))
+        return made or (runs and (lock or any(run_files(folder / "runs"))))
     return False
 
 
-def store_above(path: Path) -> Path | None:
-    """The first store on the way to a path, from which it goes on down; None if there is none."""
-    ways = (each for each in reversed(path.parents) if path.relative_to(each).parts[0] != "..")
-    return next(filter(is_store, ways), None)
+def link_in_store(path: Path) -> Path | None:
+    """The first link in a store on the way to a path, wherever that begins; None without any."""
+    here, names = Path("/"), [*reversed(path.absolute().parts[1:])]
+    with suppress(OSError, ValueError):  # it is no path
+        for _ in range(MAX_STEPS):
+            if not names:
+                break
+            step = here / names.pop()
+            if step.name == "..":
+                here = here.parent
+            elif not os.path.islink(step):
+                here = step
+            elif any(map(is_store, step.parents)):
+                return step
+            else:
+                here, parts = Path("/"), (here / os.readlink(step)).parts
+                names += reversed(parts[1:])
+    return None
 
 
 def is_in_store(path: Path) -> bool:
-    """Whether a path leads into a folder of a store, or through a link in one.
-
-    That is so as it is spelt, or without its links.
-    """
-    path = path.absolute()
-    ways = [path]
+    """Whether a path leads into a folder that stores have, or through a link in a store."""
+    real = path
     with suppress(OSError, ValueError):  # it is no path
-        ways.append(Path(os.path.realpath(path)))
-    return any(
-        (each.name in FOLDERS and is_store(each.parent))
-        or (os.path.islink(each) and store_above(each) is not None)
-        for way in ways
-        for each in (way, *way.parents)
-    )
+        real = Path(os.path.realpath(path))
+    folders = (each for each in (real, *real.parents) if each.name in FOLDERS)
+    return any(is_store(each.parent) for each in folders) or link_in_store(path) is not None
 
 
 def run_files(folder: Path) -> Iterator[RunFile]:

@@ -9,7 +9,7 @@ import os
 import random
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
@@ -287,13 +287,6 @@ def make(root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
     except FileExistsError:  # also a link to nowhere
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(root)) from None
-
-
-def write_all(files: Mapping[Path, bytes], root: Path) -> None:
-    """Write files below a folder as `write` does; it is made if it is missing."""
-    make(root)
-    for path, content in files.items():
-        write(path, content, root)
 
 
 def _publish(name: str, content: bytes, aside: int, there: int) -> None:

@@ -383,6 +383,15 @@ def write(
         return safe_files.write(target, content, root, drafts)
 
 
+def write_all(files: Mapping[Path, bytes], folder: Path) -> None:
+    """Write files below a folder that is not of a store. Raises UnsafeFileError and OSError."""
+    if link := filename.link_in_store(folder):
+        raise UnsafeFileError(link, "it is a link, not a folder")
+    safe_files.make(folder)
+    for path, content in files.items():
+        safe_files.write(path, content, folder)
+
+
 def is_written(target: Path, content: bytes, root: Path | None = None) -> bool:
     """Whether a file below `root` has this content already. Raises UnsafeFileError."""
     with suppress(OSError):

@@ -485,7 +485,7 @@ def test_a_file_that_is_damaged_after_it_was_checked_is_refused(
     (path,) = sources[-1].files()
     path.write_bytes(path.read_bytes()[:-1])
     monkeypatch.setattr(
-        integrity, "check", lambda store, tick: IntegrityReport(1, 10, [], {}, "2", {}, "")
+        integrity, "check", lambda store, tick: IntegrityReport(1, 10, [], {}, "2", False, {}, "")
     )
     with pytest.raises(
         StoreError, match=f"{path.name} is damaged .*`fastbp verify {sources[-1].path} --repair`"

@@ -26,7 +26,8 @@ from fastbp.reporting.phrases import Record, named, plain, setting
 from fastbp.reporting.report_data import MAX_BARS, by_strength
 from fastbp.schema.errors import RunsError
 from fastbp.schema.text import WIDTH, and_, p_value, percent, plural, points
-from fastbp.store import filename, safe_files
+from fastbp.store import filename
+from fastbp.store.store import write_all
 
 StoreNames = tuple[str, str]
 """The names of the two stores."""
@@ -260,7 +261,7 @@ def compare(
         return StoreComparison(table, verdict, [])
     tick("drawing")
     files = _files((a, b), folder, table, names, verdict)
-    safe_files.write_all(files, folder)
+    write_all(files, folder)
     return StoreComparison(table, verdict, list(files))
 
 
