@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastbp.cli import process
 from fastbp.cli.arguments import STORE, file_ending, option
 from fastbp.cli.terminal import Phase, print_data, print_note
-from fastbp.schema.errors import StoreFullError, SweepError, UnsafeFileError
+from fastbp.schema.errors import StoreFullError, SweepError
 from fastbp.schema.text import plural
 
 if TYPE_CHECKING:
@@ -89,21 +90,35 @@ def _write(files: dict[Path, bytes], store: Path, optional: Path | None) -> None
     No link in a store is followed, however the path to it is spelt; elsewhere the user may have
     one, also into a store.
     """
-    from fastbp.store.filename import link_in_store
+    from fastbp.store.places import refuse_links
     from fastbp.store.store import write
 
     written = []
     for path, content in files.items():
         try:
-            if link := link_in_store(path.parent):
-                raise UnsafeFileError(link, "it is a link, not a folder")
-            is_ours = path.is_relative_to(store) and ".." not in path.parts
-            written.append(str(write(path, content, store if is_ours else None)))
+            inside = _below(path, store)
+            if not inside:
+                refuse_links(path.parent)
+            write(inside or path, content, store if inside else None)
+            written.append(str(path))
         except StoreFullError as error:
             if path != optional:
                 raise
             print_note(f"note: {error}")
     print_note("written: " + ", ".join(written))
+
+
+def _below(path: Path, store: Path) -> Path | None:
+    """The path from the store on, however it is spelt; None if it leads elsewhere.
+
+    Only below the folder with which this command began anything is written.
+    """
+    for above in path.parents:
+        rest = path.relative_to(above)
+        with suppress(OSError):
+            if ".." not in rest.parts and (above == store or above.samefile(store)):
+                return store / rest
+    return None
 
 
 main = process.Command(

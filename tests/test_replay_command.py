@@ -29,8 +29,9 @@ from stores import SHORT, SOON, change_a_row, contents_of, opened, trained, unch
 
 from fastbp.config.setup import Setup
 from fastbp.engine import block, rows as rows_module, stored_run
-from fastbp.replay import main
+from fastbp.replay import _write, main
 from fastbp.schema.columns import COLUMNS
+from fastbp.schema.errors import StoreError
 from fastbp.store import parquet, safe_files
 
 here, drawn = in_process(main), in_process(main, png=True)
@@ -239,6 +240,18 @@ def test_a_link_in_a_store_is_not_followed_however_a_path_is_spelt(
         done = ended(here("../store", SHORT.identity(), 1, "--figure", path), 3)
         assert "it is a link, not a folder" in done.stderr
     assert not list((tmp_path / "theirs").iterdir())
+
+
+def test_nothing_is_written_into_another_folder_in_the_place_of_the_store(here, store, tmp_path):
+    """However the path is spelt."""
+    place = Path("store")
+    with safe_files.held(place):
+        (tmp_path / "store").rename(tmp_path / "moved")
+        (tmp_path / "store").mkdir()
+        for path in ("store/a.svg", f"../{tmp_path.name}/store/b.svg", tmp_path / "store/c.svg"):
+            with pytest.raises(StoreError, match="is no longer the folder"):
+                _write({Path(path): b""}, place, None)
+    assert not [*(tmp_path / "store").iterdir()]
 
 
 def test_a_link_of_the_user_beside_the_store_is_followed(here, store, tmp_path):

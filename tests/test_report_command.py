@@ -34,6 +34,7 @@ from fastbp import attribution, contrasts, summary
 from fastbp.analysis.counts import count_runs
 from fastbp.reporting import build
 from fastbp.reporting.report_data import ReportData
+from fastbp.reporting.sections import examples_section
 from fastbp.reporting.sections.changes_section import contrasts_table, worth_text
 from fastbp.schema.columns import schema
 from fastbp.store.provenance import LatestSweep, latest_sweep
@@ -266,6 +267,11 @@ def test_decides_anew_and_back_again(here, store):
     assert "Outcomes were decided anew, with collapse = 0.5" in page(store)
     assert results(store) != made
     assert (here("report", "store").stdout, results(store)) == (before, made)
+
+
+def test_the_name_of_a_store_is_quoted_in_the_commands_of_a_page():
+    assert examples_section.shown_path(Path("a b$(x)")) == "'a b$(x)'"
+    assert examples_section.shown_path(Path("results/xor")) == "results/xor"
 
 
 def test_the_next_sweep_has_its_own_page_again(here, store):

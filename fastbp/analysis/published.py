@@ -168,8 +168,8 @@ _CELLS = 2_000_000
 """Largest number of elements of an array [sample, time] that memory holds at once."""
 
 
-MAX_TIMES = 400_000
-"""How many times to convergence are drawn from for one table, which takes about 40 seconds. The
+MAX_TIMES = 200_000
+"""How many times to convergence are drawn from for one table, which takes 20 to 45 seconds. The
 different times of a setup count once for each number of runs of a sample."""
 
 

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from fastbp.cli.terminal import print_data, print_errors, print_note
 from fastbp.schema.errors import SweepError
 from fastbp.schema.text import SHOWN, named, nearest, refusal
-from fastbp.store import filename
+from fastbp.store.places import is_in_store
 
 FOUNDING = "founding"
 """Name of the sweep that runs if the user names none. With `--all` it runs first."""
@@ -118,7 +118,7 @@ folder = value("a folder", lambda text: Path(text) if text else None)
 
 output_folder = value(
     "a folder that is in no folder of a store",
-    lambda text: Path(text) if text and not filename.is_in_store(Path(text)) else None,
+    lambda text: Path(text) if text and not is_in_store(Path(text)) else None,
 )
 """The `type=` function of an option that names a folder for files that are not of a store."""
 

@@ -26,8 +26,9 @@ from fastbp.reporting import gallery
 from fastbp.schema.errors import SweepError
 from fastbp.schema.outcomes import OUTCOMES
 from fastbp.schema.text import first_of, named, plural
-from fastbp.store import filename, provenance
+from fastbp.store import provenance
 from fastbp.store.filename import Range
+from fastbp.store.places import is_in_store, is_store
 from fastbp.store.store import Store
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ def read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Jo
             break
     if not files:
         mistakes.append(f"--all: given {named(source)}, allowed: a folder with sweep files, *.toml")
-    if filename.is_in_store(results):
+    if is_in_store(results):
         mistakes.append(f"-o: given {named(results)}, allowed: a folder that is in no store")
     if not gallery.is_generated(results):
         mistakes.append(
@@ -212,13 +213,13 @@ def read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Jo
 
 def _sweep_files(source: Path) -> dict[str, Path]:
     """The sweep files below a folder by their names; none is in a store."""
-    is_store = cache(filename.is_store)
+    known = cache(is_store)
     found = {path.relative_to(source): path for path in source.rglob("*.toml")}
     return {
         path.with_suffix("").as_posix(): found[path]
         for path in found
         if not any(part.startswith(".") for part in path.parts)
-        and not any(is_store(source / above) for above in path.parents)
+        and not any(known(source / above) for above in path.parents)
     }
 
 

@@ -74,7 +74,7 @@ class Interruption:
             # not into a full pipe, which may be so for ever
             if select.select([], [2], [], 0)[1]:
                 # not sys.stderr, which may be in the middle of a line
-                os.write(2, said[: select.PIPE_BUF])
+                os.write(2, said)
         self.end(128 + number)
 
     def end(self, code: int) -> NoReturn:

@@ -8,18 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from fastbp.schema.errors import RunsError, StoreError, remedy
+from fastbp.schema.errors import RunsError, remedy
 from fastbp.schema.text import nearest
 from fastbp.store import safe_files
 
 Range = tuple[int, int]
 """Seeds start … start + count − 1, as (start, count)."""
-
-MAX_STEPS = 10_000
-"""Most steps on the way to a path: links may lead in a circle."""
-
-FOLDERS = ("runs", "tmp", "problems", "replays", "quarantine", "figures")
-"""The folders of a store."""
 
 _NAME = re.compile(r"([0-9a-f]{12})-([0-9]{1,19})-([0-9]{1,19})-([0-9a-f]{16})\.parquet")
 
@@ -99,43 +93,6 @@ def _stores(beside: Path) -> list[str]:
     with suppress(OSError):
         return [each.parent.name for each in beside.parent.glob("*/runs") if each.is_dir()]
     return []
-
-
-def is_store(folder: Path) -> bool:
-    """Whether a folder has what only stores have: `made.json`, or `runs` and a lock or a run."""
-    with suppress(OSError, StoreError):
-        made, lock, runs = (os.path.lexists(folder / n) for n in ("made.json", "lock", "runs"))
-        return made or (runs and (lock or any(run_files(folder / "runs"))))
-    return False
-
-
-def link_in_store(path: Path) -> Path | None:
-    """The first link in a store on the way to a path, wherever that begins; None without any."""
-    here, names = Path("/"), [*reversed(path.absolute().parts[1:])]
-    with suppress(OSError, ValueError):  # it is no path
-        for _ in range(MAX_STEPS):
-            if not names:
-                break
-            step = here / names.pop()
-            if step.name == "..":
-                here = here.parent
-            elif not os.path.islink(step):
-                here = step
-            elif any(map(is_store, step.parents)):
-                return step
-            else:
-                here, parts = Path("/"), (here / os.readlink(step)).parts
-                names += reversed(parts[1:])
-    return None
-
-
-def is_in_store(path: Path) -> bool:
-    """Whether a path leads into a folder that stores have, or through a link in a store."""
-    real = path
-    with suppress(OSError, ValueError):  # it is no path
-        real = Path(os.path.realpath(path))
-    folders = (each for each in (real, *real.parents) if each.name in FOLDERS)
-    return any(is_store(each.parent) for each in folders) or link_in_store(path) is not None
 
 
 def run_files(folder: Path) -> Iterator[RunFile]:

@@ -285,6 +285,8 @@ def make(root: Path) -> None:
     """Make a folder, and those above it, unless it is there. Raises OSError."""
     try:
         root.mkdir(parents=True, exist_ok=True)
+    except RecursionError:  # it has more folders than Python makes in each other
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), str(root)) from None
     except FileExistsError:  # also a link to nowhere
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(root)) from None
 

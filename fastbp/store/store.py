@@ -30,6 +30,7 @@ from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.schema.text import printable
 from fastbp.store import filename, parquet, safe_files
 from fastbp.store.filename import Range, RunFile, run_files
+from fastbp.store.places import FOLDERS, is_in_store
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 """An address such as s3://bucket/place, from which `Path` has removed a slash."""
@@ -40,7 +41,7 @@ MAX_DEPTH = 200
 _DRAFT = re.compile(r".+\.(parquet|npz|json|toml|csv|html|svg|png|md|txt)\.[0-9]+\.draft")
 """The name of a draft, with a random number."""
 
-_KINDS = dict.fromkeys(filename.FOLDERS, "a folder") | dict.fromkeys(
+_KINDS = dict.fromkeys(FOLDERS, "a folder") | dict.fromkeys(
     ("lock", "sweep.toml", "made.json", "report.html", "summary.csv"), "a file"
 )
 """What the entries of a store are. Nothing in a store is a link."""
@@ -87,8 +88,7 @@ class Store:
             "is a file, not a store": self.path.exists() and not is_folder,
             f"is more than {MAX_DEPTH} folders deep": len(self.path.parts) > MAX_DEPTH,
             "is in a file, not in a folder": any(above.is_file() for above in self.path.parents),
-            "is in a folder or link of a store": filename.is_in_store(self.path)
-            and not any(self.files()),
+            "is in a folder or link of a store": is_in_store(self.path) and not any(self.files()),
             "is a folder with other things in it, not a store": is_folder
             and not self._is_generated(),
         }
@@ -381,15 +381,6 @@ def write(
     """Write a file as `safe_files.write` does, but raise StoreFullError on failure."""
     with writing(target):
         return safe_files.write(target, content, root, drafts)
-
-
-def write_all(files: Mapping[Path, bytes], folder: Path) -> None:
-    """Write files below a folder that is not of a store. Raises UnsafeFileError and OSError."""
-    if link := filename.link_in_store(folder):
-        raise UnsafeFileError(link, "it is a link, not a folder")
-    safe_files.make(folder)
-    for path, content in files.items():
-        safe_files.write(path, content, folder)
 
 
 def is_written(target: Path, content: bytes, root: Path | None = None) -> bool:

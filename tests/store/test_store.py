@@ -19,11 +19,12 @@ import fastbp
 from fastbp.schema.columns import COLUMNS, schema
 from fastbp.schema.errors import StoreError, StoreFullError
 from fastbp.schema.keys import NUMERICS_VERSION
-from fastbp.store import filename, safe_files
+from fastbp.store import places, safe_files
 from fastbp.store.digest import digest
 from fastbp.store.filename import RunFile
 from fastbp.store.load import read_all
-from fastbp.store.store import Store, write_all
+from fastbp.store.places import write_all
+from fastbp.store.store import Store
 
 
 @pytest.fixture
@@ -263,21 +264,21 @@ def test_a_link_in_the_place_of_a_folder_of_a_store_is_not_followed(store):
             Store(store.path / place / "new").open()
     (store.path / "runs").rmdir()
     (store.path / "runs").symlink_to("nowhere")
-    assert filename.is_in_store(store.path / "figures" / ".." / "new")
-    assert not filename.is_in_store(store.path)
-    assert not filename.is_in_store(store.path / "tmp" / ".." / "..")
-    assert filename.link_in_store(Path("/") / "." / "..") is None
+    assert places.is_in_store(store.path / "figures" / ".." / "new")
+    assert not places.is_in_store(store.path)
+    assert not places.is_in_store(store.path / "tmp" / ".." / "..")
+    assert places.link_in_store(Path("/") / "." / "..") is None
     (store.path.parent / "round").symlink_to("round")
-    assert filename.link_in_store(store.path.parent / "round" / "x") is None
+    assert places.link_in_store(store.path.parent / "round" / "x") is None
     (store.path / "lock").rename(store.path / "made.json")
     (store.path / "runs").unlink()
     (store.path / "mine").symlink_to(theirs)
     (store.path.parent / "link").symlink_to(store.path / "mine")
-    assert filename.is_in_store(store.path.parent / "link")
+    assert places.is_in_store(store.path.parent / "link")
     with pytest.raises(StoreError, match="is in a folder or link of a store"):
         Store(store.path / "mine" / "new").open()
     with pytest.raises(StoreError, match="it is a link, not a folder"):
-        write_all({store.path / "mine" / "new": b""}, store.path / "mine")
+        write_all({store.path / "mine" / "new" / "a": b""}, store.path / "mine" / "new")
     assert [*theirs.iterdir()] == []
 
 

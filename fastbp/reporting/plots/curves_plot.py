@@ -95,7 +95,7 @@ def response_curves(
 def _scale(ax: Axes, values: "pd.Series[float]") -> None:
     """Choose the scale of the axis of a key with these values."""
     least, most = values.agg(["min", "max"])
-    if least > 0 and most >= 10 * least:
+    if least > 1e-280 and most >= 10 * least:  # there is room below for the margin of the axis
         ax.set_xscale("log")
         log_ticks(ax.xaxis, least, most)
     elif least == 0 or most < 1e6:

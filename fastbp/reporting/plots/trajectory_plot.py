@@ -269,7 +269,7 @@ def _learning(traces: Mapping[str, pd.DataFrame], ax: Axes, measure: str, wide: 
         traces.items(), cycle(("-", (0, (5, 1.5)), (0, (1.5, 1))))
     ):
         shown = _shown(evaluations)
-        drawn.append(shown[measure].to_numpy(float))
+        drawn.append(shown.loc[shown["updates"].notna(), measure].to_numpy(float))
         outcome = Outcome(str(evaluations["outcome"].iloc[-1]))
         ax.plot(
             shown["updates"],

@@ -15,7 +15,7 @@ from fastbp.reporting.report_data import Content, ReportData, Section
 from fastbp.reporting.svg import dots
 from fastbp.schema.errors import damage_ignored
 from fastbp.schema.outcomes import OUTCOMES, STACKED, Outcome
-from fastbp.schema.text import plural
+from fastbp.schema.text import plural, typed
 from fastbp.store import filename, parquet, safe_files
 from fastbp.store.npz import in_units
 
@@ -99,7 +99,7 @@ def examples(data: ReportData) -> list[Record]:
 def shown_path(store: Path) -> str:
     """The path of a store in a command that a reader may copy: `results/NAME` or its name."""
     path = store.resolve()
-    return f"results/{path.name}" if path.parent.name == "results" else path.name
+    return typed(f"results/{path.name}" if path.parent.name == "results" else path.name)
 
 
 def _measured(run: Record) -> str:
