@@ -38,7 +38,7 @@ def _set_environment() -> None:
     os.environ["PYTHONSAFEPATH"] = "1"
     # with more threads OpenBLAS never returns where it finds no memory for them; nothing needs them
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # to packages a home that nobody knows is a folder `~` in the current one
+    # packages take a home that nobody knows for a folder `~` in the current one
     if not os.path.isabs(os.path.expanduser("~")):
         os.environ["HOME"] = "/"
     # no command opens a window, so it need not be there, nor have its packages

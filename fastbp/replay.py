@@ -111,7 +111,7 @@ def _write(files: dict[Path, bytes], store: Path, optional: Path | None) -> None
 def _below(path: Path, store: Path) -> Path | None:
     """The path from the store on, however it is spelt; None if it leads elsewhere.
 
-    Only below the folder with which this command began anything is written.
+    What is written from there never gets into a folder that has taken the place of the store.
     """
     for above in path.parents:
         rest = path.relative_to(above)

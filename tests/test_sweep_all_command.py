@@ -155,7 +155,7 @@ def test_the_sweeps_of_stores_are_not_trained_again(folder, here):
 
 
 def test_a_folder_runs_beside_a_sweep_makes_no_store(folder, here):
-    """Only what every store has does."""
+    """A store has more: runs, a lock or `made.json`."""
     (folder / "mine" / "runs").mkdir(parents=True)
     (folder / "mine" / "sweep.toml").write_text(sweep("Mine"))
     found, _ = job.read_folder(folder, folder, None)

@@ -142,7 +142,7 @@ class Basin(NamedTuple):
     def limits(self) -> tuple[float, float] | None:
         """Smallest and largest of `times` among the runs that ended converged; None without any.
 
-        Runs that no fastbp makes may have none, or zero.
+        Missing times and zeros do not count: only forged runs have them.
         """
         times = self.times[self.converged & (self.times > 0)]
         return (float(times.min()), float(times.max())) if len(times) else None

@@ -71,7 +71,7 @@ class Interruption:
         """Print what stays and how to resume, then end the process."""
         said = f"{chr(10) * os.isatty(2)}interrupted{self.stays}\n".encode(errors="replace")
         with suppress(OSError):
-            # not into a full pipe, which may be so for ever
+            # a full pipe is not waited for: perhaps nobody reads it
             if select.select([], [2], [], 0)[1]:
                 # not sys.stderr, which may be in the middle of a line
                 os.write(2, said)
@@ -213,22 +213,21 @@ def exit_code(work: Callable[[], int], place: Path, used: Iterable[Path] = ()) -
             return BAD_STORE
         print_errors([f"{error.filename or place}: {error.strerror or error}"])
         return NOT_WRITABLE
-    except tuple(kind for kind, _, _ in EXIT_CODES) as error:
-        if isinstance(error, ArithmeticError) and (why := _why_not_read(used)):
+    except Exception as error:
+        known = next((row[1:] for row in EXIT_CODES if isinstance(error, row[0])), None)
+        is_expected = known and not isinstance(error, ArithmeticError)
+        if not is_expected and (why := _why_not_read(used)):
             print_errors([why])
             return BAD_STORE
-        code, before = next(row[1:] for row in EXIT_CODES if isinstance(error, row[0]))
+        if not known:
+            raise
+        code, before = known
         interruption.without_memory = isinstance(error, MemoryError)
         after = interruption.stays if isinstance(error, LostError) else ""
         print_errors(
             f"{before}{line}{after}" for line in getattr(error, "lines", [str(error) or NO_MEMORY])
         )
         return code
-    except Exception:
-        if why := _why_not_read(used):
-            print_errors([why])
-            return BAD_STORE
-        raise
 
 
 def _why_not_read(used: Iterable[Path]) -> str:

@@ -259,7 +259,7 @@ def compact(
 
 
 def _remove_joined(store: Store, tick: Callable[[str], None]) -> None:
-    """Remove each file whose rows another file has too. A killed command may leave such files.
+    """Remove files that nobody needs, since another has all their rows: killed merges leave them.
 
     Raises StoreError, before that, if anything else is not sound.
     """

@@ -43,7 +43,7 @@ class StoredProblems:
     Attributes
     ----------
     damaged : list of Path
-        The files whose data do not have the digest in their name.
+        Damaged files: the digest of their data is not the one in their name.
     lacking : dict
         What the store lacks to make a setup again, or `MISNAMED` or `OTHER_KEYS`, for what files
         say of it; empty if it can be made. It is complete after `look_up`.

@@ -220,7 +220,7 @@ class ProblemData:
 
     @cached_property
     def constant(self) -> str:
-        """Names of the outputs whose target never changes, with "is" or "are"; empty if none."""
+        """The outputs with one target value, as `'y' is` or `'y' and 'z' are`; may be empty."""
         names = list(compress(self.names.outputs, np.ptp(self.values.T, axis=0) == 0))
         few = first_of([shown(name) for name in names], MAX_NAMED)
         return f"{and_(few)} {'is' if len(names) == 1 else 'are'}" if names else ""

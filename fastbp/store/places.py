@@ -17,7 +17,7 @@ FOLDERS = ("runs", "tmp", "problems", "replays", "quarantine", "figures")
 
 
 def is_store(folder: Path) -> bool:
-    """Whether a folder has what only stores have: `made.json`, or `runs` and a lock or a run."""
+    """Whether a folder is a store: it has `made.json`, or `runs` and also a run or a lock."""
     with suppress(OSError, StoreError):
         made, lock, runs = (os.path.lexists(folder / n) for n in ("made.json", "lock", "runs"))
         return made or (runs and (lock or any(run_files(folder / "runs"))))

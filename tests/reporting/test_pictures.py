@@ -354,7 +354,7 @@ def test_images_see_changes(drawn: Any) -> None:
 
 
 def test_half_the_least_threshold_is_zero(monkeypatch):
-    """Whose logarithm would print a warning."""
+    """NumPy warns of the logarithm of zero."""
     rows = pd.DataFrame({"setup": "s", "threshold": [0.1, 1.0], "collapsed_share": [0.2, 0.3]})
     monkeypatch.setattr(outcomes_section, "_the_threshold", lambda data: 5e-324)
     said = outcomes_section._threshold_finding(SimpleNamespace(collapsing=rows))

@@ -100,7 +100,7 @@ def _points(
     """Draw runs with a finite loss, and the lines of thresholds; those runs."""
     points = points[np.isfinite(points[["loss", "spread"]].to_numpy(float)).all(axis=1)]
     ax.set_yscale("log")
-    ax.autoscale(False)  # the caller sets the limits; of huge numbers there are none with margins
+    ax.autoscale(False)  # the caller sets the limits; those of Matplotlib may overflow
     if ("runs" in points and len(points)) or len(points) > MAX_POINTS:
         _cells(points, ax)
     else:

@@ -25,7 +25,7 @@ from fastbp.reporting.html_tables import (
 from fastbp.reporting.phrases import Record, named, plain, setting
 from fastbp.reporting.report_data import MAX_BARS, by_strength
 from fastbp.schema.errors import RunsError
-from fastbp.schema.text import WIDTH, and_, p_value, percent, plural, points
+from fastbp.schema.text import WIDTH, and_, p_value, percent, plural, points, typed
 from fastbp.store import filename
 from fastbp.store.places import write_all
 
@@ -127,8 +127,8 @@ def _hint(stores: tuple[Path, Path], key: str) -> str:
         and_([*dict.fromkeys(named(each.keys[key]) for each in count_runs(store))])
         for store in stores
     )
-    typed = shlex.join(["fastbp", "compare", "--vary", key, *map(str, stores)])
-    return f"The stores differ in {key} ({one} and {other}): try `{plain(typed)}`"
+    command = " ".join(["fastbp compare --vary", shlex.quote(key), *map(typed, stores)])
+    return f"The stores differ in {key} ({one} and {other}): try `{plain(command)}`"
 
 
 # The table
