@@ -168,9 +168,10 @@ def _make_writable(folder: Path) -> None:
         If it has files with the names of a diagnosis that are not of one, or a link in their place.
     """
     from fastbp.diagnosis.printout import foreign
-    from fastbp.store.places import make_folder
+    from fastbp.store import safe_files
 
-    make_folder(folder)
+    safe_files.make(folder)
+    safe_files.hold(folder)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
     if others := foreign(folder):
@@ -378,5 +379,6 @@ main = process.Command(
         ),
     ],
     place="folder",
+    imports=("matplotlib", "numba"),
 )
 main.run_if_main(__name__)

@@ -85,20 +85,13 @@ def _show(
 
 
 def _write(files: dict[Path, bytes], store: Path, optional: Path | None) -> None:
-    """Write files and list them. If the optional one cannot be written, print a note.
-
-    No link in a store is followed, however the path to it is spelt; elsewhere the user may have
-    one, also into a store.
-    """
-    from fastbp.store.places import refuse_links
+    """Write files and list them. If the optional one cannot be written, print a note."""
     from fastbp.store.store import write
 
     written = []
     for path, content in files.items():
         try:
             inside = _below(path, store)
-            if not inside:
-                refuse_links(path.parent)
             write(inside or path, content, store if inside else None)
             written.append(str(path))
         except StoreFullError as error:
@@ -168,5 +161,6 @@ main = process.Command(
         ),
     ],
     place="store",
+    imports=("matplotlib", "numba"),
 )
 main.run_if_main(__name__)

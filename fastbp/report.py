@@ -46,5 +46,6 @@ main = process.Command(
         ),
     ],
     place="store",
+    imports=("matplotlib",),
 )
 main.run_if_main(__name__)

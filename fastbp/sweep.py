@@ -373,6 +373,7 @@ main = process.Command(
         ),
     ],
     place="folder",
+    imports=("matplotlib", "numba"),
     takes_mistakes=True,
 )
 main.run_if_main(__name__)

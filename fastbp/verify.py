@@ -125,5 +125,6 @@ main = process.Command(
         ),
     ],
     place="store",
+    imports=("numba",),
 )
 main.run_if_main(__name__)

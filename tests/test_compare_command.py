@@ -164,7 +164,7 @@ def test_not_writable(here, both, tmp_path):
 def test_bad_usage(here, both, tmp_path):
     (tmp_path / "a" / "figures").symlink_to("../theirs")
     (tmp_path / "a" / "lock").touch()
-    deep = "d/" * 1_200
+    deep = "d/" * 2_100
     refused(here("a", "b", "-o", deep), 4, f"{deep[:-1]}: File name too long")
     allowed = "a folder that is in no folder of a store"
     refused(here("a", "b", "-o", "a/figures"), 2, f"-o: given 'a/figures', allowed: {allowed}")

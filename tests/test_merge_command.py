@@ -218,7 +218,7 @@ def test_what_is_no_store_ends_with_3_and_is_left_alone(here, tmp_path):
         refused(here("into", "a", place), 3, told)
     for place in ("nowhere", "empty"):
         refused(here("into", "a", place), 3, f"{place} holds no runs")
-    refused(here("into", "a/runs"), 3, "a/runs is in a folder or link of a store: .*")
+    refused(here("into", "a/runs"), 3, "a/runs is in a folder of a store: .*")
     assert {
         file: content for file, content in contents_of(tmp_path).items() if file != "into/lock"
     } == before

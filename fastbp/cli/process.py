@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
@@ -27,7 +28,7 @@ from fastbp.schema.errors import (
     raise_memory_error,
     remedy,
 )
-from fastbp.schema.text import typed
+from fastbp.schema.text import escaped, typed
 from fastbp.store import safe_files
 
 T = TypeVar("T")
@@ -69,12 +70,12 @@ class Interruption:
 
     def __call__(self, number: int, frame: FrameType | None) -> NoReturn:
         """Print what stays and how to resume, then end the process."""
-        said = f"{chr(10) * os.isatty(2)}interrupted{self.stays}\n".encode(errors="replace")
+        said = ("\n" * os.isatty(2) + escaped(f"interrupted{self.stays}") + "\n").encode()
         with suppress(OSError):
             # a full pipe is not waited for: perhaps nobody reads it
-            if select.select([], [2], [], 0)[1]:
+            while said and select.select([], [2], [], 0)[1]:
                 # not sys.stderr, which may be in the middle of a line
-                os.write(2, said)
+                said = said[os.write(2, said[: select.PIPE_BUF]) :]
         self.end(128 + number)
 
     def end(self, code: int) -> NoReturn:
@@ -104,6 +105,8 @@ class Command:
     place : str
         The name of the option with the folder that the command works on, if any: error messages
         name that folder.
+    imports : sequence of str
+        Packages that the command needs and that read settings when they are imported.
     takes_mistakes : bool
         Whether the body has a parameter `mistakes`, a line for each wrong option, which it reports
         together with mistakes in files. Otherwise such lines are printed, and the body is not
@@ -116,6 +119,7 @@ class Command:
     epilog: str
     options: Sequence[Option] = ()
     place: str = ""
+    imports: Sequence[str] = ()
     takes_mistakes: bool = False
 
     def __call__(self, arguments: Sequence[str] | None = None) -> int:
@@ -139,10 +143,10 @@ class Command:
             options = dict[str, Any]()
 
             def parse() -> int:
-                if os.path.lexists("matplotlibrc"):
-                    _import_matplotlib_elsewhere()
                 # it prints help if that is asked for, maybe where it cannot be written
                 options.update(parser.options(arguments))
+                if self.imports:
+                    _import_elsewhere(self.imports)
                 return COMPLETE
 
             if code := exit_code(parse, Path()):
@@ -153,12 +157,13 @@ class Command:
                 print_errors(parser.mistakes)
                 return BAD_USAGE
             place = options.get(self.place) or Path()
-            with safe_files.held(place):
-                return exit_code(
-                    lambda: self.body(**options) or COMPLETE,
-                    place,
-                    [value for value in options.values() if isinstance(value, Path)],
-                )
+
+            def work() -> int:
+                with safe_files.held(place):
+                    return self.body(**options) or COMPLETE
+
+            paths = [value for value in options.values() if isinstance(value, Path)]
+            return exit_code(work, place, paths)
 
     def run_if_main(self, name: str) -> None:
         """Run the command and end the process, if a module of this name is the main program."""
@@ -169,8 +174,8 @@ class Command:
             leave(self())
 
 
-def _import_matplotlib_elsewhere() -> None:
-    """It reads `matplotlibrc` from the current folder, which may be a stranger's, on its import."""
+def _import_elsewhere(packages: Iterable[str]) -> None:
+    """Import packages that read settings from the current folder, which may be a stranger's."""
     import tempfile
 
     with suppress(OSError):
@@ -178,10 +183,13 @@ def _import_matplotlib_elsewhere() -> None:
     here = os.open(".", getattr(os, "O_PATH", os.O_RDONLY))  # it may not be readable
     os.chdir(sys.prefix)
     try:
-        import matplotlib  # noqa: F401
+        for package in packages:
+            import_module(package)
     finally:
         os.fchdir(here)
         os.close(here)
+    if config := sys.modules.get("numba.core.config"):
+        config.reload_config = lambda: None  # type: ignore[attr-defined]  # of each compilation
 
 
 def exit_code(work: Callable[[], int], place: Path, used: Iterable[Path] = ()) -> int:

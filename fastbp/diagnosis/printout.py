@@ -37,7 +37,7 @@ from fastbp.schema.errors import StoreFullError
 from fastbp.schema.keys import KEYS
 from fastbp.schema.text import aligned, and_, plural, shortened, typed
 from fastbp.store import safe_files
-from fastbp.store.places import write_all
+from fastbp.store.safe_files import write_all
 from fastbp.store.store import writing
 
 if TYPE_CHECKING:

@@ -322,7 +322,8 @@ def share_text(count: int, total: int) -> str:
 
 def score_text(value: float) -> str:
     """An accuracy or R²; – if it is not finite."""
-    return f"{value:.2f}".replace("-", "−") if math.isfinite(value) else "–"
+    text = f"{value:.2f}" if abs(value) < 1000 else f"{value:.3g}"
+    return text.replace("-", "−") if math.isfinite(value) else "–"
 
 
 def _capital(text: str) -> str:

@@ -76,14 +76,15 @@ def impossible(setup: Setup) -> str:
     if not ranges.any():
         return "there is nothing to learn, as every row has the same target"
     group, distances = equal_inputs(X, T)
-    first = distances.argmax()
-    far = distances[first] / 2 / ranges[ranges > 0].min()
-    if setup.resolved_success != "rows" or far <= setup.tolerance:
+    ranges = np.where(ranges > 0, ranges, 1)
+    far = (distances / ranges).max(axis=1)
+    first = far.argmax()
+    if setup.resolved_success != "rows" or far[first] / 2 <= setup.tolerance:
         return ""
     same = np.flatnonzero(group == group[first])
-    second = same[np.abs(T[same] - T[first]).max(axis=1).argmax()]
+    second = same[(np.abs(T[same] - T[first]) / ranges).max(axis=1).argmax()]
     return (
-        f"{np.count_nonzero(distances):,} rows contradict each other: equal inputs have different "
+        f"{np.count_nonzero(far):,} rows contradict each other: equal inputs have different "
         f"targets, such as rows {first + 1:,} and {second + 1:,}; no network can come within the "
         "tolerance of both"
     )
@@ -94,7 +95,13 @@ def out_of_reach(setup: Setup) -> str:
     name, _, level = setup.resolved_success.partition(":")
     on_test = setup.success_on == "test"
     judged = slice(setup.rows, None) if on_test else slice(setup.rows)
-    most = best_possible(setup.prepared(), judged).get(name, np.inf)
+    best = best_possible(setup.prepared(), judged)
+    most = best.get(name, np.inf)
+    if name == "r2" and name not in best:
+        return (
+            f"no network has an R² on these {'held-out ' * on_test}rows: their targets are all the "
+            "same, too small or too large; change `scale_targets` or `success`"
+        )
     limit = percent(most) if name == "accuracy" else f"an R² of {most:.3g}"
     return (most < float(level or 0)) * (
         f"no network reaches {setup.resolved_success} on these {'held-out ' * on_test}rows, where "
@@ -307,7 +314,8 @@ def _of_gradient(setup: Setup, end: Real, stuck: bool) -> list[Symptom]:
     rows = setup.batch_rows if setup.reduction == "sum" else 1
     rate = float(np.mean(rates(setup)))
     step = rate * rows / (1 - setup.momentum)
-    fall = float(np.median(setup.budget * step * norm[known] ** 2 / loss[known]))
+    with np.errstate(over="ignore"):  # a gradient of 1e160
+        fall = float(np.median(setup.budget * step * norm[known] ** 2 / loss[known]))
     size = f"(median length {np.median(norm[known]):.2g})"
     # A tiny rate does not make a gradient vanish.
     at_usual_rate = fall * max(1.0, SENSIBLE / rate)

@@ -76,7 +76,8 @@ class MeasuredRuns(NamedTuple):
         """The median of one of `SCORES`; a run without it is the worst, NaN if none has it."""
         values = self.scores[SCORES.index(score)]
         known = values[~np.isnan(values)]
-        return float(np.median(np.nan_to_num(values, nan=-np.inf))) if known.size else np.nan
+        with np.errstate(over="ignore"):  # the two in the middle may have no sum
+            return float(np.median(np.nan_to_num(values, nan=-np.inf))) if known.size else np.nan
 
     def values(self, measure: str) -> NDArray[np.float64]:
         """How good each run is by a measure of `MEASURES_OF_CHANGES`, larger is better, [run]."""

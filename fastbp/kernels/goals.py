@@ -93,7 +93,7 @@ def targets_of(
         varies,
         np.array(labels, np.int64).reshape(-1, 2),
         scales,
-        bool(labels) and not scales.any(),
+        bool(labels) and not (scales > 0).any(),
         _row_order(T),
         np.array(chosen, np.int64).reshape(len(labels), len(T)),
         below,
@@ -121,13 +121,17 @@ def _row_order(T: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def _scales(T: NDArray[np.float64], groups: Sequence[tuple[int, int]]) -> NDArray[np.float64]:
-    """Weights of the squared errors of each output in 1 − R²."""
-    with np.errstate(over="ignore", invalid="ignore"):  # held-out rows may be very large
-        squares: NDArray[np.float64] = ((T - T.mean(axis=0)) ** 2).sum(axis=0)
+    """Weights of the squared errors of each output in 1 − R²; NaN if these rows have no R²."""
+    is_quantity = np.ones(T.shape[1], np.bool_)
     for first, units in groups:
-        squares[first : first + units] = 0
-    squares *= np.count_nonzero(squares)
-    return np.divide(1, squares, out=np.zeros_like(squares), where=squares > 0)
+        is_quantity[first : first + units] = False
+    with np.errstate(over="ignore", invalid="ignore"):  # held-out rows may be very large
+        squares: NDArray[np.float64] = ((T - T.mean(axis=0)) ** 2).sum(axis=0) * is_quantity
+        squares *= np.count_nonzero(squares)
+        scales = np.divide(1, squares, out=np.zeros_like(squares), where=squares != 0)
+    if not (scales.any() and np.isfinite([squares, scales]).all()):
+        scales[is_quantity] = np.nan  # no network may reach what is not known
+    return scales
 
 
 def _bound(

@@ -164,20 +164,20 @@ def _unscaled(X: Real, names: Sequence[str]) -> Iterator[DataNote]:
 def equal_inputs(X: Real, T: Real) -> tuple[NDArray[np.intp], Real]:
     """Group rows with equal inputs.
 
-    Returns the number of each row's group, and the largest difference in one output between targets
-    of the group, both [row].
+    Returns the number of each row's group, [row], and the largest difference between targets of the
+    group, [row, output].
     """
     group = np.unique(X, axis=0, return_inverse=True)[1].ravel()
     order = np.argsort(group, kind="stable")
     starts = np.flatnonzero(np.diff(group[order], prepend=-1))
-    ranges = np.maximum.reduceat(T[order], starts) - np.minimum.reduceat(T[order], starts)
-    distances: Real = ranges.max(axis=1)[group]
-    return group, distances
+    with np.errstate(over="ignore"):  # held-out rows may be very large
+        ranges: Real = np.maximum.reduceat(T[order], starts) - np.minimum.reduceat(T[order], starts)
+    return group, ranges[group]
 
 
 def _contradicting_rows(file: ProblemData) -> Iterator[DataNote]:
     """Note rows that no network can all get right, and the best that is left: exact arithmetic."""
-    rows = np.count_nonzero(equal_inputs(*file.values)[1])
+    rows = np.count_nonzero(equal_inputs(*file.values)[1].any(axis=1))
     if not rows:
         return
     most = best_possible(file, slice(None))
@@ -190,7 +190,10 @@ def _contradicting_rows(file: ProblemData) -> Iterator[DataNote]:
 
 
 def best_possible(file: ProblemData, rows: slice) -> dict[str, float]:
-    """The best possible `accuracy` and `r2` on some rows: equal inputs get equal answers."""
+    """The best possible `accuracy` and `r2` on some rows: equal inputs get equal answers.
+
+    One that these rows do not have is left out.
+    """
     X, T, labels = file.values.X[rows], file.values.T[rows], file.labels[rows]
     group, best = equal_inputs(X, T)[0], {}
     if file.meaning.groups:
@@ -198,11 +201,12 @@ def best_possible(file: ProblemData, rows: slice) -> dict[str, float]:
         most = np.zeros(len(X))
         np.maximum.at(most, cases[:, 0].astype(np.intp), counts)
         best["accuracy"] = float(most.sum() / len(X))
-    values = T[:, [unit for unit in file.quantities if np.ptp(T[:, unit])]]
-    if values.size:
-        values = values / np.ptp(values, axis=0)  # of tiny ones the squares are 0
-        sizes = np.bincount(group)
-        means = np.column_stack([np.bincount(group, column) / sizes for column in values.T])
-        lost = ((values - means[group]) ** 2).sum(axis=0) / len(X) / values.var(axis=0)
-        best["r2"] = float(1 - lost.mean())
+    with np.errstate(over="ignore", invalid="ignore"):  # held-out rows may be very large
+        values = T[:, file.quantities]
+        squares = ((values - values.mean(axis=0)) ** 2).sum(axis=0)
+        if squares.any() and np.isfinite(squares).all():
+            values, sizes = values[:, squares > 0], np.bincount(group)
+            means = np.column_stack([np.bincount(group, column) / sizes for column in values.T])
+            lost = ((values - means[group]) ** 2).sum(axis=0) / squares[squares > 0]
+            best["r2"] = float(1 - lost.mean())
     return best

@@ -1,7 +1,6 @@
 """Build and parse the names of files of runs, SETUP-START-COUNT-DIGEST.parquet."""
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,11 +10,10 @@ from typing import Self
 from fastbp.schema.errors import RunsError, remedy
 from fastbp.schema.text import nearest
 from fastbp.store import safe_files
+from fastbp.store.places import RUN_FILE
 
 Range = tuple[int, int]
 """Seeds start … start + count − 1, as (start, count)."""
-
-_NAME = re.compile(r"([0-9a-f]{12})-([0-9]{1,19})-([0-9]{1,19})-([0-9a-f]{16})\.parquet")
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class RunFile:
     @classmethod
     def parse(cls, path: Path) -> Self | None:
         """Parse the name of a file; None if it is not the name of a file of runs."""
-        match = _NAME.fullmatch(path.name)
+        match = RUN_FILE.fullmatch(path.name)
         if not match:
             return None
         setup, start, count, digest = match.groups()

@@ -1,75 +1,145 @@
-"""Tell what is in a store from what is beside it, and write files that are not of a store."""
+"""Tell stores from other folders, and open folders without following a link that lies in a store.
 
+What `os.path` says of a path may no longer hold when the path is opened. Here each folder on the
+way is opened from the one above.
+"""
+
+import errno
 import os
-from collections.abc import Mapping
+import re
 from contextlib import suppress
 from pathlib import Path
 
-from fastbp.schema.errors import StoreError, UnsafeFileError
-from fastbp.store import safe_files
-from fastbp.store.filename import run_files
-
-MAX_STEPS = 10_000
-"""Most steps on the way to a path: links may lead in a circle."""
+from fastbp.schema.errors import UnsafeFileError
 
 FOLDERS = ("runs", "tmp", "problems", "replays", "quarantine", "figures")
 """The folders of a store."""
 
+RUN_FILE = re.compile(r"([0-9a-f]{12})-([0-9]{1,19})-([0-9]{1,19})-([0-9a-f]{16})\.parquet")
+"""The name of a file of runs: setup, first seed, number of seeds, digest."""
 
-def is_store(folder: Path) -> bool:
-    """Whether a folder is a store: it has `made.json`, or `runs` and also a run or a lock."""
-    with suppress(OSError, StoreError):
-        made, lock, runs = (os.path.lexists(folder / n) for n in ("made.json", "lock", "runs"))
-        return made or (runs and (lock or any(run_files(folder / "runs"))))
+MAX_LINKS = 40
+"""Most links on the way to a folder, as in Linux: they may lead in a circle."""
+
+MAX_PATH = 4095
+"""Most bytes in the path of a folder that is made, as in Linux."""
+
+_STEP = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
+"""A folder on the way need not be readable."""
+
+
+def is_store(folder: Path, parent: int | None = None) -> bool:
+    """Whether a folder is a store: it has `made.json`, or `runs` and also a run or a lock.
+
+    `parent`: the descriptor of the folder where a relative path begins.
+    """
+    with suppress(OSError, ValueError):
+        here = os.open(folder, _STEP, dir_fd=parent)
+        try:
+            made, lock, runs = (is_there(name, here) for name in ("made.json", "lock", "runs"))
+            return made or (runs and (lock or _has_runs(here)))
+        finally:
+            os.close(here)
     return False
 
 
-def link_in_store(path: Path) -> Path | None:
-    """The first link in a store on the way to a path, wherever that begins; None without any."""
-    here, names = Path("/"), [*reversed(path.absolute().parts[1:])]
-    with suppress(OSError, ValueError):  # it is no path
-        for _ in range(MAX_STEPS):
-            if not names:
-                break
-            step = here / names.pop()
-            if step.name == "..":
-                here = here.parent
-            elif not os.path.islink(step):
-                here = step
-            elif any(map(is_store, step.parents)):
-                return step
+def is_there(name: str, parent: int) -> bool:
+    """Whether the folder with the descriptor `parent` has such a file, folder or link."""
+    with suppress(FileNotFoundError):
+        os.stat(name, dir_fd=parent, follow_symlinks=False)
+        return True
+    return False
+
+
+def _has_runs(store: int) -> bool:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    runs = os.open("runs", flags, dir_fd=store)
+    try:
+        with os.scandir(runs) as entries:
+            return any(RUN_FILE.fullmatch(entry.name) for entry in entries)
+    finally:
+        os.close(runs)
+
+
+def _is_below_store(folder: int) -> bool:
+    """Whether a folder, or one above it, is a store."""
+    here = os.dup(folder)
+    try:
+        while not is_store(Path(), here):
+            above = os.open("..", _STEP, dir_fd=here)
+            is_root = os.path.samestat(os.fstat(above), os.fstat(here))
+            os.close(here)
+            here = above
+            if is_root:
+                return False
+        return True
+    finally:
+        os.close(here)
+
+
+def open_folder(path: Path, make: bool = False) -> int:
+    """Open a folder, and return its descriptor. `make`: make what is missing on the way.
+
+    Raises
+    ------
+    UnsafeFileError
+        If a link on the way lies in a store.
+    OSError
+        If it cannot be opened or made; also if a link leads to nowhere.
+    """
+    if make and len(os.fsencode(path)) > MAX_PATH:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), str(path))
+    names, links = [*reversed(path.parts)], 0
+    at, here = Path(), os.open(".", _STEP)
+    try:
+        while names:
+            name = names.pop()
+            try:
+                below = _next(name, here, make)
+            except OSError as error:
+                links += 1
+                names += reversed(_link(at / name, here, error, links).parts)
             else:
-                here, parts = Path("/"), (here / os.readlink(step)).parts
-                names += reversed(parts[1:])
-    return None
+                os.close(here)
+                at, here = at / name, below
+        return os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=here)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        os.close(here)
+
+
+def _next(name: str, parent: int, make: bool) -> int:
+    with suppress(FileNotFoundError):
+        return os.open(name, _STEP | os.O_NOFOLLOW, dir_fd=parent)
+    if make:
+        with suppress(FileExistsError):
+            os.mkdir(name, dir_fd=parent)
+    return os.open(name, _STEP | os.O_NOFOLLOW, dir_fd=parent)
+
+
+def _link(path: Path, parent: int, error: OSError, links: int) -> Path:
+    """What a link in the folder `parent` says; raises `error` if it is none."""
+    try:
+        target = os.readlink(path.name, dir_fd=parent)
+    except OSError:
+        raise error from None
+    if _is_below_store(parent):
+        raise UnsafeFileError(path, "it is a link, not a folder")
+    os.stat(path.name, dir_fd=parent)  # raises if it leads to nowhere, or in a circle
+    if links > MAX_LINKS:
+        raise error
+    return Path(target)
 
 
 def is_in_store(path: Path) -> bool:
     """Whether a path leads into a folder that stores have, or through a link in a store."""
-    real = path
-    with suppress(OSError, ValueError):  # it is no path
-        real = Path(os.path.realpath(path))
-    folders = (each for each in (real, *real.parents) if each.name in FOLDERS)
-    return any(is_store(each.parent) for each in folders) or link_in_store(path) is not None
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder that is not of a store, and hold it. Raises UnsafeFileError and OSError."""
-    refuse_links(folder)
-    safe_files.make(folder)
-    safe_files.hold(folder)
-    refuse_links(folder)  # one may have come meanwhile
-
-
-def refuse_links(folder: Path) -> None:
-    """Raise UnsafeFileError if a link in a store leads to a folder."""
-    if link := link_in_store(folder):
-        raise UnsafeFileError(link, "it is a link, not a folder")
-
-
-def write_all(files: Mapping[Path, bytes], folder: Path) -> None:
-    """Write files below a folder that is not of a store. Raises UnsafeFileError and OSError."""
-    with safe_files.held(folder):
-        make_folder(folder)
-        for path, content in files.items():
-            safe_files.write(path, content, folder)
+    try:
+        with suppress(OSError, ValueError):  # it is not there, or no path
+            os.close(open_folder(path))
+    except UnsafeFileError:
+        return True
+    with suppress(OSError, ValueError):
+        path = Path(os.path.realpath(path))
+    folders = (each for each in (path, *path.parents) if each.name in FOLDERS)
+    return any(is_store(each.parent) for each in folders)

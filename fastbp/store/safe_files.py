@@ -1,7 +1,8 @@
 """Read, write and list files of a store that anybody may have made, without following a link in it.
 
-The store itself may be reached through a link. Below it every folder is opened from the one above,
-and every file from its folder, so that nothing can take their place meanwhile.
+The store itself may be reached through a link, unless that lies in another store. Every folder is
+opened from the one above, and every file from its folder, so that nothing can take their place
+meanwhile.
 """
 
 import errno
@@ -9,13 +10,15 @@ import os
 import random
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import IO
 
 from fastbp.schema.errors import StoreError, UnsafeFileError
+from fastbp.store import places
+from fastbp.store.places import is_there
 
 _KINDS = {
     stat.S_IFREG: "a file",
@@ -44,7 +47,7 @@ def kind(mode: int) -> str:
 def held(root: Path) -> Iterator[None]:
     """Let functions of this module raise StoreError if another folder takes the place of `root`.
 
-    A folder that is not there yet is not held, until `hold` is called.
+    A folder that is not there yet is not held, until `hold` is called. Raises as `hold`.
     """
     is_first = root not in _held
     hold(root)
@@ -56,7 +59,10 @@ def held(root: Path) -> Iterator[None]:
 
 
 def hold(root: Path) -> None:
-    """Hold a folder until `held` ends. Raises StoreError if another has taken its place already."""
+    """Hold a folder until `held` ends.
+
+    Raises StoreError if another has taken its place already, UnsafeFileError as `folder`.
+    """
     with suppress(OSError), folder(root) as descriptor:
         _held.setdefault(root, _identity(os.fstat(descriptor)))
 
@@ -81,13 +87,14 @@ def folder(root: Path, *names: str, make: bool = False) -> Iterator[int]:
     Raises
     ------
     UnsafeFileError
-        If one of `names` is a link, or anything else but a folder.
+        If one of `names` is a link, or anything else but a folder; or if a link on the way to
+        `root` lies in a store.
     StoreError
         If `root` is held, and another folder has taken its place.
     OSError
         If a folder cannot be opened or made.
     """
-    path, descriptor = root, os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    path, descriptor = root, places.open_folder(root)
     try:
         if root in _held and _held[root] != _identity(os.fstat(descriptor)):
             raise StoreError(f"{root} is no longer the folder with which this command began")
@@ -211,7 +218,7 @@ def set_aside(path: Path, root: Path) -> Path:
         # that very many are there already takes no time
         numbers = chain(range(1, 100), iter(lambda: random.getrandbits(60), None))
         names = chain([path.name], (_with_end(path.name, f".{n}") for n in numbers))
-        name = next(name for name in names if not _is_there(name, aside))
+        name = next(name for name in names if not is_there(name, aside))
         os.rename(path.name, name, src_dir_fd=there, dst_dir_fd=aside)
     return root / "quarantine" / name
 
@@ -219,13 +226,6 @@ def set_aside(path: Path, root: Path) -> Path:
 def _with_end(name: str, end: str) -> str:
     """A name with another end, cut to the 255 bytes that a name may have."""
     return os.fsdecode(os.fsencode(name)[: 255 - len(end)]) + end
-
-
-def _is_there(name: str, parent: int) -> bool:
-    with suppress(FileNotFoundError):
-        os.stat(name, dir_fd=parent, follow_symlinks=False)
-        return True
-    return False
 
 
 def remove(path: Path, root: Path) -> None:
@@ -282,13 +282,17 @@ def write(
 
 
 def make(root: Path) -> None:
-    """Make a folder, and those above it, unless it is there. Raises OSError."""
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except RecursionError:  # it has more folders than Python makes in each other
-        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), str(root)) from None
-    except FileExistsError:  # also a link to nowhere
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(root)) from None
+    """Make a folder, and those above it, unless it is there. Raises UnsafeFileError, OSError."""
+    os.close(places.open_folder(root, make=True))
+
+
+def write_all(files: Mapping[Path, bytes], root: Path) -> None:
+    """Write files below a folder, which is made, and held meanwhile. Raises as `write`."""
+    with held(root):
+        make(root)
+        hold(root)
+        for path, content in files.items():
+            write(path, content, root)
 
 
 def _publish(name: str, content: bytes, aside: int, there: int) -> None:

@@ -88,7 +88,7 @@ class Store:
             "is a file, not a store": self.path.exists() and not is_folder,
             f"is more than {MAX_DEPTH} folders deep": len(self.path.parts) > MAX_DEPTH,
             "is in a file, not in a folder": any(above.is_file() for above in self.path.parents),
-            "is in a folder or link of a store": is_in_store(self.path) and not any(self.files()),
+            "is in a folder of a store": is_in_store(self.path) and not any(self.files()),
             "is a folder with other things in it, not a store": is_folder
             and not self._is_generated(),
         }
@@ -123,9 +123,9 @@ class Store:
         """
         self.check_usable(any_version=any_version)
         missing = [each for each in (self.path, *self.path.parents) if not each.exists()]
-        with writing(self.path), suppress(FileExistsError):
-            self.path.mkdir(parents=True)
-            self._made = missing
+        with writing(self.path):
+            safe_files.make(self.path)
+        self._made = missing
         for name in ("runs", "tmp"):
             with writing(self.path / name), safe_files.folder(self.path, name, make=True):
                 pass
@@ -145,7 +145,8 @@ class Store:
                     os.rmdir(name, dir_fd=folder)
             safe_files.remove(self.path / "lock", self.path)
             for made in self._made:
-                made.rmdir()
+                with safe_files.folder(made.parent) as above:
+                    os.rmdir(made.name, dir_fd=above)
 
     def _is_generated(self) -> bool:
         """Whether fastbp made this folder: a store, a new one, or one with only its tables left.

@@ -1,5 +1,6 @@
 """What a stream can show, and paragraphs that fit it."""
 
+import fcntl
 import io
 import os
 import subprocess
@@ -109,6 +110,26 @@ def test_a_signal_ends_a_command_whose_notes_nobody_reads():
     )
     assert done.returncode == 143
     assert os.get_blocking(writing)
+    os.close(writing)
+    os.close(reading)
+
+
+@pytest.mark.skipif(not hasattr(fcntl, "F_SETPIPE_SZ"), reason="pipes have one size")
+def test_a_signal_ends_a_command_whose_last_words_are_longer_than_a_pipe():
+    """They are those of a folder that may have any name."""
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    interrupt = (
+        "from fastbp.cli.process import interruption; "
+        "interruption.kept_in = '\x1b\\n' + 'a' * 9000; interruption(15, None)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", interrupt], stderr=writing, timeout=60, check=False
+    )
+    assert done.returncode == 143
+    said = os.read(reading, 9000)
+    assert said.startswith(rb"interrupted; finished work stays in \x1b\naaa")
+    assert len(said) == 4096
     os.close(writing)
     os.close(reading)
 

@@ -18,7 +18,7 @@ from fastbp.diagnosis import (
     trials,
 )
 from fastbp.diagnosis.candidates import Change, changed, changes
-from fastbp.diagnosis.sentences import cost_text, times_text
+from fastbp.diagnosis.sentences import cost_text, score_text, times_text
 from fastbp.diagnosis.symptoms import InspectedRuns
 from fastbp.diagnosis.trials import (
     CONTROL,
@@ -27,7 +27,9 @@ from fastbp.diagnosis.trials import (
     MeasuredRuns,
     Trial,
 )
+from fastbp.engine import block
 from fastbp.engine.plan import seconds_per_run
+from fastbp.engine.rows import measured_columns
 from fastbp.schema.columns import SCORES
 from fastbp.schema.keys import KEYS
 from fastbp.schema.outcomes import OUTCOMES, Outcome
@@ -215,6 +217,45 @@ def test_data() -> None:
             "5; no network"
         )
     assert notes(twice, [0, 1, 1, 0, 0.5], success="rows")["impossible"] == ""
+    # each output has a range of its own
+    units = np.array([[0, 0], [1000, 0.1], [0, 0.1], [500, 0.05], [10, 0]])
+    assert notes(twice, units, success="rows", output="linear")["impossible"] == ""
+    units[4] = [0, 0.1]
+    assert (
+        "such as rows 1 and 5;"
+        in notes(twice, units, success="rows", output="linear")["impossible"]
+    )
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("held_out", [[1, 1], [1, -1], [1e30, -1e30]])
+def test_rows_without_an_r2_are_why_no_run_converges(held_out: list[float]) -> None:
+    """They are equal, or too large when they are scaled. A warning would be an error."""
+    setup = Setup.from_arrays(
+        np.arange(5)[:, None],
+        [0, 1e-200, 2e-200, *held_out],
+        epochs=9,
+        output="linear",
+        scale_targets="minmax",
+        success="r2:0.9",
+        success_on="test",
+        test=0.4,
+        test_split="last",
+        stop="converged",
+    )
+    assert symptoms.out_of_reach(setup).startswith("no network has an R² on these held-out rows")
+    rows = block.train(setup, 0, 20)
+    assert set(rows.converged_at) == {-1}
+    assert np.isnan(measured_columns(setup, rows.end, rows.test)["test_r2"]).all()
+
+
+def test_numbers_near_the_largest_are_told_without_a_warning() -> None:
+    end = ends(2, GRAD_NORM=1e200)
+    assert len(symptoms._of_gradient(FOUNDING, end, stuck=False)) == 1
+    runs = made(end)
+    runs.scores[:] = -1.7e308
+    assert score_text(runs.median("r2")) == "–"
+    assert score_text(-2.5e300) == "−2.5e+300"
 
 
 # The ranking

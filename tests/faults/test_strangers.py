@@ -976,6 +976,14 @@ def test_no_command_reads_settings_of_the_current_folder(folder, make):
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done
 
 
+def test_settings_that_come_into_the_current_folder_during_a_command_are_not_read(folder):
+    for name in ("matplotlibrc", ".numba_config.yaml"):
+        (folder / name).write_bytes(b"\xff")
+    imports = "from fastbp.cli.process import _import_elsewhere as do; do(['matplotlib', 'numba'])"
+    compiles = "; import numba; numba.njit(lambda: 1)()"
+    succeeded(child(cwd=folder, program=[sys.executable, "-c", imports + compiles]))
+
+
 # Stores that somebody changes while commands use them
 
 EXCHANGE = """

@@ -363,10 +363,12 @@ def test_notes_are_short() -> None:
     assert max(map(len, texts.values())) <= 200
 
 
-def test_tiny_quantities_have_a_best_possible_score() -> None:
-    """The squares of these are 0. A warning would be an error."""
-    setup = Setup.from_arrays([[1], [1], [2]], [1e-200, 3e-200, 5e-200], updates=9)
-    assert data_notes.best_possible(setup.source, slice(None))["r2"] == pytest.approx(0.75)
+@pytest.mark.parametrize(("unit", "r2"), [(1e-200, None), (1e-100, 0.75), (0.1, 0.75)])
+def test_small_quantities_have_a_best_possible_score(unit: float, r2: float | None) -> None:
+    """If their squares are not 0. A warning would be an error."""
+    setup = Setup.from_arrays([[1], [1], [2]], [unit, 3 * unit, 5 * unit], updates=9)
+    best = data_notes.best_possible(setup.source, slice(None)).get("r2")
+    assert best == (r2 and pytest.approx(r2))
 
 
 def test_a_copy_of_a_table_of_pandas_has_no_index(tmp_path: Path) -> None:

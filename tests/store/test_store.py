@@ -1,9 +1,12 @@
 import errno
 import fcntl
+import itertools
 import json
 import os
+import shutil
 import stat
 import threading
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +26,7 @@ from fastbp.store import places, safe_files
 from fastbp.store.digest import digest
 from fastbp.store.filename import RunFile
 from fastbp.store.load import read_all
-from fastbp.store.places import write_all
+from fastbp.store.safe_files import write_all
 from fastbp.store.store import Store
 
 
@@ -244,11 +247,11 @@ def test_no_store_is_in_a_folder_of_another(store, place):
     """That would not be sound any more."""
     with store.locked():
         pass
-    with pytest.raises(StoreError, match="folder or link of a store: choose another folder"):
+    with pytest.raises(StoreError, match="folder of a store: choose another folder"):
         Store(store.path / place).open()
     assert not (store.path / place).exists() or place == "runs"
     (store.path.parent / "link").symlink_to(store.path)
-    with pytest.raises(StoreError, match="is in a folder or link of a store"):
+    with pytest.raises(StoreError, match="is in a folder of a store"):
         Store(store.path.parent / "link" / place).open()
 
 
@@ -260,26 +263,102 @@ def test_a_link_in_the_place_of_a_folder_of_a_store_is_not_followed(store):
     theirs.mkdir()
     for place in ("quarantine", "figures"):
         (store.path / place).symlink_to(theirs)
-        with pytest.raises(StoreError, match="is in a folder or link of a store"):
+        with pytest.raises(StoreError, match="it is a link, not a folder"):
             Store(store.path / place / "new").open()
     (store.path / "runs").rmdir()
     (store.path / "runs").symlink_to("nowhere")
     assert places.is_in_store(store.path / "figures" / ".." / "new")
     assert not places.is_in_store(store.path)
     assert not places.is_in_store(store.path / "tmp" / ".." / "..")
-    assert places.link_in_store(Path("/") / "." / "..") is None
+    os.close(places.open_folder(Path("/") / "." / ".."))
     (store.path.parent / "round").symlink_to("round")
-    assert places.link_in_store(store.path.parent / "round" / "x") is None
+    assert not places.is_in_store(store.path.parent / "round" / "x")
     (store.path / "lock").rename(store.path / "made.json")
     (store.path / "runs").unlink()
     (store.path / "mine").symlink_to(theirs)
     (store.path.parent / "link").symlink_to(store.path / "mine")
     assert places.is_in_store(store.path.parent / "link")
-    with pytest.raises(StoreError, match="is in a folder or link of a store"):
+    with pytest.raises(StoreError, match="it is a link, not a folder"):
         Store(store.path / "mine" / "new").open()
     with pytest.raises(StoreError, match="it is a link, not a folder"):
         write_all({store.path / "mine" / "new" / "a": b""}, store.path / "mine" / "new")
     assert [*theirs.iterdir()] == []
+    (store.path / "mine").unlink()
+    (store.path / "mine").symlink_to(opened(store.path.parent / "another").path)
+    with pytest.raises(StoreError, match="it is a link, not a folder"):
+        Store(store.path / "mine").check_usable()
+
+
+def test_links_elsewhere_are_followed_as_the_system_does(tmp_path, monkeypatch):
+    """To a folder, not in a circle, and no folder is made at the end of one to nowhere."""
+    monkeypatch.chdir(tmp_path)
+    for name, target in {
+        "link": "a/../real",
+        "round": "round",
+        "there": "back",
+        "back": "there",
+        "nowhere": "gone",
+    }.items():
+        Path(name).symlink_to(target)
+    Path("a/b").mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match="link/x"):
+        safe_files.make(Path("link/x"))
+    Path("real").mkdir()
+    safe_files.make(Path("a/b/../../link/x/y"))
+    safe_files.make(tmp_path / "link" / "x" / "z")
+    assert sorted(os.listdir("real/x")) == ["y", "z"]
+    for path in ("round/x", "there/x"):
+        with pytest.raises(OSError, match=f"symbolic links: '{path}'"):
+            safe_files.make(Path(path))
+    with pytest.raises(FileNotFoundError):
+        safe_files.make(Path("nowhere/x"))
+    Path("file").touch()
+    for path in ("file", "file/x"):
+        with pytest.raises(NotADirectoryError, match=path):
+            safe_files.make(Path(path))
+    with pytest.raises(OSError, match="File name too long"):
+        safe_files.make(Path("a/" * 3000))
+    assert not (tmp_path / "gone").exists()
+
+
+@pytest.mark.parametrize("call", ["mkdir", "open", "stat", "readlink", "rmdir"])
+def test_a_folder_that_becomes_a_link_of_a_store_leads_nowhere_else(
+    store, call, monkeypatch, tmp_path
+):
+    """Before whichever call of the system: what is written gets into the folder or nowhere."""
+    with store.locked():
+        pass
+    mine, spare, theirs = store.path / "mine", store.path / "spare", tmp_path / "theirs"
+    mine.mkdir()
+    (theirs / "new").mkdir(parents=True)
+    spare.symlink_to(theirs)
+    real, times = getattr(os, call), itertools.count()
+
+    def exchange() -> None:
+        mine.rename(tmp_path / "aside")
+        spare.rename(mine)
+        (tmp_path / "aside").rename(spare)
+
+    def exchanging(*arguments, **named):
+        if next(times) == 0:
+            exchange()
+        return real(*arguments, **named)
+
+    for nth in range(400):
+        times = itertools.count(-nth)
+        with monkeypatch.context() as patched, suppress(StoreError, OSError):
+            patched.setattr(os, call, exchanging)
+            write_all({mine / "new" / "a": b"", mine / "other" / "b": b""}, mine)
+            with Store(mine / "new" / "store").locked():
+                pass
+            Store(mine / "new" / "store").remove_if_empty()
+        if not spare.is_symlink():
+            exchange()
+        shutil.rmtree(mine)
+        mine.mkdir()
+    assert next(times) < 0
+    assert [*theirs.iterdir()] == [theirs / "new"]
+    assert not [*(theirs / "new").iterdir()]
 
 
 def test_a_store_in_a_folder_that_looks_like_another_is_used(store):

@@ -27,7 +27,7 @@ from fastbp.reporting.report_data import MAX_BARS, by_strength
 from fastbp.schema.errors import RunsError
 from fastbp.schema.text import WIDTH, and_, p_value, percent, plural, points, typed
 from fastbp.store import filename
-from fastbp.store.places import write_all
+from fastbp.store.safe_files import write_all
 
 StoreNames = tuple[str, str]
 """The names of the two stores."""
