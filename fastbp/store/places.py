@@ -62,19 +62,17 @@ def _has_runs(store: int) -> bool:
 
 
 def _is_below_store(folder: int) -> bool:
-    """Whether a folder, or one above it, is a store."""
-    here = os.dup(folder)
-    try:
-        while not is_store(Path(), here):
-            above = os.open("..", _STEP, dir_fd=here)
-            is_root = os.path.samestat(os.fstat(above), os.fstat(here))
-            os.close(here)
-            here = above
-            if is_root:
-                return False
-        return True
-    finally:
-        os.close(here)
+    """Whether a folder, or one above it as far as that can be seen, is a store."""
+    up = Path()
+    while not is_store(up, folder):
+        try:
+            here, above = (os.stat(each, dir_fd=folder) for each in (up, up / ".."))
+        except OSError:
+            return False
+        if os.path.samestat(here, above):
+            return False
+        up /= ".."
+    return True
 
 
 def open_folder(path: Path, make: bool = False) -> int:
@@ -97,11 +95,15 @@ def open_folder(path: Path, make: bool = False) -> int:
             try:
                 below = _next(name, here, make)
             except OSError as error:
-                links += 1
-                names += reversed(_link(at / name, here, error, links).parts)
-            else:
-                os.close(here)
-                at, here = at / name, below
+                if (target := _link(at / name, here, error)) is not None:
+                    links += 1
+                    if links > MAX_LINKS:
+                        raise
+                    names += reversed(target.parts)
+                    continue
+                below = os.open(name, _STEP, dir_fd=here)
+            os.close(here)
+            at, here = at / name, below
         return os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=here)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
@@ -118,8 +120,11 @@ def _next(name: str, parent: int, make: bool) -> int:
     return os.open(name, _STEP | os.O_NOFOLLOW, dir_fd=parent)
 
 
-def _link(path: Path, parent: int, error: OSError, links: int) -> Path:
-    """What a link in the folder `parent` says; raises `error` if it is none."""
+def _link(path: Path, parent: int, error: OSError) -> Path | None:
+    """Where a link in the folder `parent` leads; None if only the system knows.
+
+    Raises `error` if it is no link, and as `open_folder`.
+    """
     try:
         target = os.readlink(path.name, dir_fd=parent)
     except OSError:
@@ -127,9 +132,9 @@ def _link(path: Path, parent: int, error: OSError, links: int) -> Path:
     if _is_below_store(parent):
         raise UnsafeFileError(path, "it is a link, not a folder")
     os.stat(path.name, dir_fd=parent)  # raises if it leads to nowhere, or in a circle
-    if links > MAX_LINKS:
-        raise error
-    return Path(target)
+    size = os.lstat(path.name, dir_fd=parent).st_size
+    # /proc/PID/root says "/", also for a process that has another
+    return Path(target) if size == len(os.fsencode(target)) else None
 
 
 def is_in_store(path: Path) -> bool:

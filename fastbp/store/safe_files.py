@@ -94,9 +94,11 @@ def folder(root: Path, *names: str, make: bool = False) -> Iterator[int]:
     OSError
         If a folder cannot be opened or made.
     """
-    path, descriptor = root, places.open_folder(root)
+    path, is_held = root, root in _held
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    descriptor = os.open(root, flags) if is_held else places.open_folder(root)
     try:
-        if root in _held and _held[root] != _identity(os.fstat(descriptor)):
+        if is_held and _held[root] != _identity(os.fstat(descriptor)):
             raise StoreError(f"{root} is no longer the folder with which this command began")
         for name in names:
             path /= name

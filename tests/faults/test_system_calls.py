@@ -111,9 +111,14 @@ def calls(publish, stores, tmp_path_factory) -> dict[str, list[Call]]:
         set_up(stores[start], store)
         ended = publish(store, [])
         assert (ended.code, ended.said) == (0, "")
-        found[start] = [call for call in counted(ended.calls) if str(store) in call.line]
+        found[start] = [call for call in counted(ended.calls) if is_of(store, call.line)]
         shutil.rmtree(store)
     return found
+
+
+def is_of(store: Path, line: str) -> bool:
+    """Whether a call names a store, or something in it."""
+    return str(store) in line or f'<{store.parent}>, "{store.name}"' in line
 
 
 def set_up(start: Path, store: Path) -> None:
@@ -141,7 +146,7 @@ def disturb(publish, stores, whole, tmp_path) -> Callable[[str, str, Call], None
         ended = publish(store, ["-e", f"inject={call.name}:{FAULTS[fault]}:when={call.number}"])
         line = next(each.line for each in counted(ended.calls) if each[:2] == call[:2])
         where = f"{start}, {fault}: {line}\n{ended._replace(calls=[])}"
-        assert str(store) in line, where
+        assert is_of(store, line), where
         if fault == "SIGKILL":
             assert (ended.code, ended.said) == (-9, ""), where
         else:

@@ -312,6 +312,8 @@ def test_links_elsewhere_are_followed_as_the_system_does(tmp_path, monkeypatch):
             safe_files.make(Path(path))
     with pytest.raises(FileNotFoundError):
         safe_files.make(Path("nowhere/x"))
+    safe_files.make(Path("/proc/self/cwd/real/here"))
+    assert Path("real/here").is_dir()
     Path("file").touch()
     for path in ("file", "file/x"):
         with pytest.raises(NotADirectoryError, match=path):
@@ -346,7 +348,7 @@ def test_a_folder_that_becomes_a_link_of_a_store_leads_nowhere_else(
 
     for nth in range(400):
         times = itertools.count(-nth)
-        with monkeypatch.context() as patched, suppress(StoreError, OSError):
+        with monkeypatch.context() as patched, suppress(StoreError, StoreFullError, OSError):
             patched.setattr(os, call, exchanging)
             write_all({mine / "new" / "a": b"", mine / "other" / "b": b""}, mine)
             with Store(mine / "new" / "store").locked():
