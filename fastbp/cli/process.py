@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -178,16 +178,17 @@ def _import_elsewhere(packages: Iterable[str]) -> None:
     """Import packages that read settings from the current folder, which may be a stranger's."""
     import tempfile
 
-    with suppress(OSError):
-        tempfile.gettempdir()  # where there is no other, it is the current folder
-    here = os.open(".", getattr(os, "O_PATH", os.O_RDONLY))  # it may not be readable
-    os.chdir(sys.prefix)
-    try:
+    with ExitStack() as back:
+        with suppress(OSError):
+            tempfile.gettempdir()  # where there is no other, it is the current folder
+        with suppress(PermissionError):  # where no file can be opened, no settings are
+            # it may not be readable
+            here = os.open(".", getattr(os, "O_PATH", os.O_RDONLY))
+            back.callback(os.close, here)
+            back.callback(os.fchdir, here)
+            os.chdir(sys.prefix)
         for package in packages:
             import_module(package)
-    finally:
-        os.fchdir(here)
-        os.close(here)
     if config := sys.modules.get("numba.core.config"):
         config.reload_config = lambda: None  # type: ignore[attr-defined]  # of each compilation
 

@@ -88,7 +88,7 @@ def open_folder(path: Path, make: bool = False) -> int:
     if make and len(os.fsencode(path)) > MAX_PATH:
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), str(path))
     names, links = [*reversed(path.parts)], 0
-    at, here = Path(), os.open(".", _STEP)
+    at, here = Path(), os.open("/" if path.is_absolute() else ".", _STEP)
     try:
         while names:
             name = names.pop()
