@@ -10,7 +10,12 @@
 import os
 import signal
 import sys
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from functools import partial
 from importlib import import_module
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # type checkers do not see what is looked up when first used
@@ -36,6 +41,8 @@ def _set_environment() -> None:
     """Set the environment of a command and of the processes that it starts."""
     # whatever package starts them, they import nothing from the current folder
     os.environ["PYTHONSAFEPATH"] = "1"
+    if _ImportedElsewhere not in sys.meta_path:
+        sys.meta_path.insert(0, _ImportedElsewhere)
     # with more threads OpenBLAS never returns where it finds no memory for them; nothing needs them
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # packages take a home that nobody knows for a folder `~` in the current one
@@ -43,6 +50,42 @@ def _set_environment() -> None:
         os.environ["HOME"] = "/"
     # no command opens a window, so it need not be there, nor have its packages
     os.environ.pop("MPLBACKEND", None)
+
+
+class _ImportedElsewhere:
+    """Finds packages that read settings from the current folder, which may be a stranger's.
+
+    They are imported while another folder is the current one.
+    """
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if name not in ("matplotlib", "numba"):
+            return None
+        spec = PathFinder.find_spec(name, path)
+        if spec and spec.loader:
+            spec.loader.exec_module = partial(_run_elsewhere, spec.loader.exec_module)  # type: ignore[method-assign]
+        return spec
+
+
+def _run_elsewhere(run: Callable[[ModuleType], None], module: ModuleType) -> None:
+    import tempfile
+
+    for name in ("MPLCONFIGDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+        if folder := os.environ.get(name):
+            os.environ[name] = os.path.abspath(folder)
+    with ExitStack() as back:
+        with suppress(OSError):
+            tempfile.gettempdir()  # where there is no other, it is the current folder
+        with suppress(PermissionError):  # where no file can be opened, no settings are
+            # it may not be readable
+            here = os.open(".", getattr(os, "O_PATH", os.O_RDONLY))
+            back.callback(os.close, here)
+            back.callback(os.fchdir, here)
+            os.chdir(sys.prefix)
+        run(module)
+    if config := sys.modules.get("numba.core.config"):
+        config.reload_config = lambda: None  # type: ignore[attr-defined]  # of each compilation
 
 
 def _ignore_signals() -> None:
@@ -53,6 +96,8 @@ def _ignore_signals() -> None:
 
 if sys.argv[:1] == ["-m"]:  # Python looks for the module of `python -m`: NumPy is not loaded yet
     _set_environment()
+elif "PYTHONSAFEPATH" in os.environ:  # a command has set it for a process that it started
+    sys.meta_path.insert(0, _ImportedElsewhere)
 
 _HOMES = {
     "Setup": "config.setup",

@@ -46,6 +46,5 @@ main = process.Command(
         ),
     ],
     place="folder",
-    imports=("matplotlib",),
 )
 main.run_if_main(__name__)

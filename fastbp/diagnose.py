@@ -379,6 +379,5 @@ main = process.Command(
         ),
     ],
     place="folder",
-    imports=("matplotlib", "numba"),
 )
 main.run_if_main(__name__)

@@ -161,6 +161,5 @@ main = process.Command(
         ),
     ],
     place="store",
-    imports=("matplotlib", "numba"),
 )
 main.run_if_main(__name__)

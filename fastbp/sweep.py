@@ -373,7 +373,6 @@ main = process.Command(
         ),
     ],
     place="folder",
-    imports=("matplotlib", "numba"),
     takes_mistakes=True,
 )
 main.run_if_main(__name__)

@@ -125,6 +125,5 @@ main = process.Command(
         ),
     ],
     place="store",
-    imports=("numba",),
 )
 main.run_if_main(__name__)

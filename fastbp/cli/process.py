@@ -8,9 +8,8 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
@@ -105,8 +104,6 @@ class Command:
     place : str
         The name of the option with the folder that the command works on, if any: error messages
         name that folder.
-    imports : sequence of str
-        Packages that the command needs and that read settings when they are imported.
     takes_mistakes : bool
         Whether the body has a parameter `mistakes`, a line for each wrong option, which it reports
         together with mistakes in files. Otherwise such lines are printed, and the body is not
@@ -119,7 +116,6 @@ class Command:
     epilog: str
     options: Sequence[Option] = ()
     place: str = ""
-    imports: Sequence[str] = ()
     takes_mistakes: bool = False
 
     def __call__(self, arguments: Sequence[str] | None = None) -> int:
@@ -145,8 +141,6 @@ class Command:
             def parse() -> int:
                 # it prints help if that is asked for, maybe where it cannot be written
                 options.update(parser.options(arguments))
-                if self.imports:
-                    _import_elsewhere(self.imports)
                 return COMPLETE
 
             if code := exit_code(parse, Path()):
@@ -172,25 +166,6 @@ class Command:
             atexit.register(_ignore_signals)
             hear_signals()
             leave(self())
-
-
-def _import_elsewhere(packages: Iterable[str]) -> None:
-    """Import packages that read settings from the current folder, which may be a stranger's."""
-    import tempfile
-
-    with ExitStack() as back:
-        with suppress(OSError):
-            tempfile.gettempdir()  # where there is no other, it is the current folder
-        with suppress(PermissionError):  # where no file can be opened, no settings are
-            # it may not be readable
-            here = os.open(".", getattr(os, "O_PATH", os.O_RDONLY))
-            back.callback(os.close, here)
-            back.callback(os.fchdir, here)
-            os.chdir(sys.prefix)
-        for package in packages:
-            import_module(package)
-    if config := sys.modules.get("numba.core.config"):
-        config.reload_config = lambda: None  # type: ignore[attr-defined]  # of each compilation
 
 
 def exit_code(work: Callable[[], int], place: Path, used: Iterable[Path] = ()) -> int:

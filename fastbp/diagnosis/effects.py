@@ -15,6 +15,9 @@ from fastbp.diagnosis.trials import CONTROL, ChangeEffect, MeasuredRuns
 from fastbp.kernels import measures as m
 from fastbp.schema.columns import SCORES
 
+UNSEEN = 0.005
+"""A smaller change of a mean score is no change in print."""
+
 NEARLY = 0.75
 """Removing an unusual setting is listed first if it has this share of the best change's effect."""
 
@@ -64,7 +67,8 @@ def effects(base: MeasuredRuns, rows: Sequence[ChangeEffect], measure: str) -> p
     `p_holm`: of McNemar's test on fixed and broken, and corrected by Holm for several changes.
     `presentations`, `multiply_adds`: the cost of a run relative to the setup's. `fixes`: whether
     `p_holm` shows an effect, and the intervals of the differences to the setup and to the control,
-    over the same seeds, lie above 0. The rows are sorted as in `_ranked`.
+    over the same seeds, lie above 0, and of scores above `UNSEEN`. The rows are sorted as in
+    `_ranked`.
     """
     n, before = base.runs, base.values(measure)
     after = np.array([row.runs.values(measure) for row in rows]).reshape(len(rows), n)
@@ -74,7 +78,7 @@ def effects(base: MeasuredRuns, rows: Sequence[ChangeEffect], measure: str) -> p
     controls = [row.runs.values(measure) for row in rows if row.cause == CONTROL]
     beyond = _interval(after - controls[0], measure)[1] if controls else low
     losses = [np.nan_to_num(row.runs.end[m.LOSS], nan=np.inf, posinf=np.inf) for row in rows]
-    p = mcnemar(fixed, broken)
+    p, seen = mcnemar(fixed, broken), UNSEEN * (measure in SCORES)
     costs = np.array([row.cost for row in rows]).reshape(-1, 2)
     return _ranked(
         pd.DataFrame(
@@ -96,7 +100,7 @@ def effects(base: MeasuredRuns, rows: Sequence[ChangeEffect], measure: str) -> p
                 "p_holm": holm(p),
                 "presentations": costs[:, 0],
                 "multiply_adds": costs[:, 1],
-                "fixes": (holm(p) < ALPHA) & (np.minimum(low, beyond) > 0),
+                "fixes": (holm(p) < ALPHA) & (np.minimum(low, beyond) > seen),
             }
         )
     )

@@ -105,7 +105,8 @@ def targets_of(
 
 def _thresholds(middles: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:
     """The smallest numbers of the dtype that are not below the middles."""
-    nearest = middles.astype(dtype)
+    with np.errstate(over="ignore"):  # held-out rows may be too large for float32
+        nearest = middles.astype(dtype)
     return np.where(nearest < middles, np.nextafter(nearest, dtype.type(np.inf)), nearest)
 
 
@@ -114,9 +115,8 @@ def _row_order(T: NDArray[np.float64]) -> NDArray[np.int64]:
     _, kinds, counts = np.unique(T, axis=0, return_inverse=True, return_counts=True)
     kinds = kinds.ravel()
     rank = np.zeros(len(T), np.int64)
-    for kind in range(kinds.max() + 1):
-        alike = np.flatnonzero(kinds == kind)
-        rank[alike] = np.arange(len(alike))
+    firsts = np.repeat(np.cumsum(counts) - counts, counts)
+    rank[np.argsort(kinds, kind="stable")] = np.arange(len(T)) - firsts
     return np.lexsort((counts[kinds], rank))
 
 
@@ -147,7 +147,8 @@ def _bound(
     error never falls as o moves away from t, so a comparison says the same without a division. The
     bound is found by bisection over the numbers of the dtype in their order.
     """
-    nearest = T.astype(dtype)
+    with np.errstate(over="ignore"):  # held-out rows may be too large for float32
+        nearest = T.astype(dtype)
 
     def is_within(o: NDArray[Any]) -> Any:
         with np.errstate(over="ignore", invalid="ignore"):

@@ -161,7 +161,8 @@ def table(
 ) -> Table:
     """The table of a problem with inputs X [row, input], targets T [row, output], weights [row]."""
     parts = [X, T] if weights is None else [X, T, weights[:, None]]
-    columns = np.ascontiguousarray(np.hstack(parts).T, dtype)
+    with np.errstate(over="ignore"):  # held-out rows may be too large for float32
+        columns = np.ascontiguousarray(np.hstack(parts).T, dtype)
     low, high = columns.min(axis=1), columns.max(axis=1)
     is_high = columns == high[:, None]
     count, rows = columns.shape

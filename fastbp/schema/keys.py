@@ -361,7 +361,8 @@ KEYS: dict[str, Key] = {
             "budget",
             "word",
             "when a run ends",
-            details="`budget` goes on after it has converged; `converged` also ends what diverged",
+            details="`budget` goes on after it has reached `success`; `converged` ends it there, "
+            "even if its outputs span less than `collapse`, and also ends what diverged",
         ),
         Key("dtype", Literal["float64", "float32"], "float64", "word", "the arithmetic"),
     )

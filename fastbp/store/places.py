@@ -7,7 +7,8 @@ way is opened from the one above.
 import errno
 import os
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fastbp.schema.errors import UnsafeFileError
@@ -21,6 +22,9 @@ RUN_FILE = re.compile(r"([0-9a-f]{12})-([0-9]{1,19})-([0-9]{1,19})-([0-9a-f]{16}
 MAX_LINKS = 40
 """Most links on the way to a folder, as in Linux: they may lead in a circle."""
 
+MAX_STEPS = 5_000
+"""Most folders on the way, with those that links lead through."""
+
 MAX_PATH = 4095
 """Most bytes in the path of a folder that is made, as in Linux."""
 
@@ -28,18 +32,27 @@ _STEP = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 """A folder on the way need not be readable."""
 
 
-def is_store(folder: Path, parent: int | None = None) -> bool:
-    """Whether a folder is a store: it has `made.json`, or `runs` and also a run or a lock.
+def is_store(folder: Path) -> bool:
+    """Whether a folder is a store: it has `made.json`, or `runs` and also a run or a lock."""
+    with suppress(OSError, ValueError), _opened(folder) as here:
+        return _is_store(here)
+    return False
 
-    `parent`: the descriptor of the folder where a relative path begins.
-    """
-    with suppress(OSError, ValueError):
-        here = os.open(folder, _STEP, dir_fd=parent)
-        try:
-            made, lock, runs = (is_there(name, here) for name in ("made.json", "lock", "runs"))
-            return made or (runs and (lock or _has_runs(here)))
-        finally:
-            os.close(here)
+
+@contextmanager
+def _opened(folder: Path, parent: int | None = None) -> Iterator[int]:
+    descriptor = os.open(folder, _STEP, dir_fd=parent)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _is_store(folder: int) -> bool:
+    with suppress(OSError):
+        if is_there("made.json", folder):
+            return True
+        return is_there("runs", folder) and (is_there("lock", folder) or _has_runs(folder))
     return False
 
 
@@ -52,8 +65,7 @@ def is_there(name: str, parent: int) -> bool:
 
 
 def _has_runs(store: int) -> bool:
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    runs = os.open("runs", flags, dir_fd=store)
+    runs = os.open("runs", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=store)
     try:
         with os.scandir(runs) as entries:
             return any(RUN_FILE.fullmatch(entry.name) for entry in entries)
@@ -64,15 +76,15 @@ def _has_runs(store: int) -> bool:
 def _is_below_store(folder: int) -> bool:
     """Whether a folder, or one above it as far as that can be seen, is a store."""
     up = Path()
-    while not is_store(up, folder):
-        try:
-            here, above = (os.stat(each, dir_fd=folder) for each in (up, up / ".."))
-        except OSError:
-            return False
-        if os.path.samestat(here, above):
-            return False
-        up /= ".."
-    return True
+    with suppress(OSError):
+        while True:
+            with _opened(up, folder) as here, _opened(up / "..", folder) as above:
+                if _is_store(here):
+                    return True
+                if os.path.samestat(os.fstat(here), os.fstat(above)):
+                    return False
+            up /= ".."
+    return False
 
 
 def open_folder(path: Path, make: bool = False) -> int:
@@ -87,28 +99,80 @@ def open_folder(path: Path, make: bool = False) -> int:
     """
     if make and len(os.fsencode(path)) > MAX_PATH:
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), str(path))
-    names, links = [*reversed(path.parts)], 0
-    at, here = Path(), os.open("/" if path.is_absolute() else ".", _STEP)
+    way = _Way(Path("/") if path.is_absolute() else Path())
     try:
-        while names:
-            name = names.pop()
-            try:
-                below = _next(name, here, make)
-            except OSError as error:
-                if (target := _link(at / name, here, error)) is not None:
-                    links += 1
-                    if links > MAX_LINKS:
-                        raise
-                    names += reversed(target.parts)
-                    continue
-                below = os.open(name, _STEP, dir_fd=here)
-            os.close(here)
-            at, here = at / name, below
-        return os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=here)
+        way.go(path, make)
+        return os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=way.here)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        os.close(here)
+        way.close()
+
+
+class _Way:
+    """A way from one folder to another, which goes through no link that lies in a store."""
+
+    def __init__(self, start: Path) -> None:
+        self.start = os.open(start, _STEP)
+        self.here = os.dup(self.start)
+        self._names: list[str] = []
+        self._stores: list[bool] = []
+        """Whether each folder from the start on, or from the highest one, was a store on the way.
+
+        It may be moved away meanwhile.
+        """
+        self._is_up = False
+        """Whether the way has gone above its start."""
+
+    def close(self) -> None:
+        os.close(self.start)
+        os.close(self.here)
+
+    def go(self, path: Path, make: bool) -> None:
+        """Go to a folder. Raises as `open_folder`."""
+        names, links = [*reversed(path.parts)], 0
+        for _ in range(MAX_STEPS):
+            if not names:
+                return
+            name = names.pop()
+            try:
+                below = _next(name, self.here, make)
+            except OSError as error:
+                target = self._target(name, error)
+                links += 1
+                if links > MAX_LINKS:
+                    break
+                if target is not None:
+                    names += reversed(target.parts)
+                    continue
+                below = os.open(name, _STEP, dir_fd=self.here)
+                self._stores, self._is_up = [], True
+            self._enter(name, below)
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+    def _enter(self, name: str, folder: int) -> None:
+        os.close(self.here)
+        self.here = folder
+        self._names.append(name)
+        if name == "/" or (name == ".." and not self._stores):
+            self._stores, self._is_up = [], True
+        elif name == "..":
+            self._stores.pop()
+        else:
+            self._stores.append(_is_store(folder))
+
+    def _target(self, name: str, error: OSError) -> Path | None:
+        """Where a link leads; None if only the system knows. Raises `error` if it is no link."""
+        try:
+            target = os.readlink(name, dir_fd=self.here)
+        except OSError:
+            raise error from None
+        if any(self._stores) or _is_below_store(self.here if self._is_up else self.start):
+            raise UnsafeFileError(Path(*self._names, name), "it is a link, not a folder")
+        os.stat(name, dir_fd=self.here)  # raises if it leads to nowhere, or in a circle
+        size = os.lstat(name, dir_fd=self.here).st_size
+        # /proc/PID/root says "/", also for a process that has another
+        return Path(target) if size == len(os.fsencode(target)) else None
 
 
 def _next(name: str, parent: int, make: bool) -> int:
@@ -118,23 +182,6 @@ def _next(name: str, parent: int, make: bool) -> int:
         with suppress(FileExistsError):
             os.mkdir(name, dir_fd=parent)
     return os.open(name, _STEP | os.O_NOFOLLOW, dir_fd=parent)
-
-
-def _link(path: Path, parent: int, error: OSError) -> Path | None:
-    """Where a link in the folder `parent` leads; None if only the system knows.
-
-    Raises `error` if it is no link, and as `open_folder`.
-    """
-    try:
-        target = os.readlink(path.name, dir_fd=parent)
-    except OSError:
-        raise error from None
-    if _is_below_store(parent):
-        raise UnsafeFileError(path, "it is a link, not a folder")
-    os.stat(path.name, dir_fd=parent)  # raises if it leads to nowhere, or in a circle
-    size = os.lstat(path.name, dir_fd=parent).st_size
-    # /proc/PID/root says "/", also for a process that has another
-    return Path(target) if size == len(os.fsencode(target)) else None
 
 
 def is_in_store(path: Path) -> bool:

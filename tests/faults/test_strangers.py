@@ -584,16 +584,19 @@ def test_what_a_store_says_in_the_gallery_is_bounded(folder):
 
 @pytest.mark.parametrize("name", ["made.json", "runs"])
 def test_what_cannot_be_read_is_not_damaged(folder, monkeypatch, name):
-    store, really = Store(folder / "store"), os.open
+    store = Store(folder / "store")
 
-    def refuse(path, *how, **more):
-        if os.path.basename(path) == name:
-            raise PermissionError(errno.EACCES, "Permission denied")
-        return really(path, *how, **more)
+    def refusing(call):
+        def refuse(path, *how, **more):
+            if os.path.basename(path) == name:
+                raise PermissionError(errno.EACCES, "Permission denied")
+            return call(path, *how, **more)
+
+        return refuse
 
     before = provenance.read_made(store.path)
-    monkeypatch.setattr(os, "open", refuse)
-    monkeypatch.setattr(os, "stat", refuse if name == "runs" else os.stat)
+    monkeypatch.setattr(os, "open", refusing(os.open))
+    monkeypatch.setattr(os, "stat", refusing(os.stat) if name == "runs" else os.stat)
     if name == "runs":
         with pytest.raises(PermissionError):
             fastbp.load(store.path)
@@ -979,9 +982,12 @@ def test_no_command_reads_settings_of_the_current_folder(folder, make):
 def test_settings_that_come_into_the_current_folder_during_a_command_are_not_read(folder):
     for name in ("matplotlibrc", ".numba_config.yaml"):
         (folder / name).write_bytes(b"\xff")
-    imports = "from fastbp.cli.process import _import_elsewhere as do; do(['matplotlib', 'numba'])"
+    imports = "import fastbp.reporting.plots, fastbp.kernels"
     compiles = "; import numba; numba.njit(lambda: 1)()"
-    succeeded(child(cwd=folder, program=[sys.executable, "-c", imports + compiles]))
+    safe = environment(PYTHONSAFEPATH="1", MPLCONFIGDIR="mine")
+    program = [sys.executable, "-c", imports + compiles]
+    succeeded(child(cwd=folder, program=program, env=safe))
+    assert (folder / "mine").is_dir()
 
 
 # Stores that somebody changes while commands use them

@@ -13,6 +13,7 @@ from fastbp.engine import block
 from fastbp.engine.lane_group import LaneGroup
 from fastbp.engine.rows import measured_columns
 from fastbp.engine.tasks import task
+from fastbp.kernels import goals
 
 pytestmark = pytest.mark.jit  # hundreds of runs
 
@@ -132,3 +133,19 @@ def test_one_answer_to_every_row_is_no_success():
     outcomes = measured_columns(setup, rows.end, rows.test)["outcome"]
     assert ((rows.converged_at >= 0) == (outcomes == 1)).all()
     assert (outcomes == 1).sum() > 0
+
+
+def test_rows_are_looked_at_in_turns_of_their_kinds():
+    """The first row of each kind of targets comes first, of the rarest kind before others."""
+    T = np.array([[1.0], [0], [1], [1], [0], [2]])
+    assert goals._row_order(T).tolist() == [5, 1, 0, 4, 2, 3]
+    many = RNG.normal(size=(65_536, 1))  # one by one they would take a second
+    assert goals._row_order(many).tolist() == list(range(len(many)))
+
+
+def test_held_out_rows_too_large_for_float32_are_missed_without_a_warning():
+    setup = Setup.from_arrays(
+        np.arange(3)[:, None], [0, 1e-10, 1e30], test=0.2, test_split="last", epochs=1,
+        scale_targets="minmax", success="rows", dtype="float32",
+    )  # fmt: skip
+    assert block.train(setup, 0, 3).test is not None
