@@ -8,8 +8,9 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
@@ -151,12 +152,15 @@ class Command:
                 print_errors(parser.mistakes)
                 return BAD_USAGE
             place = options.get(self.place) or Path()
+            values = (v if isinstance(v, list) else [v] for v in options.values())
+            paths = [path for path in chain(*values) if isinstance(path, Path)]
 
             def work() -> int:
-                with safe_files.held(place):
+                with ExitStack() as stack:
+                    for path in (place, *filter(os.path.isdir, paths)):
+                        stack.enter_context(safe_files.held(path))
                     return self.body(**options) or COMPLETE
 
-            paths = [value for value in options.values() if isinstance(value, Path)]
             return exit_code(work, place, paths)
 
     def run_if_main(self, name: str) -> None:

@@ -317,7 +317,7 @@ def _of_gradient(setup: Setup, end: Real, stuck: bool) -> list[Symptom]:
         fall = float(np.median(setup.budget * step * norm[known] ** 2 / loss[known]))
     size = f"(median length {np.median(norm[known]):.2g})"
     # A tiny rate does not make a gradient vanish.
-    at_usual_rate = fall * max(1.0, SENSIBLE / rate)
+    at_usual_rate = fall * max(1.0, SENSIBLE / max(rate, np.finfo(float).tiny))
     again = f"another budget would lower the loss by {percent(fall)}"
     why = "steps jump about" if setup.schedule == "constant" else "the rate has fallen"
     why = "weight decay holds against it" if setup.weight_decay else why

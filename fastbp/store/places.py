@@ -7,8 +7,7 @@ way is opened from the one above.
 import errno
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from fastbp.schema.errors import UnsafeFileError
@@ -34,26 +33,24 @@ _STEP = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 
 def is_store(folder: Path) -> bool:
     """Whether a folder is a store: it has `made.json`, or `runs` and also a run or a lock."""
-    with suppress(OSError, ValueError), _opened(folder) as here:
-        return _is_store(here)
+    with suppress(OSError, ValueError):
+        here = os.open(folder, _STEP)
+        try:
+            return _is_store(here)
+        finally:
+            os.close(here)
     return False
-
-
-@contextmanager
-def _opened(folder: Path, parent: int | None = None) -> Iterator[int]:
-    descriptor = os.open(folder, _STEP, dir_fd=parent)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _is_store(folder: int) -> bool:
-    with suppress(OSError):
+    try:
         if is_there("made.json", folder):
             return True
         return is_there("runs", folder) and (is_there("lock", folder) or _has_runs(folder))
-    return False
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+            raise
+        return False
 
 
 def is_there(name: str, parent: int) -> bool:
@@ -74,17 +71,25 @@ def _has_runs(store: int) -> bool:
 
 
 def _is_below_store(folder: int) -> bool:
-    """Whether a folder, or one above it as far as that can be seen, is a store."""
-    up = Path()
-    with suppress(OSError):
-        while True:
-            with _opened(up, folder) as here, _opened(up / "..", folder) as above:
-                if _is_store(here):
-                    return True
-                if os.path.samestat(os.fstat(here), os.fstat(above)):
-                    return False
-            up /= ".."
-    return False
+    """Whether a folder, or one above it, is a store.
+
+    One in which nothing can be looked up may be a store, unless it is this user's or root's.
+    """
+    here = os.dup(folder)
+    try:
+        while not _is_store(here):
+            status = os.fstat(here)
+            try:
+                above = os.open("..", _STEP, dir_fd=here)
+            except PermissionError:
+                return status.st_uid not in (0, os.geteuid())
+            os.close(here)
+            here = above
+            if os.path.samestat(os.fstat(here), status):
+                return False
+        return True
+    finally:
+        os.close(here)
 
 
 def open_folder(path: Path, make: bool = False) -> int:
@@ -165,8 +170,8 @@ class _Way:
         """Where a link leads; None if only the system knows. Raises `error` if it is no link."""
         try:
             target = os.readlink(name, dir_fd=self.here)
-        except OSError:
-            raise error from None
+        except OSError as other:
+            raise (other if other.errno == errno.EACCES else error) from None
         if any(self._stores) or _is_below_store(self.here if self._is_up else self.start):
             raise UnsafeFileError(Path(*self._names, name), "it is a link, not a folder")
         os.stat(name, dir_fd=self.here)  # raises if it leads to nowhere, or in a circle

@@ -123,9 +123,12 @@ class Store:
         """
         self.check_usable(any_version=any_version)
         missing = [each for each in (self.path, *self.path.parents) if not each.exists()]
-        with writing(self.path):
-            safe_files.make(self.path)
-        self._made = missing
+        if missing:
+            with writing(self.path):
+                safe_files.make(self.path.parent)
+                with suppress(FileExistsError), safe_files.folder(self.path.parent) as above:
+                    os.mkdir(self.path.name, dir_fd=above)
+                    self._made = missing
         for name in ("runs", "tmp"):
             with writing(self.path / name), safe_files.folder(self.path, name, make=True):
                 pass

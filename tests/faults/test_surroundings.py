@@ -281,7 +281,7 @@ def test_a_user_who_may_not_read_his_own_files(tmp_path):
     refused(
         command("mine.toml", "-o", "store", cwd=tmp_path, program=program),
         4,
-        "store cannot be written: Permission denied",
+        "store/runs cannot be written: Permission denied",
     )
 
 

@@ -289,6 +289,35 @@ def test_a_link_in_the_place_of_a_folder_of_a_store_is_not_followed(store):
         Store(store.path / "mine").check_usable()
 
 
+def test_a_link_is_in_a_store_however_far_below(store, monkeypatch, tmp_path):
+    """Also where too few files can be opened to find out."""
+    with store.locked():
+        pass
+    monkeypatch.chdir(store.path)
+    for _ in range(1_400):  # a path of so many `..` is longer than paths may be
+        os.mkdir("a")
+        os.chdir("a")
+    os.symlink(tmp_path, "link")
+    with pytest.raises(StoreError, match="it is a link, not a folder"):
+        safe_files.make(Path("link/x"))
+    monkeypatch.setattr(places, "is_there", raising(OSError(errno.EMFILE, "Too many open files")))
+    with pytest.raises(OSError, match="Too many open files"):
+        safe_files.make(Path("link/x"))
+    os.unlink("link")
+    for _ in range(1_400):  # pytest could not
+        os.chdir("..")
+        os.rmdir("a")
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_store_removes_no_folder_that_was_there(tmp_path):
+    (tmp_path / "there").mkdir()
+    store = Store(tmp_path / "new" / ".." / "there")
+    with store.locked():
+        store.remove_if_empty()
+    assert (tmp_path / "there").is_dir()
+
+
 def test_links_elsewhere_are_followed_as_the_system_does(tmp_path, monkeypatch):
     """To a folder, not in a circle, and no folder is made at the end of one to nowhere."""
     monkeypatch.chdir(tmp_path)
