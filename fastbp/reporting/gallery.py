@@ -164,7 +164,7 @@ MAX_COUNT = 10**18
 """The most runs of a setup, and the most that is counted or timed in an entry of `made.json`."""
 
 MAX_ANSWER = 10_000
-"""The most characters of a title, an answer or a label of a page that are read."""
+"""The most characters of a title, an answer, a label of a page or a name that are read."""
 
 _COUNTS = ("updates", "jobs", "runs")
 """The counts in an entry of `made.json`."""
@@ -207,7 +207,7 @@ def efforts_of(*stores: Path) -> pd.DataFrame:
             entries += read_made(store)
     for entry in entries:
         with suppress(TypeError, KeyError, ValueError, OverflowError):
-            spent, cpu = entry["seconds"], printable(str(entry["cpu"]))
+            spent, cpu = entry["seconds"], printable(str(entry["cpu"])[:MAX_ANSWER])
             seconds = float(spent["total"]) - float(spent.get("compile", 0))
             numbers = [seconds, *(float(int(entry[name])) for name in _COUNTS)]
             if all(0 <= number <= MAX_COUNT for number in numbers):

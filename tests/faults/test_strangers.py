@@ -569,10 +569,15 @@ def test_paths_that_become_very_many_bytes_are_copied_as_they_are(folder):
 def test_what_a_store_says_in_the_gallery_is_bounded(folder):
     store = folder / "store"
     fine = {"seconds": {"total": 2}, "cpu": "a", "updates": 3, "jobs": 1, "runs": 6}
-    odd = [{"cpu": "\ud800"}, {"seconds": {"total": 1e308}}, {"updates": 2**63 - 1}, {"jobs": -1}]
+    odd = [
+        {"cpu": "\ud800" * 20_000},
+        {"seconds": {"total": 1e308}},
+        {"updates": 2**63 - 1},
+        {"jobs": -1},
+    ]
     (store / "made.json").write_text(json.dumps([fine, *(fine | each for each in odd)]))
     efforts = gallery.efforts_of(store)
-    assert efforts["cpu"].tolist() == ["a", "?"]
+    assert efforts["cpu"].tolist() == ["a", "?" * 10_000]
     assert efforts["updates"].tolist() == [3, 3]
     for count, expected in (("7", [7]), ("9" * 4_300, []), ("-1", [])):
         (store / "summary.csv").write_text(f"runs\n{count}\n")
