@@ -122,12 +122,9 @@ class _Way:
         self.here = os.dup(self.start)
         self._names: list[str] = []
         self._stores: list[bool] = []
-        """Whether each folder from the start on, or from the highest one, was a store on the way.
-
-        It may be moved away meanwhile.
-        """
+        """Whether each folder on the way was a store: it may be moved away meanwhile."""
         self._is_up = False
-        """Whether the way has gone above its start."""
+        """Whether the way has gone up, so that it need not be below its start."""
 
     def close(self) -> None:
         os.close(self.start)
@@ -141,7 +138,8 @@ class _Way:
                 return
             name = names.pop()
             try:
-                below = _next(name, self.here, make)
+                # as for the system, there is nothing above a folder that is not there
+                below = _next(name, self.here, make and ".." not in names)
             except OSError as error:
                 target = self._target(name, error)
                 links += 1
@@ -159,10 +157,11 @@ class _Way:
         os.close(self.here)
         self.here = folder
         self._names.append(name)
-        if name == "/" or (name == ".." and not self._stores):
-            self._stores, self._is_up = [], True
+        self._is_up |= name in ("/", "..")
+        if name == "/":
+            self._stores = []
         elif name == "..":
-            self._stores.pop()
+            del self._stores[-1:]  # another folder may be above by now
         else:
             self._stores.append(_is_store(folder))
 

@@ -87,6 +87,10 @@ class Store:
             "is an address, not a folder": _ADDRESS.match(name),
             "is a file, not a store": self.path.exists() and not is_folder,
             f"is more than {MAX_DEPTH} folders deep": len(self.path.parts) > MAX_DEPTH,
+            "goes up from a folder that is not there": any(
+                each.name == ".." and not each.parent.exists()
+                for each in (self.path, *self.path.parents)
+            ),
             "is in a file, not in a folder": any(above.is_file() for above in self.path.parents),
             "is in a folder of a store": is_in_store(self.path) and not any(self.files()),
             "is a folder with other things in it, not a store": is_folder

@@ -293,6 +293,10 @@ def test_a_link_is_in_a_store_however_far_below(store, monkeypatch, tmp_path):
     """Also where too few files can be opened to find out."""
     with store.locked():
         pass
+    (store.path / "one").symlink_to(tmp_path)
+    monkeypatch.chdir(store.path / "runs")
+    with pytest.raises(StoreError, match="it is a link, not a folder"):
+        safe_files.make(Path("../runs/../one/x"))
     monkeypatch.chdir(store.path)
     for _ in range(1_400):  # a path of so many `..` is longer than paths may be
         os.mkdir("a")
@@ -310,12 +314,17 @@ def test_a_link_is_in_a_store_however_far_below(store, monkeypatch, tmp_path):
     assert not (tmp_path / "x").exists()
 
 
-def test_a_store_removes_no_folder_that_was_there(tmp_path):
-    (tmp_path / "there").mkdir()
-    store = Store(tmp_path / "new" / ".." / "there")
-    with store.locked():
-        store.remove_if_empty()
-    assert (tmp_path / "there").is_dir()
+def test_nothing_is_above_a_folder_that_is_not_there(tmp_path, monkeypatch):
+    """As the system says: what is there would be used without a look at it."""
+    monkeypatch.chdir(tmp_path)
+    Path("there").mkdir()
+    for path in ("new/../there", "new/..", "there/a/../../b"):
+        with pytest.raises(StoreError, match="goes up from a folder that is not there"):
+            Store(path).open()
+        with pytest.raises(FileNotFoundError):
+            safe_files.make(Path(path))
+    Store("there/../results/a/mine").open()
+    assert sorted(os.listdir()) == ["results", "there"]
 
 
 def test_links_elsewhere_are_followed_as_the_system_does(tmp_path, monkeypatch):
