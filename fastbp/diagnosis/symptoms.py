@@ -94,13 +94,13 @@ def out_of_reach(setup: Setup) -> str:
     """Say why no network reaches `success` on these rows; empty if nothing shows that."""
     name, _, level = setup.resolved_success.partition(":")
     on_test = setup.success_on == "test"
-    judged = slice(setup.rows, None) if on_test else slice(setup.rows)
-    most = best_possible(setup.prepared(), judged).get(name, np.inf)
     if name == "r2" and np.isnan(task(setup).judged[1].scales).any():
         return (
             f"no network has an R² on these {'held-out ' * on_test}rows: their targets are all the "
             "same, too small or too large; change `scale_targets` or `success`"
         )
+    judged = slice(setup.rows, None) if on_test else slice(setup.rows)
+    most = best_possible(setup.prepared(), judged).get(name, np.inf)
     limit = percent(most) if name == "accuracy" else f"an R² of {most:.3g}"
     return (most < float(level or 0)) * (
         f"no network reaches {setup.resolved_success} on these {'held-out ' * on_test}rows, where "

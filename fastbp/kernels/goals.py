@@ -103,10 +103,15 @@ def targets_of(
     )
 
 
+def cast(values: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Values in a dtype, in C order. Held-out rows may be too large for float32: they become ∞."""
+    with np.errstate(over="ignore"):
+        return values.astype(dtype, order="C")
+
+
 def _thresholds(middles: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:
     """The smallest numbers of the dtype that are not below the middles."""
-    with np.errstate(over="ignore"):  # held-out rows may be too large for float32
-        nearest = middles.astype(dtype)
+    nearest = cast(middles, dtype)
     return np.where(nearest < middles, np.nextafter(nearest, dtype.type(np.inf)), nearest)
 
 
@@ -147,8 +152,7 @@ def _bound(
     error never falls as o moves away from t, so a comparison says the same without a division. The
     bound is found by bisection over the numbers of the dtype in their order.
     """
-    with np.errstate(over="ignore"):  # held-out rows may be too large for float32
-        nearest = T.astype(dtype)
+    nearest = cast(T, dtype)
 
     def is_within(o: NDArray[Any]) -> Any:
         with np.errstate(over="ignore", invalid="ignore"):

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fastbp.kernels.goals import cast
 from fastbp.kernels.jit import inlined, shared
 from fastbp.kernels.memory import load_order, load_table, store_lane, store_number
 from fastbp.kernels.tiles import elementwise, fill, lanes_in_vector, load, store
@@ -161,8 +162,7 @@ def table(
 ) -> Table:
     """The table of a problem with inputs X [row, input], targets T [row, output], weights [row]."""
     parts = [X, T] if weights is None else [X, T, weights[:, None]]
-    with np.errstate(over="ignore"):  # held-out rows may be too large for float32
-        columns = np.ascontiguousarray(np.hstack(parts).T, dtype)
+    columns = cast(np.hstack(parts).T, np.dtype(dtype))
     low, high = columns.min(axis=1), columns.max(axis=1)
     is_high = columns == high[:, None]
     count, rows = columns.shape

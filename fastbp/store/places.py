@@ -27,6 +27,9 @@ MAX_STEPS = 5_000
 MAX_PATH = 4095
 """Most bytes in the path of a folder that is made, as in Linux."""
 
+OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+"""With these flags a folder is opened that is listed, or in which files are opened."""
+
 _STEP = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 """A folder on the way need not be readable."""
 
@@ -62,7 +65,7 @@ def is_there(name: str, parent: int) -> bool:
 
 
 def _has_runs(store: int) -> bool:
-    runs = os.open("runs", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=store)
+    runs = os.open("runs", OPEN | os.O_NOFOLLOW, dir_fd=store)
     try:
         with os.scandir(runs) as entries:
             return any(RUN_FILE.fullmatch(entry.name) for entry in entries)
@@ -107,7 +110,7 @@ def open_folder(path: Path, make: bool = False) -> int:
     way = _Way(Path("/") if path.is_absolute() else Path())
     try:
         way.go(path, make)
-        return os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=way.here)
+        return os.open(".", OPEN, dir_fd=way.here)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:

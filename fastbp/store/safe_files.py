@@ -95,8 +95,7 @@ def folder(root: Path, *names: str, make: bool = False) -> Iterator[int]:
         If a folder cannot be opened or made.
     """
     path, is_held = root, root in _held
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    descriptor = os.open(root, flags) if is_held else places.open_folder(root)
+    descriptor = os.open(root, places.OPEN) if is_held else places.open_folder(root)
     try:
         if is_held and _held[root] != _identity(os.fstat(descriptor)):
             raise StoreError(f"{root} is no longer the folder with which this command began")

@@ -97,6 +97,16 @@ def test_a_pipe_that_is_full_is_waited_for(monkeypatch):
         assert reader.result(60) == text
 
 
+def interrupted(kept_in: str, stderr: int) -> int:
+    """The exit code of a process that gets a signal, with finished work in a folder."""
+    command = (
+        "from fastbp.cli.process import interruption; "
+        f"interruption.kept_in = {kept_in!r}; interruption(15, None)"
+    )
+    program = [sys.executable, "-c", command]
+    return subprocess.run(program, stderr=stderr, timeout=60, check=False).returncode
+
+
 def test_a_signal_ends_a_command_whose_notes_nobody_reads():
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
@@ -104,11 +114,7 @@ def test_a_signal_ends_a_command_whose_notes_nobody_reads():
         while True:
             os.write(writing, b"x")
     os.set_blocking(writing, True)
-    interrupt = "from fastbp.cli.process import interruption; interruption(15, None)"
-    done = subprocess.run(
-        [sys.executable, "-c", interrupt], stderr=writing, timeout=60, check=False
-    )
-    assert done.returncode == 143
+    assert interrupted("", writing) == 143
     assert os.get_blocking(writing)
     os.close(writing)
     os.close(reading)
@@ -119,14 +125,7 @@ def test_a_signal_ends_a_command_whose_last_words_are_longer_than_a_pipe():
     """They are those of a folder that may have any name."""
     reading, writing = os.pipe()
     fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
-    interrupt = (
-        "from fastbp.cli.process import interruption; "
-        "interruption.kept_in = '\x1b\\n' + 'a' * 9000; interruption(15, None)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", interrupt], stderr=writing, timeout=60, check=False
-    )
-    assert done.returncode == 143
+    assert interrupted("\x1b\n" + "a" * 9000, writing) == 143
     said = os.read(reading, 9000)
     assert said.startswith(rb"interrupted; finished work stays in \x1b\naaa")
     assert len(said) == 4096
