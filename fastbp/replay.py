@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,7 +34,7 @@ def replay(
             return None, differences
         if too_large := stored_run.too_large(run, rows=bool(export)):
             raise SweepError(too_large)
-        most = run.row["updates_done"] if run.row else math.inf
+        most = run.row["updates_done"] if run.row else None
         return retrain(run.setup, run.seed, rows=bool(export), most=most), differences
 
     trajectory, differences = process.in_thread(work, "compiling")

@@ -176,7 +176,7 @@ def test_a_check_needs_no_room_for_a_whole_life(here, store, monkeypatch):
         2,
         f"SETUP: given {SHORT.identity()}, with 2 evaluations of 4 outputs, allowed: at most 0 "
         "evaluations",
-        "--export: given a run of 24 presentations, allowed: at most 2",
+        "--export: given a run of 6 epochs of 4 rows, allowed: at most 0 epochs",
     )
 
 

@@ -62,6 +62,8 @@ class IntegrityReport(NamedTuple):
     digest : str
         sha256, 64 hex digits, over all rows, setup by setup and seed by seed. It does not depend on
         how rows are divided into files. Empty if there are findings.
+    sound : list of RunFile
+        The files that are sound, by setup and seeds.
     """
 
     files: int
@@ -72,6 +74,7 @@ class IntegrityReport(NamedTuple):
     is_newer: bool
     types: dict[str, str]
     digest: str
+    sound: list[RunFile]
 
 
 class _Setups:
@@ -227,6 +230,7 @@ def check(store: Store, tick: Callable[[str], None] = lambda step: None) -> Inte
         is_newer=any(said.is_newer for said in setups.said),
         types=setups.types,
         digest="" if findings else hashlib.sha256(b"".join(setups.digests.values())).hexdigest(),
+        sound=[*setups.sound],
     )
 
 

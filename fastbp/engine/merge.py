@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ import pyarrow as pa
 from fastbp.config import toml_text
 from fastbp.engine import integrity
 from fastbp.engine.plan import missing
-from fastbp.problems import table_files
+from fastbp.problems import table_files, targets
 from fastbp.schema.errors import StoreError, TooLargeError
 from fastbp.schema.text import first_of, shown
 from fastbp.store import filename, parquet, safe_files
@@ -73,17 +74,25 @@ def merge(
     StoreFullError
         If a file cannot be written.
     """
-    if any(into.files()):
-        _remove_joined(into, tick)
-    _check([into, *sources] if any(into.files()) else sources, tick)
-    wanted = _wanted(into, sources)
-    # before the runs: if this is killed, runs without their problems would not be sound
-    _copy_other_files(into, sources)
-    return _write(into, wanted, tick)
+    with parquet.unchanged():
+        own: list[RunFile] = []
+        if any(into.files()):
+            _remove_joined(into, tick)
+            own, *theirs = _check([into, *sources], tick)
+        else:
+            theirs = _check(sources, tick)
+        wanted = _wanted(own, [*chain(*theirs)])
+        # before the runs: if this is killed, runs without their problems would not be sound
+        _copy_other_files(into, sources)
+        return _write(into, wanted, tick)
 
 
-def _check(stores: Sequence[Store], tick: Callable[[str], None]) -> None:
-    """Raise StoreError if a store is not sound, or if two stores cannot be merged."""
+def _check(stores: Sequence[Store], tick: Callable[[str], None]) -> list[list[RunFile]]:
+    """List the files of stores, which nobody may change from now on.
+
+    Raises StoreError if a store is not sound, or if two stores cannot be merged.
+    """
+    files: list[list[RunFile]] = []
     versions: dict[str, Path] = {}
     keys: dict[str, tuple[str, Path]] = {}
     types: dict[str, tuple[str, Path]] = {}
@@ -91,6 +100,7 @@ def _check(stores: Sequence[Store], tick: Callable[[str], None]) -> None:
         path = store.path
         report = integrity.check(store, tick)
         _refuse(path, report.findings)
+        files.append(report.sound)
         versions.setdefault(report.version, path)
         for name, its_type in report.types.items():
             kind, first = types.setdefault(name, (its_type, path))
@@ -109,6 +119,7 @@ def _check(stores: Sequence[Store], tick: Callable[[str], None]) -> None:
         raise StoreError(
             "; ".join(f"{path} holds runs of numerics version {v}" for v, path in versions.items())
         )
+    return files
 
 
 def _refuse(store: Path, findings: Sequence[integrity.StoreFault]) -> None:
@@ -123,8 +134,8 @@ Part = tuple[RunFile, list[Range], RunFile | None]
 or None."""
 
 
-def _wanted(into: Store, sources: Sequence[Store]) -> list[Part]:
-    """List the files of the sources, each with the seeds that no store before it has.
+def _wanted(into: Sequence[RunFile], sources: Sequence[RunFile]) -> list[Part]:
+    """List the files of the sources, each with the seeds that no file before it has.
 
     Raises
     ------
@@ -132,14 +143,14 @@ def _wanted(into: Store, sources: Sequence[Store]) -> list[Part]:
         If two files have different rows for the same seeds, or each has columns that the other
         lacks.
     """
-    fullest, different = _fullest((into, *sources))
+    fullest, different = _fullest((*into, *sources))
     fuller = parquet.Comparison().fuller
-    own = {(file.setup, file.seeds): file for file in into.run_files()}
+    own = {(file.setup, file.seeds): file for file in into}
     known: dict[str, list[RunFile]] = {}
     for setup, seeds in own:
         known.setdefault(setup, []).append(fullest[setup, seeds])
     parts: list[Part] = []
-    for file in (file for store in sources for file in store.run_files()):
+    for file in sources:
         key = file.setup, file.seeds
         if file.digest != fullest[key].digest:
             parts.append((file, [], None))
@@ -168,7 +179,7 @@ def _wanted(into: Store, sources: Sequence[Store]) -> list[Part]:
     return parts
 
 
-def _fullest(stores: Iterable[Store]) -> tuple[dict[tuple[str, Range], RunFile], list[str]]:
+def _fullest(files: Iterable[RunFile]) -> tuple[dict[tuple[str, Range], RunFile], list[str]]:
     """Find the file with the most columns among those with the same setup and range of seeds.
 
     Returns
@@ -180,7 +191,7 @@ def _fullest(stores: Iterable[Store]) -> tuple[dict[tuple[str, Range], RunFile],
     """
     fullest: dict[tuple[str, Range], RunFile] = {}
     different, fuller = [], parquet.Comparison().fuller
-    for file in (file for store in stores for file in store.run_files()):
+    for file in files:
         best = fullest.setdefault((file.setup, file.seeds), file)
         if file.digest != best.digest:
             better = fuller(best, file)
@@ -239,22 +250,22 @@ def compact(
         As `merge`.
     """
     before = list(store.run_files())
-    _remove_joined(store, tick)
-    _check([store], tick)
-    files = list(store.run_files())
-    parts: list[_Read] = []
-    count = size = 0
-    for number, file in enumerate(files):
-        tick(f"joining: {number:,} of {len(files):,} files")
-        part = _Read(file, *parquet.read_as_written(file.path))
-        own = part.rows.nbytes
-        fits = count + file.count <= MAX_ROWS and size + own <= MAX_JOINED_BYTES
-        if parts and not (fits and _follows(parts[-1], part)):
-            _join(store, parts)
-            parts, count, size = [], 0, 0
-        parts.append(part)
-        count, size = count + file.count, size + own
-    _join(store, parts)
+    with parquet.unchanged():
+        _remove_joined(store, tick)
+        (files,) = _check([store], tick)
+        parts: list[_Read] = []
+        count = size = 0
+        for number, file in enumerate(files):
+            tick(f"joining: {number:,} of {len(files):,} files")
+            part = _Read(file, *parquet.read_as_written(file.path))
+            own = part.rows.nbytes
+            fits = count + file.count <= MAX_ROWS and size + own <= MAX_JOINED_BYTES
+            if parts and not (fits and _follows(parts[-1], part)):
+                _join(store, parts)
+                parts, count, size = [], 0, 0
+            parts.append(part)
+            count, size = count + file.count, size + own
+        _join(store, parts)
     return before, [*store.run_files()]
 
 
@@ -305,12 +316,20 @@ def _join(store: Store, parts: Sequence[_Read]) -> None:
 
 
 def _copy_other_files(into: Store, sources: Sequence[Store]) -> None:
-    """Copy the other files of stores: problems, the sweep, and how runs were made."""
+    """Copy the other files of stores: problems, the sweep, and how runs were made.
+
+    Raises StoreError if a problem has changed since it was checked.
+    """
     for store in sources:
         there = safe_files.listed(into.path, "problems")
         for name in safe_files.listed(store.path, "problems"):
             if name.endswith(".npz") and name[0] != "." and name not in there:
-                content = safe_files.read(store.path / "problems" / name, store.path, MAX_BYTES)
+                file = store.path / "problems" / name
+                content = safe_files.read(file, store.path, MAX_BYTES)
+                try:
+                    targets.stored_from(str(file), content)
+                except (ValueError, TypeError, AttributeError):
+                    _refuse(store.path, [integrity.StoreFault(file, parquet.CHANGED)])
                 into.write(into.path / "problems" / name, content)
         if "sweep.toml" in safe_files.listed(into.path):
             continue

@@ -1,6 +1,5 @@
 """Train one run again, bit for bit, and measure it at every evaluation."""
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,7 +38,7 @@ class Trajectory(NamedTuple):
     """Updates at the first evaluation at which the run had converged; None if it never had."""
 
 
-def retrain(setup: Setup, seed: int, *, rows: bool = False, most: float = math.inf) -> Trajectory:
+def retrain(setup: Setup, seed: int, *, rows: bool = False, most: int | None = None) -> Trajectory:
     """Train one run of a setup again with the same kernels, and measure it at every evaluation.
 
     Parameters
@@ -74,10 +73,9 @@ def retrain(setup: Setup, seed: int, *, rows: bool = False, most: float = math.i
     initial, state = group.layers(), group.state
     states, orders, done = [_state(group)], [], False
     while not done:
-        orders += _advanced(group, setup.eval_interval, rows, most)
-        if group.done or group.epochs % setup.eval_interval == 0:
-            states.append(_state(group))
-            done = group.done or (setup.stop == "converged" and state.converged_at[0] != UNDECIDED)
+        orders += _advanced(group, rows, setup.budget if most is None else most)
+        states.append(_state(group))
+        done = group.done or (setup.stop == "converged" and state.converged_at[0] != UNDECIDED)
     converged = int(state.converged_at[0])
     return Trajectory(
         setup,
@@ -90,26 +88,39 @@ def retrain(setup: Setup, seed: int, *, rows: bool = False, most: float = math.i
     )
 
 
-def _advanced(group: LaneGroup, epochs: int, rows: bool, most: float) -> list[NDArray[np.int32]]:
-    """Train for some epochs, or with `rows` for one epoch or less; then list its rows.
+def _advanced(group: LaneGroup, rows: bool, most: int) -> list[NDArray[np.int32]]:
+    """Train until the next evaluation; with `rows`, list the rows that are presented.
 
-    Raises StoreError after more than `most` updates: a run that somebody made up may have no end.
+    Raises StoreError soon after `most` updates: a run that somebody made up may have no end.
     """
-    before = int(group.state.updates[0])
-    group.advance(1 if rows else epochs)
+    setup = group.task.setup
+    last = min(setup.epochs_budget, most // setup.updates_per_epoch + 1)
+    epochs = min(setup.eval_interval, last - group.epochs)
+    presented = [_presented(group, epochs)] if rows else []
+    if not rows:
+        group.advance(epochs)
     if group.state.updates[0] > most:
         raise StoreError(
-            f"setup {group.task.setup.identity()}: trained again this run has more updates than "
-            f"the {most:,} of its row"
+            f"setup {setup.identity()}: trained again this run has more updates than the {most:,} "
+            "of its row"
         )
-    return [_presented(group, int(group.state.updates[0]) - before)] if rows else []
+    return presented
 
 
-def _presented(group: LaneGroup, updates: int) -> NDArray[np.int32]:
-    """The rows that the first lane was presented in the last `updates`, one epoch or less."""
-    n, config = group.task.table.rows, group.task.config
-    rows = np.arange(n, dtype=np.int32) if config.cyclic else group.by_lane(group.state.rows)[:n, 0]
-    return rows[: updates * config.batch].copy()
+def _presented(group: LaneGroup, epochs: int) -> NDArray[np.int32]:
+    """Train for some epochs, and list the rows that the first lane is presented."""
+    n, config, before = group.task.table.rows, group.task.config, group.epochs
+    rows = np.empty((epochs, n), np.int32)
+    if config.cyclic:
+        rows[:] = np.arange(n)
+        group.advance(epochs)
+    else:
+        for epoch in rows:
+            group.advance(1)
+            epoch[:] = group.by_lane(group.state.rows)[:n, 0]
+    # the last epoch may be incomplete
+    full, rest = divmod(int(group.state.updates[0]), group.task.setup.updates_per_epoch)
+    return rows.ravel()[: (full - before) * n + rest * config.batch]
 
 
 def _state(group: LaneGroup) -> tuple[int, int, Any, Any, NDArray[np.float32] | None]:
@@ -125,7 +136,7 @@ def _state(group: LaneGroup) -> tuple[int, int, Any, Any, NDArray[np.float32] | 
     if measures[m.FINITE, 0] == 1.0:
         with np.errstate(over="ignore"):  # larger ones are infinite there
             kept = group.task.setup.in_table_units(outputs[..., 0].astype(np.float32)).ravel()
-    return int(group.state.updates[0]), group.epochs, measures[:, 0], test[:, 0], kept
+    return int(group.state.updates[0]), group.epochs, measures[:, 0].copy(), test[:, 0].copy(), kept
 
 
 def _table(setup: Setup, states: list[Any]) -> pd.DataFrame:

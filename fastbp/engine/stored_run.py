@@ -40,6 +40,9 @@ MAX_TRIED = 1_000
 _EVALUATION_BYTES = 1_000
 """Bytes of an evaluation without its outputs while a run is trained again."""
 
+_EPOCH_BYTES = 100
+"""As how many bytes each epoch counts besides its rows if these are listed, which takes time."""
+
 _ALWAYS_SHOWN = ("problem", "hidden", "init", "order", "lr")
 
 
@@ -129,17 +132,18 @@ def too_large(run: StoredRun, *, rows: bool) -> list[str]:
         updates = int(block.train(setup, run.seed, 1).updates_done[0])
     n, _, k = setup.shape
     epochs = -(-updates // setup.updates_per_epoch)
-    evaluations, presentations = epochs // setup.eval_interval + 2, epochs * n
+    evaluations = epochs // setup.eval_interval + 2
     most = MAX_BYTES // (_EVALUATION_BYTES + 4 * n * k)
+    longest = MAX_BYTES // (_EPOCH_BYTES + 4 * n)
     kept = (
         f"SETUP: given {setup.identity()}, with {evaluations:,} evaluations of {n * k:,} outputs, "
         f"allowed: at most {most:,} evaluations"
     )
     exported = (
-        f"--export: given a run of {presentations:,} presentations, "
-        f"allowed: at most {MAX_BYTES // 4:,}"
+        f"--export: given a run of {epochs:,} epochs of {n:,} rows, allowed: at most {longest:,} "
+        "epochs"
     )
-    return [kept] * (evaluations > most) + [exported] * (rows and 4 * presentations > MAX_BYTES)
+    return [kept] * (evaluations > most) + [exported] * (rows and epochs > longest)
 
 
 def differences(run: StoredRun) -> list[str]:
@@ -228,14 +232,14 @@ def weights_file(trajectory: Trajectory) -> bytes:
     }
     work = tasks.task_of_run(setup, trajectory.seed)
     (X, T), rates = work.setup.data(), work.config.rates
-    epochs = np.arange(int(trajectory.evaluations["epoch"].iloc[-1]))
+    epochs = int(trajectory.evaluations["epoch"].iloc[-1])
     return npz(
         rows=trajectory.rows,
         X=X,
         T=T,
         units=np.array(work.setup.prepared().meaning.units),
         test_rows=setup.test_rows,
-        lr=rates[np.minimum(epochs, len(rates) - 1)],
+        lr=np.pad(rates[:epochs], (0, max(0, epochs - len(rates))), "edge"),
         setup=setup.identity(),
         seed=trajectory.seed,
         keys=json.dumps(setup.columns()),

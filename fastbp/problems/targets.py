@@ -106,11 +106,13 @@ def stored(path: str | os.PathLike[str]) -> ProblemData:
         If it does not have the digest, or says what cannot be of its outputs. FileError if it
         cannot be read, so that nobody knows.
     """
-    file = Path(path).absolute()  # of `..` behind a link only the system knows where it leads
+    file = Path(path)
     try:
-        with safe_files.opened(file, file.parents[1]) as source:
+        with safe_files.opened(file, file.parent.parent) as source:
             stamp = stamp_of(str(file), os.fstat(source.fileno()))
-            return _STORED.get((file, stamp), lambda: _stored(str(file), source.read(stamp[2])))
+            # of `..` behind a link only the system knows where it leads
+            key = file.absolute(), stamp
+            return _STORED.get(key, lambda: stored_from(str(file), source.read(stamp[2])))
     except UnsafeFileError as error:
         raise unreadable(str(file), error) from None
     except OSError as error:
@@ -120,8 +122,8 @@ def stored(path: str | os.PathLike[str]) -> ProblemData:
 _STORED: Kept[ProblemData] = Kept(lambda made: made.nbytes)
 
 
-def _stored(path: str, raw: bytes) -> ProblemData:
-    """Make the problem of a file of a store. Raises ValueError as `stored`."""
+def stored_from(path: str, raw: bytes) -> ProblemData:
+    """Make the problem of a file of a store from its bytes. Raises ValueError as `stored`."""
     table = _decoded(path, raw)
     try:
         result = _made(table.columns, table.targets, "quantity", MAX_HELD_OUT)

@@ -3,7 +3,8 @@
 import hashlib
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +36,8 @@ _REPEATED = [
     if c.name not in (*_MEASURED, "seed", "outputs")
 ]
 
-# A file ends with its footer, the footer's length in four bytes, and four letters.
 _TAIL = 8
+"""A file ends with its footer, the footer's length in four bytes, and four letters."""
 
 MAX_UNPACKED, MAX_RATIO = 1 << 28, 64
 """The most bytes of the decoded rows of a file, or of those for each byte of a larger file. Runs
@@ -50,6 +51,11 @@ MAX_FILE = 1 << 29
 
 _SEAL = b"fastbp:1"
 _SEAL_BYTES = len(_SEAL) + hashlib.sha256().digest_size
+
+CHANGED = "it has changed since it was checked"
+
+_first_seals: list[dict[Path, bytes]] = []
+"""While `unchanged` lasts: the seal with which each file was read first."""
 
 
 def encode(rows: pa.Table, metadata: dict[str, str]) -> tuple[bytes, str]:
@@ -122,6 +128,16 @@ def _is_sealed(content: memoryview) -> bool:
     return content[max(0, footer - _SEAL_BYTES) : footer] == _SEAL + hasher.digest()
 
 
+@contextmanager
+def unchanged() -> Iterator[None]:
+    """Let all who read a file again raise DamagedFileError if it is no longer the same bytes."""
+    _first_seals.append({})
+    try:
+        yield
+    finally:
+        _first_seals.pop()
+
+
 def _footer(content: bytes | memoryview) -> int:
     """The index of the first byte of the footer of a Parquet file."""
     return len(content) - _TAIL - int.from_bytes(content[-_TAIL : -_TAIL + 4], "little")
@@ -150,14 +166,17 @@ def _checked(file: Path) -> tuple[bytes, dict[str, str], pa.Schema]:
         raise unread(file, error) from error
     try:
         if not _is_sealed(memoryview(content)):
-            raise ValueError(
-                "its bytes are not those that were written" if content else "it is empty"
-            )
-        if len(content) - _footer(content) > MAX_FOOTER:  # Arrow makes hundreds of times as much
+            why = "its bytes are not those that were written"
+            raise ValueError(why if content else "it is empty")
+        footer = _footer(content)
+        seal = content[footer - _SEAL_BYTES : footer]
+        if any(seals.setdefault(file, seal) != seal for seals in _first_seals):
+            raise ValueError(CHANGED)
+        if len(content) - footer > MAX_FOOTER:  # Arrow makes hundreds of times as much
             raise ValueError(f"its footer has more than {MAX_FOOTER:,} bytes")
         found = pq.read_schema(pa.BufferReader(content))
-        footer: dict[bytes, bytes] = found.metadata or {}
-        metadata = {"fastbp.schema": "1"} | {k.decode(): v.decode() for k, v in footer.items()}
+        said: dict[bytes, bytes] = found.metadata or {}
+        metadata = {"fastbp.schema": "1"} | {k.decode(): v.decode() for k, v in said.items()}
         run_file = RunFile.parse(file)
         if run_file and not metadata.get("fastbp.digest", "").startswith(run_file.digest):
             raise ValueError("its rows do not match the digest in its name")

@@ -183,7 +183,7 @@ def test_a_store_is_rewritten_in_few_files(many):
     before, after = compact(many)
     assert sorted(file.seeds for file in after) == [(0, 6), (0, 20), (30, 6)]
     assert (len(before), rows_of(many.path)) == (report.files, rows)
-    assert integrity.check(many) == report._replace(files=3)
+    assert integrity.check(many) == report._replace(files=3, sound=after)
     with unchanged(many.path):
         assert compact(many) == (sorted(after, key=lambda f: (f.setup, f.start)), after)
 
@@ -227,7 +227,7 @@ def test_files_that_do_not_go_together_stay_apart(many, monkeypatch):
     _, after = compact(many)
     seeds = [(0, 2), (0, 8), (2, 2), (4, 2), (8, 8), (16, 4), (30, 6)]
     assert sorted(file.seeds for file in after) == seeds
-    assert integrity.check(many) == report._replace(files=7)
+    assert integrity.check(many) == report._replace(files=7, sound=[*many.run_files()])
 
 
 def test_files_of_which_one_would_be_refused_stay_apart(many, monkeypatch):
@@ -485,13 +485,64 @@ def test_a_file_that_is_damaged_after_it_was_checked_is_refused(
     (path,) = sources[-1].files()
     path.write_bytes(path.read_bytes()[:-1])
     monkeypatch.setattr(
-        integrity, "check", lambda store, tick: IntegrityReport(1, 10, [], {}, "2", False, {}, "")
+        integrity,
+        "check",
+        lambda store, tick: IntegrityReport(
+            1, 10, [], {}, "2", False, {}, "", [*store.run_files()]
+        ),
     )
     with pytest.raises(
         StoreError, match=f"{path.name} is damaged .*`fastbp verify {sources[-1].path} --repair`"
     ):
         merge(into, sources)
     assert all(parquet.read(file) for file in into.files())
+
+
+def after_the_check(monkeypatch, change: Callable[[], object]) -> None:
+    """Let something happen as soon as all stores are checked."""
+    really = merge_module._wanted
+
+    def wanted(*files):
+        change()
+        return really(*files)
+
+    monkeypatch.setattr(merge_module, "_wanted", wanted)
+
+
+@pytest.mark.parametrize("forged", ["a row", "the version"])
+def test_no_row_goes_for_a_file_that_changed_since_it_was_checked(
+    tmp_path, into, monkeypatch, forged
+):
+    """It has still the digest that its name and its footer say."""
+    publish_older(into, 0, 5)
+    (source,) = sources = [made(tmp_path / "source", (0, 5))]
+    (file,) = source.files()
+    rows, said = parquet.read_as_written(file)
+    if forged == "a row":
+        rows = replaced(rows, "accuracy_start", pa.array([0.25] * 5))
+    with monkeypatch.context() as patched:
+        patched.setattr(parquet, "digest", lambda rows: said["fastbp.digest"])
+        content, _ = parquet.encode(
+            rows, said | {"fastbp.numerics": "2" + "9" * (forged != "a row")}
+        )
+    after_the_check(monkeypatch, lambda: file.write_bytes(content))
+    with unchanged(into.path), pytest.raises(StoreError, match=f"{file.name} .*changed since"):
+        merge(into, sources)
+
+
+def test_what_comes_into_a_source_after_the_check_is_not_copied(tmp_path, into, monkeypatch):
+    (source,) = sources = learnt(tmp_path, (0, 5))
+    (problem,) = (source.path / "problems").iterdir()
+    (file,) = source.files()
+    after_the_check(monkeypatch, lambda: shutil.copy(file, file.with_name("0" + file.name[1:])))
+    assert merge(into, sources) == Merged(1, 5, 0)
+    after_the_check(monkeypatch, lambda: problem.write_text("theirs"))
+    file.with_name("0" + file.name[1:]).unlink()
+    with (
+        unchanged(opened(tmp_path / "new").path),
+        pytest.raises(StoreError, match=f"{problem.name} .*changed since"),
+    ):
+        merge(Store(tmp_path / "new"), sources)
 
 
 # Killed, or out of room

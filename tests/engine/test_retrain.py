@@ -1,5 +1,6 @@
 """One run again: the row that a sweep stores, and everything on the way to it."""
 
+import tracemalloc
 from itertools import pairwise
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from numba import config
 
 from fastbp import Setup, retrain
+from fastbp.engine.stored_run import _EVALUATION_BYTES
 
 pytestmark = pytest.mark.skipif(
     bool(config.DISABLE_JIT),
@@ -39,6 +41,20 @@ def test_a_trajectory_has_every_evaluation_row_and_weight(keys: dict[str, Any]) 
     assert [w.shape for w, _ in trajectory.final] == [(b, a) for a, b in pairwise(setup.sizes)]
     assert trajectory.initial[0][0].shape == trajectory.final[0][0].shape
     assert not np.array_equal(trajectory.initial[0][0], trajectory.final[0][0])
+
+
+def test_evaluations_take_no_more_memory_than_is_counted() -> None:
+    def peak(epochs: int) -> int:
+        tracemalloc.reset_peak()
+        retrain(Setup(problem="xor", epochs=epochs, eval_every=1), 0)
+        return tracemalloc.get_traced_memory()[1]
+
+    tracemalloc.start()
+    try:
+        peak(1)  # what is made once
+        assert peak(300) - peak(100) <= 200 * (_EVALUATION_BYTES + 4 * 4)
+    finally:
+        tracemalloc.stop()
 
 
 def test_seeds_that_are_none_are_refused() -> None:

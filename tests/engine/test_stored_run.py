@@ -301,8 +301,8 @@ def test_lives_that_are_too_large_are_refused_before_they_are_trained(monkeypatc
         "allowed: at most [0-9,]+ evaluations",
         evaluations,
     )
-    assert (
-        order == "--export: given a run of 400,000,000 presentations, allowed: at most 100,000,000"
+    assert order == (
+        "--export: given a run of 100,000,000 epochs of 4 rows, allowed: at most 3,448,275 epochs"
     )
     assert (
         stored_run.too_large(stored_run.StoredRun(long, 0, {"updates_done": 40}), rows=True) == []
