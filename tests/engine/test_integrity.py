@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from fake_runs import coded, replaced, runs
+from fake_runs import as_parquet, coded, replaced, runs
 from hypothesis import given, settings, strategies as st
 from stores import (
     PARITY,
@@ -203,13 +202,8 @@ def rewritten(change: Callable[[bytes], bytes]) -> Callable[[Path], Path]:
 def of_another_digest(path: Path) -> Path:
     """Its footer and its name say another digest than its rows have, and all else is right."""
     rows, said = parquet.read(path)
-    buffer = pa.BufferOutputStream()
-    pq.write_table(
-        rows.replace_schema_metadata(said | {"fastbp.digest": "0" * 64}),
-        buffer,
-        write_page_checksum=True,
-    )
-    path.write_bytes(parquet.sealed(buffer.getvalue().to_pybytes()))
+    table = rows.replace_schema_metadata(said | {"fastbp.digest": "0" * 64})
+    path.write_bytes(parquet.sealed(as_parquet(table, write_page_checksum=True)))
     return renamed(digest="0" * 16)(path)
 
 

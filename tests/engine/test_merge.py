@@ -548,46 +548,23 @@ def test_what_comes_into_a_source_after_the_check_is_not_copied(tmp_path, into, 
 # Killed, or out of room
 
 
-class KilledError(BaseException):
-    pass
-
-
 def test_killed_at_any_write_the_same_again_ends_as_if_undisturbed(tmp_path, monkeypatch):
+    """Also at the problem, the sweep and the list of how runs were made."""
     sources = [
         *learnt(tmp_path, (0, 12), (12, 8)),
         made(tmp_path / "a", (0, 10)),
         made(tmp_path / "b", (5, 20)),
     ]
-    undisturbed = made(tmp_path / "deep" / "undisturbed", (2, 2))
-    expected = merge(undisturbed, sources)
-    write = Store.write
-    writes = 0
-    for last in range(100):
-        into = made(tmp_path / "deep" / f"killed {last}", (2, 2))
-        writes = 0
-
-        def killed(store: Store, target: Path, content: bytes, last: int = last) -> Path:
-            nonlocal writes
-            writes += 1
-            if writes > last:
-                raise KilledError
-            return write(store, target, content)
-
-        monkeypatch.setattr(Store, "write", killed)
-        try:
-            merge(into, sources)
-            break
-        except KilledError:
-            pass
-        finally:
-            monkeypatch.setattr(Store, "write", write)
+    deep = tmp_path / "deep"
+    begun, undisturbed = (made(deep / name, (2, 2)) for name in ("begun", "undisturbed"))
+    expected, steps = merge(undisturbed, sources), 0
+    for into in killed_everywhere(begun, lambda store: merge(store, sources), deep, monkeypatch):
+        steps += 1
         assert integrity.check(into).findings == []
         again = merge(into, sources)
         assert again.runs + again.there == expected.runs + expected.there
         assert contents_of(into.path) == contents_of(undisturbed.path)
-    assert last == writes == expected.files + 3, (
-        "also at the problem, the sweep and the list of how runs were made"
-    )
+    assert steps == expected.files + 3
 
 
 def test_stores_whose_outcomes_mean_something_else_are_refused(tmp_path, into):

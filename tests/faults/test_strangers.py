@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from commands import command as child, environment, started, succeeded
-from fake_runs import ONE, rows
+from fake_runs import ONE, as_parquet, rows
 from numpy.lib import format as npy
 from stores import contents_of, flip, opened, replaced_by, rows_of, unchanged
 
@@ -290,9 +290,7 @@ def test_lists_that_unpack_to_gigabytes_are_refused_before_they_are(monkeypatch,
     ends = np.linspace(0, values, 201).astype(np.int32)
     lists = pa.ListArray.from_arrays(ends, np.zeros(values, np.float32))
     field = table.schema.field(place)
-    with io.BytesIO() as buffer:
-        pq.write_table(table.set_column(place, field, lists.cast(field.type)), buffer)
-        content = buffer.getvalue()
+    content = as_parquet(table.set_column(place, field, lists.cast(field.type)))
     assert len(content) < 1_000_000
     content = content.replace(numbered(values), numbered(said, len(numbered(values))))
     column = pq.read_metadata(pa.BufferReader(content)).row_group(0).column(place)
@@ -304,13 +302,12 @@ def test_lists_that_unpack_to_gigabytes_are_refused_before_they_are(monkeypatch,
 
 def test_texts_that_are_parts_of_others_are_refused_before_they_are_read():
     """A few bytes stand for 450 MB."""
-    table, buffer = pa.table({"x": ["a" * length for length in range(30_000)]}), io.BytesIO()
-    how = {"x": "DELTA_BYTE_ARRAY"}
-    pq.write_table(table, buffer, use_dictionary=False, column_encoding=how, compression="zstd")
-    assert len(buffer.getvalue()) < 1_000_000
+    table, how = pa.table({"x": ["a" * i for i in range(30_000)]}), {"x": "DELTA_BYTE_ARRAY"}
+    raw = as_parquet(table, use_dictionary=False, column_encoding=how, compression="zstd")
+    assert len(raw) < 1_000_000
     for read in parquet.decoded, lambda raw: read_table.parquet_frame(raw, 10**10):
         with pytest.raises(ValueError, match="encoding DELTA_BYTE_ARRAY"):
-            read(buffer.getvalue())
+            read(raw)
 
 
 @pytest.mark.parametrize("index", [[], ["w"]])
@@ -331,10 +328,9 @@ def test_a_long_text_with_spaces_around_it_is_kept_once():
 
 
 def test_texts_without_dictionaries_are_read_however_they_are_packed():
-    table, buffer = pa.table({"x": ["a", "bc"] * 9}), io.BytesIO()
-    how = {"x": "DELTA_LENGTH_BYTE_ARRAY"}
-    pq.write_table(table, buffer, use_dictionary=False, column_encoding=how)
-    assert read_table.parquet_frame(buffer.getvalue(), 10**9)["x"].tolist() == ["a", "bc"] * 9
+    table, how = pa.table({"x": ["a", "bc"] * 9}), {"x": "DELTA_LENGTH_BYTE_ARRAY"}
+    raw = as_parquet(table, use_dictionary=False, column_encoding=how)
+    assert read_table.parquet_frame(raw, 10**9)["x"].tolist() == ["a", "bc"] * 9
 
 
 def test_wide_tables_of_pandas_are_read():
@@ -348,12 +344,11 @@ def test_wide_tables_of_pandas_are_read():
 
 def test_very_many_decimals_are_refused_before_they_are_read(monkeypatch):
     """Each becomes an object of a hundred bytes."""
-    table, buffer = pa.table({"x": pa.array([1] * 60_000).cast(pa.decimal128(20))}), io.BytesIO()
-    pq.write_table(table, buffer)
-    assert len(read_table.parquet_frame(buffer.getvalue(), 10**7)) == 60_000
+    raw = as_parquet(pa.table({"x": pa.array([1] * 60_000).cast(pa.decimal128(20))}))
+    assert len(read_table.parquet_frame(raw, 10**7)) == 60_000
     monkeypatch.setattr(pd, "read_parquet", None)
     with pytest.raises(TableError, match="at most 1,000,000 bytes, unpacked; it has 6,"):
-        read_table.parquet_frame(buffer.getvalue(), 10**6)
+        read_table.parquet_frame(raw, 10**6)
 
 
 def test_a_diagnosis_reads_no_table_of_very_many_columns(tmp_path, monkeypatch):
@@ -369,10 +364,9 @@ def test_a_diagnosis_reads_no_table_of_very_many_columns(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("said", [5, [], {}, {"index_columns": 5, "columns": []}])
 def test_what_a_table_says_of_pandas_may_be_damaged(said):
-    table, buffer = pa.table({"x": [1, 2]}), io.BytesIO()
-    pq.write_table(table.replace_schema_metadata({"pandas": json.dumps(said)}), buffer)
+    table = pa.table({"x": [1, 2]}).replace_schema_metadata({"pandas": json.dumps(said)})
     with pytest.raises(TableError, match="what it says about pandas is damaged"):
-        read_table.parquet_frame(buffer.getvalue(), 10**9)
+        read_table.parquet_frame(as_parquet(table), 10**9)
 
 
 def test_short_rows_are_not_filled_up(tmp_path):
@@ -396,19 +390,18 @@ def test_very_many_rows_of_a_diagnosis_are_refused(tmp_path, monkeypatch):
 
 
 def test_texts_of_a_column_count_for_what_pandas_makes_of_them():
-    buffer = io.BytesIO()
-    pq.write_table(pa.table({"x": ["a"] * 60_000}), buffer, use_dictionary=False)
-    read_table.parquet_frame(buffer.getvalue(), 2_700_000)
+    raw = as_parquet(pa.table({"x": ["a"] * 60_000}), use_dictionary=False)
+    read_table.parquet_frame(raw, 2_700_000)
     with pytest.raises(TableError, match="at most 1,800,000 bytes, unpacked; it has "):
-        read_table.parquet_frame(buffer.getvalue(), 1_800_000)
+        read_table.parquet_frame(raw, 1_800_000)
 
 
 def test_an_index_of_pandas_has_no_lists():
     said = {"index_columns": ["w"], "columns": [], "column_indexes": [], "pandas_version": "2"}
-    table, buffer = pa.table({"x": [1, 2], "w": [[1], [2]]}), io.BytesIO()
-    pq.write_table(table.replace_schema_metadata({"pandas": json.dumps(said)}), buffer)
+    table = pa.table({"x": [1, 2], "w": [[1], [2]]})
+    raw = as_parquet(table.replace_schema_metadata({"pandas": json.dumps(said)}))
     with pytest.raises(TableError, match="'w' is list<"):
-        read_table.parquet_frame(buffer.getvalue(), 10**9)
+        read_table.parquet_frame(raw, 10**9)
 
 
 def test_pages_that_unpack_to_more_than_the_footer_says_are_refused_before_they_are(monkeypatch):
@@ -417,15 +410,9 @@ def test_pages_that_unpack_to_more_than_the_footer_says_are_refused_before_they_
     place = table.schema.get_field_index("problem")
     words = pa.DictionaryArray.from_arrays(pa.array([0] * 200, pa.int32()), ["x" * 10_000_000, "y"])
     table = table.set_column(place, table.schema.field(place), words)
-    with io.BytesIO() as buffer:
-        pq.write_table(
-            table,
-            buffer,
-            compression="zstd",
-            write_statistics=False,
-            dictionary_pagesize_limit=1 << 30,
-        )
-        content = buffer.getvalue()
+    content = as_parquet(
+        table, compression="zstd", write_statistics=False, dictionary_pagesize_limit=1 << 30
+    )
     group, at = pq.read_metadata(pa.BufferReader(content)).row_group(0), parquet._footer(content)
     footer = content[at:]
     for size in (group.total_byte_size, group.column(place).total_uncompressed_size):

@@ -18,9 +18,10 @@ from commands import (
     PATIENCE,
     command,
     environment,
-    hears_signals,
     refused,
+    started,
     succeeded,
+    until,
 )
 from stores import ROOT, few_lanes, rows_of, unchanged
 
@@ -95,16 +96,7 @@ def test_a_signal_while_python_ends_has_the_same_exit_code(tmp_path, number):
         f"atexit.register(lambda: [print('ends', flush=True), time.sleep({PATIENCE})])\n"
         "sys.exit(main())\n"
     )
-    process = subprocess.Popen(
-        [sys.executable, "slow_end.py", "list"],
-        cwd=tmp_path,
-        env=environment(),
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        preexec_fn=hears_signals(),
-    )
-    with process:
+    with started("list", cwd=tmp_path, program=[sys.executable, "slow_end.py"]) as process:
         assert process.stdout is not None
         assert "ends\n" in process.stdout
         process.send_signal(number)
@@ -115,19 +107,11 @@ def test_a_signal_while_python_ends_has_the_same_exit_code(tmp_path, number):
 
 def test_interrupted_without_a_stderr_it_says_so_in_no_other_file(tmp_path):
     """The first file that is opened would have the number of stderr."""
-    program = [*in_shell("2>&-"), "--seeds", "1000000", "-o", "store"]
-    process = subprocess.Popen(program, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL,
-                               preexec_fn=hears_signals())  # fmt: skip
-    try:
-        began = time.monotonic()
-        while not list(tmp_path.glob("store/runs/*")):
-            assert time.monotonic() - began < PATIENCE
-            time.sleep(0.01)
+    many = ("--seeds", "1000000", "-o", "store")
+    with started(*many, cwd=tmp_path, program=in_shell("2>&-")) as process:
+        until(lambda: list(tmp_path.glob("store/runs/*")), process)
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 143
-    finally:
-        process.kill()
-        process.wait()
     assert not [
         file
         for file in (tmp_path / "store").rglob("*")
@@ -155,12 +139,9 @@ def test_in_the_locale_of_last_resort(complete, tmp_path):
 # Homes and users
 
 
-def test_a_home_that_is_none(complete, tmp_path):
-    complete(command("mine.toml", "-o", "store", cwd=tmp_path, env=environment(HOME="/dev/null/x")))
-
-
-def test_a_backend_of_matplotlib_that_there_is_not(complete, tmp_path):
-    complete(command("mine.toml", "-o", "store", cwd=tmp_path, env=environment(MPLBACKEND="none")))
+@pytest.mark.parametrize("odd", [{"HOME": "/dev/null/x"}, {"MPLBACKEND": "none"}], ids=str)
+def test_a_home_or_a_backend_of_matplotlib_that_there_is_not(complete, tmp_path, odd):
+    complete(command("mine.toml", "-o", "store", cwd=tmp_path, env=environment(**odd)))
 
 
 def test_a_user_whom_nobody_knows(complete, tmp_path):

@@ -1,11 +1,14 @@
 """Runs that nobody trained: every column, full of variety. Tests of files and of stores write and
 read them."""
 
+import io
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from fastbp.config.setup import Setup
 from fastbp.schema.columns import COLUMNS, Column, schema
@@ -78,3 +81,10 @@ def coded(values: pa.Array) -> pa.Array:
 
 def replaced(table: pa.Table, name: str, values: object) -> pa.Table:
     return table.set_column(table.column_names.index(name), schema().field(name), values)
+
+
+def as_parquet(table: pa.Table, **how: Any) -> bytes:
+    """The bytes of a Parquet file of a table; `how`: as `pyarrow.parquet.write_table` takes."""
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, **how)
+    return buffer.getvalue()

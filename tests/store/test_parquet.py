@@ -2,7 +2,6 @@
 can read them."""
 
 import hashlib
-import io
 import itertools
 import json
 import os
@@ -21,7 +20,7 @@ import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
-from fake_runs import ONE, OTHER, coded, replaced, rows, runs
+from fake_runs import ONE, OTHER, as_parquet, coded, replaced, rows, runs
 from hypothesis import given, settings, strategies as st
 from stores import XOR, flip, opened
 
@@ -75,10 +74,7 @@ def damaged(path: Path, why: str, columns: list[str] | None = None) -> None:
     ids=str,
 )
 def test_digest_says_what_rows_say_however_they_are_written(written):
-    table = rows()
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, **written)
-    assert digest(pq.read_table(buffer)) == digest(table)
+    assert digest(pq.read_table(pa.BufferReader(as_parquet(rows(), **written)))) == digest(rows())
 
 
 def test_digest_does_not_depend_on_chunks_or_dictionaries():
@@ -409,11 +405,8 @@ def test_pages_have_checksums_beneath_the_seal(tmp_path):
 )
 def test_other_columns_than_those_of_runs_are_refused(tmp_path, changed):
     path = write(tmp_path, runs(XOR, 7, 30))
-    buffer = io.BytesIO()
-    pq.write_table(
-        changed(runs(XOR, 7, 30)).replace_schema_metadata(pq.read_schema(path).metadata), buffer
-    )
-    path.write_bytes(parquet.sealed(buffer.getvalue()))
+    table = changed(runs(XOR, 7, 30)).replace_schema_metadata(pq.read_schema(path).metadata)
+    path.write_bytes(parquet.sealed(as_parquet(table)))
     damaged(path, "its columns are not columns of runs")
 
 
@@ -429,39 +422,27 @@ def test_there_is_no_schema_before_the_first(tmp_path):
 @pytest.mark.parametrize("version", ["1.0", "2.0"])
 def test_the_sizes_of_pages_are_what_the_footer_says_but_for_their_headers(version, compression):
     """However the file is written, and with several groups of rows."""
-    table, buffer = rows(ONE, 0, 200), io.BytesIO()
-    pq.write_table(
-        table,
-        buffer,
-        data_page_version=version,
-        compression=compression,
-        row_group_size=64,
-        use_dictionary=False,
-    )
-    said = pq.read_metadata(buffer)
+    how = {"row_group_size": 64, "use_dictionary": False, "compression": compression}
+    content = as_parquet(rows(ONE, 0, 200), data_page_version=version, **how)
+    said = pq.read_metadata(pa.BufferReader(content))
     groups = [said.row_group(i) for i in range(said.num_row_groups)]
     columns = [group.column(i) for group in groups for i in range(said.num_columns)]
-    told, values = parquet_pages._columns(buffer.getvalue(), 10**6)
+    told, values = parquet_pages._columns(content, 10**6)
     size = sum(column.total_uncompressed_size for column in columns)
     assert values == sum(column.num_values for column in columns) > 200 * said.num_columns
-    assert parquet_pages.unpacked(buffer.getvalue())[:2] == (size, values)
-    headers = size - parquet_pages._pages(buffer.getvalue(), told, 10**6).bytes
+    assert parquet_pages.unpacked(content)[:2] == (size, values)
+    headers = size - parquet_pages._pages(content, told, 10**6).bytes
     assert len(groups) == 4
     assert 10 * len(columns) < headers < 300 * len(columns)
 
 
 def test_footers_and_pages_that_are_not_right_are_refused():
-    buffer = io.BytesIO()
-    pq.write_table(rows(ONE, 0, 20), buffer)
-    content = buffer.getvalue()
-    footer = parquet._footer(content)
-    for place in range(footer, len(content) - 8, 41):
-        harmed = content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :]
+    content = as_parquet(rows(ONE, 0, 20))
+    places = range(parquet._footer(content), len(content) - 8, 41)
+    flipped = [(place, bytes([content[place] ^ 0xFF])) for place in places]
+    for place, other in (*flipped, (0, bytes(4) + b"\xff" * 20), (0, b"\x1c" * 5_000)):
         with suppress(ValueError):
-            assert parquet_pages.unpacked(harmed).bytes >= 0
-    for start in (bytes(4) + b"\xff" * 20, b"\x1c" * 5_000):
-        harmed = start + content[len(start) :]
-        with suppress(ValueError):
+            harmed = content[:place] + other + content[place + len(other) :]
             assert parquet_pages.unpacked(harmed).bytes >= 0
     with pytest.raises(ValueError, match="its footer has"):
         parquet_pages.unpacked(content[:-8] + b"\xff" * 4 + b"PAR1")
@@ -471,27 +452,23 @@ def test_footers_and_pages_that_are_not_right_are_refused():
 
 def test_headers_that_never_end_or_stand_for_many_columns_are_refused(monkeypatch):
     """A list of 2⁶³ values after which nothing comes; headers that are longer than all may be."""
-    buffer = io.BytesIO()
-    pq.write_table(rows(ONE, 0, 20), buffer)
     endless = b"\x19\xf3" + b"\xff" * 8 + b"\x7f"
     with pytest.raises(ValueError, match="its pages cannot be found"):
-        parquet_pages.unpacked(b"PAR1" + endless + buffer.getvalue()[15:])
-    buffer = io.BytesIO()
-    pq.write_table(rows(ONE, 0, 2_000), buffer, row_group_size=100, write_statistics=False)
+        parquet_pages.unpacked(b"PAR1" + endless + as_parquet(rows(ONE, 0, 20))[15:])
+    content = as_parquet(rows(ONE, 0, 2_000), row_group_size=100, write_statistics=False)
     monkeypatch.setattr(parquet_pages, "MAX_PAGES", 10**9)
-    most = int.from_bytes(buffer.getvalue()[-8:-4], "little")
-    parquet_pages.unpacked(buffer.getvalue(), most)
-    columns, _ = parquet_pages._columns(buffer.getvalue(), most)
+    most = int.from_bytes(content[-8:-4], "little")
+    parquet_pages.unpacked(content, most)
+    columns, _ = parquet_pages._columns(content, most)
     with pytest.raises(IndexError):
-        parquet_pages._pages(buffer.getvalue(), columns * 10, most)
+        parquet_pages._pages(content, columns * 10, most)
 
 
 def test_groups_of_rows_that_are_not_those_of_the_file_are_refused():
     """Arrow believes the groups."""
-    buffer = io.BytesIO()
-    pq.write_table(rows(ONE, 0, 4_999), buffer, row_group_size=3_000)
-    at = parquet._footer(buffer.getvalue())
-    body, footer = buffer.getvalue()[:at], buffer.getvalue()[at:]
+    content = as_parquet(rows(ONE, 0, 4_999), row_group_size=3_000)
+    at = parquet._footer(content)
+    body, footer = content[:at], content[at:]
     for said, other in ((4_999, 4_998), (1_999, 2_000)):
         old, new = ((2 * n & 127 | 128).to_bytes() + (2 * n >> 7).to_bytes() for n in (said, other))
         assert old in footer
@@ -516,9 +493,8 @@ def test_statistics_that_are_not_right_do_not_end_python(tmp_path):
 def test_words_whose_number_has_no_word_are_refused():
     """Every byte of a page is changed in turn."""
     words = pa.array(["a", "b", "c"] * 7).dictionary_encode()
-    table, buffer = pa.table({"problem": words}), io.BytesIO()
-    pq.write_table(table, buffer, compression="none", write_statistics=False)
-    content, told = buffer.getvalue(), set[str]()
+    table, told = pa.table({"problem": words}), set[str]()
+    content = as_parquet(table, compression="none", write_statistics=False)
     for place in range(4, parquet._footer(content)):
         harmed = content[:place] + bytes([content[place] ^ 3]) + content[place + 1 :]
         try:
