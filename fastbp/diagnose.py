@@ -325,7 +325,8 @@ main = process.Command(
     diagnose,
     "Say how often networks of a setup fail, what failing ones do instead of learning, and "
     "which single change fixes it, tried on the same seeds and checked on fresh ones.",
-    "Exit: 0 complete, 2 bad usage or data, 4 disk full or not writable, 130 or 143 interrupted.",
+    "Exit: 0 complete, 2 bad usage or data, 3 another folder took the place of DIR, 4 disk full or "
+    "not writable, 130 or 143 interrupted.",
     [
         option(
             "data",

@@ -63,7 +63,7 @@ class SearchAxis(NamedTuple):
         """The logarithm of the ratio of two values, a ≤ b. If a is 0: 1, or 0 if b is tiny."""
         if a == 0 and not self.mirrored:
             return float(b > self.first * 4.0**-DOUBLINGS)
-        return math.log((1 - a) / (1 - b) if self.mirrored else b / a)
+        return math.log(1 - a) - math.log(1 - b) if self.mirrored else math.log(b) - math.log(a)
 
     def between(self, a: float, b: float, part: float) -> float:
         """The value at this part of the way from a to b: geometric, but linear if a is 0."""

@@ -83,7 +83,7 @@ def merge(
             theirs = _check(sources, tick)
         wanted = _wanted(own, [*chain(*theirs)])
         # before the runs: if this is killed, runs without their problems would not be sound
-        _copy_other_files(into, sources)
+        _copy_other_files(into, sources, bool(own))
         return _write(into, wanted, tick)
 
 
@@ -315,15 +315,17 @@ def _join(store: Store, parts: Sequence[_Read]) -> None:
             _remove(store, [part.file.path for part in parts])
 
 
-def _copy_other_files(into: Store, sources: Sequence[Store]) -> None:
+def _copy_other_files(into: Store, sources: Sequence[Store], is_checked: bool) -> None:
     """Copy the other files of stores: problems, the sweep, and how runs were made.
 
-    Raises StoreError if a problem has changed since it was checked.
+    `is_checked`: whether the problems that `into` has are sound. Raises StoreError if one of a
+    source has changed since it was checked.
     """
+    there = {*safe_files.listed(into.path, "problems")} if is_checked else set[str]()
     for store in sources:
-        there = safe_files.listed(into.path, "problems")
         for name in safe_files.listed(store.path, "problems"):
             if name.endswith(".npz") and name[0] != "." and name not in there:
+                there.add(name)
                 file = store.path / "problems" / name
                 content = safe_files.read(file, store.path, MAX_BYTES)
                 try:

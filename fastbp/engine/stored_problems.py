@@ -5,10 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from fastbp.engine.stored_run import setup_of
+from fastbp.config.setup import Setup
 from fastbp.problems import targets
-from fastbp.schema.errors import DamagedFileError, FileError, StoreError
+from fastbp.problems.problem import ProblemData
+from fastbp.schema.errors import DamagedFileError, FileError
 from fastbp.store import safe_files
+from fastbp.store.parquet import CHANGED
 from fastbp.store.store import Store
 
 MAX_SPENT, TRY = 1 << 32, 200_000
@@ -50,7 +52,6 @@ class StoredProblems:
     """
 
     def __init__(self, store: Store, tick: Callable[[str], None]) -> None:
-        self._store = store
         self._sizes, self.damaged = _problems(store, tick)
         self._named = {path.stem: path for path in self._sizes}
         self._waiting: list[tuple[Said, str]] = []
@@ -69,7 +70,7 @@ class StoredProblems:
             self._bytes += len(keys)
             if self._bytes > MAX_WAITING:
                 self.look_up()
-        elif self._makes(said, keys):
+        elif _makes(said, keys):
             self.lacking[said] = ""
         elif said.is_newer:
             self.lacking[said] = OTHER_KEYS
@@ -85,7 +86,7 @@ class StoredProblems:
         for said, keys in sorted(waiting, key=lambda each: each[0].problem):
             if path := self._named.get(said.problem):
                 wrong = OTHER_KEYS if said.is_newer else MISNAMED
-                self.lacking[said] = "" if self._makes(said, keys, path) else wrong
+                self.lacking[said] = "" if _makes(said, keys, path) else wrong
             elif said.problem:
                 self.lacking[said] = _lacks(said, keys)
         right = {said[:3] for said, lacking in self.lacking.items() if not lacking}
@@ -100,7 +101,7 @@ class StoredProblems:
             self._spent += bool(left) * size + sum(TRY + 2 * len(keys) for keys in left.values())
             if is_over := self._spent > MAX_SPENT:
                 break
-            found = [said for said, keys in left.items() if self._makes(said, keys, path)]
+            found = [said for said, keys in left.items() if _makes(said, keys, path)]
             self.lacking |= dict.fromkeys(found, "")
             left = {said: keys for said, keys in left.items() if said not in self.lacking}
         for said, keys in left.items():
@@ -108,14 +109,24 @@ class StoredProblems:
             known = OTHER_KEYS if said.is_newer and self._sizes else _lacks(said, keys)
             self.lacking[said] = over if is_over else known
 
-    def _makes(self, said: Said, keys: str, *problem: Path) -> bool:
-        """Whether keys, with a problem if it is a file, make the setup of this id."""
-        row, version = json.loads(keys), int(said.version)
-        try:
-            setup_of(self._store, said.setup, row, version, said.problem, problem)
-        except StoreError:
-            return False
-        return True
+
+def _makes(said: Said, keys: str, problem: Path | None = None) -> bool:
+    """Whether keys, with a problem if it is a file, make the setup of this id.
+
+    Raises FileError if the problem, which was sound, cannot be read again: nobody knows then.
+    """
+    data = _again(problem) if problem else None
+    try:
+        return Setup.from_columns(json.loads(keys), data).identity(int(said.version)) == said.setup
+    except (ValueError, TypeError, AttributeError):
+        return False
+
+
+def _again(problem: Path) -> ProblemData:
+    try:
+        return targets.stored(problem)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise FileError(problem, getattr(error, "why", CHANGED)) from error
 
 
 def _lacks(said: Said, keys: str) -> str:

@@ -4,7 +4,7 @@ import io
 import json
 import random
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ from fastbp.engine.retrain import Trajectory
 from fastbp.engine.rows import to_arrow
 from fastbp.problems import targets
 from fastbp.schema.columns import schema
-from fastbp.schema.errors import StoreError, SweepError
+from fastbp.schema.errors import DamagedFileError, FileError, StoreError, SweepError
 from fastbp.schema.keys import COLUMN_DEFAULTS, NUMERICS_VERSION
 from fastbp.schema.text import and_, first_of, shown
 from fastbp.store import safe_files
@@ -251,40 +251,38 @@ def setup_of(
     store: Store,
     identity: str,
     row: dict[str, Any],
-    numerics_version: int = NUMERICS_VERSION,
     problem: str = "",
-    among: Sequence[Path] | None = None,
 ) -> Setup:
     """Make the setup of a stored row.
 
     If its problem is a file, that of the digest `problem` is taken; if none is given, at most
-    `MAX_TRIED` of the stored problems, or those `among`, are tried until the setup has the id
-    `identity`.
+    `MAX_TRIED` of the stored problems are tried until the setup has the id `identity`.
 
     Raises
     ------
     StoreError
-        If no setup has this id, or if the folder of problems is a link.
+        If no setup has this id, a problem cannot be read, or the folder of problems is a link.
     """
     from_file = str(row["problem"]).startswith("file:")
     folder = store.path / "problems"
     files: list[Path | None] = [None]
     if from_file:
-        paths: Iterable[Path] = (
-            among
-            if among is not None
-            else (folder / name for name in safe_files.listed(store.path, "problems"))
-        )
+        paths = (folder / name for name in safe_files.listed(store.path, "problems"))
         files = [
             p for p in paths if p.suffix == ".npz" and p.name[0] != "." and problem in ("", p.stem)
         ]
-    for file in files if problem or among is not None else files[:MAX_TRIED]:
+    unread: FileError | None = None
+    for file in files if problem else files[:MAX_TRIED]:
         try:
             setup = Setup.from_columns(row, targets.stored(file) if file else None)
-            if setup.identity(numerics_version) == identity:
+            if setup.identity() == identity:
                 return setup
-        except (ValueError, TypeError, AttributeError):  # another problem's file may be damaged
-            continue
+        except (ValueError, TypeError, AttributeError) as error:
+            # a damaged one may be another problem's
+            is_damaged = isinstance(error, DamagedFileError) and not problem
+            unread = error if isinstance(error, FileError) and not is_damaged else unread
+    if unread:
+        raise unread
     who = f"setup {identity} of {store.path}"
     why = (
         f"{folder} lacks the problem it was trained on"

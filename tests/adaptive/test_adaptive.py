@@ -184,6 +184,8 @@ def test_between_given_values_nothing_else_is_tried():
     bisection = Bisection(AXES["lr"], 1000, 0.1, given=[0.2, 0.4])
     assert searched(bisection, logistic).value == pytest.approx(0.3, rel=0.01)
     assert all(0.2 <= value <= 0.4 for value in bisection.converged)
+    far = Bisection(AXES["lr"], 1000, 0.1, given=[1e-310, 1.0])  # their ratio is no number
+    assert searched(far, lambda v: logistic(max(v, 1e-9))).value == pytest.approx(0.3, rel=0.1)
     bisection = Bisection(AXES["lr"], 1000, 0.1, given=[0.4, 0.8])
     assert searched(bisection, logistic) is None
     assert all(0.4 <= value <= 0.8 for value in bisection.converged)

@@ -2,6 +2,7 @@
 aside it is made anew."""
 
 import dataclasses
+import errno
 import hashlib
 import itertools
 import os
@@ -27,7 +28,7 @@ from stores import (
 )
 
 from fastbp import Setup, Sweep
-from fastbp.engine import driver, integrity, plan, stored_problems
+from fastbp.engine import driver, integrity, plan, stored_problems, stored_run
 from fastbp.engine.integrity import StoreFault
 from fastbp.problems import targets
 from fastbp.problems.problem import Meaning, Problem
@@ -478,14 +479,29 @@ def test_without_its_problem_nobody_knows_which_keys_of_a_setup_are_right(store,
     assert set(found(store)) == {odd.name}
 
 
-def test_a_problem_that_cannot_be_read_is_not_damaged(store, learnt, monkeypatch):
-    def refuses(*arguments: object) -> None:
-        raise PermissionError(13, "Permission denied", "somewhere")
+@pytest.mark.parametrize("times", [0, 1])
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ESTALE, errno.EMFILE, errno.EIO])
+def test_a_problem_that_cannot_be_read_is_not_damaged(store, learnt, monkeypatch, times, number):
+    """Also if it could be the first time: then nobody knows whether its runs are those of it."""
+    path, left = problem(store), [None] * times
+    really = safe_files.opened
 
-    monkeypatch.setattr(safe_files, "opened", refuses)
-    with pytest.raises(FileError, match=r"\.npz cannot be read: Permission denied\Z") as raised:
-        integrity.check(store)
-    assert not isinstance(raised.value, errors.DamagedFileError)
+    def opened(file, *how):
+        if file == path and not left:
+            raise OSError(number, os.strerror(number), "somewhere")
+        return [left.pop() if file == path else None, really(file, *how)][1]
+
+    monkeypatch.setattr(safe_files, "opened", opened)
+    said = os.strerror(number)
+    if number == errno.EIO and not times:
+        assert path.name in found(store)
+    else:
+        with pytest.raises(FileError, match=rf"\.npz cannot be read: {said}\Z") as raised:
+            integrity.check(store)
+        assert not isinstance(raised.value, errors.DamagedFileError)
+    store.publish(learnt.identity(), 50, runs(learnt, 50, 1), problem=path.stem)
+    with pytest.raises(FileError, match=rf"{path.name} .*{said}"):
+        stored_run.find(store, learnt.identity(), "50")
 
 
 @pytest.mark.parametrize("problem_is_file", [False, True])
@@ -529,21 +545,17 @@ def test_very_many_large_problems_are_not_read_for_each_file(store, learnt, monk
     size = targets.stored(problem(store)).nbytes
     monkeypatch.setattr(stored_problems, "TRY", 0)
     monkeypatch.setattr(stored_problems, "MAX_SPENT", size + 100)  # less than its keys
-    monkeypatch.setattr(stored_problems, "setup_of", only_among(stored_problems.setup_of))
+    makes = stored_problems._makes
+
+    def only_named(said: stored_problems.Said, *more: Any) -> bool:
+        assert said.problem or len(more) == 1
+        return makes(said, *more)
+
+    monkeypatch.setattr(stored_problems, "_makes", only_named)
     said = f"they are very many, and {file.name} does not say which is its own"
     assert found(store) == {"problems": said}
     store.publish(learnt.identity(), 5, runs(learnt, 5, 3), problem=problem(store).stem)
     assert integrity.check(store).findings == [], "another file of the setup says it"
-
-
-def only_among(setup_of: Callable[..., Setup]) -> Callable[..., Setup]:
-    """A search in which no problem is tried for files that do not say theirs."""
-
-    def instead(*arguments: Any) -> Setup:
-        assert arguments[4] or not arguments[5]
-        return setup_of(*arguments)
-
-    return instead
 
 
 def newer(path: Path, kind: pa.DataType, **said: str) -> Path:

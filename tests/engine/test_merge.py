@@ -530,6 +530,17 @@ def test_no_row_goes_for_a_file_that_changed_since_it_was_checked(
         merge(into, sources)
 
 
+@pytest.mark.parametrize("bad", [Path.write_text, Path.symlink_to])
+def test_a_store_without_runs_gets_its_problems_anew(tmp_path, into, bad):
+    """Nobody has checked those that it has."""
+    (source,) = learnt(tmp_path, (0, 5))
+    (problem,) = (source.path / "problems").iterdir()
+    (into.path / "problems").mkdir()
+    bad(into.path / "problems" / problem.name, str(tmp_path / "mine.csv"))
+    merge(into, [source])
+    assert integrity.check(into).findings == []
+
+
 def test_what_comes_into_a_source_after_the_check_is_not_copied(tmp_path, into, monkeypatch):
     (source,) = sources = learnt(tmp_path, (0, 5))
     (problem,) = (source.path / "problems").iterdir()
