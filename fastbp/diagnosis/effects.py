@@ -119,13 +119,14 @@ def _interval(moved: NDArray[np.float64], measure: str) -> tuple[NDArray[np.floa
 def _ranked(table: pd.DataFrame) -> pd.DataFrame:
     """Sort changes by effect, then cost.
 
-    The first row is the cheapest change within the interval of the best. If removing a setting that
-    few people choose does NEARLY as well, it comes first, since people want to hear of it first.
+    The first row is the cheapest change within the interval of the best, of those that fix it. If
+    removing a setting that few people choose does NEARLY as well, it comes first, since people want
+    to hear of it first.
     """
     fixes, table = table["fixes"], table.assign(later=1, cost=table["multiply_adds"].round(2))
     if fixes.any():
         difference = table["difference"]
-        best = table.iloc[difference.argmax()]
+        best = table.iloc[np.nanargmax(difference.where(fixes))]
         good = fixes & (difference >= best["difference_low"])
         custom = fixes & table["cause"].isin(CUSTOM) & (difference >= NEARLY * best["difference"])
         good = custom if custom.any() else good

@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +25,8 @@ from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 from multiprocessing import connection, get_context, parent_process
-from shutil import which
+from pathlib import Path
+from shutil import rmtree, which
 from types import ModuleType
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -159,6 +161,7 @@ def _dask(jobs: int, address: str) -> Pool:
         client.close(timeout=5)
         if cluster:
             cluster.close(timeout=5)
+            rmtree(Path(cluster.scheduler.local_directory).parents[1], ignore_errors=True)
 
     return Pool(
         lambda: _dask_client(jobs, address).get_executor(pure=False),
@@ -185,8 +188,10 @@ def _dask_client(jobs: int, address: str) -> Any:
             client = _dask_connected(address)
             threading.Thread(target=_leave_silent, args=(client,), daemon=True).start()
             return client
-        return distributed.Client(
-            distributed.LocalCluster(
+        # workers import from this folder; in the usual one any user of this machine could write
+        scratch = tempfile.mkdtemp(prefix="fastbp-")
+        with config.set({"temporary-directory": scratch}):
+            cluster = distributed.LocalCluster(
                 n_workers=jobs,
                 threads_per_worker=1,
                 processes=True,
@@ -194,9 +199,8 @@ def _dask_client(jobs: int, address: str) -> Any:
                 silence_logs=logging.CRITICAL,
                 # else any user of this machine could run code as this one
                 security=distributed.Security.temporary(),
-            ),
-            set_as_default=False,
-        )
+            )
+        return distributed.Client(cluster, set_as_default=False)
 
 
 def _dask_connected(address: str) -> Any:

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from fastbp.engine.machine import available_cores
 from fastbp.engine.stored_problems import MISNAMED, OTHER_KEYS, Said, StoredProblems
 from fastbp.schema.columns import COLUMNS, SCHEMA, SETUP_COLUMNS
-from fastbp.schema.errors import DamagedFileError
+from fastbp.schema.errors import DamagedFileError, StoreFullError
 from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.schema.outcomes import DECISIVE, JUDGING, OUTCOMES, classify
 from fastbp.schema.text import shown
@@ -334,6 +334,8 @@ def _seeds_twice(
 def move_aside(store: Store, faults: Iterable[StoreFault]) -> list[tuple[StoreFault, Path]]:
     """Move files into `quarantine/` of a store, so that the next sweep trains their runs again.
 
+    It ends at the first file that cannot be moved.
+
     Returns
     -------
     list of (StoreFault, Path)
@@ -342,8 +344,16 @@ def move_aside(store: Store, faults: Iterable[StoreFault]) -> list[tuple[StoreFa
     Raises
     ------
     StoreFullError
-        If a file cannot be moved.
+        If none can be moved.
     """
     by_file = {fault.file: fault for fault in faults if fault.file != store.path / "problems"}
-    with writing(store.path / "quarantine"):
-        return [(fault, safe_files.set_aside(file, store.path)) for file, fault in by_file.items()]
+    moved: list[tuple[StoreFault, Path]] = []
+    for file, fault in by_file.items():
+        try:
+            with writing(store.path / "quarantine"):
+                moved.append((fault, safe_files.set_aside(file, store.path)))
+        except StoreFullError:
+            if not moved:
+                raise
+            break  # the caller, who goes on, has to say first what was moved
+    return moved

@@ -205,7 +205,8 @@ def judge(
     measures : float64 array [measure, lane]
     """
     T, varies = targets.values[..., None], targets.varies
-    measures[FINITE] = np.isfinite(weights).all(axis=0)
+    is_number = ~np.isnan(outputs).any(axis=(0, 1))  # else infinities took each other away
+    measures[FINITE] = np.isfinite(weights).all(axis=0) & is_number
     measures[WEIGHT_MAX] = np.fmax.reduce(np.abs(weights), axis=0)
     with np.errstate(over="ignore", invalid="ignore"):
         measures[LOSS] /= len(outputs)

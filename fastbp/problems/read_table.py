@@ -161,7 +161,7 @@ def _csv(raw: bytes) -> DataTable:
     check_size(1, len(names))
     _check_header(names)
     _check_names(names)
-    _check_rows(text, names)
+    check_rows(text, names)
     frame = csv_frame(text, names, rows=MAX_ROWS + 1)
     more = raw.count(b"\n") - 1 if len(frame) > MAX_ROWS else 0
     check_size(max(len(frame), more), len(names))
@@ -194,7 +194,7 @@ def _check_header(names: list[str]) -> None:
         )
 
 
-def _check_rows(text: TextIO, names: list[str]) -> None:
+def check_rows(text: TextIO, names: list[str]) -> None:
     """Raise TableError if rows of a .csv have more or fewer values than the first line.
 
     pandas fills up rows that are too short, and takes a quote that is never closed for one value.

@@ -101,6 +101,7 @@ def _csv(path: Path, targets: list[str] | None) -> _Change:
             )
         if sum(len(names) for line in file if line.strip(" \t\r\n")) > os.path.getsize(path):
             raise TableError("values in every row")  # pandas would fill up those that are short
+        read_table.check_rows(file, names)
         frame = read_table.csv_frame(file, names, header=not nameless)
     frame, more = _chosen(path, frame)
     return lambda: frame.to_csv(index=False).encode(), notes + more

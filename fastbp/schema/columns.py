@@ -56,7 +56,7 @@ SETUP_COLUMNS: tuple[Column, ...] = tuple(
 
 _MOST_UPDATES = 2**53  # so that they are exact as real numbers; no run gets there
 
-_FINITE = "where a weight is not finite"
+_FINITE = "where a weight is not finite or an output is not a number"
 _NO_LABEL = "where no target is a label, or the file is older"
 _NO_QUANTITY = "where no target is a quantity that varies, or the file is older"
 _NO_TEST = "where no row is held out, and where the same of the training rows is null"

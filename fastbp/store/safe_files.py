@@ -108,6 +108,10 @@ def folder(root: Path, *names: str, make: bool = False) -> Iterator[int]:
             os.close(descriptor)
             descriptor = below
         yield descriptor
+    except OSError as error:
+        if isinstance(error.filename, int):  # a descriptor, which says nothing to a reader
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
     finally:
         os.close(descriptor)
 

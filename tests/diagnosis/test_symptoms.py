@@ -306,6 +306,13 @@ def test_first_is_the_cheapest_of_what_is_as_good_as_the_best(rows, first) -> No
     assert table(*rows)["change"].tolist()[:2] == first
 
 
+def test_what_does_not_fix_is_not_the_best() -> None:
+    """Where it has the greatest effect: p counts runs, and the interval is of their means."""
+    found = table((400, 0, 1, "much"), (100, 0, 1, "surely"))
+    found["fixes"] = found["change"] == "surely"
+    assert effects_module._ranked(found)["change"].tolist()[0] == "surely"
+
+
 def test_the_others_follow_by_what_they_fix() -> None:
     rest = table(
         (400, 0, 1, "first"), (100, 0, 10, "dear"), (100, 0, 1, "cheap"), (120, 0, 10, "more")

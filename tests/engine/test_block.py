@@ -210,6 +210,17 @@ def test_rows_hold_the_measures_of_the_oracle(keys):
         assert row["converged_at"] in (None, *range(apart, setup.budget, apart), setup.budget)
 
 
+@pytest.mark.jit
+def test_outputs_that_are_no_numbers_are_not_kept():
+    """The weights are finite, but infinities took each other away."""
+    net = {"hidden": [2, 2, 2], "activation": "exponential", "init_scale": 2, "bias": False}
+    setup = Setup(problem="parity:4", lr=0.1, order="random", updates=1, **net)
+    rows = to_arrow(setup, 1, train(setup, 1, 1)).to_pylist()
+    assert np.isfinite(retrain(setup, 1).final[0][0]).all()
+    kept = ("outputs", "loss", "wrong", "weight_max", "dead_units")
+    assert [(row["outcome"], *map(row.get, kept)) for row in rows] == [("diverged", *[None] * 5)]
+
+
 def test_a_diverged_run_keeps_what_was_before():
     row = table_of(Setup(**every_choice.DIVERGING)).to_pylist()[0]
     assert (row["outcome"], row["updates_done"]) == ("diverged", 40)

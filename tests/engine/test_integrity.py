@@ -663,6 +663,21 @@ def test_what_is_moved_aside_is_not_deleted(store):
     assert (quarantine / f"{path.name}.4").read_bytes() == b"damaged 4"
 
 
+def test_what_was_moved_aside_is_told_though_no_more_can_be(store, monkeypatch):
+    paths, really = sorted(store.files()), os.rename
+    faults = [StoreFault(path, "why") for path in paths[:2]]
+
+    def rename(name, *more, **where):
+        if name == paths[1].name:
+            raise OSError(errno.EIO, "Input/output error")
+        really(name, *more, **where)
+
+    monkeypatch.setattr(os, "rename", rename)
+    assert [fault for fault, _ in integrity.move_aside(store, faults)] == faults[:1]
+    with pytest.raises(errors.StoreFullError, match="quarantine cannot be written"):
+        integrity.move_aside(store, faults[1:])
+
+
 def test_a_folder_is_moved_aside_with_all_that_is_in_it(store):
     folder = store.runs / "old"
     (folder / "deep").mkdir(parents=True)

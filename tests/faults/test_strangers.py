@@ -379,6 +379,17 @@ def test_short_rows_are_not_filled_up(tmp_path):
     tracemalloc.stop()
     path.write_text("a,y\n1,2\n\n\n\n3,\n")
     assert samples.fixed(path, ["y"])[0] == b"a,y\n1,2\n"  # empty lines are none
+    path.write_text('a,y\n1,2\n"3,4\n5,6"\n7,\n')
+    assert samples.fixed(path, ["y"]) is None  # else a row would be left out unsaid
+
+
+def test_of_a_folder_that_cannot_be_listed_the_path_is_said(folder, monkeypatch):
+    def stale(place):
+        raise OSError(errno.ESTALE, "Stale file handle", place)
+
+    monkeypatch.setattr(os, "scandir", stale)
+    with pytest.raises(OSError, match=r"Stale file handle: '.*/store/runs'"):
+        safe_files.listed(folder / "store", "runs")
 
 
 def test_very_many_rows_of_a_diagnosis_are_refused(tmp_path, monkeypatch):

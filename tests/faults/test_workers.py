@@ -9,6 +9,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -338,6 +339,23 @@ def test_nobody_else_may_use_the_dask_cluster_that_a_command_starts():
             secured.recv(1)
     finally:
         pool.close()
+
+
+def test_workers_of_dask_import_from_no_folder_that_others_may_make(tmp_path, monkeypatch):
+    """Dask has one for all users, and a worker imports from what lies in it."""
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (theirs := tmp_path / "dask-scratch-space").mkdir()
+    pool = backends.pool("dask", 1)
+    try:
+        paths = pool.executor.submit(eval, "__import__('sys').path").result(60)
+        (own,) = {*tmp_path.iterdir()} - {theirs}
+        assert own.stat().st_mode & 0o777 == 0o700
+        assert any(Path(path).is_relative_to(own) for path in paths)
+        assert not any(Path(path).is_relative_to(theirs) for path in paths)
+    finally:
+        pool.close()
+    assert [*tmp_path.rglob("*")] == [theirs]
 
 
 def test_two_dask_clusters_run_side_by_side():
