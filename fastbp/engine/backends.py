@@ -7,7 +7,6 @@ import re
 import signal
 import socket
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,14 +18,14 @@ from concurrent.futures import (
     ProcessPoolExecutor,
     ThreadPoolExecutor,
 )
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 from multiprocessing import connection, get_context, parent_process
-from pathlib import Path
-from shutil import rmtree, which
+from shutil import which
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -156,15 +155,24 @@ def _dask(jobs: int, address: str) -> Pool:
     if address:
         jobs = _dask_workers(address)
 
+    folder = ExitStack()
+
+    def start() -> Any:
+        try:
+            return _dask_client(jobs, address, folder).get_executor(pure=False)
+        except BaseException:
+            folder.close()
+            raise
+
     def end(executor: Any) -> None:
         client, cluster = executor._client, executor._client.cluster
         client.close(timeout=5)
         if cluster:
             cluster.close(timeout=5)
-            rmtree(Path(cluster.scheduler.local_directory).parents[1], ignore_errors=True)
+        folder.close()
 
     return Pool(
-        lambda: _dask_client(jobs, address).get_executor(pure=False),
+        start,
         jobs,
         2 * jobs,
         end,
@@ -175,29 +183,32 @@ def _dask(jobs: int, address: str) -> Pool:
     )
 
 
-def _dask_client(jobs: int, address: str) -> Any:
+def _dask_client(jobs: int, address: str, folder: ExitStack) -> Any:
     import distributed
     from dask import config
 
     quiet = {
         "distributed.scheduler.allowed-failures": 0,
         "distributed.admin.system-monitor.disk": False,
+        # any user of this machine could read these pages, such as the stacks of workers
+        "distributed.scheduler.http.routes": [],
+        "distributed.worker.http.routes": [],
     }
     with config.set(quiet), _isolated_start():
         if address:
             client = _dask_connected(address)
             threading.Thread(target=_leave_silent, args=(client,), daemon=True).start()
             return client
-        # workers import from this folder; in the usual one any user of this machine could write
-        scratch = tempfile.mkdtemp(prefix="fastbp-")
-        with config.set({"temporary-directory": scratch}):
+        # else any user of this machine could write where workers import from, or send them code
+        scratch = TemporaryDirectory(prefix="fastbp-", ignore_cleanup_errors=True)
+        with config.set({"temporary-directory": folder.enter_context(scratch)}):
             cluster = distributed.LocalCluster(
                 n_workers=jobs,
                 threads_per_worker=1,
                 processes=True,
                 dashboard_address="127.0.0.1:0",  # any free port: two sweeps may run at once
+                scheduler_kwargs={"dashboard": False},
                 silence_logs=logging.CRITICAL,
-                # else any user of this machine could run code as this one
                 security=distributed.Security.temporary(),
             )
         return distributed.Client(cluster, set_as_default=False)

@@ -11,6 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -341,21 +343,29 @@ def test_nobody_else_may_use_the_dask_cluster_that_a_command_starts():
         pool.close()
 
 
-def test_workers_of_dask_import_from_no_folder_that_others_may_make(tmp_path, monkeypatch):
-    """Dask has one for all users, and a worker imports from what lies in it."""
+@pytest.mark.parametrize("place", ["", "dask-scratch-space/a"])
+def test_workers_of_dask_import_from_no_folder_that_others_may_make(tmp_path, monkeypatch, place):
+    """Dask has one for all users, and a worker imports from what lies in it. Its pages are none."""
     pytest.importorskip("distributed")
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    (theirs := tmp_path / "dask-scratch-space").mkdir()
+    (tmp_path / "dask-scratch-space" / "a").mkdir(parents=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / place))
+    theirs = {*tmp_path.rglob("*")}
     pool = backends.pool("dask", 1)
     try:
         paths = pool.executor.submit(eval, "__import__('sys').path").result(60)
-        (own,) = {*tmp_path.iterdir()} - {theirs}
+        (own,) = {*(tmp_path / place).iterdir()} - theirs
         assert own.stat().st_mode & 0o777 == 0o700
-        assert any(Path(path).is_relative_to(own) for path in paths)
-        assert not any(Path(path).is_relative_to(theirs) for path in paths)
+        beside = [path for path in paths if Path(path).is_relative_to(tmp_path)]
+        assert beside
+        assert all(Path(path).is_relative_to(own) for path in beside)
+        client: Any = pool.executor
+        scheduler = client._client.cluster.scheduler
+        pages = f"http://127.0.0.1:{scheduler.http_server.port}/json/counts.json"
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(pages, timeout=60)
     finally:
         pool.close()
-    assert [*tmp_path.rglob("*")] == [theirs]
+    assert {*tmp_path.rglob("*")} == theirs
 
 
 def test_two_dask_clusters_run_side_by_side():
