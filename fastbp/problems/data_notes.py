@@ -153,7 +153,8 @@ def _unscaled(X: Real, names: Sequence[str]) -> Iterator[DataNote]:
     if far.any():
         column = int(far.argmax())
         low, high = X[:, column].min(), X[:, column].max()
-        digits = 4 if f"{low:.4g}" != f"{high:.4g}" else 10
+        # with 17 digits all numbers differ
+        digits = next(n for n in (4, 10, 17) if f"{low:.{n}g}" != f"{high:.{n}g}")
         yield DataNote(
             "unscaled-inputs",
             f"inputs are not scaled: {shown(names[column])} runs from {low:.{digits}g} to "

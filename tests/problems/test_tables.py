@@ -349,6 +349,13 @@ EQUAL = "equal inputs with different answers in 3 rows"
                 "duplicated-rows": "1 row repeats another, inputs and answers alike",
             },
         ),
+        (
+            lambda: Setup.from_arrays([[1e15], [1e15 + 8], [1e15 + 1]], [0, 1, 0], updates=9),
+            {
+                "unscaled-inputs": "inputs are not scaled: 'x0' runs from 1000000000000000 to "
+                '1000000000000008; add scale_inputs = "standard"',
+            },
+        ),
         (lambda: Setup(problem="encoder:8", updates=9), {}),
         (lambda: Setup(problem="parity:4", updates=9), {}),
     ],
