@@ -18,7 +18,7 @@ from fastbp.schema.errors import StoreError, TooLargeError
 from fastbp.schema.text import first_of, shown
 from fastbp.store import filename, parquet, safe_files
 from fastbp.store.filename import Range, RunFile
-from fastbp.store.npz import MAX_BYTES
+from fastbp.store.npz import MAX_BYTES, problem_files
 from fastbp.store.provenance import MAX_SWEEP, add_made, read_made
 from fastbp.store.store import Store, writing
 
@@ -321,18 +321,17 @@ def _copy_other_files(into: Store, sources: Sequence[Store], is_checked: bool) -
     `is_checked`: whether the problems that `into` has are sound. Raises StoreError if one of a
     source has changed since it was checked.
     """
-    there = {*safe_files.listed(into.path, "problems")} if is_checked else set[str]()
+    there = {file.name for file in (problem_files(into.path) if is_checked else ())}
     for store in sources:
-        for name in safe_files.listed(store.path, "problems"):
-            if name.endswith(".npz") and name[0] != "." and name not in there:
-                there.add(name)
-                file = store.path / "problems" / name
+        for file in problem_files(store.path):
+            if file.name not in there:
+                there.add(file.name)
                 content = safe_files.read(file, store.path, MAX_BYTES)
                 try:
                     targets.stored_from(str(file), content)
                 except (ValueError, TypeError, AttributeError):
                     _refuse(store.path, [integrity.StoreFault(file, parquet.CHANGED)])
-                into.write(into.path / "problems" / name, content)
+                into.write(into.path / "problems" / file.name, content)
         if "sweep.toml" in safe_files.listed(into.path):
             continue
         with suppress(FileNotFoundError):

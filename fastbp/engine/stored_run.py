@@ -24,8 +24,7 @@ from fastbp.schema.columns import schema
 from fastbp.schema.errors import DamagedFileError, FileError, StoreError, SweepError
 from fastbp.schema.keys import COLUMN_DEFAULTS, NUMERICS_VERSION
 from fastbp.schema.text import and_, first_of, shown
-from fastbp.store import safe_files
-from fastbp.store.npz import npz
+from fastbp.store.npz import npz, problem_files
 from fastbp.store.store import Store
 
 MAX_BYTES = 400_000_000
@@ -267,10 +266,7 @@ def setup_of(
     folder = store.path / "problems"
     files: list[Path | None] = [None]
     if from_file:
-        paths = (folder / name for name in safe_files.listed(store.path, "problems"))
-        files = [
-            p for p in paths if p.suffix == ".npz" and p.name[0] != "." and problem in ("", p.stem)
-        ]
+        files = [file for file in problem_files(store.path) if problem in ("", file.stem)]
     unread: FileError | None = None
     for file in files if problem else files[:MAX_TRIED]:
         try:

@@ -161,6 +161,12 @@ def data_digest(X: NDArray[np.float64], T: NDArray[np.float64]) -> str:
     return hasher.hexdigest()
 
 
+def problem_files(store: Path) -> list[Path]:
+    """The files of problems of a store, but no hidden ones. Raises as `safe_files.listed`."""
+    names = safe_files.listed(store, "problems")
+    return [store / "problems" / name for name in names if name.endswith(".npz") and name[0] != "."]
+
+
 class StoredProblem(NamedTuple):
     """The inputs X [row, input] and targets T [row, output] that a setup is trained on.
 

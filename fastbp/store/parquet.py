@@ -120,12 +120,13 @@ def sealed(content: bytes) -> bytes:
     return content[:at] + _SEAL + hashlib.sha256(content).digest() + content[at:]
 
 
-def _is_sealed(content: memoryview) -> bool:
-    """Whether a file has the sha256 of all its other bytes before its footer."""
+def _seal(content: memoryview) -> bytes:
+    """The sha256 of all other bytes that a file has before its footer; empty if that is wrong."""
     footer = _footer(content)
     hasher = hashlib.sha256(content[: max(0, footer - _SEAL_BYTES)])
     hasher.update(content[max(0, footer) :])
-    return content[max(0, footer - _SEAL_BYTES) : footer] == _SEAL + hasher.digest()
+    seal = _SEAL + hasher.digest()
+    return seal if content[max(0, footer - _SEAL_BYTES) : footer] == seal else b""
 
 
 @contextmanager
@@ -165,18 +166,16 @@ def _checked(file: Path) -> tuple[bytes, dict[str, str], pa.Schema]:
     except OSError as error:
         raise unread(file, error) from error
     try:
-        if not _is_sealed(memoryview(content)):
+        if not (seal := _seal(memoryview(content))):
             why = "its bytes are not those that were written"
             raise ValueError(why if content else "it is empty")
-        footer = _footer(content)
-        seal = content[footer - _SEAL_BYTES : footer]
         if any(seals.setdefault(file, seal) != seal for seals in _first_seals):
             raise ValueError(CHANGED)
-        if len(content) - footer > MAX_FOOTER:  # Arrow makes hundreds of times as much
+        if len(content) - _footer(content) > MAX_FOOTER:  # Arrow makes hundreds of times as much
             raise ValueError(f"its footer has more than {MAX_FOOTER:,} bytes")
         found = pq.read_schema(pa.BufferReader(content))
-        said: dict[bytes, bytes] = found.metadata or {}
-        metadata = {"fastbp.schema": "1"} | {k.decode(): v.decode() for k, v in said.items()}
+        footer: dict[bytes, bytes] = found.metadata or {}
+        metadata = {"fastbp.schema": "1"} | {k.decode(): v.decode() for k, v in footer.items()}
         run_file = RunFile.parse(file)
         if run_file and not metadata.get("fastbp.digest", "").startswith(run_file.digest):
             raise ValueError("its rows do not match the digest in its name")
