@@ -216,9 +216,9 @@ def _tried(experiment: Experiment, uncompiled: list[str], advice: Sequence[Chang
     measure = headline(setup, base, rows)
     table = effects(base, rows, measure)
     # Networks that no longer give one answer may still be poor.
-    search = score_of(setup) if measure == "constant" else measure
-    ranked = table if search == measure else effects(base, rows, search)
-    experiment = experiment._replace(measure=search)
+    measures = (score_of(setup), measure) if measure == "constant" else (measure,)
+    ranked = effects(base, rows, *measures)
+    experiment = experiment._replace(measures=measures)
     failing = start + np.flatnonzero(~base.converged())
     tick("inspecting failing runs")
     inspected = inspect(setup, failing[:MAX_INSPECTED].astype(np.uint64), experiment.by(0.65))
@@ -226,7 +226,7 @@ def _tried(experiment: Experiment, uncompiled: list[str], advice: Sequence[Chang
     two = advice or _two_orders(table, experiment)
     pairs, complete = together(experiment, ranked)
     best = recommended(experiment, ranked, pairs)
-    holds = best is None or (best.holds(search) and best.holds(measure))
+    holds = best is None or best.holds(*measures)
     left_out += uncompiled + ["several changes at once"] * (not complete)
     return Diagnosis(
         setup=setup,

@@ -55,7 +55,9 @@ COMMON_CONSTANT = 0.2
 """Constant answers are common if the interval of their share lies above this."""
 
 
-def effects(base: MeasuredRuns, rows: Sequence[ChangeEffect], measure: str) -> pd.DataFrame:
+def effects(
+    base: MeasuredRuns, rows: Sequence[ChangeEffect], measure: str, *also: str
+) -> pd.DataFrame:
     """Tabulate what each change does to the seeds of `base`, the runs of the setup.
 
     `pairs`: the number of seeds. `fixed`, `broken`: seeds that are better with the change, or
@@ -67,9 +69,17 @@ def effects(base: MeasuredRuns, rows: Sequence[ChangeEffect], measure: str) -> p
     `p_holm`: of McNemar's test on fixed and broken, and corrected by Holm for several changes.
     `presentations`, `multiply_adds`: the cost of a run relative to the setup's. `fixes`: whether
     `p_holm` shows an effect, and the intervals of the differences to the setup and to the control,
-    over the same seeds, lie above 0, and of scores above `UNSEEN`. The rows are sorted as in
-    `_ranked`.
+    over the same seeds, lie above 0, and of scores above `UNSEEN`, by the measure and by each of
+    `also`. The rows are sorted as in `_ranked`.
     """
+    table = _table(base, rows, measure)
+    for each in also:
+        table["fixes"] &= _table(base, rows, each)["fixes"]
+    return _ranked(table)
+
+
+def _table(base: MeasuredRuns, rows: Sequence[ChangeEffect], measure: str) -> pd.DataFrame:
+    """The table of `effects` by one measure, in the order of the rows."""
     n, before = base.runs, base.values(measure)
     after = np.array([row.runs.values(measure) for row in rows]).reshape(len(rows), n)
     fixed, broken = (after > before).sum(axis=1), (after < before).sum(axis=1)
@@ -80,29 +90,27 @@ def effects(base: MeasuredRuns, rows: Sequence[ChangeEffect], measure: str) -> p
     losses = [np.nan_to_num(row.runs.end[m.LOSS], nan=np.inf, posinf=np.inf) for row in rows]
     p, seen = mcnemar(fixed, broken), UNSEEN * (measure in SCORES)
     costs = np.array([row.cost for row in rows]).reshape(-1, 2)
-    return _ranked(
-        pd.DataFrame(
-            {
-                "change": np.array([row.name for row in rows], object),
-                "cause": np.array([row.cause for row in rows], object),
-                "pairs": n,
-                "fixed": fixed,
-                "broken": broken,
-                "converged": [int(row.runs.converged().sum()) for row in rows],
-                "constant": [int(row.runs.constant().sum()) for row in rows],
-                **{name: [row.runs.median(name) for row in rows] for name in SCORES},
-                "loss": [float(np.median(each)) for each in losses],
-                "level": after.sum(axis=1) / max(n, 1),
-                "difference": difference,
-                "difference_low": low,
-                "difference_high": high,
-                "p": p,
-                "p_holm": holm(p),
-                "presentations": costs[:, 0],
-                "multiply_adds": costs[:, 1],
-                "fixes": (holm(p) < ALPHA) & (np.minimum(low, beyond) > seen),
-            }
-        )
+    return pd.DataFrame(
+        {
+            "change": np.array([row.name for row in rows], object),
+            "cause": np.array([row.cause for row in rows], object),
+            "pairs": n,
+            "fixed": fixed,
+            "broken": broken,
+            "converged": [int(row.runs.converged().sum()) for row in rows],
+            "constant": [int(row.runs.constant().sum()) for row in rows],
+            **{name: [row.runs.median(name) for row in rows] for name in SCORES},
+            "loss": [float(np.median(each)) for each in losses],
+            "level": after.sum(axis=1) / max(n, 1),
+            "difference": difference,
+            "difference_low": low,
+            "difference_high": high,
+            "p": p,
+            "p_holm": holm(p),
+            "presentations": costs[:, 0],
+            "multiply_adds": costs[:, 1],
+            "fixes": (holm(p) < ALPHA) & (np.minimum(low, beyond) > seen),
+        }
     )
 
 

@@ -103,12 +103,12 @@ class Recommendation(NamedTuple):
         commonest = classes[setup.rows :] == np.bincount(classes[: setup.rows]).argmax()
         return setup.test_rows, int(copies), float(commonest.mean()) if setup.groups else 0.0
 
-    def holds(self, measure: str) -> bool:
-        """Whether fresh seeds are better with the changes; True if they were not tried."""
+    def holds(self, *measures: str) -> bool:
+        """Whether fresh seeds are better by all measures; True if they were not tried."""
         if not self.runs:
             return True
-        effect = effects(self.before, [ChangeEffect("", "", self.after, (1.0, 1.0))], measure)
-        return bool(effect["difference_low"].iloc[0] > 0)
+        rows = [ChangeEffect("", "", self.after, (1.0, 1.0))]
+        return all(effects(self.before, rows, m)["difference_low"].iloc[0] > 0 for m in measures)
 
 
 class OrderComparison(NamedTuple):
@@ -241,7 +241,7 @@ def _tried(
         for name in ready
         if base.runs and trials[name] in results
     ]
-    return effects(base, rows, experiment.measure), len(rows) == len(trials)
+    return effects(base, rows, *experiment.measures), len(rows) == len(trials)
 
 
 def recommended(

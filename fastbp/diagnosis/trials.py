@@ -210,7 +210,7 @@ class Experiment(NamedTuple):
     the current step. `began`, `seconds`: when training began, on the clock of
     ``time.perf_counter``, and how long it may take. `groups`: the changes in each trial, one or
     several, by its name. `runs`: the number of seeds that single changes were trained on.
-    `measure`: by which changes are judged, as `headline` chooses it.
+    `measures`: those by which changes are judged. They are ranked by the first.
     """
 
     setup: Setup
@@ -221,7 +221,7 @@ class Experiment(NamedTuple):
     seconds: float
     groups: dict[str, tuple[Change, ...]]
     runs: int = 0
-    measure: str = "success"
+    measures: tuple[str, ...] = ("success",)
 
     def by(self, share: float) -> float:
         """The end of this share of the seconds, on the clock of ``time.perf_counter``."""

@@ -370,6 +370,24 @@ def test_quantities_are_ranked_by_r2_though_answers_are_constant() -> None:
     assert effects_module.effects(base, rows, measure)["change"].iloc[0] == "good"
 
 
+def test_what_is_recommended_is_better_by_the_score_and_gives_fewer_constant_answers() -> None:
+    base = scored("accuracy", 0.5, constant=100)
+    rows = [
+        ChangeEffect("better, and constant", "a", scored("accuracy", 0.7, 99), (1.0, 1.0)),
+        ChangeEffect("varied, and no better", "b", scored("accuracy", 0.5), (1.0, 1.0)),
+        ChangeEffect("both", "c", scored("accuracy", 0.6, constant=50), (1.0, 1.0)),
+    ]
+    fixing = [
+        set(table.loc[table["fixes"], "change"])
+        for measures in (["accuracy"], ["constant"], ["accuracy", "constant"])
+        for table in [effects_module.effects(base, rows, *measures)]
+    ]
+    assert fixing[2] == {"both"} == fixing[0] & fixing[1]
+    for row, held in zip(rows, (False, False, True), strict=True):
+        found = recommend.Recommendation((), FOUNDING, base, row.runs)
+        assert found.holds("accuracy", "constant") is held
+
+
 @pytest.mark.parametrize(("factor", "dear"), [(10, False), (30, False), (100, True)])
 def test_a_dear_change_is_not_recommended_beside_free_ones(factor: int, dear: bool) -> None:
     more = Change("more", "too few updates", {"updates": 999 * factor})
