@@ -17,6 +17,19 @@ def nothing() -> None:
     pass
 
 
+def done(
+    threads: int,
+    work: Callable[[Any], Any],
+    tasks: Any,
+    tick: Callable[[], Any] = nothing,
+    at_once: int = 2,
+) -> dict[Any, Any]:
+    """The result of each task, or its error, in the order in which they come back."""
+    with ThreadPoolExecutor(threads) as pool:
+        pairs = completed(Pool(lambda: pool, 1, at_once), work, tasks, tick, seconds=0.001)
+        return {task: future.exception() or future.result() for task, future in pairs}
+
+
 class Recorder(Executor):
     """An executor that finishes nothing by itself: `finish` completes one task, the latest
     first."""
@@ -38,19 +51,11 @@ class Recorder(Executor):
 
 
 def test_every_task_comes_back_once_with_its_result():
-    with ThreadPoolExecutor(3) as pool:
-        found = {
-            task: future.result()
-            for task, future in completed(
-                Pool(lambda: pool, 1, 4), lambda n: n * n, range(200), nothing
-            )
-        }
-    assert found == {n: n * n for n in range(200)}
+    assert done(3, lambda n: n * n, range(200), at_once=4) == {n: n * n for n in range(200)}
 
 
 def test_no_tasks_is_no_work():
-    with ThreadPoolExecutor(1) as pool:
-        assert list(completed(Pool(lambda: pool, 1, 2), str, [], nothing)) == []
+    assert done(1, str, []) == {}
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 5])
@@ -81,21 +86,10 @@ def test_an_endless_plan_can_be_left():
 
 def test_results_come_as_they_are_ready():
     last_is_done = threading.Event()
-
-    def work(task: str) -> str:
-        if task == "first":
-            assert last_is_done.wait(30)
-        return task
-
-    order = []
-    with ThreadPoolExecutor(2) as pool:
-        for task, _ in completed(
-            Pool(lambda: pool, 1, 2), work, ["first", "second", "third", "last"], nothing
-        ):
-            order.append(task)
-            if task == "last":
-                last_is_done.set()
-    assert order == ["second", "third", "last", "first"]
+    work = {"first": lambda: last_is_done.wait(30), "last": last_is_done.set}
+    tasks = ["first", "second", "third", "last"]
+    found = done(2, lambda task: work.get(task, nothing)(), tasks)
+    assert (list(found)[:2], found["first"]) == (["second", "third"], True)
 
 
 def test_ticks_go_on_while_nothing_is_ready():
@@ -108,21 +102,7 @@ def test_ticks_go_on_while_nothing_is_ready():
         if ticks == 5:
             enough.set()
 
-    with ThreadPoolExecutor(1) as pool:
-        assert (
-            len(
-                list(
-                    completed(
-                        Pool(lambda: pool, 1, 1),
-                        lambda _: enough.wait(30),
-                        [1],
-                        tick,
-                        seconds=0.001,
-                    )
-                )
-            )
-            == 1
-        )
+    assert done(1, lambda _: enough.wait(30), [1], tick, at_once=1) == {1: True}
     assert ticks >= 5
 
 
@@ -142,13 +122,10 @@ def test_an_error_stays_with_its_task():
             raise ArithmeticError(n)
         return n
 
-    with ThreadPoolExecutor(2) as pool:
-        errors = {
-            task: future.exception()
-            for task, future in completed(Pool(lambda: pool, 1, 2), work, range(9), nothing)
-        }
-    assert {task for task, error in errors.items() if error} == {0, 3, 6}
-    assert all(isinstance(errors[n], ArithmeticError) and errors[n].args == (n,) for n in (0, 3, 6))
+    found = done(2, work, range(9))
+    errors = {n: found.pop(n) for n in (0, 3, 6)}
+    assert found == {n: n for n in (1, 2, 4, 5, 7, 8)}
+    assert all(type(each) is ArithmeticError and each.args == (n,) for n, each in errors.items())
 
 
 def test_an_executor_that_takes_nothing_says_so():
