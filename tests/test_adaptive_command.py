@@ -21,8 +21,9 @@ from stores import rows_of
 
 import fastbp
 from fastbp.analysis.statistics.proportions import confidence_sequence, sequence_prior, wilson
-from fastbp.config.sweep import LAST_SEED, Sweep
+from fastbp.config.sweep import Sweep
 from fastbp.engine import block, forecast, machine
+from fastbp.schema.keys import LAST_SEED
 from fastbp.schema.outcomes import CONSTANT, OUTCOMES
 
 KEYS = (

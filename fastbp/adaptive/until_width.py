@@ -16,13 +16,14 @@ from fastbp.analysis.statistics.proportions import (
     sequence_trials,
 )
 from fastbp.analysis.summary import SHARES, keys_of
-from fastbp.config.sweep import LAST_SEED, Sweep
+from fastbp.config.sweep import Sweep
 from fastbp.engine import forecast
 from fastbp.engine.driver import Trained, add_up
 from fastbp.engine.executor_map import Pool
 from fastbp.engine.plan import Plan
 from fastbp.reporting import phrases
 from fastbp.schema.errors import StoreError, StoreFullError, SweepError
+from fastbp.schema.keys import LAST_SEED
 from fastbp.schema.outcomes import CONSTANT, OUTCOMES
 from fastbp.schema.text import plural
 from fastbp.store import parquet

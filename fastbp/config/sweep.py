@@ -28,10 +28,9 @@ from fastbp.config.protocols import Published
 from fastbp.config.setup import Setup
 from fastbp.problems import table_files
 from fastbp.schema.errors import SweepError
+from fastbp.schema.keys import LAST_SEED
 from fastbp.schema.paper_figures import MAX_COMPARED
 from fastbp.schema.text import named, plain, refusal, shown
-
-LAST_SEED = 2**63  # seeds are int64 columns
 
 MAX_TITLE = 1_000
 """The most characters of a title."""

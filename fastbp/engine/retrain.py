@@ -7,7 +7,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fastbp.config.setup import Setup
-from fastbp.config.sweep import LAST_SEED
 from fastbp.engine.block import check_denormals
 from fastbp.engine.lane_group import LaneGroup, Layers
 from fastbp.engine.rows import measured_columns
@@ -15,6 +14,7 @@ from fastbp.engine.tasks import task_of_run
 from fastbp.kernels import measures as m
 from fastbp.kernels.evaluation import UNDECIDED
 from fastbp.schema.errors import StoreError, is_integer, refuse_wrong
+from fastbp.schema.keys import LAST_SEED
 from fastbp.schema.outcomes import OUTCOMES
 
 

@@ -17,6 +17,7 @@ All runs of a store have one version.
 """
 
 MAX_PARAMETERS = 1_000_000  # 8 MB a lane: beyond any network that is trained from many seeds
+LAST_SEED = 2**63  # the seed after the last one: seeds are int64 columns
 MAX_UPDATES = 10**12  # an hour and a half a run, at about 5 ns each
 MAX_EPOCHS = 2**32 - 1  # the epoch is one 32-bit word of the random counter
 MAX_REAL = 10.0**6  # far past where anything trains; finite in float32

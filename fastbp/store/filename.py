@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from fastbp.schema.errors import RunsError, remedy
+from fastbp.schema.keys import LAST_SEED
 from fastbp.schema.text import nearest
 from fastbp.store import safe_files
 from fastbp.store.places import RUN_FILE
@@ -45,7 +46,8 @@ class RunFile:
         if not match:
             return None
         setup, start, count, digest = match.groups()
-        return cls(path, setup, int(start), int(count), digest)
+        made = cls(path, setup, int(start), int(count), digest)
+        return made if made.stop <= LAST_SEED else None
 
     @property
     def stop(self) -> int:

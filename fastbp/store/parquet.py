@@ -309,7 +309,7 @@ def _check_rows(file: RunFile, rows: pa.Table) -> None:
     ]:
         raise ValueError(f"it holds runs of setup {' and '.join(map(str, setups))}")
     if "seed" in rows.column_names and not np.array_equal(
-        rows["seed"].to_numpy(), np.arange(file.start, file.stop)
+        rows["seed"].to_numpy(), file.start + np.arange(file.count)
     ):
         raise ValueError("its seeds do not match its name")
 

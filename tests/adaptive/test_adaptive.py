@@ -32,11 +32,12 @@ from fastbp.analysis.statistics.proportions import (
     sequence_trials,
     wilson,
 )
-from fastbp.config.sweep import LAST_SEED, Sweep
+from fastbp.config.sweep import Sweep
 from fastbp.engine import backends, forecast, machine
 from fastbp.engine.driver import Trained
 from fastbp.engine.plan import Plan, missing
 from fastbp.schema.errors import StoreError
+from fastbp.schema.keys import LAST_SEED
 from fastbp.schema.outcomes import OUTCOMES
 from fastbp.store.store import Store
 

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from fastbp import Setup, Sweep
-from fastbp.config.sweep import LAST_SEED, Seeds
+from fastbp.config.sweep import Seeds
 from fastbp.engine import plan
 from fastbp.engine.forecast import duration
 from fastbp.engine.plan import Plan, block_seeds, cut, file_seeds, missing, shard
+from fastbp.schema.keys import LAST_SEED
 from fastbp.store.filename import Range
 
 small_ranges = st.tuples(st.integers(0, 60), st.integers(1, 40))

@@ -260,6 +260,7 @@ def test_the_hash_of_rows_sees_keys_order_and_number_of_rows():
         f"{ONE}--200-0123456789abcdef.parquet",
         f"{ONE}-0-{'1' * 20}-0123456789abcdef.parquet",
         f".{ONE}-0-200-0123456789abcdef.parquet",
+        f"{ONE}-{2**63 - 9}-10-0123456789abcdef.parquet",  # there is no such seed
         f"{ONE}-0-\u0662-0123456789abcdef.parquet",  # an Arabic two
     ],
 )
@@ -371,6 +372,15 @@ def test_rows_of_another_name_are_found_as_far_as_the_columns_that_are_read_tell
         path = path.rename(path.with_name(f"{name}.parquet"))
         damaged(path, why, columns)
         damaged(path, why)
+
+
+def test_the_last_seeds_are_told_apart(tmp_path):
+    """They have no exact doubles."""
+    rows, last = runs(XOR, 7, 30), pa.array(range(2**63 - 30, 2**63), pa.int64())
+    path = write(tmp_path, replaced(rows, "seed", last))
+    assert parquet.read(path, ["seed"])[0]["seed"].combine_chunks() == last
+    equal = replaced(rows, "seed", pa.repeat(last[0], 30))
+    damaged(write(tmp_path, equal), "its seeds do not match its name")
 
 
 def test_a_file_by_a_name_of_its_own_is_read_for_what_it_is(tmp_path):
