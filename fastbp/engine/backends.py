@@ -24,8 +24,9 @@ from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 from multiprocessing import connection, get_context, parent_process
+from pathlib import Path
 from shutil import which
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from types import ModuleType
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -150,10 +151,16 @@ def _dask(jobs: int, address: str) -> Pool:
     import distributed
     from distributed.comm import CommClosedError
 
+    from fastbp.kernels.code_cache import is_kept
+
     for handler in logging.getLogger("distributed").handlers:
         handler.setLevel(logging.CRITICAL + 1)  # it writes tracebacks where it only loses workers
     if address:
         jobs = _dask_workers(address)
+    elif not (gettempdir().isprintable() and is_kept(Path(gettempdir()))):
+        allowed = "in a folder of your own, as with  TMPDIR=FOLDER fastbp sweep … --executor dask"
+        given = f"--executor: given 'dask', with temporary files in {shown(gettempdir())}"
+        raise SweepError([f"{given}, allowed: {allowed}"])
 
     folder = ExitStack()
 
@@ -265,23 +272,16 @@ def _mpi(jobs: int, address: str) -> Pool:
 
     launched = getattr(sys.modules.get("mpi4py.futures"), "_shared_pool", None)
     return Pool(
-        lambda: MPIPoolExecutor(jobs),
-        jobs,
-        2 * jobs,
-        _shutdown,
-        processes=0 if launched else jobs,
+        lambda: MPIPoolExecutor(jobs), jobs, 2 * jobs, _shutdown, processes=0 if launched else jobs
     )
 
 
 def _slurm(jobs: int, address: str) -> Pool:
     """Steps of the Slurm allocation in which this process is."""
     if "SLURM_JOB_ID" not in os.environ or not which("srun"):
-        raise SweepError(
-            [
-                "--executor: given 'slurm' outside an allocation of Slurm, allowed: inside one, as "
-                f"with  salloc -n {jobs} fastbp sweep … --executor slurm -j {jobs}"
-            ]
-        )
+        allowed = f"inside one, as with  salloc -n {jobs} fastbp sweep … --executor slurm -j {jobs}"
+        given = "--executor: given 'slurm' outside an allocation of Slurm"
+        raise SweepError([f"{given}, allowed: {allowed}"])
     return Pool(lambda: SlurmSteps(jobs), jobs, 2 * jobs, _shutdown, lost=(StepLostError,))
 
 

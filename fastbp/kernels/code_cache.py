@@ -161,7 +161,7 @@ def cache_folder() -> Path | None:
         with suppress(FileExistsError):
             folder.mkdir(mode=0o700)
         is_ours = stat.S_ISDIR(os.lstat(folder).st_mode) and _is_own(os.lstat(folder))
-        is_ours = is_ours and all(_keeps(os.lstat(above)) for above in folder.parents)
+        is_ours = is_ours and is_kept(base)
         return folder if is_ours and os.access(folder, os.W_OK | os.X_OK) else None
     except (OSError, RuntimeError):  # no home folder is a RuntimeError
         return None
@@ -274,13 +274,27 @@ def _is_own(status: os.stat_result) -> bool:
     return status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
-def _keeps(status: os.stat_result) -> bool:
+def is_kept(folder: Path) -> bool:
+    """Whether no other user but root can exchange what lies in a folder, or a folder above it.
+
+    Links on the way are followed once. Raises OSError if it is not there.
+    """
+    folder = folder.resolve()
+    return all(map(_keeps, (folder, *folder.parents)))
+
+
+def _keeps(folder: Path) -> bool:
     """Whether no other user but root can exchange what lies in a folder.
 
     In a folder with the sticky bit each user can rename only what is their own. The first group of
-    a user is taken for theirs alone, since many systems give each user one.
+    a user is taken for theirs alone, since many systems give each user one; but where there is a
+    list of more users and groups, its bits stand for all of them.
     """
-    others = stat.S_IWOTH | (stat.S_IWGRP if status.st_gid != os.getegid() else 0)
+    status, has_list = os.lstat(folder), False
+    with suppress(OSError, AttributeError):  # no file system has them on a Mac
+        has_list = bool(os.getxattr(folder, "system.posix_acl_access"))
+    is_own = status.st_gid == os.getegid() and not has_list
+    others = stat.S_IWOTH | (0 if is_own else stat.S_IWGRP)
     is_sticky = bool(status.st_mode & stat.S_ISVTX)
     return status.st_uid in (0, os.geteuid()) and (is_sticky or not status.st_mode & others)
 

@@ -8,6 +8,7 @@ loaded.
 import os
 import random
 import shutil
+import struct
 import subprocess
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -183,6 +184,22 @@ def test_nor_is_a_folder_that_others_can_exchange(tmp_path, monkeypatch, case, p
     os.chown(tmp_path / place, -1, group)
     (tmp_path / place).chmod(mode)
     assert bool(find()) == kept
+
+
+@pytest.mark.skipif(not hasattr(os, "setxattr"), reason="no lists of users here")
+def test_nor_is_a_folder_that_a_list_of_users_lets_others_exchange(tmp_path, monkeypatch):
+    """In its mode the bits of the group stand for all on the list."""
+    monkeypatch.setenv("FASTBP_CACHE_DIR", str(tmp_path / "shared" / "mine"))
+    find = code_cache.cache_folder.__wrapped__
+    assert find()
+    nobody, more = 2**32 - 1, ((1, 7), (2, 7, 12_345), (4, 5), (16, 7), (32, 5))
+    entries = [struct.pack("<HHI", *(*entry, nobody)[:3]) for entry in more]
+    try:
+        acl = b"".join([struct.pack("<I", 2), *entries])
+        os.setxattr(tmp_path / "shared", "system.posix_acl_access", acl)
+    except OSError:
+        pytest.skip("no lists of users on this file system")
+    assert find() is None
 
 
 # The command

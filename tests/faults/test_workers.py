@@ -35,6 +35,7 @@ from stores import by_threads, opened, rows_of, seeds_of_blocks
 from fastbp import Sweep
 from fastbp.engine import backends, driver as driver_module
 from fastbp.engine.plan import Plan
+from fastbp.schema.errors import SweepError
 from fastbp.store.store import Store
 from fastbp.sweep import main
 
@@ -366,6 +367,19 @@ def test_workers_of_dask_import_from_no_folder_that_others_may_make(tmp_path, mo
     finally:
         pool.close()
     assert {*tmp_path.rglob("*")} == theirs
+
+
+@pytest.mark.parametrize(("place", "mode"), [("open", 0o777), ("no \udcff text", 0o700)])
+def test_dask_is_refused_where_its_files_are_not_safe(tmp_path, monkeypatch, place, mode):
+    """Others could exchange them; and Dask needs a path that is text."""
+    pytest.importorskip("distributed")
+    (tmp_path / place).mkdir()
+    (tmp_path / place).chmod(mode)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / place))
+    with pytest.raises(
+        SweepError, match=r"temporary files in .*, allowed: in a folder of your own"
+    ):
+        backends.pool("dask", 1)
 
 
 def test_two_dask_clusters_run_side_by_side():
