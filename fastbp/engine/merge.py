@@ -218,9 +218,13 @@ def _write(into: Store, parts: Sequence[Part], tick: Callable[[str], None]) -> M
 
 
 def _remove(store: Store, files: Iterable[Path]) -> None:
-    """Remove files of runs. Raises StoreFullError if one cannot be removed."""
+    """Remove files of runs.
+
+    Raises FileError if one is not what was checked, and StoreFullError if one cannot be removed.
+    """
     with writing(store.runs):
         for file in files:
+            parquet.contents(file)
             safe_files.remove(file, store.path)
 
 

@@ -530,6 +530,21 @@ def test_no_row_goes_for_a_file_that_changed_since_it_was_checked(
         merge(into, sources)
 
 
+def test_what_takes_the_place_of_a_file_that_goes_stays(tmp_path, into, monkeypatch):
+    publish_older(into, 0, 5)
+    (older,) = into.files()
+    really = Store.write
+
+    def write(store, *file):
+        really(store, *file)
+        older.write_text("theirs")
+
+    monkeypatch.setattr(Store, "write", write)
+    with pytest.raises(StoreError, match=older.name):
+        merge(into, [made(tmp_path / "source", (0, 5))])
+    assert older.read_text() == "theirs"
+
+
 @pytest.mark.parametrize("bad", [Path.write_text, Path.symlink_to])
 def test_a_store_without_runs_gets_its_problems_anew(tmp_path, into, bad):
     """Nobody has checked those that it has."""
