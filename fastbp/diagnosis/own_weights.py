@@ -191,7 +191,7 @@ def place(
                     [setup],
                     start + first,
                     min(side_by_side, orders - first),
-                    stopped=lambda: time.perf_counter() > deadline,
+                    stopped=lambda updates: time.perf_counter() > deadline,
                     layers=layers,
                 )
                 parts.append(measured(setup, rows))

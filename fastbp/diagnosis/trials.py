@@ -149,7 +149,7 @@ def train(
             setups,
             first,
             many,
-            stopped=lambda: given_up.is_set() or time.perf_counter() > deadline,
+            stopped=lambda updates: given_up.is_set() or time.perf_counter() > deadline,
             orders=group[0].orders,
         )
         return [measured(setup, each) for setup, each in zip(setups, rows, strict=True)]

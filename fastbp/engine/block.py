@@ -56,7 +56,7 @@ def train(
     count: int,
     *,
     lanes: int | None = None,
-    stopped: Callable[[], bool] = lambda: False,
+    stopped: Callable[[int], bool] = lambda updates: False,
     slice_seconds: float = SLICE_SECONDS,
 ) -> Rows:
     """Train the seeds start … start + count − 1 of a setup.
@@ -71,7 +71,8 @@ def train(
         The number of runs that are trained side by side in SIMD lanes, by default one that suits
         the cache. It does not change the rows.
     stopped : callable
-        Says whether to stop. It is called between two calls into compiled code.
+        Says whether to stop, by the most updates of a run so far. It is called between two calls
+        into compiled code.
     slice_seconds : float
         Target time of one call into compiled code.
 
@@ -83,7 +84,7 @@ def train(
     Raises
     ------
     InterruptedBlockError
-        Soon after `stopped()` becomes true.
+        Soon after `stopped(…)` becomes true.
     ArithmeticError
         If this thread flushes denormal numbers to zero.
     """
@@ -98,7 +99,7 @@ def train_at_once(
     count: int,
     *,
     lanes: int | None = None,
-    stopped: Callable[[], bool] = lambda: False,
+    stopped: Callable[[int], bool] = lambda updates: False,
     slice_seconds: float = SLICE_SECONDS,
     orders: int = 0,
     layers: Layers | None = None,
@@ -130,8 +131,8 @@ def train_at_once(
     budgets = {setup.budget: setup for setup in setups}
     *shorter, work = (task(setup, lanes) for _, setup in sorted(budgets.items()))
     rows = {budget: empty_rows(count, kept_outputs(setups[0])) for budget in budgets}
-    pace = Pace(stopped, slice_seconds)
     group = LaneGroup(work, orders=orders, layers=layers)
+    pace = Pace(lambda: stopped(int(group.state.updates.max())), slice_seconds)
     # In less than one epoch there is only one evaluation.
     if work.config.refill and work.setup.budget >= work.setup.updates_per_epoch:
         _RefilledBlock(group, start, rows[work.setup.budget], pace).train()

@@ -99,7 +99,9 @@ def add_up(parts: Sequence[Trained]) -> Trained:
     return Trained(runs, updates, seconds, [line for part in parts for line in part.failed])
 
 
-def train_block(part: Block, stopped: Callable[[], bool] = lambda: False) -> list[pa.Table]:
+def train_block(
+    part: Block, stopped: Callable[[int], bool] = lambda updates: False
+) -> list[pa.Table]:
     """Train a block in a worker. Returns a table of rows for each of its files, in their order."""
     trained = block.train_at_once(part.setups, part.start, part.runs, stopped=stopped)
     return [
@@ -234,7 +236,7 @@ def _train(
     """Train all blocks. Returns a line for each setup of a block that failed."""
     # Threads can be asked to stop, and have this version. Other workers can only be ended.
     work: Callable[[Block], Any] = (
-        partial(train_block, stopped=stop.is_set)
+        partial(train_block, stopped=lambda updates: stop.is_set())
         if pool.shares_memory
         else partial(backends.in_worker, train_block, backends.versions())
     )

@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 
 from fastbp import __version__
 from fastbp.config.setup import Setup
-from fastbp.config.sweep import LAST_SEED
 from fastbp.engine import block, lane_group, tasks
 from fastbp.engine.plan import missing
 from fastbp.engine.retrain import Trajectory
@@ -22,7 +21,7 @@ from fastbp.engine.rows import to_arrow
 from fastbp.problems import targets
 from fastbp.schema.columns import schema
 from fastbp.schema.errors import DamagedFileError, FileError, StoreError, SweepError
-from fastbp.schema.keys import COLUMN_DEFAULTS, NUMERICS_VERSION
+from fastbp.schema.keys import COLUMN_DEFAULTS, LAST_SEED, NUMERICS_VERSION
 from fastbp.schema.text import and_, first_of, shown
 from fastbp.store.npz import npz, problem_files
 from fastbp.store.store import Store
@@ -159,7 +158,12 @@ def differences(run: StoredRun) -> list[str]:
         A line for each value, or item of a list, whose bits differ.
     """
     assert run.row is not None
-    (again,) = to_arrow(run.setup, run.seed, block.train(run.setup, run.seed, 1)).to_pylist()
+    updates = run.row["updates_done"]
+    try:  # somebody may have made up a run without end
+        rows = block.train(run.setup, run.seed, 1, stopped=lambda done: done > updates)
+    except block.InterruptedBlockError:
+        return [f"updates_done: stored {updates:,}, trained again more"]
+    (again,) = to_arrow(run.setup, run.seed, rows).to_pylist()
     lines = []
     for name in (name for name in run.row if name in again):
         old, new = run.row[name], again[name]

@@ -296,7 +296,7 @@ ENDLESS = Setup(problem="table:11101011", updates=3 * 10**10, order="shuffled")
 
 def test_a_block_that_is_stopped_already_trains_nothing():
     with pytest.raises(InterruptedBlockError):
-        train(ENDLESS, 0, LANES, lanes=LANES, stopped=lambda: True)
+        train(ENDLESS, 0, LANES, lanes=LANES, stopped=lambda updates: True)
 
 
 def test_a_block_stops_soon_after_it_is_asked():
@@ -305,7 +305,7 @@ def test_a_block_stops_soon_after_it_is_asked():
     table_of(Setup(**FOUNDING | {"updates": 8}))  # compiled before the clock runs
     since, questions = [], []
 
-    def stopped():
+    def stopped(updates):
         questions.append(bool(since))
         return questions[-1]
 

@@ -761,6 +761,8 @@ def test_a_run_that_is_longer_than_its_row_says_is_not_kept():
         for listed in (False, True):
             with pytest.raises(StoreError, match="this run has more updates than the 7 of its row"):
                 fastbp.retrain(each, 0, rows=listed, most=7)
+        line, *_ = stored_run.differences(stored_run.StoredRun(each, 0, {"updates_done": 7}))
+        assert re.fullmatch("updates_done: stored 7, trained again (8|more)", line)
 
 
 def test_outputs_beyond_all_numbers_are_drawn():
