@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from fastbp.config.choice_syntax import (
 from fastbp.config.setup import Setup, load
 from fastbp.config.short_forms import MAX_SETUPS, listed, tables_of
 from fastbp.config.toml_text import as_list
-from fastbp.problems.problem import ProblemData
+from fastbp.problems.problem import Preparation, ProblemData
 from fastbp.problems.targets import Mistake
 from fastbp.schema.errors import SweepError
 from fastbp.schema.keys import ALTERNATIVE, KEYS
@@ -27,8 +28,9 @@ from fastbp.schema.text import plain, refusal, shown
 
 _FILE_KEYS = ("problem", "targets", "target_kind")  # what is read of a file depends on these
 
-MAX_DATA = 2**26
-"""The most inputs and targets that a sweep may have of files; they count for each `targets`."""
+MAX_DATA, MAX_PREPARED = 2**26, 2**30
+"""The most inputs and targets that a sweep may have of files; they count for each `targets`. And
+the most of them in all ways in which rows are held out and values scaled: each takes time."""
 
 MAX_EXPANDED = 1_000_000
 """The most values that series and other short forms of a file may make, for they take memory before
@@ -64,7 +66,9 @@ class SweepTables:
         self.here, self.folder, self.lines, self.any_range = here, folder, lines, any_range
         self.grids: list[Placed] = []
         self._files: dict[tuple[Any, ...], ProblemData] = {}
-        self._values = self._expanded = self._bits = 0
+        self._expanded = self._bits = 0
+        self._values = Counter[int]()
+        self._prepared: set[tuple[ProblemData, Preparation]] = set()
         self._added: set[str] = set()
         self._names: dict[tuple[Any, ...], ProblemData] = {}
         self._setups: dict[tuple[Any, ...], tuple[Setup, list[int]]] = {}
@@ -234,6 +238,9 @@ class SweepTables:
             if file_path(keys["problem"]) and file is None:
                 continue
             setup = Setup.unchecked(keys, file)
+            if file and setup.data_key not in self._prepared:
+                self._prepared.add(setup.data_key)
+                self._count(file, MAX_PREPARED, "choice of rows to hold out and of scales")
             # Other layers may allow the axes of a grid of weights.
             known = wrong | {"init"} if "hidden" in wrong else wrong
             mistakes = [m for m in conflicts.find(setup, self.any_range) if m.key not in known]
@@ -249,13 +256,7 @@ class SweepTables:
             self._add(result, table)
         elif result:
             self._files[keys] = result
-            self._values += sum(part.size for part in result.values)
-            if self._values > MAX_DATA:
-                self.lines.append(
-                    f"{self.here}grid: given files that make more than {MAX_DATA:,} inputs and "
-                    f"targets, counted for each targets, allowed: at most {MAX_DATA:,} in a sweep"
-                )
-                raise SweepError(dict.fromkeys(self.lines))
+            self._count(result, MAX_DATA, "targets")
             path, *others = keys
             name = problem_name(path)
             if self._names.setdefault((name, *others), result) != result:
@@ -265,6 +266,16 @@ class SweepTables:
                     f"{shown(path)} is the second",
                 )
                 self._add([Mistake("problem", text)], table)
+
+    def _count(self, file: ProblemData, most: int, each: str) -> None:
+        """Count the values of a file for `each`. Raises SweepError if they are more than `most`."""
+        self._values[most] += sum(part.size for part in file.values)
+        if self._values[most] > most:
+            self.lines.append(
+                f"{self.here}grid: given files that make more than {most:,} inputs and targets, "
+                f"counted for each {each}, allowed: at most {most:,} in a sweep"
+            )
+            raise SweepError(dict.fromkeys(self.lines))
 
     def _baseline(self, values: Mapping[str, Any], grids: Sequence[GridValues]) -> Setup | None:
         """Make the setup of `[setup]` alone; None if it is no setup of the sweep.

@@ -12,7 +12,7 @@ from fastbp.config.choice_syntax import problem_name, read_call
 from fastbp.problems import data_notes, problem as problem_module
 from fastbp.problems.data_notes import DataNote
 from fastbp.problems.problem import Preparation, Problem, ProblemData, built_in, prepared
-from fastbp.problems.split import held_out
+from fastbp.problems.split import held_out, kinds_of_rows
 from fastbp.store.npz import in_units
 
 
@@ -140,10 +140,9 @@ class SetupData:
         """
         if self.class_weight == "none":
             return None
-        _, classes, sizes = np.unique(
-            self.prepared().labels[: self.rows], axis=0, return_inverse=True, return_counts=True
-        )
-        return self.rows / (len(sizes) * sizes[classes.ravel()])
+        classes = kinds_of_rows(self.prepared().labels[: self.rows])
+        sizes = np.bincount(classes)
+        return self.rows / (len(sizes) * sizes[classes])
 
     def in_table_units(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """Convert targets or outputs [row, output] to the units of the table, in their dtype."""

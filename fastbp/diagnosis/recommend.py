@@ -24,6 +24,7 @@ from fastbp.diagnosis.trials import (
     guess,
 )
 from fastbp.engine.plan import seconds_per_run
+from fastbp.problems.split import kinds_of_rows
 from fastbp.schema.errors import SweepError
 from fastbp.schema.text import and_
 
@@ -98,7 +99,7 @@ class Recommendation(NamedTuple):
         """
         setup = self.setup if self.setup.test else self.setup.with_columns({"test": HELD_OUT})
         both = np.column_stack(setup.data()), setup.prepared().labels
-        rows, classes = (np.unique(x, axis=0, return_inverse=True)[1].ravel() for x in both)
+        rows, classes = map(kinds_of_rows, both)
         copies = np.isin(rows[setup.rows :], rows[: setup.rows]).sum()
         commonest = classes[setup.rows :] == np.bincount(classes[: setup.rows]).argmax()
         return setup.test_rows, int(copies), float(commonest.mean()) if setup.groups else 0.0

@@ -18,7 +18,7 @@ import numpy as np
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
-from fastbp.problems.split import arranged, held_out
+from fastbp.problems.split import arranged, held_out, kinds_of_rows
 from fastbp.schema.text import and_, first_of, shown
 from fastbp.store.npz import data_digest, npz
 
@@ -240,8 +240,8 @@ class ProblemData:
     def majority(self) -> float:
         """The accuracy of always giving the commonest classes of the rows to train on, or 0."""
         labels = self.labels[: len(self.values.X) - self.meaning.test_rows]
-        counts = np.unique(labels, axis=0, return_counts=True)[1]
-        return float(counts.max() / len(labels)) if self.meaning.groups else 0.0
+        most = np.bincount(kinds_of_rows(labels)).max()
+        return float(most / len(labels)) if self.meaning.groups else 0.0
 
     def out_of_range(self, low: float, high: float) -> dict[str, NDArray[np.float64]]:
         """The first `MAX_BEYOND` quantities, by name, that are not all from `low` to `high`."""
@@ -317,7 +317,8 @@ def prepare(source: ProblemData, how: Preparation) -> ProblemData:
             factor = float(extent / (1.0 - 2.0 * margin))
             units[unit] = float(low) - margin * factor, factor
         meaning = meaning._replace(units=tuple(units))
-    T = (1.0 - T) * margin + T * (1.0 - margin)  # exact at both ends
+    # exact at both ends
+    T = (1.0 - T) * margin + T * (1.0 - margin) if margin else T + 0.0
     if how.label_low:
         in_classes = np.isin(np.arange(T.shape[1]), source.quantities, invert=True)
         T[:, in_classes] = how.label_low + (1.0 - how.label_low) * T[:, in_classes]

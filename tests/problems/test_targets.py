@@ -66,6 +66,14 @@ def test_files_with_many_choices_of_targets_are_refused(
         "grid: given files that make more than 60 inputs and targets, counted for each targets, "
         "allowed: at most 60 in a sweep"
     ]
+    monkeypatch.setattr(grid, "MAX_PREPARED", 90)
+    setup |= {"targets": "a"}
+    scales = {"scale_inputs": ["none", "minmax", "standard"], "lr": [1, 2]}
+    assert len(Sweep(seeds=1, setup=setup, grid=scales).setups) == 6
+    assert mistakes_of(Sweep, seeds=1, setup=setup, grid=scales | {"test": [0.2, 0.4]}) == [
+        "grid: given files that make more than 90 inputs and targets, counted for each choice of "
+        "rows to hold out and of scales, allowed: at most 90 in a sweep"
+    ]
 
 
 def test_what_was_prepared_last_is_kept(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
