@@ -48,8 +48,10 @@ def _set_environment() -> None:
     # packages take a home that nobody knows for a folder `~` in the current one
     if not os.path.isabs(os.path.expanduser("~")):
         os.environ["HOME"] = "/"
-    # no command opens a window, so it need not be there, nor have its packages
-    os.environ.pop("MPLBACKEND", None)
+    # no command opens a window, uses Numba's threads or writes a date into a picture, and with some
+    # values of these packages cannot even be imported
+    for name in ("MPLBACKEND", "NUMBA_NUM_THREADS", "SOURCE_DATE_EPOCH"):
+        os.environ.pop(name, None)
 
 
 class _ImportedElsewhere:

@@ -222,7 +222,8 @@ def test_the_wheel_has_the_command_and_finds_its_sweeps(wheel, tmp_path):
 
 def test_a_home_that_nobody_knows_is_not_in_the_current_folder(monkeypatch):
     """Dask, for one, would read settings from there."""
-    for name in ("HOME", "PYTHONSAFEPATH", "OPENBLAS_NUM_THREADS", "MPLBACKEND"):
+    names = ("HOME", "PYTHONSAFEPATH", "OPENBLAS_NUM_THREADS")
+    for name in (*names, "MPLBACKEND", "NUMBA_NUM_THREADS", "SOURCE_DATE_EPOCH"):
         monkeypatch.setenv(name, "relative")  # which is set again in the end
     fastbp._set_environment()
     assert os.path.expanduser("~") == "/"

@@ -139,8 +139,17 @@ def test_in_the_locale_of_last_resort(complete, tmp_path):
 # Homes and users
 
 
-@pytest.mark.parametrize("odd", [{"HOME": "/dev/null/x"}, {"MPLBACKEND": "none"}], ids=str)
-def test_a_home_or_a_backend_of_matplotlib_that_there_is_not(complete, tmp_path, odd):
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"HOME": "/dev/null/x"},
+        {"MPLBACKEND": "none", "NUMBA_NUM_THREADS": "0", "SOURCE_DATE_EPOCH": "x"},
+    ],
+    ids=str,
+)
+def test_a_home_that_there_is_not_and_settings_with_which_no_package_is_imported(
+    complete, tmp_path, odd
+):
     complete(command("mine.toml", "-o", "store", cwd=tmp_path, env=environment(**odd)))
 
 
