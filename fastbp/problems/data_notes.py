@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fastbp.problems.problem import ProblemData
 from fastbp.problems.read_table import NUMBER
+from fastbp.problems.split import kinds_of_rows
 from fastbp.problems.targets import FEW_CLASSES
 from fastbp.schema.text import and_, first_of, percent, plain, plural, shown
 
@@ -88,7 +89,7 @@ def notes(
                 'scale_targets = "minmax" or output = "linear"',
             )
         )
-    if copies := len(inputs) - len(np.unique(np.column_stack(file.values), axis=0)):
+    if copies := len(inputs) - len(np.bincount(kinds_of_rows(np.column_stack(file.values)))):
         found.append(
             DataNote(
                 "duplicated-rows",
@@ -135,8 +136,9 @@ def _imbalanced(file: ProblemData) -> Iterator[DataNote]:
     """Note the class, or combination of classes of several targets, that most rows have."""
     if not file.meaning.groups:
         return
-    _, rows, counts = np.unique(file.labels, axis=0, return_index=True, return_counts=True)
-    share, row = float(counts.max() / counts.sum()), file.values.T[rows[counts.argmax()]]
+    kinds = kinds_of_rows(file.labels)
+    counts = np.bincount(kinds)
+    share, row = float(counts.max() / len(kinds)), file.values.T[kinds == counts.argmax()][0]
     if IMBALANCED < share < 1:
         most = percent(share)
         answer = _listed([group.class_of(row) for group in file.meaning.groups])
@@ -168,7 +170,7 @@ def equal_inputs(X: Real, T: Real) -> tuple[NDArray[np.intp], Real]:
     Returns the number of each row's group, [row], and the largest difference between targets of the
     group, [row, output].
     """
-    group = np.unique(X, axis=0, return_inverse=True)[1].ravel()
+    group = kinds_of_rows(X)
     order = np.argsort(group, kind="stable")
     starts = np.flatnonzero(np.diff(group[order], prepend=-1))
     with np.errstate(over="ignore"):  # held-out rows may be very large
@@ -198,9 +200,8 @@ def best_possible(file: ProblemData, rows: slice) -> dict[str, float]:
     X, T, labels = file.values.X[rows], file.values.T[rows], file.labels[rows]
     group, best = equal_inputs(X, T)[0], {}
     if file.meaning.groups:
-        cases, counts = np.unique(np.column_stack([group, labels]), axis=0, return_counts=True)
-        most = np.zeros(len(X))
-        np.maximum.at(most, cases[:, 0].astype(np.intp), counts)
+        cases, most = kinds_of_rows(np.column_stack([group, labels])), np.zeros(len(X))
+        np.maximum.at(most, group, np.bincount(cases)[cases])
         best["accuracy"] = float(most.sum() / len(X))
     with np.errstate(over="ignore", invalid="ignore"):  # held-out rows may be very large
         values = T[:, file.quantities]
