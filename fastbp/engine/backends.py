@@ -4,36 +4,32 @@ import itertools
 import logging
 import os
 import re
-import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import (
     BrokenExecutor,
     CancelledError,
     Executor,
     Future,
-    ProcessPoolExecutor,
     ThreadPoolExecutor,
 )
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import cache
-from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
-from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 from shutil import which
 from tempfile import TemporaryDirectory, gettempdir
-from types import ModuleType
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from fastbp import __version__
 from fastbp.engine.executor_map import Pool, error_line
 from fastbp.engine.machine import available_cores
+from fastbp.engine.process_pool import isolated_start, processes
 from fastbp.engine.slurm_steps import SlurmSteps, StepLostError
 from fastbp.schema.errors import OtherWorkerError, SweepError
 from fastbp.schema.keys import NUMERICS_VERSION
@@ -70,78 +66,6 @@ def _threads(jobs: int, address: str) -> Pool:
     )
 
 
-class _ProcessPool(ProcessPoolExecutor):
-    """A process pool whose workers are started in isolation, whenever one is needed."""
-
-    def submit(self, *arguments: Any, **keywords: Any) -> Future[Any]:
-        with _isolated_start():
-            return super().submit(*arguments, **keywords)
-
-
-def _processes(jobs: int, address: str) -> Pool:
-    """Worker processes on this machine."""
-
-    def start() -> Executor:
-        with _isolated_start():
-            executor = _ProcessPool(jobs, get_context("spawn"), initializer=_follow_driver)
-        # Start all workers now: later ones would import packages while the others train.
-        for _ in range(jobs):
-            executor.submit(import_module, "fastbp.engine.driver")
-        return executor
-
-    def end(executor: Executor) -> None:
-        # Python 3.14 has kill_workers() for this.
-        for process in list((getattr(executor, "_processes", None) or {}).values()):
-            process.kill()
-        # A worker that was killed in the middle of a result leaves the pool's thread waiting for
-        # the rest of it, and this process would never end. Without a writer the pipe is at its end.
-        writer = getattr(getattr(executor, "_result_queue", None), "_writer", None)
-        if writer is not None:
-            writer.close()
-        _shutdown(executor)
-
-    return Pool(start, jobs, 2 * jobs, end, processes=jobs)
-
-
-@contextmanager
-def _isolated_start() -> Iterator[None]:
-    """Make processes that start in this context ignore Ctrl-C, the user's script and this folder.
-
-    They ignore Ctrl-C from the start, also while they import packages. They find no `__main__`, so
-    they do not run the user's script, and import nothing from the current folder before they know
-    where the driver imports from. Their resource tracker cleans up after a killed driver without a
-    warning.
-    """
-    main, before = sys.modules["__main__"], dict(os.environ)
-    warnings = ",".join(filter(None, [before.get("PYTHONWARNINGS"), "ignore:resource_tracker"]))
-    own = {"PYTHONWARNINGS": warnings, "PYTHONSAFEPATH": "1"}
-    os.environ.update(own)
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # children inherit it
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-        for name in own:
-            del os.environ[name]
-            if name in before:
-                os.environ[name] = before[name]
-
-
-def _follow_driver() -> None:
-    """Let a worker ignore Ctrl-C, and end as soon as the driver has ended for any reason."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = parent_process()
-    assert parent
-
-    def watch() -> None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 SILENT_SECONDS = 20.0
 """Within these seconds the scheduler of a Dask cluster must answer."""
 
@@ -155,18 +79,19 @@ def _dask(jobs: int, address: str) -> Pool:
 
     for handler in logging.getLogger("distributed").handlers:
         handler.setLevel(logging.CRITICAL + 1)  # it writes tracebacks where it only loses workers
+    temp = Path(gettempdir()).resolve()  # of links others may change where they lead
     if address:
         jobs = _dask_workers(address)
-    elif not (gettempdir().isprintable() and is_kept(Path(gettempdir()))):
+    elif not (str(temp).isprintable() and is_kept(temp)):
         allowed = "in a folder of your own, as with  TMPDIR=FOLDER fastbp sweep … --executor dask"
-        given = f"--executor: given 'dask', with temporary files in {shown(gettempdir())}"
+        given = f"--executor: given 'dask', with temporary files in {shown(str(temp))}"
         raise SweepError([f"{given}, allowed: {allowed}"])
 
     folder = ExitStack()
 
     def start() -> Any:
         try:
-            return _dask_client(jobs, address, folder).get_executor(pure=False)
+            return _dask_client(jobs, address, temp, folder).get_executor(pure=False)
         except BaseException:
             folder.close()
             raise
@@ -190,7 +115,7 @@ def _dask(jobs: int, address: str) -> Pool:
     )
 
 
-def _dask_client(jobs: int, address: str, folder: ExitStack) -> Any:
+def _dask_client(jobs: int, address: str, temp: Path, folder: ExitStack) -> Any:
     import distributed
     from dask import config
 
@@ -201,13 +126,13 @@ def _dask_client(jobs: int, address: str, folder: ExitStack) -> Any:
         "distributed.scheduler.http.routes": [],
         "distributed.worker.http.routes": [],
     }
-    with config.set(quiet), _isolated_start():
+    with config.set(quiet), isolated_start():
         if address:
             client = _dask_connected(address)
             threading.Thread(target=_leave_silent, args=(client,), daemon=True).start()
             return client
         # else any user of this machine could write where workers import from, or send them code
-        scratch = TemporaryDirectory(prefix="fastbp-", ignore_cleanup_errors=True)
+        scratch = TemporaryDirectory(prefix="fastbp-", dir=temp, ignore_cleanup_errors=True)
         with config.set({"temporary-directory": folder.enter_context(scratch)}):
             cluster = distributed.LocalCluster(
                 n_workers=jobs,
@@ -302,7 +227,7 @@ def _flux(jobs: int, address: str) -> Pool:
 
 BACKENDS: dict[str, Backend] = {
     "threads": Backend(_threads),
-    "processes": Backend(_processes),
+    "processes": Backend(processes),
     "dask": Backend(_dask, ["distributed", "cryptography"], "ADDRESS"),
     "mpi": Backend(_mpi, ["mpi4py"]),
     "slurm": Backend(_slurm),
@@ -359,7 +284,9 @@ def pool(text: str | Executor = "threads", jobs: int | None = None) -> Pool:
     backend, address = named(text)
     try:
         return backend.pool(jobs or available_cores(), address)
-    except (ImportError, RuntimeError, OSError) as error:  # such as a machine without MPI
+    except (SweepError, MemoryError):
+        raise
+    except Exception as error:  # such as a machine without MPI; packages raise errors of their own
         raise SweepError(
             [f"--executor: given {shown(text)}, which does not start: {error_line(error)}"]
         ) from error

@@ -25,6 +25,7 @@ from commands import (
     environment,
     hears_signals,
     names,
+    raising,
     refused,
     succeeded,
     until,
@@ -33,9 +34,9 @@ from fault_injection import srun
 from stores import by_threads, opened, rows_of, seeds_of_blocks
 
 from fastbp import Sweep
-from fastbp.engine import backends, driver as driver_module
+from fastbp.engine import backends, driver as driver_module, process_pool
 from fastbp.engine.plan import Plan
-from fastbp.schema.errors import SweepError
+from fastbp.schema.errors import LostError, SweepError
 from fastbp.store.store import Store
 from fastbp.sweep import main
 
@@ -349,11 +350,13 @@ def test_workers_of_dask_import_from_no_folder_that_others_may_make(tmp_path, mo
     """Dask has one for all users, and a worker imports from what lies in it. Its pages are none."""
     pytest.importorskip("distributed")
     (tmp_path / "dask-scratch-space" / "a").mkdir(parents=True)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / place))
+    (tmp_path / "link").symlink_to(tmp_path / place)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "link"))
     theirs = {*tmp_path.rglob("*")}
     pool = backends.pool("dask", 1)
     try:
         paths = pool.executor.submit(eval, "__import__('sys').path").result(60)
+        (tmp_path / "link").unlink()
         (own,) = {*(tmp_path / place).iterdir()} - theirs
         assert own.stat().st_mode & 0o777 == 0o700
         beside = [path for path in paths if Path(path).is_relative_to(tmp_path)]
@@ -366,7 +369,28 @@ def test_workers_of_dask_import_from_no_folder_that_others_may_make(tmp_path, mo
             urllib.request.urlopen(pages, timeout=60)
     finally:
         pool.close()
-    assert {*tmp_path.rglob("*")} == theirs
+    assert {*tmp_path.rglob("*")} == theirs - {tmp_path / "link"}
+
+
+def test_workers_that_are_there_end_if_the_next_cannot_be_started(monkeypatch):
+    """Else they say so as the driver ends."""
+    ended = list[Any]()
+    monkeypatch.setattr(process_pool, "_end", ended.append)
+    no_more = raising(RuntimeError("can't start new thread"))
+    monkeypatch.setattr(process_pool._ProcessPool, "submit", no_more)
+    with pytest.raises(LostError, match="no workers can be started: RuntimeError: can't start"):
+        _ = backends.pool("processes", 2).executor
+    assert len(ended) == 1
+
+
+def test_nothing_of_a_pool_of_processes_is_left():
+    """Its thread would close a pipe through which Python wakes it at the end."""
+    pool = backends.pool("processes", 1)
+    executor: Any = pool.executor
+    manager = executor._executor_manager_thread
+    assert manager.is_alive()
+    pool.close()
+    assert not manager.is_alive()
 
 
 @pytest.mark.parametrize(("place", "mode"), [("open", 0o777), ("no \udcff text", 0o700)])

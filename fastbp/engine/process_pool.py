@@ -1,0 +1,105 @@
+"""Worker processes on this machine."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from importlib import import_module
+from multiprocessing import connection, get_context, parent_process
+from types import ModuleType
+from typing import Any
+
+from fastbp.engine.executor_map import Pool
+
+
+def processes(jobs: int, address: str) -> Pool:
+    """Worker processes on this machine."""
+    return Pool(lambda: _started(jobs), jobs, 2 * jobs, _end, processes=jobs)
+
+
+def _started(jobs: int) -> Executor:
+    with isolated_start():
+        executor = _ProcessPool(jobs, get_context("spawn"), initializer=_follow_driver)
+    try:
+        # Start all workers now: later ones would import packages while the others train.
+        for _ in range(jobs):
+            executor.submit(import_module, "fastbp.engine.driver")
+    except BaseException:  # such as of a user who may have no more processes
+        _end(executor)
+        raise
+    return executor
+
+
+def _end(executor: Executor) -> None:
+    """Kill all workers."""
+    # Python 3.14 has kill_workers() for this.
+    for process in list((getattr(executor, "_processes", None) or {}).values()):
+        process.kill()
+    # A worker that was killed in the middle of a result leaves the pool's thread waiting for
+    # the rest of it, and this process would never end. Without a writer the pipe is at its end.
+    writer = getattr(getattr(executor, "_result_queue", None), "_writer", None)
+    if writer is not None:
+        writer.close()
+    manager = getattr(executor, "_executor_manager_thread", None)
+    executor.shutdown(wait=False, cancel_futures=True)
+    # Python 3.11 wakes it as the process ends, through a pipe that it may be closing.
+    if manager and manager.is_alive():
+        manager.join(5)
+
+
+class _ProcessPool(ProcessPoolExecutor):
+    """A process pool whose workers are started in isolation, whenever one is needed."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        # The thread of the pool would start this one, and nobody hears of it if it cannot.
+        self._call_queue._start_thread()  # type: ignore[attr-defined]
+
+    def submit(self, *arguments: Any, **keywords: Any) -> Future[Any]:
+        with isolated_start():
+            return super().submit(*arguments, **keywords)
+
+
+@contextmanager
+def isolated_start() -> Iterator[None]:
+    """Make processes that start in this context ignore Ctrl-C, the user's script and this folder.
+
+    They ignore Ctrl-C from the start, also while they import packages. They find no `__main__`, so
+    they do not run the user's script, and import nothing from the current folder before they know
+    where the driver imports from. Their resource tracker cleans up after a killed driver without a
+    warning.
+    """
+    main, before = sys.modules["__main__"], dict(os.environ)
+    warnings = ",".join(filter(None, [before.get("PYTHONWARNINGS"), "ignore:resource_tracker"]))
+    own = {"PYTHONWARNINGS": warnings, "PYTHONSAFEPATH": "1"}
+    os.environ.update(own)
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # children inherit it
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        for name in own:
+            del os.environ[name]
+            if name in before:
+                os.environ[name] = before[name]
+
+
+def _follow_driver() -> None:
+    """Let a worker ignore Ctrl-C, and end as soon as the driver has ended for any reason."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    assert parent
+
+    def watch() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    try:
+        threading.Thread(target=watch, daemon=True).start()
+    except RuntimeError:  # this user may have no more threads
+        os._exit(1)
