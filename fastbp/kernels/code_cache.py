@@ -236,7 +236,10 @@ class CodeCache:
 def is_on_disk(compiled: Any) -> bool:
     """Whether a kernel's code is on disk, so that it need not be compiled."""
     cache = getattr(compiled, "_cache", None)
-    return isinstance(cache, CodeCache) and any(cache.folder.glob(f"{cache.name}-*.nbc"))
+    if isinstance(cache, CodeCache):
+        with suppress(OSError):
+            return any(cache.folder.glob(f"{cache.name}-*.nbc"))
+    return False
 
 
 def seal(path: Path, content: bytes) -> None:

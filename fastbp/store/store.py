@@ -214,7 +214,7 @@ class Store:
         if names > 1:  # what is written into it would be written there too
             raise UnsafeFileError(self.path / "lock", "it is also a file elsewhere, by a hard link")
         lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {os.uname().nodename}\n".encode())
+        lock.write(f"process {os.getpid()} on {os.uname().nodename}\n".encode(errors="replace"))
         lock.flush()
 
     def run_files(self) -> Iterator[RunFile]:

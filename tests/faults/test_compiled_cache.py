@@ -13,9 +13,10 @@ import subprocess
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from commands import MODULE, environment
+from commands import MODULE, environment, raising
 from stores import contents_of, rows_of, stamps
 
 from fastbp.kernels import code_cache
@@ -200,6 +201,12 @@ def test_nor_is_a_folder_that_a_list_of_users_lets_others_exchange(tmp_path, mon
     except OSError:
         pytest.skip("no lists of users on this file system")
     assert find() is None
+
+
+def test_nor_is_a_folder_that_cannot_be_listed():
+    cache = object.__new__(code_cache.CodeCache)
+    cache.folder, cache.name = SimpleNamespace(glob=raising(OSError)), "kernel"
+    assert not code_cache.is_on_disk(SimpleNamespace(_cache=cache))
 
 
 # The command

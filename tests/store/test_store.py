@@ -9,6 +9,7 @@ import threading
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -440,6 +441,12 @@ def test_a_lock_holds_in_one_process_too_and_is_given_back_after_an_error(store)
         raise OwnError
     with store.locked():
         pass
+
+
+def test_a_machine_may_have_a_name_that_is_no_text(store, monkeypatch):
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(nodename="a\udcff"))
+    with store.locked():
+        assert (store.path / "lock").read_text() == f"process {os.getpid()} on a?\n"
 
 
 def test_a_lock_that_cannot_be_had_is_not_one_that_another_holds(store, monkeypatch):
