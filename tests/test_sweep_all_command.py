@@ -276,6 +276,16 @@ def test_what_does_not_fit_is_refused(folder, here, monkeypatch):
     refused(here("--all", "sweeps"), 2, told)
     monkeypatch.setattr(job, "MAX_SETUPS_OF_ALL", 3)
     succeeded(here("--all", "sweeps", "--dry-run"))
+    (folder / "d.csv").write_text("a,y\n0,1\n1,0\n")
+    keys = "problem = 'file:d.csv'\ntargets = ['y']\nupdates = 9"
+    (folder / "own.toml").write_text(f"seeds = 1\n[setup]\n{keys}\n")
+    monkeypatch.setattr(job, "MAX_SETUPS_OF_ALL", 4)
+    monkeypatch.setattr(job, "MAX_BYTES_OF_ALL", 31)
+    told = (
+        "--all: given sweeps, allowed: sweeps with at most 31 bytes of inputs and targets of files"
+    )
+    refused(here("--all", "sweeps"), 2, f"{told} in all")
+    (folder / "own.toml").unlink()
     (folder / "README.md.toml").write_text(sweep("Where?"))
     monkeypatch.setattr(job, "MAX_SETUPS_OF_ALL", 4)
     refused(here("--all", "sweeps"), 2, "sweeps/README.md.toml: .* folder as the gallery: .*")

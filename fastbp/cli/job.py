@@ -22,6 +22,7 @@ from fastbp.engine.executor_map import Pool
 from fastbp.engine.plan import Plan, shard
 from fastbp.kernels.code_cache import why_not_kept
 from fastbp.kernels.jit import has_fma
+from fastbp.problems.problem import ProblemData
 from fastbp.reporting import gallery
 from fastbp.schema.errors import SweepError
 from fastbp.schema.outcomes import OUTCOMES
@@ -159,8 +160,9 @@ def read_job(options: Options) -> Job:
     )
 
 
-MAX_SETUPS_OF_ALL = 200_000
-"""The most setups of all sweeps of a folder: they are kept at once."""
+MAX_SETUPS_OF_ALL, MAX_BYTES_OF_ALL = 200_000, 2**30
+"""The most setups of all sweeps of a folder, and the most bytes of the inputs and targets of their
+files: they are kept at once."""
 
 
 def read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Job], list[str]]:
@@ -179,7 +181,7 @@ def read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Jo
         return [], [f"--all: given {named(source)}, allowed: fewer folders in each other"]
     jobs: list[Job] = []
     mistakes: list[str] = []
-    setups = 0
+    setups, tables = 0, set[ProblemData]()
     for name in sorted(files, key=sweep_order):
         mistakes += _same_places(name, files)
         try:
@@ -192,12 +194,15 @@ def read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Jo
                 )
             )
             setups += len(jobs[-1].sweep.setups)
+            tables |= {setup.file for setup in jobs[-1].sweep.setups if setup.file}
         except SweepError as error:
             mistakes += error.lines
-        if setups > MAX_SETUPS_OF_ALL:
-            rule = f"sweeps with at most {MAX_SETUPS_OF_ALL:,} setups in all"
-            mistakes.append(f"--all: given {named(source)}, allowed: {rule}")
-        if setups > MAX_SETUPS_OF_ALL or len(mistakes) > MAX_MISTAKES:
+        data = f"{MAX_BYTES_OF_ALL:,} bytes of inputs and targets of files"
+        rules = [f"{MAX_SETUPS_OF_ALL:,} setups"] * (setups > MAX_SETUPS_OF_ALL)
+        rules += [data] * (sum(table.nbytes for table in tables) > MAX_BYTES_OF_ALL)
+        limits = (f"sweeps with at most {rule} in all" for rule in rules)
+        mistakes += [f"--all: given {named(source)}, allowed: {limit}" for limit in limits]
+        if rules or len(mistakes) > MAX_MISTAKES:
             break
     if not files:
         mistakes.append(f"--all: given {named(source)}, allowed: a folder with sweep files, *.toml")
