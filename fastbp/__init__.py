@@ -48,9 +48,10 @@ def _set_environment() -> None:
     # packages take a home that nobody knows for a folder `~` in the current one
     if not os.path.isabs(os.path.expanduser("~")):
         os.environ["HOME"] = "/"
-    # no command opens a window, uses Numba's threads or writes a date into a picture, and with some
-    # values of these packages cannot even be imported
-    for name in ("MPLBACKEND", "NUMBA_NUM_THREADS", "SOURCE_DATE_EPOCH"):
+    # no command opens a window, uses Numba's threads, writes a date into a picture or wants other
+    # types of NumPy and pandas, and with some values of these packages cannot even be imported
+    numeric = ("NUMBA_NUM_THREADS", "NPY_PROMOTION_STATE", "PANDAS_FUTURE_INFER_STRING")
+    for name in ("MPLBACKEND", "SOURCE_DATE_EPOCH", *numeric):
         os.environ.pop(name, None)
 
 

@@ -223,7 +223,8 @@ def test_the_wheel_has_the_command_and_finds_its_sweeps(wheel, tmp_path):
 def test_a_home_that_nobody_knows_is_not_in_the_current_folder(monkeypatch):
     """Dask, for one, would read settings from there."""
     names = ("HOME", "PYTHONSAFEPATH", "OPENBLAS_NUM_THREADS")
-    for name in (*names, "MPLBACKEND", "NUMBA_NUM_THREADS", "SOURCE_DATE_EPOCH"):
+    left_out = ("MPLBACKEND", "SOURCE_DATE_EPOCH", "NUMBA_NUM_THREADS", "NPY_PROMOTION_STATE")
+    for name in (*names, *left_out, "PANDAS_FUTURE_INFER_STRING"):
         monkeypatch.setenv(name, "relative")  # which is set again in the end
     fastbp._set_environment()
     assert os.path.expanduser("~") == "/"

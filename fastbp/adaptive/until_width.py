@@ -22,10 +22,10 @@ from fastbp.engine.driver import Trained, add_up
 from fastbp.engine.executor_map import Pool
 from fastbp.engine.plan import Plan
 from fastbp.reporting import phrases
-from fastbp.schema.errors import StoreError, StoreFullError, SweepError
+from fastbp.schema.errors import DamagedFileError, StoreError, StoreFullError, SweepError
 from fastbp.schema.keys import LAST_SEED
 from fastbp.schema.outcomes import CONSTANT, OUTCOMES
-from fastbp.schema.text import plural
+from fastbp.schema.text import and_, plural
 from fastbp.store import parquet
 from fastbp.store.filename import Range
 from fastbp.store.store import Store
@@ -79,6 +79,8 @@ def _count_outcomes(file: Path, offset: int, length: int) -> NDArray[np.int64]:
     rows, _ = parquet.read(file, ["seed", "outcome"])
     outcomes = rows["outcome"].slice(offset, length).to_pandas().astype(str)
     counts = outcomes.value_counts().reindex([*map(str, OUTCOMES)], fill_value=0)
+    if counts.sum() != len(outcomes):
+        raise DamagedFileError(file, f"it has other outcomes than {and_([*map(str, OUTCOMES)])}")
     return np.array(counts, np.int64)
 
 

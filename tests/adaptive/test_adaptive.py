@@ -37,7 +37,7 @@ from fastbp.engine import backends, forecast, machine
 from fastbp.engine.driver import Trained
 from fastbp.engine.plan import Plan, missing
 from fastbp.schema.errors import StoreError
-from fastbp.schema.keys import LAST_SEED
+from fastbp.schema.keys import LAST_SEED, NUMERICS_VERSION
 from fastbp.schema.outcomes import OUTCOMES
 from fastbp.store.store import Store
 
@@ -420,6 +420,10 @@ def test_only_the_first_seeds_are_counted(tmp_path):
     publish(store, XOR, 390, 20)
     with pytest.raises(StoreError, match="have runs of the same seeds"):
         count([XOR.identity()], (0, 405))
+    forged = replaced(runs(XOR, 410, 2), "outcome", pa.array(["other"] * 2).dictionary_encode())
+    store.publish(XOR.identity(), 410, forged, {"fastbp.numerics": str(NUMERICS_VERSION)})
+    with pytest.raises(StoreError, match="it has other outcomes than "):
+        count([XOR.identity()], (410, 2))
 
 
 def test_found_as_json_has_every_value():

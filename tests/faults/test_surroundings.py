@@ -143,7 +143,8 @@ def test_in_the_locale_of_last_resort(complete, tmp_path):
     "odd",
     [
         {"HOME": "/dev/null/x"},
-        {"MPLBACKEND": "none", "NUMBA_NUM_THREADS": "0", "SOURCE_DATE_EPOCH": "x"},
+        {"MPLBACKEND": "none", "NUMBA_NUM_THREADS": "0", "SOURCE_DATE_EPOCH": "x"}
+        | {"PANDAS_FUTURE_INFER_STRING": "x", "NPY_PROMOTION_STATE": "x"},
     ],
     ids=str,
 )
