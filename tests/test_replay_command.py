@@ -320,8 +320,8 @@ def program(name: str) -> list[str]:
 )
 def test_a_long_run_ends_at_once(tmp_path, name, arguments, number):
     # as it would be, but for the time that it takes
-    row = rows_module.to_arrow(LONG, 0, block.train(SHORT, 0, 1))
-    opened(tmp_path / "store").publish(LONG.identity(), 0, row)
+    short = block.train(SHORT, 0, 1)._replace(updates_done=np.array([LONG.budget]))
+    opened(tmp_path / "store").publish(LONG.identity(), 0, rows_module.to_arrow(LONG, 0, short))
     with started("store", *arguments, cwd=tmp_path, program=program(name)) as process:
         until_it_imports(process, "fastbp.engine.stored_run")  # training is next
         until_it_computes(process)
