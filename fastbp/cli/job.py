@@ -22,7 +22,6 @@ from fastbp.engine.executor_map import Pool
 from fastbp.engine.plan import Plan, shard
 from fastbp.kernels.code_cache import why_not_kept
 from fastbp.kernels.jit import has_fma
-from fastbp.problems.problem import ProblemData
 from fastbp.reporting import gallery
 from fastbp.schema.errors import SweepError
 from fastbp.schema.outcomes import OUTCOMES
@@ -181,7 +180,7 @@ def read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Jo
         return [], [f"--all: given {named(source)}, allowed: fewer folders in each other"]
     jobs: list[Job] = []
     mistakes: list[str] = []
-    setups, tables = 0, set[ProblemData]()
+    setups, tables = 0, dict[int, int]()
     for name in sorted(files, key=sweep_order):
         mistakes += _same_places(name, files)
         try:
@@ -194,12 +193,13 @@ def read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Jo
                 )
             )
             setups += len(jobs[-1].sweep.setups)
-            tables |= {setup.file for setup in jobs[-1].sweep.setups if setup.file}
+            own = (setup.file for setup in jobs[-1].sweep.setups if setup.file)
+            tables |= {id(file): file.nbytes for file in own}  # equal ones are kept as often
         except SweepError as error:
             mistakes += error.lines
         data = f"{MAX_BYTES_OF_ALL:,} bytes of inputs and targets of files"
         rules = [f"{MAX_SETUPS_OF_ALL:,} setups"] * (setups > MAX_SETUPS_OF_ALL)
-        rules += [data] * (sum(table.nbytes for table in tables) > MAX_BYTES_OF_ALL)
+        rules += [data] * (sum(tables.values()) > MAX_BYTES_OF_ALL)
         limits = (f"sweeps with at most {rule} in all" for rule in rules)
         mistakes += [f"--all: given {named(source)}, allowed: {limit}" for limit in limits]
         if rules or len(mistakes) > MAX_MISTAKES:
