@@ -397,6 +397,22 @@ def test_says_so_and_reports_what_is_there(here, store):
     assert (here("report", "store").returncode, results(store)) == (0, made)
 
 
+def test_a_page_lacks_runs_that_came_meanwhile_and_says_so(store, monkeypatch, tmp_path):
+    """Else the next sweep would leave it as it is."""
+    late, *_ = (store / "runs").iterdir()
+    aside, really = late.rename(tmp_path / late.name), count_runs
+
+    def counted(*arguments, **options):
+        found = really(*arguments, **options)
+        aside.rename(late)
+        return found
+
+    monkeypatch.setattr(build, "count_runs", counted)
+    build.make(store)
+    assert late.exists()
+    assert not build.is_current(store, latest_sweep(store).setups)
+
+
 def test_a_lock_that_nobody_holds(here, store):
     (store / "lock").write_text("process 1 on elsewhere\n")
     assert "running" not in here("report", "store").stderr

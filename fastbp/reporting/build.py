@@ -264,6 +264,7 @@ def make(
     runs = filename.runs_folder(store)
     sweep = latest_sweep(store)
     ids = () if all_runs else sweep.setups
+    key = page_key(store, ids, collapse)  # of what comes meanwhile the page has nothing
     tick("reading")
     counted = count_runs(store, setups=ids or None, pictures=True, collapse=collapse)
     if not counted:
@@ -277,8 +278,7 @@ def make(
         )
     if _is_running(store):
         report.notes.append("This sweep is still running: the page shows what is there so far.")
-    write = partial(safe_files.write, root=store)
-    write_page(report, page_key(store, ids, collapse), write, tick)
+    write_page(report, key, partial(safe_files.write, root=store), tick)
     return report
 
 
