@@ -17,6 +17,7 @@ from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 import numpy as np
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
+from pydantic import FailFast
 
 from fastbp.problems.split import arranged, held_out, kinds_of_rows
 from fastbp.schema.text import and_, first_of, shown
@@ -107,7 +108,7 @@ class Group(NamedTuple):
 
     first: Annotated[int, Ge(0)]
     size: Annotated[int, Ge(1), Le(MAX_COLUMNS)]
-    labels: tuple[str, ...]
+    labels: Annotated[tuple[str, ...], FailFast()]
 
     def class_of(self, row: NDArray[np.float64]) -> str:
         """The class that a row of T has."""
@@ -129,8 +130,8 @@ class Meaning(NamedTuple):
         The number of rows, the last ones, that are held out.
     """
 
-    groups: tuple[Group, ...]
-    units: tuple[tuple[float, float], ...] = ()
+    groups: Annotated[tuple[Group, ...], FailFast()]
+    units: Annotated[tuple[tuple[float, float], ...], FailFast()] = ()
     test_rows: int = 0
 
 

@@ -747,6 +747,10 @@ def test_groups_of_outputs_and_setups_that_are_alike_take_no_long_time(folder):
     began = time.process_time()
     with pytest.raises(SweepError, match="meanings of outputs that it has"):
         targets.stored(file)
+    for many, told in ((1_000_000, "groups.0"), (7_000_000, "at most 24,000,000 bytes")):
+        file.write_bytes(npz.npz(**arrays, meaning=f'{{"groups": [{"[]," * many}[]]}}'))
+        with pytest.raises(ValueError, match=told):
+            targets.stored(file)
     assert time.process_time() - began < 10
     alike: Any = {rate: [SimpleNamespace(setup=str(n)) for n in range(500)] for rate in (1, 2)}
     assert len([*contrasts._pairs(alike, None)]) == 16
