@@ -26,12 +26,12 @@ atexit.register(_ignore_signals)  # the first, so it is called last
 
 def main() -> int:
     """Run the command that the first argument names; return its exit code."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # which would show where the import was
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     _set_environment()
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in COMMANDS:
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            # which would show where the import was
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
         module = importlib.import_module(f"fastbp.{name}")
         module.process.hear_signals()  # also after the command, while Python ends
         module.process.leave(module.main(sys.argv[2:]))

@@ -8,7 +8,7 @@ from pathlib import Path
 from fastbp.cli import process
 from fastbp.cli.arguments import option
 from fastbp.cli.terminal import print_data, print_note
-from fastbp.schema.text import plural
+from fastbp.schema.text import plural, printable
 
 
 def merge(into: Path, sources: list[Path]) -> None:
@@ -16,21 +16,21 @@ def merge(into: Path, sources: list[Path]) -> None:
     from fastbp.engine import merge as merge_module
     from fastbp.store.store import Store
 
-    target, stores = Store(into), [Store(source) for source in sources]
+    target, stores, place = Store(into), [Store(source) for source in sources], printable(str(into))
     for store in stores or [target]:
         store.check_usable(any_version=True, with_runs=True)  # before anything is made
     with target.locked(any_version=True):
         if not stores:
             before, after = process.in_thread(lambda phase: merge_module.compact(target, phase))
             runs = plural(sum(file.count for file in after), "run")
-            print_data(f"{into}: {runs} in {plural(len(after), 'file')}, before {len(before):,}")
+            print_data(f"{place}: {runs} in {plural(len(after), 'file')}, before {len(before):,}")
             return
         try:
             merged = process.in_thread(lambda phase: merge_module.merge(target, stores, phase))
         finally:
             target.remove_if_empty()
     print_data(
-        f"{into}: {merged.runs:,} runs written in {plural(merged.files, 'file')}, "
+        f"{place}: {merged.runs:,} runs written in {plural(merged.files, 'file')}, "
         f"{merged.there:,} were there already"
     )
     print_note(f"to make its tables and train what is missing: {process.resweep(into)}")

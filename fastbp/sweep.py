@@ -23,7 +23,7 @@ from fastbp.cli.terminal import (
     screen,
 )
 from fastbp.schema.errors import StoreFullError, SweepError
-from fastbp.schema.text import plural
+from fastbp.schema.text import plural, printable
 from fastbp.store import safe_files
 
 if TYPE_CHECKING:
@@ -219,7 +219,8 @@ def _perform(job: Job, options: Options, label: str, entries: list[dict[str, obj
     page = gallery.page_of(job.store.path)
     answer = page[1] if page else done.report.verdict[0]
     title = f"{job.name}: {job.sweep.title}".rstrip(": ")
-    print_data(f"{title}\n{answer}\n{job.store.path / 'report.html'}\n")
+    page_file = printable(str(job.store.path / "report.html"))
+    print_data(f"{printable(title)}\n{answer}\n{page_file}\n")
     if not options.quiet:
         print_note(f"{label}: {done.summary()}")
     return done.code

@@ -11,7 +11,7 @@ from fastbp.cli import process
 from fastbp.cli.arguments import STORE, integer, option
 from fastbp.cli.terminal import Phase, print_data, print_note
 from fastbp.schema.errors import StoreError, remedy
-from fastbp.schema.text import escaped, first_of, plural
+from fastbp.schema.text import escaped, first_of, plural, printable
 
 if TYPE_CHECKING:
     from fastbp.engine.integrity import IntegrityReport
@@ -96,7 +96,7 @@ def _print_faults(lines: Iterable[str]) -> None:
 
 def _sound(store: Path, report: IntegrityReport) -> str:
     setups, files = plural(len(report.keys), "setup"), plural(report.files, "file")
-    return f"{store}: {report.runs:,} runs of {setups} in {files}, all sound"
+    return f"{printable(str(store))}: {report.runs:,} runs of {setups} in {files}, all sound"
 
 
 main = process.Command(

@@ -32,6 +32,7 @@ from stores import (
 
 import fastbp
 from fastbp.engine import block, integrity
+from fastbp.merge import main as merge_main
 from fastbp.schema.errors import DamagedFileError, StoreError
 from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.store import parquet
@@ -63,6 +64,14 @@ def store(made, tmp_path):
 
 
 SOUND = "store: 12 runs of 2 setups in 3 files, all sound\n"
+
+
+def test_a_name_of_two_lines_is_printed_in_one(here, store, capsys):
+    """Else it could say anything."""
+    store.path.rename(store.path.with_name("st\nnone: 9 runs"))
+    assert here("st\nnone: 9 runs").stdout.startswith("st?none: 9 runs: 12 runs")
+    assert merge_main(["st\nnone: 9 runs"]) == 0
+    assert capsys.readouterr().out.startswith("st?none: 9 runs: 12 runs")
 
 
 def test_a_sound_store_is_said_to_be_and_nothing_is_written(here, store):

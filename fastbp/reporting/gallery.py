@@ -98,7 +98,7 @@ def _opening(stores: Sequence[Path], runs: int, command: str) -> str:
         f"{_seconds(total['seconds'].sum())}{where}. "
         "Every sentence, number and figure is computed from the runs. This command makes the "
         "gallery, and continues where it was stopped:\n\n"
-        f"```sh\n{command}\n```\n\n"
+        f"```sh\n{printable(command)}\n```\n\n"
         "The times are those of all commands that trained the runs, from their start to the "
         "tables. They do not include compiling, which is done once on each machine, and drawing "
         "the page."
