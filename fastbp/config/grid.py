@@ -238,8 +238,8 @@ class SweepTables:
             if file_path(keys["problem"]) and file is None:
                 continue
             setup = Setup.unchecked(keys, file)
-            if file and setup.data_key not in self._prepared:
-                self._prepared.add(setup.data_key)
+            if file and (data := setup.data_key) not in self._prepared:
+                self._prepared.add(data)
                 self._count(file, MAX_PREPARED, "choice of rows to hold out and of scales")
             # Other layers may allow the axes of a grid of weights.
             known = wrong | {"init"} if "hidden" in wrong else wrong

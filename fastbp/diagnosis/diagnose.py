@@ -217,7 +217,7 @@ def _tried(experiment: Experiment, uncompiled: list[str], advice: Sequence[Chang
     table = effects(base, rows, measure)
     # Networks that no longer give one answer may still be poor.
     measures = (score_of(setup), measure) if measure == "constant" else (measure,)
-    ranked = effects(base, rows, *measures)
+    ranked = effects(base, rows, *measures) if measure == "constant" else table
     experiment = experiment._replace(measures=measures)
     failing = start + np.flatnonzero(~base.converged())
     tick("inspecting failing runs")

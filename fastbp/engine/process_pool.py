@@ -51,7 +51,7 @@ def _end(executor: Executor) -> None:
 
 
 class _ProcessPool(ProcessPoolExecutor):
-    """A process pool whose workers are started in isolation, whenever one is needed."""
+    """A process pool that starts all its workers in `isolated_start`, later ones too."""
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)

@@ -280,9 +280,9 @@ def _is_own(status: os.stat_result) -> bool:
 def is_kept(folder: Path) -> bool:
     """Whether no other user but root can exchange what lies in a folder, or a folder above it.
 
-    Links on the way are followed once. Raises OSError if it is not there.
+    It must be resolved: of links others may change where they lead. Raises OSError if it is not
+    there.
     """
-    folder = folder.resolve()
     return all(map(_keeps, (folder, *folder.parents)))
 
 
