@@ -183,7 +183,8 @@ def _perform_all(
             label = f"{job.name} ({place:,} of {len(jobs):,})"
             train = partial(_perform, job, options, label, entries)
             codes.append(process.exit_code(train, job.store.path, [job.store.path]))
-            safe_files.hold(results)
+            with writing(results):
+                safe_files.hold(results)
             if codes[-1] == process.NOT_WRITABLE:
                 break  # the next could not be written either
         file = _write_gallery(jobs, options, source, results)
@@ -220,7 +221,7 @@ def _perform(job: Job, options: Options, label: str, entries: list[dict[str, obj
     answer = page[1] if page else done.report.verdict[0]
     title = f"{job.name}: {job.sweep.title}".rstrip(": ")
     page_file = printable(str(job.store.path / "report.html"))
-    print_data(f"{printable(title)}\n{answer}\n{page_file}\n")
+    print_data(f"{printable(title)}\n{printable(answer)}\n{page_file}\n")
     if not options.quiet:
         print_note(f"{label}: {done.summary()}")
     return done.code

@@ -93,7 +93,7 @@ def test_it_shows_a_life_and_keeps_it(drawn, store, tmp_path):
     assert (trace["updates"].tolist(), trace["loss"].iloc[-1]) == ([0, 23], row["loss"])
     assert f"setup {SHORT.identity()}, seed 2" in (tmp_path / f"{stem}.svg").read_text()
     assert (tmp_path / f"{stem}.png").read_bytes().startswith(b"\x89PNG")
-    store.open()  # which still is one
+    opened(store.path)  # which still is one
 
 
 def test_the_look_that_found_it_converged_is_marked(here, store):

@@ -56,6 +56,19 @@ def _is_store(folder: int) -> bool:
         return False
 
 
+def is_ours(names: set[str]) -> bool:
+    """Whether a folder with these names, and no runs, is a store that fastbp began or made.
+
+    In a folder of the user, files with our names would be overwritten. Of what is published only
+    tables may be left.
+    """
+    begun = {"runs", "tmp", "lock", "problems", "replays", "quarantine"}
+    has_sweep = "sweep.toml" in names and (
+        not names.isdisjoint({"runs", "made.json", "summary.csv"}) or {"tmp", "lock"} <= names
+    )
+    return names <= begun or has_sweep
+
+
 def is_there(name: str, parent: int) -> bool:
     """Whether the folder with the descriptor `parent` has such a file, folder or link."""
     with suppress(FileNotFoundError):

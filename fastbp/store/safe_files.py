@@ -47,10 +47,12 @@ def kind(mode: int) -> str:
 def held(root: Path) -> Iterator[None]:
     """Let functions of this module raise StoreError if another folder takes the place of `root`.
 
-    A folder that is not there yet is not held, until `hold` is called. Raises as `hold`.
+    A folder that is not there yet is not held, until `hold` is called. Raises as `hold`, but no
+    OSError.
     """
     is_first = root not in _held
-    hold(root)
+    with suppress(OSError):
+        hold(root)
     try:
         yield
     finally:
@@ -61,9 +63,9 @@ def held(root: Path) -> Iterator[None]:
 def hold(root: Path) -> None:
     """Hold a folder until `held` ends.
 
-    Raises StoreError if another has taken its place already, UnsafeFileError as `folder`.
+    Raises StoreError if another has taken its place already; UnsafeFileError, OSError as `folder`.
     """
-    with suppress(OSError), folder(root) as descriptor:
+    with folder(root) as descriptor:
         _held.setdefault(root, _identity(os.fstat(descriptor)))
 
 

@@ -30,7 +30,7 @@ from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.schema.text import printable
 from fastbp.store import filename, parquet, safe_files
 from fastbp.store.filename import Range, RunFile, run_files
-from fastbp.store.places import FOLDERS, is_in_store
+from fastbp.store.places import FOLDERS, is_in_store, is_ours
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 """An address such as s3://bucket/place, from which `Path` has removed a slash."""
@@ -93,15 +93,11 @@ class Store:
             ),
             "is in a file, not in a folder": any(above.is_file() for above in self.path.parents),
             "is in a folder of a store": is_in_store(self.path) and not any(self.files()),
-            "is a folder with other things in it, not a store": is_folder
-            and not self._is_generated(),
         }
         if why := next((why for why, applies in reasons.items() if applies), ""):
             raise StoreError(f"{self.path} {why}: {self._another}")
         if is_folder:
-            with os.scandir(self.path) as entries:
-                for entry in (entry for entry in entries if entry.name in _KINDS):
-                    safe_files.check(entry, self.path / entry.name, _KINDS[entry.name])
+            self._check_entries()
         if with_runs and not (is_folder and any(self.files())):
             raise StoreError(f"{self.path} holds no runs")
         file = None if any_version or not is_folder else next(self.files(), None)
@@ -115,8 +111,10 @@ class Store:
             f"{stored}, not {requested}: {self._another}"
         )
 
-    def open(self, *, any_version: bool = False) -> None:
-        """Make the folders of the store that are missing. `any_version`: as in `check_usable`.
+    def _open(self, *, any_version: bool) -> None:
+        """Make the folders of the store that are missing, and hold it until `safe_files.held` ends.
+
+        `any_version`: as in `check_usable`.
 
         Raises
         ------
@@ -125,20 +123,24 @@ class Store:
         StoreFullError
             If a folder cannot be made.
         """
-        self.check_usable(any_version=any_version)
         missing = [each for each in (self.path, *self.path.parents) if not each.exists()]
         if missing:
+            self.check_usable(any_version=any_version)  # before anything is made
             with writing(self.path):
                 safe_files.make(self.path.parent)
                 with suppress(FileExistsError), safe_files.folder(self.path.parent) as above:
                     os.mkdir(self.path.name, dir_fd=above)
                     self._made = missing
+        # What is held is checked, and then written to: it may not be what was made.
+        with writing(self.path):
+            safe_files.hold(self.path)
+        self.check_usable(any_version=any_version)
         for name in ("runs", "tmp"):
             with writing(self.path / name), safe_files.folder(self.path, name, make=True):
                 pass
 
     def remove_if_empty(self) -> None:
-        """Remove the folders that `open` made, if it made the store and nothing was written.
+        """Remove the folders that `locked` made, if it made the store and nothing was written.
 
         The caller holds the lock.
         """
@@ -155,37 +157,37 @@ class Store:
                 with safe_files.folder(made.parent) as above:
                     os.rmdir(made.name, dir_fd=above)
 
-    def _is_generated(self) -> bool:
-        """Whether fastbp made this folder: a store, a new one, or one with only its tables left.
-
-        In a folder of the user, files with our names would be overwritten.
-        """
-        names = {entry.name for entry in self.path.iterdir() if not entry.name.startswith(".")}
-        begun = {"runs", "tmp", "lock", "problems", "replays", "quarantine"}
-        has_sweep = "sweep.toml" in names and (
-            not names.isdisjoint({"runs", "made.json", "summary.csv"}) or {"tmp", "lock"} <= names
-        )
-        return names <= begun or has_sweep or any(self.files())
+    def _check_entries(self) -> None:
+        """Raise StoreError if the folder is not one of ours, or has a link in it."""
+        with safe_files.folder(self.path) as folder, os.scandir(folder) as scanned:
+            entries = [entry for entry in scanned if not entry.name.startswith(".")]
+            if not (is_ours({entry.name for entry in entries}) or any(self.files())):
+                raise StoreError(
+                    f"{self.path} is a folder with other things in it, not a store: {self._another}"
+                )
+            for entry in (entry for entry in entries if entry.name in _KINDS):
+                safe_files.check(entry, self.path / entry.name, _KINDS[entry.name])
 
     @contextmanager
     def locked(self, *, any_version: bool = False) -> Iterator[None]:
-        """Open the store, and hold its lock, so that no other process writes to it.
+        """Open the store, and hold it and its lock, so that no other process writes to it.
 
         The lock of a process that dies is released. `any_version`: as in `check_usable`.
 
         Raises
         ------
         StoreError
-            As `open`; or if another process holds the lock, or this system has no such locks.
+            As `check_usable`; or if another process holds the lock, or this system has no such
+            locks.
         StoreFullError
-            As `open`; or if the file of the lock cannot be written.
+            If a folder cannot be made, or the file of the lock cannot be written.
         """
-        self.open(any_version=any_version)
-        if not find_spec("fcntl"):
-            raise StoreError(
-                "stores need file locks (fcntl), which Windows lacks: run fastbp inside WSL"
-            )
         with safe_files.held(self.path), ExitStack() as stack:
+            self._open(any_version=any_version)
+            if not find_spec("fcntl"):
+                raise StoreError(
+                    "stores need file locks (fcntl), which Windows lacks: run fastbp inside WSL"
+                )
             with writing(self.path / "lock"):
                 opened = safe_files.opened(self.path / "lock", self.path, "r+b")
                 lock = stack.enter_context(opened)  # closing it unlocks it

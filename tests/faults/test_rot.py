@@ -102,7 +102,7 @@ def test_rot_is_never_read_as_runs(made, tmp_path, times):
     contents = {file.name: file.read_bytes() for file in made.files()}
     stores = {name: Store(tmp_path / name.partition(".")[0]) for name in contents}
     for name, store in stores.items():  # a store for each file, so that nothing else is read
-        store.open()
+        opened(store.path)
         (store.runs / name).write_bytes(contents[name])
         for read in READERS.values():
             read(store.runs / name)

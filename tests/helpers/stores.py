@@ -90,8 +90,8 @@ def unchanged(*folders: Path) -> Iterator[None]:
 def opened(path: Path | str) -> Store:
     """The store of a path, which is made where there is none."""
     store = Store(path)
-    store.open()
-    return store
+    with store.locked():
+        return store
 
 
 def publish(

@@ -199,7 +199,7 @@ def test_the_same_rows_again_are_the_same_file(store):
 
 def test_a_new_store_makes_its_folders(tmp_path):
     store = opened(tmp_path / "deep" / "down" / "store")
-    store.open()
+    opened(store.path)
     assert store.present() == {}
 
 
@@ -239,7 +239,7 @@ def test_a_store_that_has_begun_or_of_which_a_part_was_kept_goes_on(tmp_path, na
     `runs/` may be a copy."""
     for name in names:
         (tmp_path / name).touch() if "." in name or name == "lock" else (tmp_path / name).mkdir()
-    Store(tmp_path).open()
+    opened(tmp_path)
     assert (tmp_path / "runs").is_dir()
 
 
@@ -249,11 +249,26 @@ def test_no_store_is_in_a_folder_of_another(store, place):
     with store.locked():
         pass
     with pytest.raises(StoreError, match="folder of a store: choose another folder"):
-        Store(store.path / place).open()
+        opened(store.path / place)
     assert not (store.path / place).exists() or place == "runs"
     (store.path.parent / "link").symlink_to(store.path)
     with pytest.raises(StoreError, match="is in a folder of a store"):
-        Store(store.path.parent / "link" / place).open()
+        opened(store.path.parent / "link" / place)
+
+
+def test_what_is_checked_is_what_is_written_to(store, tmp_path, monkeypatch):
+    """Though somebody exchanges what is there meanwhile."""
+    mine = tree(tmp_path / "mine", {"summary.csv": "my own", "tmp/a.csv.1.draft": ""})
+    new, link = Store(tmp_path / "new"), Store(tmp_path / "link")
+    monkeypatch.setattr(safe_files, "make", lambda above: new.path.symlink_to(mine))
+    with unchanged(mine), pytest.raises(StoreError, match="other things in it"), new.locked():
+        pass
+    link.path.symlink_to(mine)
+    with store.locked(), safe_files.held(link.path):
+        link.path.unlink()
+        link.path.symlink_to(store.path)
+        with pytest.raises(StoreError, match="no longer the folder with which"):
+            link.check_usable()
 
 
 def test_a_link_in_the_place_of_a_folder_of_a_store_is_not_followed(store):
@@ -265,7 +280,7 @@ def test_a_link_in_the_place_of_a_folder_of_a_store_is_not_followed(store):
     for place in ("quarantine", "figures"):
         (store.path / place).symlink_to(theirs)
         with pytest.raises(StoreError, match="it is a link, not a folder"):
-            Store(store.path / place / "new").open()
+            opened(store.path / place / "new")
     (store.path / "runs").rmdir()
     (store.path / "runs").symlink_to("nowhere")
     assert places.is_in_store(store.path / "figures" / ".." / "new")
@@ -280,7 +295,7 @@ def test_a_link_in_the_place_of_a_folder_of_a_store_is_not_followed(store):
     (store.path.parent / "link").symlink_to(store.path / "mine")
     assert places.is_in_store(store.path.parent / "link")
     with pytest.raises(StoreError, match="it is a link, not a folder"):
-        Store(store.path / "mine" / "new").open()
+        opened(store.path / "mine" / "new")
     with pytest.raises(StoreError, match="it is a link, not a folder"):
         write_all({store.path / "mine" / "new" / "a": b""}, store.path / "mine" / "new")
     assert [*theirs.iterdir()] == []
@@ -321,10 +336,10 @@ def test_nothing_is_above_a_folder_that_is_not_there(tmp_path, monkeypatch):
     Path("there").mkdir()
     for path in ("new/../there", "new/..", "there/a/../../b"):
         with pytest.raises(StoreError, match="goes up from a folder that is not there"):
-            Store(path).open()
+            opened(path)
         with pytest.raises(FileNotFoundError):
             safe_files.make(Path(path))
-    Store("there/../results/a/mine").open()
+    opened("there/../results/a/mine")
     assert sorted(os.listdir()) == ["results", "there"]
 
 
