@@ -288,8 +288,10 @@ def _is_small(kind: pa.DataType) -> bool:
     return pa.types.is_primitive(kind) or (pa.types.is_struct(kind) and all(map(_is_small, fields)))
 
 
-def _npz(raw: bytes) -> DataTable:
-    return table_of(read_arrays(raw, ("X", "T"), (*Names._fields, "meaning")))
+def npz_table(raw: bytes, reals: Sequence[str] = ()) -> DataTable:
+    """Read an .npz file. `reals`, and the errors raised: as of `read_arrays`."""
+    optional = (*Names._fields, "meaning")
+    return table_of(read_arrays(raw, ("X", "T"), optional, reals=reals))
 
 
 def table_of(arrays: Mapping[str, NDArray[Any]]) -> DataTable:
@@ -393,6 +395,6 @@ def _check_names(names: Sequence[str]) -> None:
 DECODERS: dict[str, Callable[[bytes], DataTable]] = {
     ".csv": _csv,
     ".parquet": _parquet,
-    ".npz": _npz,
+    ".npz": npz_table,
 }
 """Functions that make a table from the bytes of a file, by the extension of its name."""

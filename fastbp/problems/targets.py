@@ -7,7 +7,8 @@ have the form "given …, allowed: …".
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +32,7 @@ from fastbp.problems.read_table import (
     NUMBER,
     DataColumn,
     DataTable,
+    npz_table,
     rows_of,
     table_of,
 )
@@ -124,7 +126,7 @@ _STORED: Kept[ProblemData] = Kept(lambda made: made.nbytes)
 
 def stored_from(path: str, raw: bytes) -> ProblemData:
     """Make the problem of a file of a store from its bytes. Raises ValueError as `stored`."""
-    table = _decoded(path, raw)
+    table = _decoded(path, raw, partial(npz_table, reals=("X", "T")))
     try:
         result = _made(table.columns, table.targets, "quantity", MAX_HELD_OUT)
         text, (rows, outputs) = table.meaning, result.values.T.shape
@@ -183,13 +185,13 @@ def _read(path: str, stamp: Stamp) -> DataTable:
     except OSError as error:
         raise_memory_error(error)
         raise unreadable(path, error) from None
-    return _decoded(path, raw)
+    return _decoded(path, raw, DECODERS[extension(path)])
 
 
-def _decoded(path: str, raw: bytes) -> DataTable:
+def _decoded(path: str, raw: bytes, decode: Callable[[bytes], DataTable]) -> DataTable:
     """Decode the columns of a file from its bytes. Raises SweepError."""
     try:
-        return DECODERS[extension(path)](raw)
+        return decode(raw)
     except TableError as error:
         raise refused(path, *error.args) from None
     except Exception as error:  # over damaged bytes pandas, Arrow and zipfile raise a dozen kinds

@@ -78,6 +78,7 @@ def read_arrays(
     required: Sequence[str] = (),
     optional: Iterable[str] | None = (),
     most: int = MAX_BYTES,
+    reals: Sequence[str] = (),
 ) -> dict[str, NDArray[Any]]:
     """Read arrays from the bytes of an .npz file.
 
@@ -86,20 +87,18 @@ def read_arrays(
     content : bytes
         The file.
     required, optional : list of str
-        Names of arrays that must be, and that may be, in the file. No others are read; but if
-        `optional` is None, all are.
+        Names of arrays that must, and that may be there. No others are read, unless it is None.
     most : int
-        The most bytes of the arrays that are read, unpacked.
+        The most bytes of the arrays that are read, unpacked; 64 more count for each text.
+    reals : list of str
+        Names of arrays that must be of float64.
 
-    Returns
-    -------
-    dict
-        The arrays by name.
+    Returns the arrays by name.
 
     Raises
     ------
     TableError
-        If it is no .npz file, an array is missing, or one is too large.
+        If it is no .npz file, an array is missing or of another type, or one is too large.
     Exception
         NumPy and zipfile raise errors of many kinds over damaged bytes.
     """
@@ -107,26 +106,24 @@ def read_arrays(
         raise TableError("a file that numpy.savez wrote; it is not an .npz file")
     if content.count(_ENTRY) > MAX_ARRAYS:
         raise TableError(f"at most {MAX_ARRAYS:,} arrays; it has more")
-    with (
-        np.load(io.BytesIO(content), allow_pickle=False) as file,
-        warnings.catch_warnings(action="ignore"),  # headers of Python 2 are read like all others
-    ):
+    quiet = warnings.catch_warnings(action="ignore")  # headers of Python 2 are read like all others
+    with np.load(io.BytesIO(content), allow_pickle=False) as file, quiet:
         if sum(entry.compress_size for entry in file.zip.infolist()) > len(content):
             raise TableError("arrays beside each other; some of it is in several of them")
         if lacking := [name for name in required if name not in file.files]:
-            others = f"; it has {plain(', '.join(file.files))}" if file.files else ""
-            needed, none = and_(required), " and no ".join(lacking)
-            raise TableError(f"arrays {needed}; there is no {none}{others}")
+            there, none = plain(", ".join(file.files)), " and no ".join(lacking)
+            others = f"; it has {there}" if there else ""
+            raise TableError(f"arrays {and_(required)}; there is no {none}{others}")
         allowed = file.files if optional is None else [*required, *optional]
         names = [name for name in allowed if name in file.files]
         left = most
         for name in names:
-            left -= _checked_size(file.zip, name, most, left)
+            left -= _checked_size(file.zip, name, most, left, name in reals)
         return {name: file[name] for name in names}
 
 
-def _checked_size(archive: zipfile.ZipFile, name: str, most: int, left: int) -> int:
-    """The size of an array, after it has been checked where it is stated.
+def _checked_size(archive: zipfile.ZipFile, name: str, most: int, left: int, is_real: bool) -> int:
+    """The size of an array, after it has been checked where it is stated, and so has its type.
 
     It may be much larger than the file, and its header by itself may be, too. `most`: the most
     bytes of all arrays. `left`: what the others leave of it.
@@ -144,11 +141,14 @@ def _checked_size(archive: zipfile.ZipFile, name: str, most: int, left: int) -> 
             shape, _, dtype = {1: npy.read_array_header_1_0, 2: npy.read_array_header_2_0}[
                 npy.read_magic(file)[0]
             ](file)
-            size = math.prod(shape) * (dtype.itemsize or 8)  # empty texts take time, too
+            # pandas makes an object of each text
+            size = math.prod(shape) * (dtype.itemsize + 64 * (dtype.kind not in "biuf"))
         except zipfile.BadZipFile:
             raise
         except Exception:  # a header that is no Python makes its parser raise anything
             raise TableError(f"a readable .npz file; {shown(name)} is not an array") from None
+    if is_real and dtype != np.float64:
+        raise TableError(f"numbers of float64; {shown(name)} has {dtype}")
     if not 0 <= size <= left:
         raise TableError(f"arrays of at most {most:,} bytes; {shown(name)} has {shown(size)}")
     return size
@@ -194,10 +194,10 @@ def read_problem(store: Path, digest: str) -> StoredProblem:
         As `read_arrays`; UnsafeFileError and OSError if it cannot be read.
     """
     content = safe_files.read(store / "problems" / f"{digest}.npz", store, MAX_BYTES)
-    arrays = read_arrays(content, ("X", "T"), ("meaning",))
+    arrays = read_arrays(content, ("X", "T"), ("meaning",), reals=("X", "T"))
     X, T = arrays["X"], arrays["T"]
-    if not X.dtype == T.dtype == np.float64 or not X.ndim == T.ndim == 2 or len(X) != len(T):
-        raise TableError("X and T of float64")
+    if not X.ndim == T.ndim == 2 or len(X) != len(T):
+        raise TableError("X and T with the same number of rows")
     own, text = data_digest(X, T), str(arrays.get("meaning", '{"test_rows": 0, "units": []}'))
     meaning = json.loads(text)
     units, test_rows = np.array(meaning["units"], float), int(meaning["test_rows"])

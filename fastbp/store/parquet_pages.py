@@ -5,6 +5,7 @@ The footer says it, but Arrow unpacks what the headers say. Both are Thrift's co
 of https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift.
 """
 
+import io
 import re
 from typing import Any, NamedTuple
 
@@ -28,6 +29,9 @@ _OF_DICTIONARY = 7
 _VALUES = 1
 
 _DELTA_BYTE_ARRAY = 7
+
+_BITS = {4: 16, 5: 32, 6: 64}
+"""Thrift's numbers for types of integers."""
 
 _RECENT = re.compile(rb"parquet-mr version (1\.([3-9]|\d\d)|[2-9])")
 """Of older versions Arrow reads some bytes more than they say."""
@@ -68,6 +72,8 @@ def unpacked(content: bytes, most: int = MAX_HEADERS) -> Unpacked:
         of the file contradict each other, or a page has the encoding DELTA_BYTE_ARRAY: each text
         then is a part of the one before it and some more, so that a few bytes may stand for any
         number of long ones.
+    OSError, pa.ArrowException
+        If the footer is damaged.
     """
     try:
         columns, values = _columns(content, most)
@@ -86,7 +92,7 @@ def _columns(content: bytes, most: int) -> tuple[list[dict[int, Any]], int]:
     length = int.from_bytes(content[-8:-4], "little")
     if length > min(most, end):
         raise ValueError(f"its footer has {length:,} bytes, more than {min(most, end):,}")
-    footer = _Thrift(content, end - length, end).struct()
+    footer = _as_arrow_reads_it(content)
     creator = footer.get(_CREATOR, b"").strip().lower()
     if b"parquet-mr" in creator and not _RECENT.match(creator):
         raise ValueError("it was written by an old version of parquet-mr")
@@ -100,6 +106,21 @@ def _columns(content: bytes, most: int) -> tuple[list[dict[int, Any]], int]:
         raise ValueError("its parts have other rows or columns than it has")
     columns = [column[_SAID] for group in footer[_GROUPS] for column in group[_COLUMNS]]
     return columns, max(sum(rows) * leaves, sum(column[_ALL_VALUES] for column in columns))
+
+
+def _as_arrow_reads_it(content: bytes) -> dict[int, Any]:
+    """The footer of a file.
+
+    Arrow passes over fields of other types than it expects, and reads lists as of the type that it
+    expects. To ask it for what it read could end Python, but what it writes of it has one meaning.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    written = io.BytesIO()
+    pq.read_metadata(pa.BufferReader(content)).write_metadata_file(written)
+    footer = written.getvalue()
+    return _Thrift(footer, 4, len(footer) - 8).struct()
 
 
 def _pages(content: bytes, columns: list[dict[int, Any]], most: int) -> Unpacked:
@@ -132,7 +153,11 @@ def _pages(content: bytes, columns: list[dict[int, Any]], most: int) -> Unpacked
 
 
 class _Thrift:
-    """A reader of Thrift's compact protocol, of the types that Parquet uses."""
+    """A reader of Thrift's compact protocol, of the types that Parquet uses.
+
+    It refuses what Arrow may read otherwise: a field that stands twice, since one of them may have
+    another type, and numbers that are too large, of which Arrow takes the lowest bits.
+    """
 
     def __init__(self, content: bytes, at: int, end: int) -> None:
         self.content, self.at, self.end = content, at, min(end, len(content))
@@ -149,35 +174,40 @@ class _Thrift:
             raise IndexError
         return self.content[self.at - 1]
 
-    def unsigned(self) -> int:
+    def unsigned(self, bits: int = 64) -> int:
         value = shift = 0
-        while (byte := self.byte()) & 128:
+        while (byte := self.byte()) & 128 and shift < 63:
             value |= (byte & 127) << shift
-            if (shift := shift + 7) > 63:
-                raise ValueError("a number of its footer or its pages is too long")
-        return value | byte << shift
+            shift += 7
+        value |= byte << shift
+        if value >> bits:
+            raise ValueError("a number of its footer or its pages is too long")
+        return value
 
-    def integer(self) -> int:
-        value = self.unsigned()
+    def integer(self, bits: int) -> int:
+        value = self.unsigned(bits)
         return value >> 1 ^ -(value & 1)
 
     def struct(self) -> dict[int, Any]:
         """Read a struct: its values, by the numbers of its fields."""
         fields, number = dict[int, Any](), 0
         while head := self.byte():
-            number = number + (head >> 4) if head >> 4 else self.integer()
+            number = number + (head >> 4) if head >> 4 else self.integer(16)
+            if number in fields or number >= 1 << 15:
+                raise ValueError("a part of its footer or its pages stands twice")
             fields[number] = head & 15 == 1 if head & 15 < 3 else self.value(head & 15)
         return fields
 
     def value(self, kind: int) -> Any:
-        if kind in (4, 5, 6):
-            return self.integer()
+        if kind in _BITS:
+            return self.integer(_BITS[kind])
         if kind == 12:
             return self.struct()
         if kind in (9, 10):
             head = self.byte()
             count = self.unsigned() if head >> 4 == 15 else head >> 4
-            return [self.value(max(3, head & 15)) for _ in range(count)]  # a flag is a byte here
+            of = 3 if head & 15 in (1, 2) else head & 15  # a flag is a byte here
+            return [self.value(of) for _ in range(count)]
         if kind not in (3, 7, 8):
             raise ValueError("its footer or its pages have values of an unknown type")
         # a small integer, a real number, bytes

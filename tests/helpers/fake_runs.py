@@ -88,3 +88,12 @@ def as_parquet(table: pa.Table, **how: Any) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(table, buffer, **how)
     return buffer.getvalue()
+
+
+def numbered(value: int, size: int = 0) -> bytes:
+    """A number as Thrift writes it, or in `size` bytes, which say the same."""
+    value, digits = 2 * value, b""
+    while value > 127 or len(digits) < size - 1:
+        digits += bytes([value & 127 | 128])
+        value >>= 7
+    return digits + bytes([value])

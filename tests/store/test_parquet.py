@@ -10,7 +10,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
-from fake_runs import ONE, OTHER, as_parquet, coded, replaced, rows, runs
+from fake_runs import ONE, OTHER, as_parquet, coded, numbered, replaced, rows, runs
 from hypothesis import given, settings, strategies as st
 from stores import XOR, flip, opened
 
@@ -451,13 +451,38 @@ def test_footers_and_pages_that_are_not_right_are_refused():
     places = range(parquet._footer(content), len(content) - 8, 41)
     flipped = [(place, bytes([content[place] ^ 0xFF])) for place in places]
     for place, other in (*flipped, (0, bytes(4) + b"\xff" * 20), (0, b"\x1c" * 5_000)):
-        with suppress(ValueError):
+        with suppress(ValueError, OSError):
             harmed = content[:place] + other + content[place + len(other) :]
             assert parquet_pages.unpacked(harmed).bytes >= 0
     with pytest.raises(ValueError, match="its footer has"):
         parquet_pages.unpacked(content[:-8] + b"\xff" * 4 + b"PAR1")
-    with pytest.raises(ValueError, match="its pages cannot be found"):
+    with pytest.raises(OSError, match="deserialize"):
         parquet_pages.unpacked(b"\x1c" * 5_000 + (5_000).to_bytes(4, "little") + b"PAR1")
+
+
+def test_a_header_that_arrow_reads_otherwise_is_refused():
+    """Arrow passes over a field of another type, and takes the lowest bits of a number."""
+    rows = pa.table({"a": range(200)})
+    how = {"use_dictionary": False, "compression": "none", "write_statistics": False}
+    content = as_parquet(rows, **how)
+    size = b"\x15\x8e\x19"  # field 2, an integer of 32 bits: 1,607 bytes, unpacked
+    start, at = content.index(size), parquet._footer(content)
+    told = pq.read_metadata(pa.BufferReader(content)).row_group(0).column(0).total_compressed_size
+    others = {
+        size: "",
+        size + b"\x06\x04\x02": "stands twice",  # field 2, an integer of 64 bits: 1
+        b"\x16\x02\x05\x04\x8e\x19": "stands twice",
+        size + b"\x05" + numbered(65_538) + b"\x02": "is too long",  # field 65538, also 1
+        b"\x15\x8e\x99\x80\x80\x20": "is too long",  # 2³² more
+        b"\x1b\x00\x05\x04\x8e\x19": "of an unknown type",  # a map
+    }
+    for other, why in others.items():
+        more = numbered(told + len(other) - len(size), len(numbered(told)))
+        footer = content[at:].replace(numbered(told), more)
+        changed = content[:start] + other + content[start + len(size) : at] + footer
+        assert pq.read_table(pa.BufferReader(changed), use_threads=False) == rows
+        with pytest.raises(ValueError, match=why) if why else nullcontext():
+            assert parquet_pages.unpacked(changed).bytes == told
 
 
 def test_headers_that_never_end_or_stand_for_many_columns_are_refused(monkeypatch):
