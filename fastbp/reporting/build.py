@@ -224,10 +224,14 @@ def write_page(report: Report, key: str, write: Write, tick: Tick) -> None:
     content = top_of_page(report, report.verdict) | {"lead": lead, "sections": sections}
     page = render("report.html", report.title, content, key)
     write_tables(report, write)
-    files = report.drawing.drawn | {report.store / "report.html": page}
-    for path, file in files.items():
-        write(path, file)
-    report.written += files
+    page_file = report.store / "report.html"
+    for path, file in report.drawing.drawn.items():
+        if not is_written(path, file, report.store):
+            # an interruption must not leave the old page with pictures of the new one
+            safe_files.remove(page_file, report.store)
+            write(path, file)
+    write(page_file, page)
+    report.written += [*report.drawing.drawn, page_file]
 
 
 def make(
