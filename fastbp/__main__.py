@@ -4,7 +4,6 @@ import atexit
 import importlib
 import signal
 import sys
-from pathlib import Path
 
 from fastbp import _ignore_signals, _set_environment
 
@@ -38,17 +37,20 @@ def main() -> int:
     usage = "usage: fastbp COMMAND ...\n\n" + "".join(
         f"  {command:<10}{what}\n" for command, what in COMMANDS.items()
     )
+    from fastbp.cli.terminal import print_data, print_errors
+
     if name in ("-h", "--help", "--version"):
+        from pathlib import Path  # after the handler is set: until then Ctrl-C shows an import
+
         from fastbp import __version__
         from fastbp.cli.process import exit_code
-        from fastbp.cli.terminal import print_data
 
         def show() -> int:
             print_data(f"fastbp {__version__}" if name == "--version" else usage.rstrip("\n"))
             return 0
 
         return exit_code(show, Path())
-    print(f"fastbp: no command {name!r}, allowed: {', '.join(COMMANDS)}", file=sys.stderr)
+    print_errors([f"no command {name!r}, allowed: {', '.join(COMMANDS)}"])
     return 2
 
 
