@@ -124,7 +124,7 @@ class Store:
             If a folder cannot be made.
         """
         missing = [each for each in (self.path, *self.path.parents) if not each.exists()]
-        if missing:
+        if not self.path.is_dir():
             self.check_usable(any_version=any_version)  # before anything is made
             with writing(self.path):
                 safe_files.make(self.path.parent)
