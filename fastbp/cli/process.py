@@ -157,7 +157,7 @@ class Command:
 
             def work() -> int:
                 with ExitStack() as stack:
-                    for path in (place, *filter(os.path.isdir, paths)):
+                    for path in (place, *paths):
                         stack.enter_context(safe_files.held(path))
                     return self.body(**options) or COMPLETE
 

@@ -33,7 +33,7 @@ from fastbp.diagnosis.sentences import (
 from fastbp.diagnosis.trials import CONTROL, MeasuredRuns
 from fastbp.reporting.phrases import plain
 from fastbp.reporting.sections import diagnosis_section
-from fastbp.schema.errors import StoreFullError
+from fastbp.schema.errors import StoreFullError, UnsafeFileError
 from fastbp.schema.keys import KEYS
 from fastbp.schema.text import aligned, and_, plural, shortened, typed
 from fastbp.store import safe_files
@@ -340,17 +340,19 @@ def _write(files: dict[Path, bytes], folder: Path) -> None:
 def foreign(folder: Path) -> list[str]:
     """The files in an output folder that a diagnosis would replace, unless an earlier wrote them.
 
-    Links are among them, also that of the folder of pictures.
+    Links are among them, also that of the folder of pictures. Raises as `safe_files.listed`.
     """
-    names = [*OUTPUTS, "figures"]
-    links = [name for name in names if (folder / name).is_symlink()]
-    links += ["figures"] * (folder / "figures").is_file()
-    with suppress(OSError):
-        if b'content="fastbp ' in safe_files.named_file(folder / PAGE, 4096):
+    there, links = safe_files.listed(folder), list[str]()
+    try:
+        drawn = safe_files.listed(folder, "figures")
+        there |= {f"figures/{name}": is_file for name, is_file in drawn.items()}
+    except UnsafeFileError:
+        links.append("figures")
+    links = [*(name for name in OUTPUTS if there.get(name) is False), *links]
+    with suppress(OSError, UnsafeFileError):
+        if b'content="fastbp ' in safe_files.read(folder / PAGE, folder)[:4096]:
             return links
-    return [
-        name for name in names if name in links or (name in OUTPUTS and (folder / name).exists())
-    ]
+    return [name for name in (*OUTPUTS, "figures") if name in (there if name in OUTPUTS else links)]
 
 
 def _sweep(diagnosis: Diagnosis, sweep: Sweep) -> Sweep:

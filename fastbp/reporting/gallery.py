@@ -37,8 +37,8 @@ def is_generated(results: Path) -> bool:
     """Whether the gallery's file in a folder may be written: it is missing or was generated."""
     try:
         return safe_files.read(results / FILE).startswith(MARK.encode())
-    except OSError:
-        return not (results / FILE).exists()
+    except OSError as error:
+        return isinstance(error, FileNotFoundError)
 
 
 def text(results: Path, commands: Mapping[str, str], command: str) -> str:

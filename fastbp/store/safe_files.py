@@ -34,8 +34,9 @@ _FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 NO_FSYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}
 """Errors with which file systems say that they cannot flush a folder."""
 
-_held: dict[Path, tuple[int, int]] = {}
-"""The folders that are held, each with what tells it from all others of this machine."""
+_held: dict[Path, tuple[int, int] | None] = {}
+"""The folders that are held, each with what tells it from all others of this machine, once it has
+been opened."""
 
 
 def kind(mode: int) -> str:
@@ -47,13 +48,15 @@ def kind(mode: int) -> str:
 def held(root: Path) -> Iterator[None]:
     """Let functions of this module raise StoreError if another folder takes the place of `root`.
 
-    A folder that is not there yet is not held, until `hold` is called. Raises as `hold`, but no
+    A folder that is not there yet is held from when it is first opened. Raises as `folder`, but no
     OSError.
     """
     is_first = root not in _held
-    with suppress(OSError):
-        hold(root)
+    _held.setdefault(root, None)
     try:
+        with suppress(OSError):
+            if root.is_dir():
+                hold(root)
         yield
     finally:
         if is_first:
@@ -61,16 +64,29 @@ def held(root: Path) -> Iterator[None]:
 
 
 def hold(root: Path) -> None:
-    """Hold a folder until `held` ends.
-
-    Raises StoreError if another has taken its place already; UnsafeFileError, OSError as `folder`.
-    """
-    with folder(root) as descriptor:
-        _held.setdefault(root, _identity(os.fstat(descriptor)))
+    """Open a folder for which `held` was called, and so hold it from now on. Raises as `folder`."""
+    with folder(root):
+        pass
 
 
-def _identity(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino
+def _open_root(root: Path) -> int:
+    """Open a folder. Raises StoreError if it is held, and is gone or another took its place."""
+    first = _held.get(root)
+    other = StoreError(f"{root} is no longer the folder with which this command began")
+    try:
+        descriptor = os.open(root, places.OPEN) if first else places.open_folder(root)
+    except FileNotFoundError:
+        if first:  # it must not seem empty
+            raise other from None
+        raise
+    status = os.fstat(descriptor)
+    now = status.st_dev, status.st_ino
+    if root in _held:
+        _held[root] = first or now
+    if first and first != now:
+        os.close(descriptor)
+        raise other
+    return descriptor
 
 
 @contextmanager
@@ -92,15 +108,12 @@ def folder(root: Path, *names: str, make: bool = False) -> Iterator[int]:
         If one of `names` is a link, or anything else but a folder; or if a link on the way to
         `root` lies in a store.
     StoreError
-        If `root` is held, and another folder has taken its place.
+        If `root` is held, and is gone, or another folder has taken its place.
     OSError
         If a folder cannot be opened or made.
     """
-    path, is_held = root, root in _held
-    descriptor = os.open(root, places.OPEN) if is_held else places.open_folder(root)
+    path, descriptor = root, _open_root(root)
     try:
-        if is_held and _held[root] != _identity(os.fstat(descriptor)):
-            raise StoreError(f"{root} is no longer the folder with which this command began")
         for name in names:
             path /= name
             if make:
@@ -297,7 +310,6 @@ def write_all(files: Mapping[Path, bytes], root: Path) -> None:
     """Write files below a folder, which is made, and held meanwhile. Raises as `write`."""
     with held(root):
         make(root)
-        hold(root)
         for path, content in files.items():
             write(path, content, root)
 

@@ -131,9 +131,9 @@ class Store:
                 with suppress(FileExistsError), safe_files.folder(self.path.parent) as above:
                     os.mkdir(self.path.name, dir_fd=above)
                     self._made = missing
-        # What is held is checked, and then written to: it may not be what was made.
+        # what is there now may not be what was made: it is held, checked, and then written to
         with writing(self.path):
-            safe_files.hold(self.path)
+            self._check_entries()
         self.check_usable(any_version=any_version)
         for name in ("runs", "tmp"):
             with writing(self.path / name), safe_files.folder(self.path, name, make=True):

@@ -20,6 +20,7 @@ from fake_runs import ONE, rows
 from stores import flip, opened, tree, unchanged
 
 import fastbp
+from fastbp.reporting import gallery
 from fastbp.schema.columns import COLUMNS, schema
 from fastbp.schema.errors import StoreError, StoreFullError
 from fastbp.schema.keys import NUMERICS_VERSION
@@ -269,6 +270,15 @@ def test_what_is_checked_is_what_is_written_to(store, tmp_path, monkeypatch):
         link.path.symlink_to(store.path)
         with pytest.raises(StoreError, match="no longer the folder with which"):
             link.check_usable()
+    late = tmp_path / "late"
+    with safe_files.held(late):
+        late.mkdir()
+        assert safe_files.listed(late) == {}  # it is held from here on
+        late.rename(tmp_path / "away")
+        for reads in (safe_files.listed, gallery.is_generated):
+            with pytest.raises(StoreError, match="late is no longer the folder with which"):
+                reads(late)
+    assert gallery.is_generated(late)
 
 
 def test_a_link_in_the_place_of_a_folder_of_a_store_is_not_followed(store):
