@@ -34,6 +34,8 @@ MAX_NAMES = MAX_WORD // 2  # those of targets together are a word in files of ru
 MAX_FOOTER, MAX_VALUES = 8_000_000, 2**24
 """The most bytes of a Parquet footer, as of 10,000 columns from pandas, and values: 128 MB."""
 
+_HOW: dict[str, Any] = {"dtype_backend": "numpy_nullable", "page_checksum_verification": True}
+_HOW |= {"use_threads": False, "pre_buffer": False}  # where no thread starts, Arrow ends Python
 _Check = Callable[[int, int], None]
 NUMBER = re.compile(
     r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.ASCII | re.IGNORECASE
@@ -231,22 +233,22 @@ def parquet_frame(raw: bytes, most: int, check: _Check = check_size) -> pd.DataF
     """Read a Parquet file of numbers, true and false, and text; an index may have times, too.
 
     `most`: the most bytes that it may have, unpacked: of its pages, and a hundred for each decimal
-    and 32 for each text of its own; and of its values, eight for each. `check` gets the numbers of
+    and 64 for each different text; and of its values, eight for each. `check` gets the numbers of
     its rows and columns first. Names of columns are without spaces around them. Raises TableError.
     """
     import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    size, values, dictionaries = unpacked(raw, MAX_FOOTER)
+    size, values, dictionaries, distinct = unpacked(raw, MAX_FOOTER)
     file = pq.ParquetFile(pa.BufferReader(raw), page_checksum_verification=True)
     check(file.metadata.num_rows, file.metadata.num_columns)
     schema = file.schema_arrow
     types = {field.name: _TYPES.fullmatch(str(field.type)) for field in schema}
     texts = [name for name, match in types.items() if match and match["text"]]
-    # pandas makes an object of each decimal, and of each text that is not in a dictionary
+    # pandas makes an object of each decimal and of each text, one of all copies in a dictionary
     decimals = sum(pa.types.is_decimal(field.type) for field in schema)
-    size += file.metadata.num_rows * (100 * decimals + 32 * len({*texts} - {*dictionaries}))
+    size += 100 * decimals * file.metadata.num_rows + 64 * sum(distinct[name] for name in texts)
     if (size := max(size, 8 * values)) > most:
         raise TableError(f"at most {most:,} bytes, unpacked; it has {size:,}")
     told = schema.pandas_metadata
@@ -272,8 +274,7 @@ def parquet_frame(raw: bytes, most: int, check: _Check = check_size) -> pd.DataF
     _check_names(names)
     return pd.read_parquet(
         io.BytesIO(raw),
-        dtype_backend="numpy_nullable",
-        page_checksum_verification=True,
+        **_HOW,
         # all copies of a long word together may be a thousand times the file
         read_dictionary=[name for name in texts if name in dictionaries],
     ).set_axis(names, axis="columns")
@@ -290,8 +291,7 @@ def _is_small(kind: pa.DataType) -> bool:
 
 def npz_table(raw: bytes, reals: Sequence[str] = ()) -> DataTable:
     """Read an .npz file. `reals`, and the errors raised: as of `read_arrays`."""
-    optional = (*Names._fields, "meaning")
-    return table_of(read_arrays(raw, ("X", "T"), optional, reals=reals))
+    return table_of(read_arrays(raw, ("X", "T"), (*Names._fields, "meaning"), reals=reals))
 
 
 def table_of(arrays: Mapping[str, NDArray[Any]]) -> DataTable:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fastbp.schema import columns
-from fastbp.schema.columns import RESULT_COLUMNS, SETUP_COLUMNS, Column, schema
+from fastbp.schema.columns import RESULT_COLUMNS, Column, schema
 from fastbp.schema.errors import (
     DamagedFileError,
     FileError,
@@ -30,11 +30,8 @@ from fastbp.store.filename import RunFile, root_of
 from fastbp.store.parquet_pages import unpacked
 
 _MEASURED = [c.name for c in RESULT_COLUMNS if c.kind == "real"]
-_REPEATED = [
-    c.name
-    for c in (*SETUP_COLUMNS, *RESULT_COLUMNS)
-    if c.name not in (*_MEASURED, "seed", "outputs")
-]
+_UNLIKE = {*_MEASURED, "seed", "outputs"}
+_REPEATED = [c.name for c in columns.COLUMNS if c.name not in _UNLIKE]
 
 _TAIL = 8
 """A file ends with its footer, the footer's length in four bytes, and four letters."""
@@ -97,7 +94,7 @@ def encode(rows: pa.Table, metadata: dict[str, str]) -> tuple[bytes, str]:
         )
         content = buffer.getvalue()
         # there may be very many runs, all alike: nobody would read so few bytes
-        if _is_plausible(content) and len(content) - _footer(content) <= MAX_FOOTER:
+        if _is_plausible(content):
             return sealed(content), rows_digest
     raise TooLargeError(
         f"{rows.num_rows:,} runs with {rows.num_columns:,} columns are too many for a file"
@@ -106,7 +103,9 @@ def encode(rows: pa.Table, metadata: dict[str, str]) -> tuple[bytes, str]:
 
 def _is_plausible(content: bytes) -> bool:
     """Whether a file may have the rows that its footer and its pages say it has."""
-    size, values, _ = unpacked(content)
+    if len(content) - _footer(content) > MAX_FOOTER:  # Arrow makes hundreds of times as much
+        return False
+    size, values, *_ = unpacked(content)
     return size + 8 * values <= max(MAX_UNPACKED, MAX_RATIO * len(content))
 
 
@@ -171,7 +170,7 @@ def _checked(file: Path) -> tuple[bytes, dict[str, str], pa.Schema]:
             raise ValueError(why if content else "it is empty")
         if any(seals.setdefault(file, seal) != seal for seals in _first_seals):
             raise ValueError(CHANGED)
-        if len(content) - _footer(content) > MAX_FOOTER:  # Arrow makes hundreds of times as much
+        if len(content) - _footer(content) > MAX_FOOTER:
             raise ValueError(f"its footer has more than {MAX_FOOTER:,} bytes")
         found = pq.read_schema(pa.BufferReader(content))
         footer: dict[bytes, bytes] = found.metadata or {}
@@ -260,12 +259,14 @@ def decoded(
         If it is damaged.
     """
     need_memory(2 * len(content) + (1 << 25))
+    if not _is_plausible(content):
+        raise ValueError(f"its {len(content):,} bytes stand for more than they can")
     with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as opened:
         count = opened.metadata.num_rows
         if file and count != file.count:
             raise ValueError(f"it has {count} rows")
-        if not _is_plausible(content) or (most is not None and count > most):
-            raise ValueError(f"it claims {count:,} rows in {len(content):,} bytes")
+        if most is not None and count > most:
+            raise ValueError(f"it has {count:,} rows, more than {most:,}")
         read = [field for field in opened.schema_arrow if field.name in (names or ())]
         if any(field.type != schema().field(field.name).type for field in read):
             raise ValueError("its columns are not columns of runs")

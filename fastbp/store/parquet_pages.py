@@ -5,8 +5,8 @@ The footer says it, but Arrow unpacks what the headers say. Both are Thrift's co
 of https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift.
 """
 
-import io
 import re
+from collections import Counter
 from typing import Any, NamedTuple
 
 MAX_HEADERS, MAX_PAGES = 4_000_000, 100_000
@@ -29,9 +29,30 @@ _OF_DICTIONARY = 7
 _VALUES = 1
 
 _DELTA_BYTE_ARRAY = 7
+_BY_DICTIONARY = (2, 8)
+"""Numbers of encodings."""
 
-_BITS = {4: 16, 5: 32, 6: 64}
-"""Thrift's numbers for types of integers."""
+_INT32, _INT64, _BYTES, _LIST, _STRUCT = 5, 6, 8, 9, 12
+_Type = int | list[Any] | dict[int, Any]
+"""The type of a field, of a list or a struct by what is in it.
+
+Below are those of all fields that are read here, and of all lists: Arrow passes over a field of
+another type, but reads every list as one of what it expects.
+"""
+
+_ANY: dict[int, _Type] = {}
+_NUMBERS = _ALL_VALUES, _ALL_UNPACKED, _ALL_PACKED, _FIRST_PAGE, _DICTIONARY
+_IN_SAID: dict[int, _Type] = {2: [_INT32], _PATH: [_BYTES], 8: [_ANY], 13: [_ANY]}
+_IN_SAID |= {16: {2: [_INT64], 3: [_INT64]}, 17: {2: [_INT32]}} | dict.fromkeys(_NUMBERS, _INT64)
+_IN_COLUMN: dict[int, _Type] = {_SAID: _IN_SAID, 8: {2: {1: [_BYTES]}}}
+_IN_GROUP: dict[int, _Type] = {_COLUMNS: [_IN_COLUMN], _ROWS: _INT64, 4: [_ANY]}
+_IN_FILE: dict[int, _Type] = {_SCHEMA: [{_CHILDREN: _INT32}], _GROUPS: [_IN_GROUP], 5: [_ANY]}
+_IN_FILE |= {_ALL_ROWS: _INT64, _CREATOR: _BYTES, 7: [_ANY]}
+_IN_PAGE: dict[int, _Type] = {_UNPACKED: _INT32, _PACKED: _INT32}
+_IN_PAGE |= {kind: {_VALUES: _INT32, encoding: _INT32} for kind, encoding in _KINDS.items()}
+
+_BITS = {4: 16, _INT32: 32, _INT64: 64}
+"""How large integers of a type are."""
 
 _RECENT = re.compile(rb"parquet-mr version (1\.([3-9]|\d\d)|[2-9])")
 """Of older versions Arrow reads some bytes more than they say."""
@@ -48,11 +69,14 @@ class Unpacked(NamedTuple):
         Those of all pages: one of a few bytes may have any number of equal values.
     dictionaries : set of str
         The columns with a dictionary. Each of its values, however long, may be that of many rows.
+    distinct : dict
+        The most different values of each column: those of its dictionaries, and those in none.
     """
 
     bytes: int
     values: int
     dictionaries: set[str]
+    distinct: dict[str, int]
 
 
 def unpacked(content: bytes, most: int = MAX_HEADERS) -> Unpacked:
@@ -72,8 +96,6 @@ def unpacked(content: bytes, most: int = MAX_HEADERS) -> Unpacked:
         of the file contradict each other, or a page has the encoding DELTA_BYTE_ARRAY: each text
         then is a part of the one before it and some more, so that a few bytes may stand for any
         number of long ones.
-    OSError, pa.ArrowException
-        If the footer is damaged.
     """
     try:
         columns, values = _columns(content, most)
@@ -92,7 +114,7 @@ def _columns(content: bytes, most: int) -> tuple[list[dict[int, Any]], int]:
     length = int.from_bytes(content[-8:-4], "little")
     if length > min(most, end):
         raise ValueError(f"its footer has {length:,} bytes, more than {min(most, end):,}")
-    footer = _as_arrow_reads_it(content)
+    footer = _Thrift(content, end - length, end).struct(_IN_FILE)
     creator = footer.get(_CREATOR, b"").strip().lower()
     if b"parquet-mr" in creator and not _RECENT.match(creator):
         raise ValueError("it was written by an old version of parquet-mr")
@@ -108,55 +130,42 @@ def _columns(content: bytes, most: int) -> tuple[list[dict[int, Any]], int]:
     return columns, max(sum(rows) * leaves, sum(column[_ALL_VALUES] for column in columns))
 
 
-def _as_arrow_reads_it(content: bytes) -> dict[int, Any]:
-    """The footer of a file.
-
-    Arrow passes over fields of other types than it expects, and reads lists as of the type that it
-    expects. To ask it for what it read could end Python, but what it writes of it has one meaning.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    written = io.BytesIO()
-    pq.read_metadata(pa.BufferReader(content)).write_metadata_file(written)
-    footer = written.getvalue()
-    return _Thrift(footer, 4, len(footer) - 8).struct()
-
-
 def _pages(content: bytes, columns: list[dict[int, Any]], most: int) -> Unpacked:
     """What the pages of columns unpack to."""
     size = values = headers = pages = 0
-    dictionaries: set[str] = set()
+    dictionaries, distinct = set[str](), Counter[str]()
     for column in columns:
         starts = column[_FIRST_PAGE], column.get(_DICTIONARY, 0)
         at = min((start for start in starts if start > 0), default=0)
         end = at + column[_ALL_PACKED]
         while at < end:
             thrift = _Thrift(content, at, min(end, at + most - headers))
-            page = thrift.struct()
+            page = thrift.struct(_IN_PAGE)
             headers, pages = headers + thrift.at - at, pages + 1
             if min(page[_UNPACKED], page[_PACKED]) < 0 or pages > MAX_PAGES:
                 raise ValueError(f"its pages have no size, or are more than {MAX_PAGES:,}")
             size += page[_UNPACKED]
             for kind in _KINDS.keys() & page.keys():
-                there = page[kind][_VALUES]
+                there, encoding = max(0, page[kind][_VALUES]), page[kind].get(_KINDS[kind])
                 if kind != _OF_DICTIONARY:
-                    values += max(0, there)
+                    values += there
                 elif there > page[_UNPACKED]:
                     raise ValueError("a dictionary has more values than bytes")
                 else:
                     dictionaries.add(column[_PATH][0].decode())
-                if page[kind].get(_KINDS[kind]) == _DELTA_BYTE_ARRAY:
+                if encoding == _DELTA_BYTE_ARRAY:
                     raise ValueError("a page has the encoding DELTA_BYTE_ARRAY, which is not read")
+                if kind == _OF_DICTIONARY or encoding not in _BY_DICTIONARY:
+                    distinct[column[_PATH][0].decode()] += there
             at = thrift.at + page[_PACKED]
-    return Unpacked(size, values, dictionaries)
+    return Unpacked(size, values, dictionaries, distinct)
 
 
 class _Thrift:
     """A reader of Thrift's compact protocol, of the types that Parquet uses.
 
-    It refuses what Arrow may read otherwise: a field that stands twice, since one of them may have
-    another type, and numbers that are too large, of which Arrow takes the lowest bits.
+    It refuses what Arrow would read otherwise: fields that stand twice or have another type, and
+    numbers that are too large, of which Arrow takes the lowest bits.
     """
 
     def __init__(self, content: bytes, at: int, end: int) -> None:
@@ -188,27 +197,34 @@ class _Thrift:
         value = self.unsigned(bits)
         return value >> 1 ^ -(value & 1)
 
-    def struct(self) -> dict[int, Any]:
-        """Read a struct: its values, by the numbers of its fields."""
+    def struct(self, types: dict[int, _Type]) -> dict[int, Any]:
+        """Read a struct: its values, by the numbers of its fields, which have these types."""
         fields, number = dict[int, Any](), 0
         while head := self.byte():
             number = number + (head >> 4) if head >> 4 else self.integer(16)
             if number in fields or number >= 1 << 15:
                 raise ValueError("a part of its footer or its pages stands twice")
-            fields[number] = head & 15 == 1 if head & 15 < 3 else self.value(head & 15)
+            fields[number] = self.value(head & 15, types.get(number))
         return fields
 
-    def value(self, kind: int) -> Any:
+    def value(self, kind: int, of: _Type | None) -> Any:
+        """Read a value of a type, which must be `of` if that is not None."""
+        expected = {int: of, list: _LIST, dict: _STRUCT}.get(type(of), kind)
+        if kind != expected:
+            raise ValueError("a part of its footer or its pages has another type")
+        if kind in (1, 2):
+            return kind == 1
         if kind in _BITS:
             return self.integer(_BITS[kind])
-        if kind == 12:
-            return self.struct()
-        if kind in (9, 10):
+        if kind == _STRUCT:
+            return self.struct(of if isinstance(of, dict) else _ANY)
+        if kind in (_LIST, 10):
             head = self.byte()
             count = self.unsigned() if head >> 4 == 15 else head >> 4
-            of = 3 if head & 15 in (1, 2) else head & 15  # a flag is a byte here
-            return [self.value(of) for _ in range(count)]
-        if kind not in (3, 7, 8):
+            kind = 3 if head & 15 in (1, 2) else head & 15  # a flag is a byte here
+            each = of[0] if isinstance(of, list) else None
+            return [self.value(kind, each) for _ in range(count)]
+        if kind not in (3, 7, _BYTES):
             raise ValueError("its footer or its pages have values of an unknown type")
         # a small integer, a real number, bytes
         return self.skip({3: 1, 7: 8}.get(kind) or self.unsigned())
