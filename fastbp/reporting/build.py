@@ -28,7 +28,7 @@ from fastbp.reporting.sections import (
 )
 from fastbp.reporting.terminal_map import map_lines
 from fastbp.reporting.verdict import notes, paragraphs, top_of_page
-from fastbp.schema.errors import RunsError, StoreError
+from fastbp.schema.errors import RunsError, StoreError, UnsafeFileError
 from fastbp.schema.text import Screen, finding
 from fastbp.store import filename, safe_files
 from fastbp.store.provenance import latest_sweep
@@ -167,18 +167,30 @@ def page_key(store: Path, setups: Sequence[str] = (), collapse: float | None = N
 def is_current(store: Path, setups: Sequence[str]) -> bool:
     """Whether the page in the store has the `page_key` of these setups, and all files it links to.
 
-    The page is written last, so its files are there unless somebody removed them.
+    Its pictures may be of another report, which was interrupted or made at the same time.
     """
     try:
         text = safe_files.text_of(store / "report.html", store)
     except (OSError, ValueError):
         return False
-    links = re.findall(r'href="((?:figures/)?[\w.-]+)"', text)
-    there = safe_files.listed(store) | {
-        f"figures/{name}": is_file for name, is_file in safe_files.listed(store, "figures").items()
-    }
-    is_same = f'name="fastbp-made-of" content="{page_key(store, setups)}"' in text
-    return is_same and all(there.get(link) for link in links)
+    links = {*re.findall(r'href="((?:figures/)?[\w.-]+)"', text)}
+    pictures = {link for link in links if link.startswith("figures/")}
+    try:
+        files = {link: safe_files.read(store / link, store, 1 << 25) for link in pictures}
+    except (OSError, UnsafeFileError):
+        return False
+    key = f"{page_key(store, setups)}-{_digest(files)}"
+    there = safe_files.listed(store)
+    is_same = f'name="fastbp-made-of" content="{key}"' in text
+    return is_same and all(there.get(link) for link in links - pictures)
+
+
+def _digest(files: Mapping[str, bytes]) -> str:
+    """16 hex digits for files, by their names."""
+    hasher = hashlib.sha256()
+    for name in sorted(files):
+        hasher.update(f"{name} {len(files[name])} ".encode() + files[name])
+    return hasher.hexdigest()[:16]
 
 
 def write_tables(report: Report, write: Write) -> None:
@@ -222,16 +234,14 @@ def write_page(report: Report, key: str, write: Write, tick: Tick) -> None:
         )
     tick("writing the page")
     content = top_of_page(report, report.verdict) | {"lead": lead, "sections": sections}
-    page = render("report.html", report.title, content, key)
+    drawn = report.drawing.drawn
+    pictures = {path.relative_to(report.store).as_posix(): file for path, file in drawn.items()}
+    page = render("report.html", report.title, content, f"{key}-{_digest(pictures)}")
     write_tables(report, write)
-    page_file = report.store / "report.html"
-    for path, file in report.drawing.drawn.items():
-        if not is_written(path, file, report.store):
-            # an interruption must not leave the old page with pictures of the new one
-            safe_files.remove(page_file, report.store)
-            write(path, file)
-    write(page_file, page)
-    report.written += [*report.drawing.drawn, page_file]
+    files = drawn | {report.store / "report.html": page}
+    for path, file in files.items():
+        write(path, file)
+    report.written += files
 
 
 def make(
