@@ -77,7 +77,7 @@ def count_outcomes(store: Store, setups: Sequence[str], seeds: Range) -> NDArray
 def _count_outcomes(file: Path, offset: int, length: int) -> NDArray[np.int64]:
     """Count the outcomes in `length` rows of a file, from row `offset` on: int64 [outcome]."""
     rows, _ = parquet.read(file, ["seed", "outcome"])
-    outcomes = rows["outcome"].slice(offset, length).to_pandas().astype(str)
+    outcomes = rows["outcome"].slice(offset, length).to_pandas(use_threads=False).astype(str)
     counts = outcomes.value_counts().reindex([*map(str, OUTCOMES)], fill_value=0)
     if counts.sum() != len(outcomes):
         raise DamagedFileError(file, f"it has other outcomes than {and_([*map(str, OUTCOMES)])}")

@@ -161,7 +161,8 @@ def _varied(a: Sequence[SetupCounts], b: Sequence[SetupCounts], key: str) -> Mat
     for name, side in (("first", a), ("second", b)):
         for alike in grouped(side, (_identity(one, key) for one in side)).values():
             if len(alike) > 1:
-                values = and_([_text(one.written.get(key)) for one in alike])
+                texts = [_text(one.written.get(key)) for one in alike]
+                values = and_([*texts[:4], f"{len(texts) - 4:,} more"] if texts[5:] else texts)
                 raise SweepError(
                     [
                         f"vary: the {name} store has setups that differ in {key} alone ({values}), "

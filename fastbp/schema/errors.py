@@ -74,8 +74,7 @@ def need_memory(size: int) -> None:
     try:
         mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
     except OSError as error:
-        raise_memory_error(error)
-        raise
+        raise MemoryError(NO_MEMORY) from error
 
 
 def raise_memory_error(error: BaseException) -> None:

@@ -111,5 +111,8 @@ def read_all(store: Path) -> pa.Table:
 def frame(rows: pa.Table) -> pd.DataFrame:
     """Convert Arrow rows to a DataFrame; integers become Int64, which may have nulls."""
     return pd.DataFrame(
-        rows.to_pandas(types_mapper=lambda kind: pd.Int64Dtype() if kind == pa.int64() else None)
+        rows.to_pandas(
+            types_mapper=lambda kind: pd.Int64Dtype() if kind == pa.int64() else None,
+            use_threads=False,  # where none can be started, Arrow ends Python
+        )
     )

@@ -1,15 +1,18 @@
 """Memory that runs out is a line and exit code 1; no file is called damaged, and none is moved."""
 
 import errno
+import mmap
 import os
 import resource
 import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import sample_frames as frames
 from commands import command as child, environment, in_process, raising, refused, succeeded
 from fake_runs import replaced, runs
 from stores import ROOT, XOR, opened, unchanged
@@ -137,6 +140,26 @@ def test_numpy_starts_no_threads_that_would_need_memory(tmp_path, arguments):
     assert succeeded(done).stderr == "1\n"
 
 
+def test_arrow_starts_one_thread_at_most(tmp_path):
+    """Where a further one cannot be started, it ends Python."""
+    (tmp_path / "runs").mkdir()
+    frames.write(tmp_path, frames.table({}, ["partial"] * 9))
+    pd.DataFrame({"a": [1, 2], "b": [3.0, 4.0]}).to_parquet(tmp_path / "table.parquet")
+    (tmp_path / "reads.py").write_text(
+        "import pathlib, fastbp\n"
+        "fastbp._set_environment()\n"
+        "from fastbp.problems.read_table import parquet_frame\n"
+        "runs = fastbp.load('.')\n"
+        "table = parquet_frame(pathlib.Path('table.parquet').read_bytes(), 10**6)\n"
+        "names = [x.read_text() for x in pathlib.Path('/proc/self').glob('task/*/comm')]\n"
+        "print(len(runs), len(table), names.count(names[0]))\n"
+    )
+    surroundings = environment()
+    surroundings.pop("OMP_NUM_THREADS", None)
+    done = child(cwd=tmp_path, program=[sys.executable, "reads.py"], env=surroundings)
+    assert succeeded(done).stdout == "9 2 2\n"
+
+
 @pytest.mark.parametrize("megabytes", range(250, 600, 50))
 def test_a_library_that_would_wait_for_memory_is_not_loaded(tmp_path, megabytes):
     """SciPy has an OpenBLAS of its own, which never returns either."""
@@ -151,10 +174,13 @@ def test_a_library_that_would_wait_for_memory_is_not_loaded(tmp_path, megabytes)
     assert done.stderr.startswith("fastbp: there is not enough memory: ")
 
 
-def test_memory_that_is_not_to_be_had_is_told_before_it_is_needed():
+def test_memory_that_is_not_to_be_had_is_told_before_it_is_needed(monkeypatch):
     need_memory(1 << 20)
     with pytest.raises(MemoryError, match="there is not enough memory"):
         need_memory(1 << 60)
+    monkeypatch.setattr(mmap, "mmap", raising(BlockingIOError(errno.EAGAIN, "try again")))
+    with pytest.raises(MemoryError, match="there is not enough memory"):
+        need_memory(1 << 20)
 
 
 @pytest.mark.soak
