@@ -16,10 +16,10 @@ runs. To read them takes time and memory."""
 # Numbers of fields: of a file, an element of its schema, a row group, a column, what is said of a
 # column, and a page.
 _SCHEMA, _ALL_ROWS, _GROUPS, _CREATOR = 2, 3, 4, 6
-_CHILDREN = 5
+_KIND, _NAME, _CHILDREN = 1, 4, 5
 _COLUMNS, _ROWS = 1, 3
 _SAID = 3
-_PATH, _ALL_VALUES, _ALL_UNPACKED, _ALL_PACKED, _FIRST_PAGE, _DICTIONARY = 3, 5, 6, 7, 9, 11
+_ALL_VALUES, _ALL_UNPACKED, _ALL_PACKED, _FIRST_PAGE, _DICTIONARY = 5, 6, 7, 9, 11
 _UNPACKED, _PACKED = 2, 3
 
 # The same of values, of a dictionary, and of values in the second version of the format: the number
@@ -42,11 +42,12 @@ another type, but reads every list as one of what it expects.
 
 _ANY: dict[int, _Type] = {}
 _NUMBERS = _ALL_VALUES, _ALL_UNPACKED, _ALL_PACKED, _FIRST_PAGE, _DICTIONARY
-_IN_SAID: dict[int, _Type] = {2: [_INT32], _PATH: [_BYTES], 8: [_ANY], 13: [_ANY]}
+_IN_SAID: dict[int, _Type] = {2: [_INT32], 3: [_BYTES], 8: [_ANY], 13: [_ANY]}
 _IN_SAID |= {16: {2: [_INT64], 3: [_INT64]}, 17: {2: [_INT32]}} | dict.fromkeys(_NUMBERS, _INT64)
 _IN_COLUMN: dict[int, _Type] = {_SAID: _IN_SAID, 8: {2: {1: [_BYTES]}}}
 _IN_GROUP: dict[int, _Type] = {_COLUMNS: [_IN_COLUMN], _ROWS: _INT64, 4: [_ANY]}
-_IN_FILE: dict[int, _Type] = {_SCHEMA: [{_CHILDREN: _INT32}], _GROUPS: [_IN_GROUP], 5: [_ANY]}
+_IN_SCHEMA: dict[int, _Type] = {_KIND: _INT32, _NAME: _BYTES, _CHILDREN: _INT32}
+_IN_FILE: dict[int, _Type] = {_SCHEMA: [_IN_SCHEMA], _GROUPS: [_IN_GROUP], 5: [_ANY]}
 _IN_FILE |= {_ALL_ROWS: _INT64, _CREATOR: _BYTES, 7: [_ANY]}
 _IN_PAGE: dict[int, _Type] = {_UNPACKED: _INT32, _PACKED: _INT32}
 _IN_PAGE |= {kind: {_VALUES: _INT32, encoding: _INT32} for kind, encoding in _KINDS.items()}
@@ -119,15 +120,21 @@ def _columns(content: bytes, most: int) -> tuple[list[dict[int, Any]], int]:
     if b"parquet-mr" in creator and not _RECENT.match(creator):
         raise ValueError("it was written by an old version of parquet-mr")
     rows = [group[_ROWS] for group in footer[_GROUPS]]
-    leaves = sum(not element.get(_CHILDREN) for element in footer[_SCHEMA][1:])
+    leaves = [element for element in footer[_SCHEMA][1:] if not element.get(_CHILDREN)]
     if (
         min(rows, default=0) < 0
         or sum(rows) != footer[_ALL_ROWS]
-        or any(len(group[_COLUMNS]) != leaves for group in footer[_GROUPS])
+        or any(len(group[_COLUMNS]) != len(leaves) for group in footer[_GROUPS])
+        or not all(_KIND in leaf for leaf in leaves)
     ):
         raise ValueError("its parts have other rows or columns than it has")
-    columns = [column[_SAID] for group in footer[_GROUPS] for column in group[_COLUMNS]]
-    return columns, max(sum(rows) * leaves, sum(column[_ALL_VALUES] for column in columns))
+    # Arrow goes by the schema, whatever a column says of its name
+    columns = [
+        column[_SAID] | {_NAME: leaf[_NAME].decode()}
+        for group in footer[_GROUPS]
+        for leaf, column in zip(leaves, group[_COLUMNS], strict=True)
+    ]
+    return columns, max(sum(rows) * len(leaves), sum(column[_ALL_VALUES] for column in columns))
 
 
 def _pages(content: bytes, columns: list[dict[int, Any]], most: int) -> Unpacked:
@@ -152,11 +159,11 @@ def _pages(content: bytes, columns: list[dict[int, Any]], most: int) -> Unpacked
                 elif there > page[_UNPACKED]:
                     raise ValueError("a dictionary has more values than bytes")
                 else:
-                    dictionaries.add(column[_PATH][0].decode())
+                    dictionaries.add(column[_NAME])
                 if encoding == _DELTA_BYTE_ARRAY:
                     raise ValueError("a page has the encoding DELTA_BYTE_ARRAY, which is not read")
                 if kind == _OF_DICTIONARY or encoding not in _BY_DICTIONARY:
-                    distinct[column[_PATH][0].decode()] += there
+                    distinct[column[_NAME]] += there
             at = thrift.at + page[_PACKED]
     return Unpacked(size, values, dictionaries, distinct)
 

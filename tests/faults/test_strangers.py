@@ -315,6 +315,8 @@ def test_a_long_text_with_spaces_around_it_is_kept_once():
     (column,) = read_table.DECODERS[".parquet"](raw).columns
     assert len({*map(id, column.values)}) == 1
     assert column.values[0] == "w" * 10_000
+    said = raw.replace(b"\x19\x18\x01x", b"\x19\x18\x01y")  # of its own name
+    assert read_table.unpacked(said).dictionaries == {"x"}
 
 
 def test_texts_without_dictionaries_are_read_however_they_are_packed():
