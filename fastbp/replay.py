@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,9 +107,9 @@ def _below(path: Path, store: Path) -> Path | None:
     What is written from there never gets into a folder that has taken the place of the store.
     """
     for above in path.parents:
-        rest = path.relative_to(above)
+        rest, is_same = path.relative_to(above), os.path.abspath(above) == os.path.abspath(store)
         with suppress(OSError):
-            if ".." not in rest.parts and (above == store or above.samefile(store)):
+            if ".." not in rest.parts and (is_same or above.samefile(store)):
                 return store / rest
     return None
 

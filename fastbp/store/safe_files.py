@@ -10,8 +10,8 @@ import os
 import random
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import IO
@@ -34,9 +34,11 @@ _FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 NO_FSYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}
 """Errors with which file systems say that they cannot flush a folder."""
 
-_held: dict[Path, tuple[int, int] | None] = {}
-"""The folders that are held, each with what tells it from all others of this machine, once it has
-been opened."""
+_held: dict[Path, int | None] = {}
+"""The folders that are held, each with a descriptor once it has been opened.
+
+While that is open, also file systems that number folders anew keep the number of this one.
+"""
 
 
 def kind(mode: int) -> str:
@@ -59,8 +61,8 @@ def held(root: Path) -> Iterator[None]:
                 hold(root)
         yield
     finally:
-        if is_first:
-            _held.pop(root, None)
+        if is_first and (descriptor := _held.pop(root)) is not None:
+            os.close(descriptor)
 
 
 def hold(root: Path) -> None:
@@ -74,16 +76,14 @@ def _open_root(root: Path) -> int:
     first = _held.get(root)
     other = StoreError(f"{root} is no longer the folder with which this command began")
     try:
-        descriptor = os.open(root, places.OPEN) if first else places.open_folder(root)
+        descriptor = places.open_folder(root) if first is None else os.open(root, places.OPEN)
     except FileNotFoundError:
-        if first:  # it must not seem empty
-            raise other from None
-        raise
-    status = os.fstat(descriptor)
-    now = status.st_dev, status.st_ino
-    if root in _held:
-        _held[root] = first or now
-    if first and first != now:
+        if first is None:
+            raise
+        raise other from None  # it must not seem empty
+    if first is None and root in _held:
+        _held[root] = os.dup(descriptor)
+    elif first is not None and not os.path.samestat(os.fstat(first), os.fstat(descriptor)):
         os.close(descriptor)
         raise other
     return descriptor
@@ -256,6 +256,19 @@ def remove(path: Path, root: Path) -> None:
     ):
         _check(path, os.lstat(path.name, dir_fd=parent).st_mode, "a file")
         os.unlink(path.name, dir_fd=parent)
+
+
+def remove_folders(folder: int, names: Iterable[str]) -> None:
+    """Remove an empty folder, then those above it, as long as they have these names. OSError."""
+    with ExitStack() as opened_here:
+        for name in names:
+            above = os.open("..", places.OPEN, dir_fd=folder)
+            opened_here.callback(os.close, above)
+            named = os.stat(name, dir_fd=above, follow_symlinks=False)
+            if not os.path.samestat(named, os.fstat(folder)):
+                return
+            os.rmdir(name, dir_fd=above)
+            folder = above
 
 
 def write(

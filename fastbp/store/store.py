@@ -146,16 +146,13 @@ class Store:
         """
         if not self._made:
             return
-        with suppress(OSError, StoreError):
-            with safe_files.folder(self.path) as folder:
-                if {*os.listdir(folder)} - {"runs", "tmp", "lock"}:
-                    return  # of a merge, which then goes on with it
-                for name in ("runs", "tmp"):
-                    os.rmdir(name, dir_fd=folder)
+        with suppress(OSError, StoreError), safe_files.folder(self.path) as folder:
+            if {*os.listdir(folder)} - {"runs", "tmp", "lock"}:
+                return  # of a merge, which then goes on with it
+            for name in ("runs", "tmp"):
+                os.rmdir(name, dir_fd=folder)
             safe_files.remove(self.path / "lock", self.path)
-            for made in self._made:
-                with safe_files.folder(made.parent) as above:
-                    os.rmdir(made.name, dir_fd=above)
+            safe_files.remove_folders(folder, [made.name for made in self._made])
 
     def _check_entries(self) -> None:
         """Raise StoreError if the folder is not one of ours, or has a link in it."""

@@ -281,6 +281,17 @@ def test_what_is_checked_is_what_is_written_to(store, tmp_path, monkeypatch):
     assert gallery.is_generated(late)
 
 
+def test_only_the_folder_that_is_open_is_removed(tmp_path):
+    """And those above it, as long as they have the names that they had."""
+    (tmp_path / "a" / "b" / "c").mkdir(parents=True)
+    with safe_files.folder(tmp_path / "a" / "b" / "c") as folder:
+        (tmp_path / "a").rename(tmp_path / "moved")
+        (tmp_path / "a").mkdir()
+        safe_files.remove_folders(folder, ["c", "b", "a"])
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["a", "moved"]
+    assert not any((tmp_path / "moved").iterdir())
+
+
 def test_a_link_in_the_place_of_a_folder_of_a_store_is_not_followed(store):
     """Though what it leads to is in no store."""
     with store.locked():
