@@ -34,8 +34,6 @@ MAX_NAMES = MAX_WORD // 2  # those of targets together are a word in files of ru
 MAX_FOOTER, MAX_VALUES = 8_000_000, 2**24
 """The most bytes of a Parquet footer, as of 10,000 columns from pandas, and values: 128 MB."""
 
-_HOW: dict[str, Any] = {"dtype_backend": "numpy_nullable", "page_checksum_verification": True}
-_HOW |= {"use_threads": False, "pre_buffer": False}  # where no thread starts, Arrow ends Python
 _Check = Callable[[int, int], None]
 NUMBER = re.compile(
     r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.ASCII | re.IGNORECASE
@@ -236,9 +234,10 @@ def parquet_frame(raw: bytes, most: int, check: _Check = check_size) -> pd.DataF
     and 64 for each different text; and of its values, eight for each. `check` gets the numbers of
     its rows and columns first. Names of columns are without spaces around them. Raises TableError.
     """
-    import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
+
+    from fastbp.store.load import as_nullable
 
     size, values, dictionaries, distinct = unpacked(raw, MAX_FOOTER)
     file = pq.ParquetFile(pa.BufferReader(raw), page_checksum_verification=True)
@@ -258,7 +257,7 @@ def parquet_frame(raw: bytes, most: int, check: _Check = check_size) -> pd.DataF
     ):
         raise TableError("a readable .parquet file; what it says about pandas is damaged")
     index = told["index_columns"] if told else []
-    fields = [field for field in schema if field.name not in index]
+    fields = [i for i, field in enumerate(schema) if field.name not in index]
     foreign = [
         field
         for field in schema
@@ -270,14 +269,14 @@ def parquet_frame(raw: bytes, most: int, check: _Check = check_size) -> pd.DataF
             f"numbers, true and false, and text; {shown(foreign[0].name)} is "
             f"{plain(str(foreign[0].type))}{more}"
         )
-    names = [field.name.strip() for field in fields]
+    names = [schema[i].name.strip() for i in fields]
     _check_names(names)
-    return pd.read_parquet(
-        io.BytesIO(raw),
-        **_HOW,
-        # all copies of a long word together may be a thousand times the file
-        read_dictionary=[name for name in texts if name in dictionaries],
-    ).set_axis(names, axis="columns")
+    # all copies of a long word together may be a thousand times the file
+    kept = [name for name in texts if name in dictionaries]
+    source = pa.BufferReader(raw)
+    file = pq.ParquetFile(source, page_checksum_verification=True, read_dictionary=kept)
+    rows = file.read(use_threads=False).select(fields)
+    return as_nullable(rows).set_axis(names, axis="columns")
 
 
 def _is_small(kind: pa.DataType) -> bool:

@@ -3,6 +3,7 @@
 import os
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -15,6 +16,13 @@ from fastbp.store.digest import in_order
 from fastbp.store.filename import check_overlaps, run_files
 
 _SHOWN = ("setup", "seed", "outcome", "updates_done", "converged_at", "loss", "spread", "max_error")
+
+
+_NULLABLE = {"float": "Float32", "double": "Float64", "bool": "boolean", "int64": "Int64"}
+_NULLABLE |= {"string": "string", "large_string": "string", "uint64": "UInt64", "int8": "Int8"}
+_NULLABLE |= {"int16": "Int16", "int32": "Int32", "uint8": "UInt8", "uint16": "UInt16"}
+_NULLABLE |= {"uint32": "UInt32"}
+"""The types of pandas for numbers, flags and texts of Arrow that may be missing."""
 
 
 class RunsFrame(pd.DataFrame):
@@ -116,3 +124,17 @@ def frame(rows: pa.Table) -> pd.DataFrame:
             use_threads=False,  # where none can be started, Arrow ends Python
         )
     )
+
+
+def as_nullable(rows: pa.Table) -> pd.DataFrame:
+    """Convert Arrow rows to a DataFrame of types that may have nulls, whatever pandas said of them.
+
+    pandas reads what it said with patterns that may take hours.
+    """
+
+    def nullable(kind: pa.DataType) -> Any:
+        name = _NULLABLE.get(str(kind))
+        return name and pd.api.types.pandas_dtype(name)
+
+    bare = rows.replace_schema_metadata(None)
+    return pd.DataFrame(bare.to_pandas(types_mapper=nullable, use_threads=False))

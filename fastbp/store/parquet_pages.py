@@ -13,6 +13,9 @@ MAX_HEADERS, MAX_PAGES = 4_000_000, 100_000
 """Most bytes of a footer and of the headers of all pages together, and most pages, of a file of
 runs. To read them takes time and memory."""
 
+MAX_LEAVES = 100_000
+"""Most columns of a file. Arrow makes a kilobyte of each."""
+
 # Numbers of fields: of a file, an element of its schema, a row group, a column, what is said of a
 # column, and a page.
 _SCHEMA, _ALL_ROWS, _GROUPS, _CREATOR = 2, 3, 4, 6
@@ -121,6 +124,8 @@ def _columns(content: bytes, most: int) -> tuple[list[dict[int, Any]], int]:
         raise ValueError("it was written by an old version of parquet-mr")
     rows = [group[_ROWS] for group in footer[_GROUPS]]
     leaves = [element for element in footer[_SCHEMA][1:] if not element.get(_CHILDREN)]
+    if len(leaves) > MAX_LEAVES:
+        raise ValueError(f"it has {len(leaves):,} columns, more than {MAX_LEAVES:,}")
     if (
         min(rows, default=0) < 0
         or sum(rows) != footer[_ALL_ROWS]
@@ -215,23 +220,23 @@ class _Thrift:
         return fields
 
     def value(self, kind: int, of: _Type | None) -> Any:
-        """Read a value of a type, which must be `of` if that is not None."""
+        """Read a value of a type, which must be `of` if there is any; None of what nobody reads."""
         expected = {int: of, list: _LIST, dict: _STRUCT}.get(type(of), kind)
         if kind != expected:
             raise ValueError("a part of its footer or its pages has another type")
-        if kind in (1, 2):
-            return kind == 1
+        value: Any = None
         if kind in _BITS:
-            return self.integer(_BITS[kind])
-        if kind == _STRUCT:
-            return self.struct(of if isinstance(of, dict) else _ANY)
-        if kind in (_LIST, 10):
+            value = self.integer(_BITS[kind])
+        elif kind == _STRUCT:
+            value = self.struct(of if isinstance(of, dict) else _ANY)
+        elif kind in (_LIST, 10):
             head = self.byte()
             count = self.unsigned() if head >> 4 == 15 else head >> 4
             kind = 3 if head & 15 in (1, 2) else head & 15  # a flag is a byte here
             each = of[0] if isinstance(of, list) else None
-            return [self.value(kind, each) for _ in range(count)]
-        if kind not in (3, 7, _BYTES):
+            value = [self.value(kind, each) for _ in range(count)]
+        elif kind in (3, 7, _BYTES):  # a small integer, a real number, bytes
+            value = self.skip({3: 1, 7: 8}.get(kind) or self.unsigned())
+        elif kind not in (1, 2):  # a flag, which has no bytes
             raise ValueError("its footer or its pages have values of an unknown type")
-        # a small integer, a real number, bytes
-        return self.skip({3: 1, 7: 8}.get(kind) or self.unsigned())
+        return value if of else None

@@ -502,6 +502,14 @@ def test_a_part_of_another_type_is_refused(content, why):
     with pytest.raises(ValueError, match=why) if why else nullcontext():
         read = parquet_pages._Thrift(content, 0, len(content)).struct(types)
         assert read == {1: [1], 2: {1: b"a"}, 3: 1}
+    unread = b"\x49\x1c\x11\x00\x18\x01a\x00"
+    assert parquet_pages._Thrift(unread, 0, len(unread)).struct({1: 5}) == {4: None, 5: None}
+
+
+def test_very_many_columns_are_refused_before_arrow_opens_them(monkeypatch):
+    monkeypatch.setattr(parquet_pages, "MAX_LEAVES", 50)
+    with pytest.raises(ValueError, match="columns, more than 50"):
+        parquet_pages.unpacked(as_parquet(rows(ONE, 0, 20)))
 
 
 def test_a_footer_that_is_too_large_is_not_opened(monkeypatch):
