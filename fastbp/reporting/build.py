@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, partial
 from importlib.metadata import version
@@ -69,6 +69,9 @@ SCREENFUL = 38
 
 CHANGES_HEAD = 6
 """The lines of a table of changes besides its rows, with empty lines before and behind."""
+
+MAX_PICTURES = 1 << 28
+"""Bytes, of all pictures of a page. Nobody has so large ones, but a store may be a stranger's."""
 
 FEW = 4
 """The least rows of a table of changes, and the most of one that stands besides published
@@ -174,22 +177,28 @@ def is_current(store: Path, setups: Sequence[str]) -> bool:
     except (OSError, ValueError):
         return False
     links = {*re.findall(r'href="((?:figures/)?[\w.-]+)"', text)}
-    pictures = {link for link in links if link.startswith("figures/")}
+    there = safe_files.listed(store) | {
+        f"figures/{name}": is_file for name, is_file in safe_files.listed(store, "figures").items()
+    }
+    key = f'name="fastbp-made-of" content="{page_key(store, setups)}-'
+    if key not in text or not all(there.get(link) for link in links):
+        return False
+    pictures = sorted(link for link in links if link.startswith("figures/"))
     try:
-        files = {link: safe_files.read(store / link, store, 1 << 25) for link in pictures}
+        digest = _digest((link, safe_files.read(store / link, store)) for link in pictures)
     except (OSError, UnsafeFileError):
         return False
-    key = f"{page_key(store, setups)}-{_digest(files)}"
-    there = safe_files.listed(store)
-    is_same = f'name="fastbp-made-of" content="{key}"' in text
-    return is_same and all(there.get(link) for link in links - pictures)
+    return f'{key}{digest}"' in text
 
 
-def _digest(files: Mapping[str, bytes]) -> str:
-    """16 hex digits for files, by their names."""
-    hasher = hashlib.sha256()
-    for name in sorted(files):
-        hasher.update(f"{name} {len(files[name])} ".encode() + files[name])
+def _digest(files: Iterable[tuple[str, bytes]]) -> str:
+    """16 hex digits for files by their names, if they are not too large together."""
+    hasher, left = hashlib.sha256(), MAX_PICTURES
+    for name, content in files:
+        hasher.update(f"{name} {len(content)} ".encode() + content)
+        left -= len(content)
+        if left < 0:
+            return "too large"
     return hasher.hexdigest()[:16]
 
 
@@ -236,7 +245,8 @@ def write_page(report: Report, key: str, write: Write, tick: Tick) -> None:
     content = top_of_page(report, report.verdict) | {"lead": lead, "sections": sections}
     drawn = report.drawing.drawn
     pictures = {path.relative_to(report.store).as_posix(): file for path, file in drawn.items()}
-    page = render("report.html", report.title, content, f"{key}-{_digest(pictures)}")
+    digest = _digest(sorted(pictures.items()))
+    page = render("report.html", report.title, content, f"{key}-{digest}")
     write_tables(report, write)
     files = drawn | {report.store / "report.html": page}
     for path, file in files.items():
