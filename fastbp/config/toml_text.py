@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.schema.text import DEEP_KEY, bad_byte, number, plain
+from fastbp.schema.text import bad_byte, is_deep, number, plain
 from fastbp.store.safe_files import named_file
 
 MAX_BYTES = 2_000_000
@@ -49,7 +49,7 @@ def read_file(path: str | PathLike[str]) -> str:
 
 def read_toml(text: str) -> dict[str, Any]:
     """Read TOML into a dictionary. Raises ValueError that says where the text is not TOML."""
-    if DEEP_KEY.search(text):
+    if is_deep(text):
         raise ValueError(_NESTED)
     try:
         return tomllib.loads(text)
@@ -79,7 +79,7 @@ def read_value(text: str) -> Any:
 
     In a list each item may be a word without quotes, or a list of such words.
     """
-    if DEEP_KEY.search(line := f"value = {text}"):
+    if is_deep(line := f"value = {text}"):
         raise ValueError("nested too deeply")
     try:
         data = tomllib.loads(line)

@@ -46,12 +46,20 @@ class Screen(NamedTuple):
     ink: Literal["24-bit", "256", "shades", "digits"] = "shades"
 
 
-DEEP_KEY = re.compile(
+_DEEP_KEY = re.compile(
     r"""(?:^|[\[{,])[ \t]*+(?:(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){20}""",
     re.MULTILINE,
 )
 """Matches a key of more than twenty parts, a.a.a and so on: the parser's time and memory grow with
 the square of their number."""
+
+MAX_DOTS = 400_000
+"""The most dots of a text in TOML: the parser makes a kilobyte of each part of a key."""
+
+
+def is_deep(text: str) -> bool:
+    """Whether keys of a text in TOML have very many parts, each or together."""
+    return bool(_DEEP_KEY.search(text)) or text.count(".") > MAX_DOTS
 
 
 def plain(text: str, most: int = SHOWN) -> str:

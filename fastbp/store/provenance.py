@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fastbp.schema.text import DEEP_KEY, printable
+from fastbp.schema.text import is_deep, printable
 from fastbp.store import safe_files
 from fastbp.store.store import Store, writing
 
@@ -99,7 +99,7 @@ def latest_sweep(store: Path) -> LatestSweep:
     """Read the `sweep.toml` of a store. A file that is missing or invalid counts as empty."""
     try:
         text = safe_files.text_of(store / "sweep.toml", store, MAX_SWEEP)
-        data = {} if DEEP_KEY.search(text) else tomllib.loads(text)
+        data = {} if is_deep(text) else tomllib.loads(text)
         seeds, resolved = data.get("seeds", 0), data.get("resolved", {})
         count = int(seeds.get("count", 0) if isinstance(seeds, dict) else seeds)
         baseline, ids = resolved.get("baseline", ""), resolved.get("setups", [])

@@ -34,6 +34,7 @@ import fastbp
 from fastbp import Setup
 from fastbp.analysis import contrasts
 from fastbp.analysis.counts import count_runs
+from fastbp.config import toml_text
 from fastbp.engine import integrity, stored_problems, stored_run
 from fastbp.engine.merge import _remove, merge
 from fastbp.problems import problem, read_table, samples, targets
@@ -325,6 +326,28 @@ def test_texts_without_dictionaries_are_read_however_they_are_packed():
     assert read_table.parquet_frame(raw, 10**9)["x"].tolist() == ["a", "bc"] * 9
 
 
+def test_what_pandas_said_of_types_is_not_read():
+    """Its patterns for them may take hours, and it warns of some."""
+    frame = pd.DataFrame({"x": [1, None], "w": ["a", "b"]}, index=pd.Index([1.5, 2.5], name="i"))
+    table = pa.Table.from_pandas(frame)
+    told = table.schema.metadata[b"pandas"].replace(
+        b'"numpy_type": "float64"', b'"numpy_type": "?["'
+    )
+    read = read_table.parquet_frame(
+        as_parquet(table.replace_schema_metadata({"pandas": told})), 10**6
+    )
+    assert [str(kind) for kind in read.dtypes] == ["Float64", "category"]
+    assert read["x"].isna().tolist() == [False, True]
+
+
+def test_keys_of_very_many_parts_together_are_refused(folder):
+    text = "a = [" + "0.5, " * 400_001 + "]"
+    with pytest.raises(ValueError, match="nested too deeply"):
+        toml_text.read_toml(text)
+    (folder / "store" / "sweep.toml").write_text(f'title = "their own"\n{text}')
+    assert provenance.latest_sweep(folder / "store").title != "their own"
+
+
 def test_wide_tables_of_pandas_are_read():
     """Their footers have 5 MB. An index may have periods."""
     wide = pd.DataFrame(np.ones((1, 10_000)), columns=[f"feature_{i}" for i in range(10_000)])
@@ -338,14 +361,14 @@ def test_very_many_decimals_are_refused_before_they_are_read(monkeypatch):
     """Each becomes an object of a hundred bytes."""
     raw = as_parquet(pa.table({"x": pa.array([1] * 60_000).cast(pa.decimal128(20))}))
     assert len(read_table.parquet_frame(raw, 10**7)) == 60_000
-    monkeypatch.setattr(pd, "read_parquet", None)
+    monkeypatch.setattr(pq.ParquetFile, "read", None)
     with pytest.raises(TableError, match="at most 1,000,000 bytes, unpacked; it has 6,"):
         read_table.parquet_frame(raw, 10**6)
 
 
 def test_a_diagnosis_reads_no_table_of_very_many_columns(tmp_path, monkeypatch):
     monkeypatch.setattr(pd, "read_csv", None)
-    monkeypatch.setattr(pd, "read_parquet", None)
+    monkeypatch.setattr(pq.ParquetFile, "read", None)
     (tmp_path / "wide.csv").write_text(",".join(f"c{i}" for i in range(10_001)) + "\n")
     pq.write_table(pa.table({f"c{i}": [1] for i in range(10_001)}), tmp_path / "wide.parquet")
     for path in tmp_path.iterdir():
@@ -742,11 +765,12 @@ def test_very_many_words_or_names_take_no_long_time(folder, monkeypatch):
         (store.path / "quarantine" / f"{name[: 255 - len(number)]}{number}").touch()
     (store.runs / name).write_text("another")
     assert safe_files.set_aside(store.runs / name, store.path).read_text() == "another"
-    of = f"{build.page_key(store.path, [])}-{build._digest({})}"
+    of = f"{build.page_key(store.path, [])}-{build._digest([])}"
     key = f'name="fastbp-made-of" content="{of}"'
     for href, expected in (("sweep.toml", True), ("n" * 300, False), ("runs", False)):
         (store.path / "report.html").write_text(f'{key} href="{href}"')
         assert build.is_current(store.path, []) is expected
+    assert build._digest([("a.svg", b"a" * (1 << 20))] * 257) == "too large"
 
 
 def test_groups_of_outputs_and_setups_that_are_alike_take_no_long_time(folder):
