@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,7 +106,7 @@ def _below(path: Path, store: Path) -> Path | None:
     What is written from there never gets into a folder that has taken the place of the store.
     """
     for above in path.parents:
-        rest, is_same = path.relative_to(above), os.path.abspath(above) == os.path.abspath(store)
+        rest, is_same = path.relative_to(above), above.absolute() == store.absolute()
         with suppress(OSError):
             if ".." not in rest.parts and (is_same or above.samefile(store)):
                 return store / rest

@@ -272,7 +272,7 @@ def test_a_user_who_may_not_read_his_own_files(tmp_path):
     refused(
         command("mine.toml", "-o", "store", cwd=tmp_path, program=program),
         4,
-        "store/runs cannot be written: Permission denied",
+        "store cannot be written: Permission denied",
     )
 
 
