@@ -45,8 +45,6 @@ def _set_environment() -> None:
         sys.meta_path.insert(0, _ImportedElsewhere)
     # with more threads OpenBLAS never returns where it finds no memory for them; nothing needs them
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # Arrow goes by it, which ends Python where it cannot start a further one
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     # packages take a home that nobody knows for a folder `~` in the current one
     if not os.path.isabs(os.path.expanduser("~")):
         os.environ["HOME"] = "/"

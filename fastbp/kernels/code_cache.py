@@ -280,7 +280,7 @@ def _is_own(status: os.stat_result) -> bool:
 def is_kept(folder: Path) -> bool:
     """Whether no other user but root can exchange what lies in a folder, or a folder above it.
 
-    It must be resolved: of links others may change where they lead. Raises OSError if it is not
+    It must be resolved, since others may change where a link leads. Raises OSError if it is not
     there.
     """
     return all(map(_keeps, (folder, *folder.parents)))

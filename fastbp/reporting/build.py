@@ -71,7 +71,7 @@ CHANGES_HEAD = 6
 """The lines of a table of changes besides its rows, with empty lines before and behind."""
 
 MAX_PICTURES = 1 << 28
-"""Bytes, of all pictures of a page. Nobody has so large ones, but a store may be a stranger's."""
+"""The most bytes of all pictures of a page: one of a stranger may link to any number."""
 
 FEW = 4
 """The least rows of a table of changes, and the most of one that stands besides published

@@ -90,8 +90,8 @@ class HtmlTable(NamedTuple):
 class Drawing:
     """Draws the figures of a page.
 
-    The files are kept in memory and written together, the page last, so that a folder never has
-    the page of one report and the figures of another.
+    The files are kept in memory and written together with the page, so that a command that is
+    interrupted while it draws changes nothing.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -17,12 +17,23 @@ from fastbp.store.filename import check_overlaps, run_files
 
 _SHOWN = ("setup", "seed", "outcome", "updates_done", "converged_at", "loss", "spread", "max_error")
 
-
-_NULLABLE = {"float": "Float32", "double": "Float64", "bool": "boolean", "int64": "Int64"}
-_NULLABLE |= {"string": "string", "large_string": "string", "uint64": "UInt64", "int8": "Int8"}
-_NULLABLE |= {"int16": "Int16", "int32": "Int32", "uint8": "UInt8", "uint16": "UInt16"}
-_NULLABLE |= {"uint32": "UInt32"}
-"""The types of pandas for numbers, flags and texts of Arrow that may be missing."""
+_INTEGERS = {pa.int64(): pd.Int64Dtype()}
+_NULLABLE = {
+    pa.int8(): pd.Int8Dtype(),
+    pa.int16(): pd.Int16Dtype(),
+    pa.int32(): pd.Int32Dtype(),
+    pa.int64(): pd.Int64Dtype(),
+    pa.uint8(): pd.UInt8Dtype(),
+    pa.uint16(): pd.UInt16Dtype(),
+    pa.uint32(): pd.UInt32Dtype(),
+    pa.uint64(): pd.UInt64Dtype(),
+    pa.float32(): pd.Float32Dtype(),
+    pa.float64(): pd.Float64Dtype(),
+    pa.bool_(): pd.BooleanDtype(),
+    pa.string(): pd.StringDtype(),
+    pa.large_string(): pd.StringDtype(),
+}
+"""The types of pandas for integers, and for all numbers, flags and texts, that may be missing."""
 
 
 class RunsFrame(pd.DataFrame):
@@ -118,23 +129,17 @@ def read_all(store: Path) -> pa.Table:
 
 def frame(rows: pa.Table) -> pd.DataFrame:
     """Convert Arrow rows to a DataFrame; integers become Int64, which may have nulls."""
-    return pd.DataFrame(
-        rows.to_pandas(
-            types_mapper=lambda kind: pd.Int64Dtype() if kind == pa.int64() else None,
-            use_threads=False,  # where none can be started, Arrow ends Python
-        )
-    )
+    return _converted(rows, _INTEGERS)
 
 
 def as_nullable(rows: pa.Table) -> pd.DataFrame:
     """Convert Arrow rows to a DataFrame of types that may have nulls, whatever pandas said of them.
 
-    pandas reads what it said with patterns that may take hours.
+    To read what it said may take pandas hours.
     """
+    return _converted(rows.replace_schema_metadata(None), _NULLABLE)
 
-    def nullable(kind: pa.DataType) -> Any:
-        name = _NULLABLE.get(str(kind))
-        return name and pd.api.types.pandas_dtype(name)
 
-    bare = rows.replace_schema_metadata(None)
-    return pd.DataFrame(bare.to_pandas(types_mapper=nullable, use_threads=False))
+def _converted(rows: pa.Table, types: dict[pa.DataType, Any]) -> pd.DataFrame:
+    # Arrow ends Python where a thread cannot be started
+    return pd.DataFrame(rows.to_pandas(types_mapper=types.get, use_threads=False))

@@ -87,7 +87,7 @@ def read_arrays(
     content : bytes
         The file.
     required, optional : list of str
-        Names of arrays that must, and that may be there. No others are read, unless it is None.
+        Names of arrays that must be there, and that may be. If `optional` is None, all are read.
     most : int
         The most bytes of the arrays that are read, unpacked; 64 more count for each text.
     reals : list of str

@@ -33,7 +33,7 @@ _VALUES = 1
 
 _DELTA_BYTE_ARRAY = 7
 _BY_DICTIONARY = (2, 8)
-"""Numbers of encodings."""
+"""Encodings: of texts, each by what it adds to the one before, and by places in a dictionary."""
 
 _INT32, _INT64, _BYTES, _LIST, _STRUCT = 5, 6, 8, 9, 12
 _Type = int | list[Any] | dict[int, Any]
@@ -176,8 +176,8 @@ def _pages(content: bytes, columns: list[dict[int, Any]], most: int) -> Unpacked
 class _Thrift:
     """A reader of Thrift's compact protocol, of the types that Parquet uses.
 
-    It refuses what Arrow would read otherwise: fields that stand twice or have another type, and
-    numbers that are too large, of which Arrow takes the lowest bits.
+    It refuses what Arrow would read otherwise: a field that stands twice, a field of another type,
+    and a number with more bits than its type has, of which Arrow drops the highest.
     """
 
     def __init__(self, content: bytes, at: int, end: int) -> None:
