@@ -8,7 +8,6 @@ from contextlib import suppress
 from io import StringIO
 from itertools import chain
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import pandas as pd
@@ -201,17 +200,15 @@ def efforts_of(*stores: Path) -> pd.DataFrame:
     name of the processor.
     """
     rows = []
-    entries = list[dict[str, Any]]()
     for store in stores:
         with suppress(UnsafeFileError):
-            entries += read_made(store)
-    for entry in entries:
-        with suppress(TypeError, KeyError, ValueError, OverflowError):
-            spent, cpu = entry["seconds"], printable(str(entry["cpu"])[:MAX_ANSWER])
-            seconds = float(spent["total"]) - float(spent.get("compile", 0))
-            numbers = [seconds, *(float(int(entry[name])) for name in _COUNTS)]
-            if all(0 <= number <= MAX_COUNT for number in numbers):
-                rows.append([*numbers, cpu])
+            for entry in read_made(store):
+                with suppress(TypeError, KeyError, ValueError, OverflowError):
+                    spent, cpu = entry["seconds"], printable(str(entry["cpu"])[:MAX_ANSWER])
+                    seconds = float(spent["total"]) - float(spent.get("compile", 0))
+                    numbers = [seconds, *(float(int(entry[name])) for name in _COUNTS)]
+                    if all(0 <= number <= MAX_COUNT for number in numbers):
+                        rows.append([*numbers, cpu])
     return pd.DataFrame(rows, columns=["seconds", *_COUNTS, "cpu"])
 
 

@@ -11,7 +11,11 @@ from fastbp.store import safe_files
 from fastbp.store.store import Store, writing
 
 MAX_MADE, MAX_SWEEP = 50_000_000, 4_000_000
-"""The most bytes of `made.json`, some 50,000 commands, and of `sweep.toml`."""
+"""The most bytes of `made.json`, some 100,000 commands, and of `sweep.toml`."""
+
+MAX_PARTS = 4_000_000
+"""The most parts of `made.json`, half as many again as those commands have: each takes memory, even
+the `{}` of three bytes."""
 
 
 def read_made(store: Path) -> list[dict[str, Any]]:
@@ -30,7 +34,8 @@ def _entries(store: Path) -> list[dict[str, Any]] | None:
     Raises UnsafeFileError and OSError if it cannot be read.
     """
     try:
-        entries = json.loads(safe_files.text_of(store / "made.json", store, MAX_MADE))
+        text = safe_files.text_of(store / "made.json", store, MAX_MADE)
+        entries = json.loads(text) if sum(map(text.count, "[{,")) <= MAX_PARTS else None
     except FileNotFoundError:
         return []
     except (ValueError, RecursionError):
