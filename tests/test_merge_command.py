@@ -5,11 +5,13 @@ import errno
 import json
 import os
 import re
+import resource
 
 import pytest
 from commands import in_process, refused, succeeded
 from stores import XOR, contents_of, opened, publish, rows_of, strangers, unchanged
 
+from fastbp.cli import process
 from fastbp.cli.arguments import shipped_sweeps
 from fastbp.config.sweep import Sweep
 from fastbp.engine import forecast, integrity, machine
@@ -177,6 +179,17 @@ def test_into_one_of_the_sources(here, tmp_path):
     store("a", (0, 10)), store("b", (5, 10))
     assert here("a", "a/", "b").stdout == "a: 5 runs written in 1 file, 15 were there already\n"
     assert rows_of(tmp_path / "a") == rows_of(store("whole", (0, 15)).path)
+
+
+def test_very_many_stores_need_few_open_files(here, monkeypatch):
+    names = [str(store(f"s{number}", (number, 1)).path) for number in range(60)]
+    monkeypatch.setattr(process, "MAX_HELD", 10)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/dev/fd")) + 40, before[1]))
+    try:
+        assert here("into", *names).stdout.startswith("into: 60 runs written")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_the_next_command_is_one_that_a_shell_takes(here):

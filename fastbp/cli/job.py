@@ -344,7 +344,7 @@ def _report(
     written = time.perf_counter()
     seconds["tables"], seconds["total"] = written - started, written - began
     if trained.runs:
-        provenance.add_made(store, driver.made_entry(trained, jobs))
+        provenance.add_made(store, [driver.made_entry(trained, jobs)])
     if page and report.counted:
         build.write_page(
             report,

@@ -33,6 +33,10 @@ from fastbp.store import safe_files
 
 T = TypeVar("T")
 
+MAX_HELD = 100
+"""The most folders that a command holds: each takes one of the files that it may open. Of more, all
+but the first are only read, and every file of runs has a seal."""
+
 COMPLETE, FAILED, BAD_USAGE, BAD_STORE, NOT_WRITABLE = range(5)
 """Exit codes of all commands."""
 
@@ -157,7 +161,7 @@ class Command:
 
             def work() -> int:
                 with ExitStack() as stack:
-                    for path in (place, *paths):
+                    for path in (place, *paths)[:MAX_HELD]:
                         stack.enter_context(safe_files.held(path))
                     return self.body(**options) or COMPLETE
 

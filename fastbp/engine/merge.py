@@ -341,7 +341,7 @@ def _copy_other_files(into: Store, sources: Sequence[Store], is_checked: bool) -
         with suppress(FileNotFoundError):
             content = safe_files.read(store.path / "sweep.toml", store.path, MAX_SWEEP)
             into.write(into.path / "sweep.toml", _moved(content, store.path, into.path))
-    add_made(into, *(entry for store in sources for entry in read_made(store.path)))
+    add_made(into, (entry for store in sources for entry in read_made(store.path)))
 
 
 def _moved(sweep: bytes, old: Path, new: Path) -> bytes:

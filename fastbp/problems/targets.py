@@ -170,22 +170,31 @@ def check(path: str) -> None:
 
 def _table(path: str, stamp: Stamp) -> DataTable:
     """The columns of a file, read or kept. Raises SweepError."""
-    return _TABLES.get((path, stamp), lambda: _read(path, stamp))
+    found = _TABLES.get((path, stamp), lambda: _read(path, stamp))
+    if isinstance(found, SweepError):
+        raise SweepError(found.lines)
+    return found
 
 
-_TABLES: Kept[DataTable] = Kept(
-    lambda table: sum(each.values.nbytes for each in (*table.columns, *table.targets))
+_TABLES: Kept[DataTable | SweepError] = Kept(
+    lambda found: (
+        isinstance(found, DataTable)
+        and sum(each.values.nbytes for each in (*found.columns, *found.targets))
+    )
 )
 
 
-def _read(path: str, stamp: Stamp) -> DataTable:
-    """Read the columns of a file. Raises SweepError."""
+def _read(path: str, stamp: Stamp) -> DataTable | SweepError:
+    """Read the columns of a file, or say why they are no table. Raises SweepError if it cannot."""
     try:
         raw = safe_files.named_file(path, min(stamp[2], MAX_BYTES))
     except OSError as error:
         raise_memory_error(error)
         raise unreadable(path, error) from None
-    return _decoded(path, raw, DECODERS[extension(path)])
+    try:
+        return _decoded(path, raw, DECODERS[extension(path)])
+    except SweepError as error:
+        return error
 
 
 def _decoded(path: str, raw: bytes, decode: Callable[[bytes], DataTable]) -> DataTable:

@@ -5,7 +5,8 @@ import html
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from io import StringIO
+from functools import partial
+from io import BytesIO, TextIOWrapper
 from itertools import chain
 from pathlib import Path
 from urllib.parse import quote
@@ -152,7 +153,9 @@ def _runs_of(store: Path) -> list[int]:
     """The runs of each setup in the `summary.csv` of a store; none if it is missing or damaged."""
     with suppress(OSError, ValueError, UnsafeFileError, IndexError, csv.Error):
         # pandas would take minutes where very many columns have the same name
-        rows = csv.reader(StringIO(safe_files.text_of(store / "summary.csv", store)))
+        content = BytesIO(safe_files.read(store / "summary.csv", store, MAX_TABLE))
+        text = TextIOWrapper(content, "utf-8", newline="")  # which is not all decoded at once
+        rows = csv.reader(iter(partial(text.readline, MAX_LINE), ""))
         column = next(rows, []).index("runs")
         counts = [int(row[column]) for row in rows if row]
         return counts if all(0 <= count <= MAX_COUNT for count in counts) else []
@@ -161,6 +164,9 @@ def _runs_of(store: Path) -> list[int]:
 
 MAX_COUNT = 10**18
 """The most runs of a setup, and the most that is counted or timed in an entry of `made.json`."""
+
+MAX_TABLE, MAX_LINE = 1 << 26, 1 << 20
+"""The most bytes of the table of a store, where 100,000 setups take 40 MB, and of a line in it."""
 
 MAX_ANSWER = 10_000
 """The most characters of a title, an answer, a label of a page or a name that are read."""

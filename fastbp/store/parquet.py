@@ -4,7 +4,7 @@ import hashlib
 import io
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +51,9 @@ _SEAL_BYTES = len(_SEAL) + hashlib.sha256().digest_size
 
 CHANGED = "it has changed since it was checked"
 
+_plausible: set[bytes] = set()
+"""The seals of files that may have the rows that they say they have."""
+
 _first_seals: list[dict[Path, bytes]] = []
 """While `unchanged` lasts: the seal with which each file was read first."""
 
@@ -94,19 +97,21 @@ def encode(rows: pa.Table, metadata: dict[str, str]) -> tuple[bytes, str]:
         )
         content = buffer.getvalue()
         # there may be very many runs, all alike: nobody would read so few bytes
-        if _is_plausible(content):
+        with suppress(ValueError):
+            _check_plausible(content)
             return sealed(content), rows_digest
     raise TooLargeError(
         f"{rows.num_rows:,} runs with {rows.num_columns:,} columns are too many for a file"
     )
 
 
-def _is_plausible(content: bytes) -> bool:
-    """Whether a file may have the rows that its footer and its pages say it has."""
+def _check_plausible(content: bytes) -> None:
+    """Raise ValueError if a file cannot have the rows that its footer and its pages say it has."""
     if len(content) - _footer(content) > MAX_FOOTER:  # Arrow makes hundreds of times as much
-        return False
+        raise ValueError(f"its footer has more than {MAX_FOOTER:,} bytes")
     size, values, *_ = unpacked(content)
-    return size + 8 * values <= max(MAX_UNPACKED, MAX_RATIO * len(content))
+    if size + 8 * values > max(MAX_UNPACKED, MAX_RATIO * len(content)):
+        raise ValueError(f"its {len(content):,} bytes stand for more than they can")
 
 
 def sealed(content: bytes) -> bytes:
@@ -170,11 +175,12 @@ def _checked(file: Path) -> tuple[bytes, dict[str, str], pa.Schema]:
             raise ValueError(why if content else "it is empty")
         if any(seals.setdefault(file, seal) != seal for seals in _first_seals):
             raise ValueError(CHANGED)
-        if len(content) - _footer(content) > MAX_FOOTER:
-            raise ValueError(f"its footer has more than {MAX_FOOTER:,} bytes")
+        if seal not in _plausible:  # before Arrow reads its footer
+            _check_plausible(content)
+            _plausible.add(seal)
         found = pq.read_schema(pa.BufferReader(content))
-        footer: dict[bytes, bytes] = found.metadata or {}
-        metadata = {"fastbp.schema": "1"} | {k.decode(): v.decode() for k, v in footer.items()}
+        footer = (found.metadata or {}).items()
+        metadata = {"fastbp.schema": "1"} | {k.decode(): v.decode() for k, v in footer}
         run_file = RunFile.parse(file)
         if run_file and not metadata.get("fastbp.digest", "").startswith(run_file.digest):
             raise ValueError("its rows do not match the digest in its name")
@@ -218,7 +224,7 @@ def read_as_written(
         # before rows are decoded: each may get a copy of a long word that stands once in a file
         _check_columns(file, found, int(metadata["fastbp.schema"]), names)
         run_file = RunFile.parse(file)
-        rows = decoded(content, names, run_file)
+        rows = _decoded(content, names, run_file)
         if run_file:
             _check_rows(run_file, rows)
         _check_values(rows)
@@ -231,36 +237,30 @@ def read_as_written(
 
 
 def decoded(
-    content: bytes,
-    names: Sequence[str] | None = None,
-    file: RunFile | None = None,
-    most: int | None = None,
+    content: bytes, names: Sequence[str] | None = None, most: int | None = None
 ) -> pa.Table:
     """Decode the rows of a Parquet file, if their size is plausible.
 
-    Parameters
-    ----------
-    content : bytes
-        The file.
-    names : list of str, optional
-        Columns to read; by default all.
-    file : RunFile, optional
-        Its name, which says how many rows it has.
-    most : int, optional
-        The most rows that it may have.
+    `names`: columns to read, by default all. `most`: the most rows that it may have.
 
     Raises
     ------
     ValueError
-        If it says that it has another number of rows, that a column to read has another type than
-        in runs, or that it is much larger than it can be: a few bytes may stand for any number of
-        equal values.
+        If it has more rows, columns of other types than runs have, or stands for more than it can.
     OSError, pa.ArrowException
         If it is damaged.
     """
+    _check_plausible(content)
+    return _decoded(content, names, most=most)
+
+
+def _decoded(
+    content: bytes,
+    names: Sequence[str] | None,
+    file: RunFile | None = None,
+    most: int | None = None,
+) -> pa.Table:
     need_memory(2 * len(content) + (1 << 25))
-    if not _is_plausible(content):
-        raise ValueError(f"its {len(content):,} bytes stand for more than they can")
     with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as opened:
         count = opened.metadata.num_rows
         if file and count != file.count:

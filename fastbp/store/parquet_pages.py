@@ -5,20 +5,28 @@ The footer says it, but Arrow unpacks what the headers say. Both are Thrift's co
 of https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift.
 """
 
+import base64
 import re
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 MAX_HEADERS, MAX_PAGES = 4_000_000, 100_000
 """Most bytes of a footer and of the headers of all pages together, and most pages, of a file of
 runs. To read them takes time and memory."""
 
-MAX_LEAVES = 100_000
-"""Most columns of a file. Arrow makes a kilobyte of each."""
+MAX_LEAVES, MAX_STRUCTS = 100_000, 1_000_000
+"""Most columns of a file, of each of which Arrow makes a kilobyte, and most structs of a footer."""
+
+MAX_NAMES = 1 << 28
+"""Most bytes of the names of all columns, each with those of what it is in."""
+
+MAX_SCHEMA_RATIO, _FIELD_BYTES = 64, 1000
+"""Most bytes that Arrow makes of each byte of its own schema, and those that a field takes."""
 
 # Numbers of fields: of a file, an element of its schema, a row group, a column, what is said of a
 # column, and a page.
-_SCHEMA, _ALL_ROWS, _GROUPS, _CREATOR = 2, 3, 4, 6
+_SCHEMA, _ALL_ROWS, _GROUPS, _PAIRS, _CREATOR = 2, 3, 4, 5, 6
 _KIND, _NAME, _CHILDREN = 1, 4, 5
 _COLUMNS, _ROWS = 1, 3
 _SAID = 3
@@ -31,9 +39,10 @@ _KINDS = {5: 2, 7: 2, 8: 4}
 _OF_DICTIONARY = 7
 _VALUES = 1
 
-_DELTA_BYTE_ARRAY = 7
+_UNREAD = {6: "DELTA_LENGTH_BYTE_ARRAY", 7: "DELTA_BYTE_ARRAY"}
 _BY_DICTIONARY = (2, 8)
-"""Encodings: of texts, each by what it adds to the one before, and by places in a dictionary."""
+"""Encodings: of texts by lengths that they count themselves, and by what each adds to the one
+before; and by places in a dictionary."""
 
 _INT32, _INT64, _BYTES, _LIST, _STRUCT = 5, 6, 8, 9, 12
 _Type = int | list[Any] | dict[int, Any]
@@ -50,8 +59,8 @@ _IN_SAID |= {16: {2: [_INT64], 3: [_INT64]}, 17: {2: [_INT32]}} | dict.fromkeys(
 _IN_COLUMN: dict[int, _Type] = {_SAID: _IN_SAID, 8: {2: {1: [_BYTES]}}}
 _IN_GROUP: dict[int, _Type] = {_COLUMNS: [_IN_COLUMN], _ROWS: _INT64, 4: [_ANY]}
 _IN_SCHEMA: dict[int, _Type] = {_KIND: _INT32, _NAME: _BYTES, _CHILDREN: _INT32}
-_IN_FILE: dict[int, _Type] = {_SCHEMA: [_IN_SCHEMA], _GROUPS: [_IN_GROUP], 5: [_ANY]}
-_IN_FILE |= {_ALL_ROWS: _INT64, _CREATOR: _BYTES, 7: [_ANY]}
+_IN_FILE: dict[int, _Type] = {_SCHEMA: [_IN_SCHEMA], _GROUPS: [_IN_GROUP]}
+_IN_FILE |= {_ALL_ROWS: _INT64, _PAIRS: [{1: _BYTES, 2: _BYTES}], _CREATOR: _BYTES, 7: [_ANY]}
 _IN_PAGE: dict[int, _Type] = {_UNPACKED: _INT32, _PACKED: _INT32}
 _IN_PAGE |= {kind: {_VALUES: _INT32, encoding: _INT32} for kind, encoding in _KINDS.items()}
 
@@ -97,9 +106,9 @@ def unpacked(content: bytes, most: int = MAX_HEADERS) -> Unpacked:
     ------
     ValueError
         If pages cannot be found, the footer, the headers or the number of pages is too large, parts
-        of the file contradict each other, or a page has the encoding DELTA_BYTE_ARRAY: each text
-        then is a part of the one before it and some more, so that a few bytes may stand for any
-        number of long ones.
+        of the file contradict each other, or a page has an encoding of texts in which a few bytes
+        may stand for any number of them: DELTA_BYTE_ARRAY, where each is a part of the one before
+        it and some more, or DELTA_LENGTH_BYTE_ARRAY, where the number of lengths is in the page.
     """
     try:
         columns, values = _columns(content, most)
@@ -122,10 +131,14 @@ def _columns(content: bytes, most: int) -> tuple[list[dict[int, Any]], int]:
     creator = footer.get(_CREATOR, b"").strip().lower()
     if b"parquet-mr" in creator and not _RECENT.match(creator):
         raise ValueError("it was written by an old version of parquet-mr")
+    for pair in footer.get(_PAIRS, ()):
+        if pair[1] == b"ARROW:schema":
+            _ArrowSchema(base64.b64decode(pair.get(2, b""), validate=True)).check()
     rows = [group[_ROWS] for group in footer[_GROUPS]]
     leaves = [element for element in footer[_SCHEMA][1:] if not element.get(_CHILDREN)]
-    if len(leaves) > MAX_LEAVES:
-        raise ValueError(f"it has {len(leaves):,} columns, more than {MAX_LEAVES:,}")
+    above = sum(len(each[_NAME]) for each in footer[_SCHEMA] if each.get(_CHILDREN))
+    if len(leaves) > MAX_LEAVES or len(leaves) * above > MAX_NAMES:
+        raise ValueError(f"it has {len(leaves):,} columns, more than {MAX_LEAVES:,}, or long names")
     if (
         min(rows, default=0) < 0
         or sum(rows) != footer[_ALL_ROWS]
@@ -165,12 +178,68 @@ def _pages(content: bytes, columns: list[dict[int, Any]], most: int) -> Unpacked
                     raise ValueError("a dictionary has more values than bytes")
                 else:
                     dictionaries.add(column[_NAME])
-                if encoding == _DELTA_BYTE_ARRAY:
-                    raise ValueError("a page has the encoding DELTA_BYTE_ARRAY, which is not read")
+                if encoding in _UNREAD:
+                    raise ValueError(f"a page has the encoding {_UNREAD[encoding]}, not read here")
                 if kind == _OF_DICTIONARY or encoding not in _BY_DICTIONARY:
                     distinct[column[_NAME]] += there
             at = thrift.at + page[_PACKED]
     return Unpacked(size, values, dictionaries, distinct)
+
+
+class _ArrowSchema:
+    """The columns in Arrow's own words: https://github.com/apache/arrow/blob/main/format/Schema.fbs.
+
+    Parts of such bytes may be the same, so that one column or name stands for very many, each of
+    which Arrow makes anew. Places that are not in there have the number 0; Arrow refuses them.
+    """
+
+    def __init__(self, message: bytes) -> None:
+        self.data = message[8 if message.startswith(b"\xff" * 4) else 4 :]
+        self.left = MAX_SCHEMA_RATIO * len(message)
+
+    def check(self) -> None:
+        """Raise ValueError if Arrow makes very much more of it than it has bytes."""
+        message = self.number(0)
+        self.pairs(message, 4)
+        self.pairs(self.part(message, 2), 2)
+        self.fields(self.part(message, 2), 1)
+
+    def number(self, at: int, size: int = 4) -> int:
+        return int.from_bytes(self.data[at : at + size], "little")
+
+    def place(self, table: int, number: int) -> int:
+        """Where a field of a table is; 0 if it has none."""
+        offsets = table - int.from_bytes(self.data[table : table + 4], "little", signed=True)
+        at = 4 + 2 * number
+        offset = self.number(offsets + at, 2) if at < self.number(offsets, 2) else 0
+        return table + offset if offset else 0
+
+    def part(self, table: int, number: int) -> int:
+        """Where the table, the text or the list is that a field of a table leads to."""
+        at = self.place(table, number)
+        return at + self.number(at) if at else 0
+
+    def take(self, *texts: int, more: int = 0) -> None:
+        self.left -= more + sum(self.number(at) for at in texts if at)
+        if self.left < 0:
+            raise ValueError("its columns in Arrow's own words stand for more than they can")
+
+    def tables(self, table: int, number: int) -> Iterator[int]:
+        first = self.part(table, number) + 4
+        for at in range(first, first + 4 * self.number(first - 4) * (first > 4), 4):
+            yield at + self.number(at)
+
+    def pairs(self, table: int, number: int) -> None:
+        for pair in self.tables(table, number):
+            self.take(self.part(pair, 0), self.part(pair, 1), more=100)
+
+    def fields(self, table: int, number: int) -> None:
+        for field in self.tables(table, number):
+            self.take(self.part(field, 0), more=_FIELD_BYTES)
+            if self.number(self.place(field, 2), 1) in (10, 14):  # a time zone, or kinds of a union
+                self.take(self.part(self.part(field, 3), 1))
+            self.pairs(field, 6)
+            self.fields(field, 5)
 
 
 class _Thrift:
@@ -182,6 +251,7 @@ class _Thrift:
 
     def __init__(self, content: bytes, at: int, end: int) -> None:
         self.content, self.at, self.end = content, at, min(end, len(content))
+        self.left = MAX_STRUCTS
 
     def skip(self, count: int) -> bytes:
         self.at += count
@@ -212,6 +282,9 @@ class _Thrift:
     def struct(self, types: dict[int, _Type]) -> dict[int, Any]:
         """Read a struct: its values, by the numbers of its fields, which have these types."""
         fields, number = dict[int, Any](), 0
+        self.left -= 1
+        if self.left < 0:
+            raise ValueError(f"its footer has more than {MAX_STRUCTS:,} parts")
         while head := self.byte():
             number = number + (head >> 4) if head >> 4 else self.integer(16)
             if number in fields or number >= 1 << 15:

@@ -21,7 +21,7 @@ RUN_FILE = re.compile(r"([0-9a-f]{12})-([0-9]{1,19})-([0-9]{1,19})-([0-9a-f]{16}
 MAX_LINKS = 40
 """Most links on the way to a folder, as in Linux: they may lead in a circle."""
 
-MAX_STEPS = 5_000
+MAXSTEPS = 5_000
 """Most folders on the way, with those that links lead through."""
 
 MAX_PATH = 4095
@@ -30,14 +30,14 @@ MAX_PATH = 4095
 OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 """With these flags a folder is opened that is listed, or in which files are opened."""
 
-_STEP = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
+STEP = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 """A folder on the way need not be readable."""
 
 
 def is_store(folder: Path) -> bool:
     """Whether a folder is a store: it has `made.json`, or `runs` and also a run or a lock."""
     with suppress(OSError, ValueError):
-        here = os.open(folder, _STEP)
+        here = os.open(folder, STEP)
         try:
             return _is_store(here)
         finally:
@@ -96,7 +96,7 @@ def _is_below_store(folder: int) -> bool:
         while not _is_store(here):
             status = os.fstat(here)
             try:
-                above = os.open("..", _STEP, dir_fd=here)
+                above = os.open("..", STEP, dir_fd=here)
             except PermissionError:
                 return status.st_uid not in (0, os.geteuid())
             os.close(here)
@@ -108,8 +108,8 @@ def _is_below_store(folder: int) -> bool:
         os.close(here)
 
 
-def open_folder(path: Path, make: bool = False) -> int:
-    """Open a folder, and return its descriptor. `make`: make what is missing on the way.
+def open_folder(path: Path, make: bool = False, flags: int = OPEN) -> int:
+    """Open a folder with some flags, and return its descriptor. `make`: make what is missing.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def open_folder(path: Path, make: bool = False) -> int:
     way = _Way(Path("/") if path.is_absolute() else Path())
     try:
         way.go(path, make)
-        return os.open(".", OPEN, dir_fd=way.here)
+        return os.open(".", flags, dir_fd=way.here)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
@@ -134,7 +134,7 @@ class _Way:
     """A way from one folder to another, which goes through no link that lies in a store."""
 
     def __init__(self, start: Path) -> None:
-        self.start = os.open(start, _STEP)
+        self.start = os.open(start, STEP)
         self.here = os.dup(self.start)
         self._names: list[str] = []
         self._stores: list[bool] = []
@@ -149,7 +149,7 @@ class _Way:
     def go(self, path: Path, make: bool) -> None:
         """Go to a folder. Raises as `open_folder`."""
         names, links = [*reversed(path.parts)], 0
-        for _ in range(MAX_STEPS):
+        for _ in range(MAXSTEPS):
             if not names:
                 return
             name = names.pop()
@@ -164,7 +164,7 @@ class _Way:
                 if target is not None:
                     names += reversed(target.parts)
                     continue
-                below = os.open(name, _STEP, dir_fd=self.here)
+                below = os.open(name, STEP, dir_fd=self.here)
                 self._stores, self._is_up = [], True
             self._enter(name, below)
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
@@ -197,11 +197,11 @@ class _Way:
 
 def _next(name: str, parent: int, make: bool) -> int:
     with suppress(FileNotFoundError):
-        return os.open(name, _STEP | os.O_NOFOLLOW, dir_fd=parent)
+        return os.open(name, STEP | os.O_NOFOLLOW, dir_fd=parent)
     if make:
         with suppress(FileExistsError):
             os.mkdir(name, dir_fd=parent)
-    return os.open(name, _STEP | os.O_NOFOLLOW, dir_fd=parent)
+    return os.open(name, STEP | os.O_NOFOLLOW, dir_fd=parent)
 
 
 def is_in_store(path: Path) -> bool:

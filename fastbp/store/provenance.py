@@ -2,7 +2,9 @@
 
 import json
 import tomllib
+from collections.abc import Iterable
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,9 +15,9 @@ from fastbp.store.store import Store, writing
 MAX_MADE, MAX_SWEEP = 50_000_000, 4_000_000
 """The most bytes of `made.json`, some 100,000 commands, and of `sweep.toml`."""
 
-MAX_PARTS = 4_000_000
-"""The most parts of `made.json`, half as many again as those commands have: each takes memory, even
-the `{}` of three bytes."""
+MAX_ENTRIES, MAX_PARTS = 100_000, 2_500_000
+"""The most entries that are added to `made.json` at once, and the most parts that it has, as many
+as those commands have: each takes memory, even the `{}` of three bytes."""
 
 
 def read_made(store: Path) -> list[dict[str, Any]]:
@@ -35,7 +37,7 @@ def _entries(store: Path) -> list[dict[str, Any]] | None:
     """
     try:
         text = safe_files.text_of(store / "made.json", store, MAX_MADE)
-        entries = json.loads(text) if sum(map(text.count, "[{,")) <= MAX_PARTS else None
+        entries = None if _is_too_large(text) else json.loads(text)
     except FileNotFoundError:
         return []
     except (ValueError, RecursionError):
@@ -43,7 +45,7 @@ def _entries(store: Path) -> list[dict[str, Any]] | None:
     return [e for e in entries if isinstance(e, dict)] if isinstance(entries, list) else None
 
 
-def add_made(store: Store, *entries: dict[str, Any]) -> None:
+def add_made(store: Store, entries: Iterable[dict[str, Any]]) -> None:
     """Append entries to `made.json`, unless it has them already; the oldest may make room.
 
     A damaged file is moved into `quarantine/`.
@@ -55,17 +57,19 @@ def add_made(store: Store, *entries: dict[str, Any]) -> None:
     """
     with writing(store.path / "made.json"):
         found = _entries(store.path)
-    lines = [json.dumps(entry) for entry in found or []]
-    known = {*lines}  # in linear time, however many there are
-    if new := [line for line in map(json.dumps, entries) if line not in known]:
+    before = dict.fromkeys(map(json.dumps, found or []))  # in linear time, however many there are
+    lines = [*(before | dict.fromkeys(islice(map(json.dumps, entries), MAX_ENTRIES)))]
+    if len(lines) > len(before):
         if found is None:
             with writing(store.path / "made.json"):
                 safe_files.set_aside(store.path / "made.json", store.path)
-        lines += new
-        while sum(map(len, lines)) + 2 * len(lines) + 2 > MAX_MADE:
+        while _is_too_large(content := "[\n" + ",\n".join(lines) + "\n]"):
             lines = lines[len(lines) // 2 + 1 :]
-        content = "[\n" + ",\n".join(lines) + "\n]"
         store.write(store.path / "made.json", content.encode())
+
+
+def _is_too_large(text: str) -> bool:
+    return len(text) > MAX_MADE or sum(map(text.count, "[{,")) > MAX_PARTS
 
 
 class LatestSweep(NamedTuple):

@@ -209,8 +209,11 @@ def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
-def text_of(path: Path, root: Path | None = None, most: int = 1 << 28) -> str:
-    """Read a file as `read` does, as UTF-8. Raises UnicodeDecodeError if it is none."""
+def text_of(path: Path, root: Path | None = None, most: int = 1 << 25) -> str:
+    """Read a file as `read` does, as UTF-8, which may take four times its bytes.
+
+    Raises UnicodeDecodeError if it is none.
+    """
     return read(path, root, most).decode()
 
 
@@ -317,6 +320,18 @@ def write(
 def make(root: Path) -> None:
     """Make a folder, and those above it, unless it is there. Raises UnsafeFileError, OSError."""
     os.close(places.open_folder(root, make=True))
+
+
+def make_new(root: Path) -> bool:
+    """Make a folder as `make` does, below one that need not be readable; whether it is new."""
+    above = places.open_folder(root.parent, make=True, flags=places.STEP)
+    try:
+        os.mkdir(root.name, dir_fd=above)
+    except FileExistsError:
+        return False
+    finally:
+        os.close(above)
+    return True
 
 
 def write_all(files: Mapping[Path, bytes], root: Path) -> None:

@@ -127,10 +127,7 @@ class Store:
         if not self.path.is_dir():
             self.check_usable(any_version=any_version)  # before anything is made
             with writing(self.path):
-                safe_files.make(self.path.parent)
-                with suppress(FileExistsError), safe_files.folder(self.path.parent) as above:
-                    os.mkdir(self.path.name, dir_fd=above)
-                    self._made = missing
+                self._made = missing if safe_files.make_new(self.path) else []
         # what is there now may not be what was made: it is held, checked, and then written to
         with writing(self.path):
             self._check_entries()
@@ -202,15 +199,16 @@ class Store:
         """Take the lock and write into it who has it. Raises StoreError if another has it."""
         try:
             _take(lock)
-            names = os.fstat(lock.fileno()).st_nlink
-            if not names:  # who had it has removed the store
-                raise BlockingIOError
-        except BlockingIOError:
+            with safe_files.folder(self.path) as folder:
+                named = os.stat("lock", dir_fd=folder, follow_symlinks=False)
+            if not os.path.samestat(named, os.fstat(lock.fileno())):
+                raise BlockingIOError  # who had it has removed the store
+        except (BlockingIOError, FileNotFoundError):
             who = printable(lock.read(200).decode(errors="replace").strip())
             raise StoreError(
                 f"{self.path} is in use by {who or 'another run'}: wait for it, or {self._another}"
             ) from None
-        if names > 1:  # what is written into it would be written there too
+        if named.st_nlink > 1:  # what is written into it would be written there too
             raise UnsafeFileError(self.path / "lock", "it is also a file elsewhere, by a hard link")
         lock.truncate(0)
         lock.write(f"process {os.getpid()} on {os.uname().nodename}\n".encode(errors="replace"))

@@ -367,7 +367,7 @@ def learnt(folder: Path, *shards: Range) -> list[Store]:
         store = made(folder / "deep" / str(index), (start, count), setups=sweep.setups)
         driver.write_problems(sweep, store)
         store.write(store.path / "sweep.toml", sweep.to_toml(store.path).encode())
-        provenance.add_made(store, {"when": "then", "runs": count, "by": index})
+        provenance.add_made(store, [{"when": "then", "runs": count, "by": index}])
         stores.append(store)
     return stores
 
@@ -398,7 +398,7 @@ def test_a_sweep_whose_file_is_elsewhere_is_brought_along_as_it_is(tmp_path, int
 def test_what_the_store_has_beside_its_runs_stays(tmp_path, into):
     sources = learnt(tmp_path, (0, 12))
     into.write(into.path / "sweep.toml", b"its own")
-    provenance.add_made(into, {"by": "itself"})
+    provenance.add_made(into, [{"by": "itself"}])
     merge(into, sources)
     assert (into.path / "sweep.toml").read_text() == "its own"
     assert [entry["by"] for entry in json.loads((into.path / "made.json").read_text())] == [

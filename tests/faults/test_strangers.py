@@ -1,6 +1,7 @@
 """Stores that anybody may have made: nothing outside them is read, written, moved or removed, no
 command waits or fills the memory, and what is wrong is one line."""
 
+import base64
 import copy
 import errno
 import hashlib
@@ -49,7 +50,7 @@ from fastbp.schema.errors import (
     TableError,
     UnsafeFileError,
 )
-from fastbp.store import npz, parquet, provenance, safe_files, store as store_module
+from fastbp.store import npz, parquet, parquet_pages, provenance, safe_files, store as store_module
 from fastbp.store.digest import digest
 from fastbp.store.filename import RunFile
 from fastbp.store.npz import read_arrays
@@ -193,13 +194,23 @@ def test_what_takes_the_place_of_runs_or_problems_is_moved_away_as_it_is(folder,
     assert integrity.check(store).digest == integrity.check(Store(folder / "sound")).digest
 
 
-def test_a_lock_with_a_second_name_is_not_written(folder):
+def test_a_lock_with_a_second_name_is_not_written(folder, monkeypatch):
+    """Nor if one of its names is gone when it is locked."""
     lock = folder / "store" / "lock"
     lock.unlink()
     os.link(folder / "theirs" / "notes.txt", lock)
     with unchanged(folder / "theirs"), pytest.raises(UnsafeFileError, match="by a hard link; move"):
         with Store(folder / "store").locked():
             pass
+    other = lock.with_name("tmp") / "other"
+    for take in (lambda _: lock.unlink(), lambda _: other.rename(lock)):
+        other.write_text("")
+        monkeypatch.setattr(store_module, "_take", take)
+        with unchanged(folder / "theirs"), pytest.raises(StoreError, match="in use by theirs: "):
+            with Store(folder / "store").locked():
+                pass
+        lock.unlink(missing_ok=True)
+        os.link(folder / "theirs" / "notes.txt", lock)
 
 
 def test_a_store_may_be_reached_through_a_link(command, folder):
@@ -291,14 +302,57 @@ def test_lists_that_unpack_to_gigabytes_are_refused_before_they_are(monkeypatch,
         parquet.decoded(content)
 
 
-def test_texts_that_are_parts_of_others_are_refused_before_they_are_read():
-    """A few bytes stand for 450 MB."""
-    table, how = pa.table({"x": ["a" * i for i in range(30_000)]}), {"x": "DELTA_BYTE_ARRAY"}
-    raw = as_parquet(table, use_dictionary=False, column_encoding=how, compression="zstd")
-    assert len(raw) < 1_000_000
+@pytest.mark.parametrize("encoding", ["DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"])
+def test_encodings_of_texts_in_which_few_bytes_are_many_are_not_read(encoding):
+    """Texts that are parts of others, here 450 MB, or a page that says how many texts it has."""
+    table = pa.table({"x": ["a" * i for i in range(30_000)]})
+    raw = as_parquet(
+        table, use_dictionary=False, column_encoding={"x": encoding}, compression="zstd"
+    )
+    unread(raw, f"encoding {encoding}, not read")
+
+
+def unread(raw: bytes, why: str) -> None:
+    """Neither rows of runs nor a table are read from a Parquet file."""
     for read in parquet.decoded, lambda raw: read_table.parquet_frame(raw, 10**10):
-        with pytest.raises(ValueError, match="encoding DELTA_BYTE_ARRAY"):
+        with pytest.raises(ValueError, match=why):
             read(raw)
+
+
+def test_very_many_parts_and_long_names_are_not_read(monkeypatch):
+    raw = as_parquet(pa.table({"n" * 100: [{f"c{i}": 1 for i in range(30)}]}))
+    for most, why in ("MAX_NAMES", "30 columns, .* or long names"), ("MAX_STRUCTS", "100 parts"):
+        with monkeypatch.context() as patch:
+            patch.setattr(parquet_pages, most, 100)
+            unread(raw, why)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.field("n" * 50_000, pa.int64()),
+        pa.field("n", pa.timestamp("s", "z" * 50_000)),
+        pa.field("n", pa.int64(), metadata={"key": "v" * 50_000}),
+        pa.field("n", pa.struct([(str(i), pa.int64()) for i in range(100)])),
+    ],
+    ids=["name", "time zone", "metadata", "struct"],
+)
+def test_a_column_that_stands_for_very_many_is_not_read(column):
+    """In Arrow's own words all columns may be the same bytes."""
+    others = [pa.field(str(i), pa.int64()) for i in range(1_000)]
+    said = bytearray(pa.schema([column, *others]).serialize())
+    schema = parquet_pages._ArrowSchema(said)
+    schema.check()
+    first = schema.part(schema.part(schema.number(0), 2), 1) + 4
+    for at in range(first, first + 4 * 1_001, 4):
+        place = first + schema.number(first) - at
+        said[8 + at : 12 + at] = place.to_bytes(4, "little")
+    assert pa.ipc.read_schema(pa.py_buffer(bytes(said))).types == [column.type] * 1_001
+    buffer, table = io.BytesIO(), pa.table({"x": [1]})
+    with pq.ParquetWriter(buffer, table.schema, store_schema=False) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({"ARROW:schemX": base64.b64encode(said)})
+    unread(buffer.getvalue().replace(b"schemX", b"schema"), "own words stand for more")
 
 
 @pytest.mark.parametrize("index", [[], ["w"]])
@@ -318,12 +372,6 @@ def test_a_long_text_with_spaces_around_it_is_kept_once():
     assert column.values[0] == "w" * 10_000
     said = raw.replace(b"\x19\x18\x01x", b"\x19\x18\x01y")  # of its own name
     assert read_table.unpacked(said).dictionaries == {"x"}
-
-
-def test_texts_without_dictionaries_are_read_however_they_are_packed():
-    table, how = pa.table({"x": ["a", "bc"] * 9}), {"x": "DELTA_LENGTH_BYTE_ARRAY"}
-    raw = as_parquet(table, use_dictionary=False, column_encoding=how)
-    assert read_table.parquet_frame(raw, 10**9)["x"].tolist() == ["a", "bc"] * 9
 
 
 def test_what_pandas_said_of_types_is_not_read():
@@ -552,11 +600,11 @@ def test_deep_side_files_count_as_damaged(folder, text):
 def test_pages_and_entries_that_are_made_to_take_long_do_not(folder, monkeypatch):
     """A page that matches a pattern in very many ways, and very many columns and entries."""
     store = folder / "store"
-    (store / "summary.csv").write_text("runs," * 1_000_000 + "\n7\n")
+    (store / "summary.csv").write_text("runs," * 200_000 + "\n7\n")
     assert gallery._runs_of(store) == [7]
     (store / "made.json").write_text('[{"a": ' + "[" * 900 + "0," * 10**6 + "0" + "]" * 900 + "}]")
     began = time.process_time()
-    provenance.add_made(Store(store), {"when": "now"})
+    provenance.add_made(Store(store), [{"when": "now"}])
     assert time.process_time() - began < 5
     assert provenance.read_made(store)[1:] == [{"when": "now"}]
     figure = '<figure>aria-label="a figure" href="figures/one.svg"'
@@ -566,14 +614,18 @@ def test_pages_and_entries_that_are_made_to_take_long_do_not(folder, monkeypatch
         began = time.process_time()
         assert gallery.page_of(store) == ("title", "answer", expected)
         assert time.process_time() - began < 5
+    (store / "report.html").write_text(PAGE + "a" * (1 << 25))
+    assert gallery.page_of(store) is None
     entries = [{"when": number, "runs": 10**400} for number in range(30_000)]
     (store / "made.json").write_text(json.dumps(entries))
-    provenance.add_made(Store(store), *entries[::-1], {"when": "now"})
+    provenance.add_made(Store(store), [*entries[::-1], {"when": "now"}])
     assert provenance.read_made(store) == [*entries, {"when": "now"}]
     assert provenance_table(store)["commands"]
-    monkeypatch.setattr(provenance, "MAX_MADE", 15_000_000)
-    provenance.add_made(Store(store), {"when": "later"})
-    assert provenance.read_made(store)[-2:] == [{"when": "now"}, {"when": "later"}]
+    for name, most in ("MAX_MADE", 15_000_000), ("MAX_PARTS", 50_000):
+        monkeypatch.setattr(provenance, name, most)
+        (store / "made.json").write_text(json.dumps(entries[: most // 5]))
+        provenance.add_made(Store(store), [*entries[-7_000:], {"when": name}])
+        assert provenance.read_made(store)[-2:] == [entries[-1], {"when": name}]
 
 
 def test_a_huge_grid_is_not_expanded_by_a_merge(folder):
@@ -640,7 +692,7 @@ def test_what_cannot_be_read_is_not_damaged(folder, monkeypatch, name):
             fastbp.load(store.path)
     else:
         with pytest.raises(StoreFullError, match=r"made.json cannot be written: Permission denied"):
-            provenance.add_made(store, {"when": "now"})
+            provenance.add_made(store, [{"when": "now"}])
         monkeypatch.undo()
         assert provenance.read_made(store.path) == before
 

@@ -178,6 +178,14 @@ def powerless() -> list[str]:
     return drop
 
 
+def test_a_folder_that_can_only_be_written_to(complete, tmp_path):
+    (tmp_path / "box").mkdir(0o311)
+    complete(
+        command("mine.toml", "-o", "box/new", cwd=tmp_path, program=[*powerless(), *MODULE]),
+        "box/new",
+    )
+
+
 def test_an_installation_that_can_only_be_read(complete, tmp_path):
     program = [*powerless(), *MODULE]
     site = tmp_path / "site"

@@ -838,7 +838,11 @@ def test_each_file_is_read_once(here: Path, monkeypatch: pytest.MonkeyPatch) -> 
     grid = {"lr": [0.1, 0.2, 0.3], "targets": ["y", "z"], "batch": [1, "full"]}
     for _ in range(3):
         Sweep(seeds=1, setup={"problem": "file:d.csv", "updates": 9}, grid=grid)
-    assert len(read) == 1
+    Path("wrong.csv").write_text("x,y,z\n1,0\n")
+    for _ in range(3):
+        with pytest.raises(SweepError, match="3 values in every row"):
+            Sweep(seeds=1, setup={"problem": "file:wrong.csv", "updates": 9}, grid=grid)
+    assert len(read) == 2
 
 
 def test_a_file_that_changes_makes_another_setup(here: Path) -> None:

@@ -517,7 +517,7 @@ def test_a_footer_that_is_too_large_is_not_opened(monkeypatch):
     content = as_parquet(rows(ONE, 0, 20))
     monkeypatch.setattr(parquet, "MAX_FOOTER", 1_000)
     monkeypatch.setattr(pq, "ParquetFile", None)
-    with pytest.raises(ValueError, match="bytes stand for more than they can"):
+    with pytest.raises(ValueError, match="its footer has more than 1,000 bytes"):
         parquet.decoded(content)
 
 

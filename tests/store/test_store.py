@@ -261,7 +261,7 @@ def test_what_is_checked_is_what_is_written_to(store, tmp_path, monkeypatch):
     """Though somebody exchanges what is there meanwhile."""
     mine = tree(tmp_path / "mine", {"summary.csv": "my own", "tmp/a.csv.1.draft": ""})
     new, link = Store(tmp_path / "new"), Store(tmp_path / "link")
-    monkeypatch.setattr(safe_files, "make", lambda above: new.path.symlink_to(mine))
+    monkeypatch.setattr(safe_files, "make_new", lambda root: root.symlink_to(mine))
     with unchanged(mine), pytest.raises(StoreError, match="other things in it"), new.locked():
         pass
     link.path.symlink_to(mine)
