@@ -207,7 +207,7 @@ def efforts_of(*stores: Path) -> pd.DataFrame:
     """
     rows = []
     for store in stores:
-        with suppress(UnsafeFileError):
+        with suppress(OSError, UnsafeFileError):
             for entry in read_made(store):
                 with suppress(TypeError, KeyError, ValueError, OverflowError):
                     spent, cpu = entry["seconds"], printable(str(entry["cpu"])[:MAX_ANSWER])

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fastbp.schema.text import refusal, typed
+from fastbp.schema.text import plain, refusal, typed
 
 
 class LostError(Exception):
@@ -136,7 +136,7 @@ class FileError(StoreError, ValueError):
     """A file of runs cannot be read; the message is one line."""
 
     def __init__(self, file: Path, why: object) -> None:
-        self.file, self.why = file, str(why).partition("\n")[0]
+        self.file, self.why = file, plain(str(why).partition("\n")[0], 500)
         super().__init__(f"{file} cannot be read: {self.why}")
 
 

@@ -21,8 +21,9 @@ MAX_LEAVES, MAX_STRUCTS = 100_000, 1_000_000
 MAX_NAMES = 1 << 28
 """Most bytes of the names of all columns, each with those of what it is in."""
 
-MAX_SCHEMA_RATIO, _FIELD_BYTES = 64, 1000
-"""Most bytes that Arrow makes of each byte of its own schema, and those that a field takes."""
+MAX_SCHEMA_RATIO, _FIELD_BYTES, _TEXT_BYTES = 64, 1000, 16
+"""Most bytes that Arrow makes of each byte of its own schema; those that it makes of a field and of
+each byte of a text, which may be the parameters of an extension's type."""
 
 # Numbers of fields: of a file, an element of its schema, a row group, a column, what is said of a
 # column, and a page.
@@ -220,7 +221,7 @@ class _ArrowSchema:
         return at + self.number(at) if at else 0
 
     def take(self, *texts: int, more: int = 0) -> None:
-        self.left -= more + sum(self.number(at) for at in texts if at)
+        self.left -= more + _TEXT_BYTES * sum(self.number(at) for at in texts if at)
         if self.left < 0:
             raise ValueError("its columns in Arrow's own words stand for more than they can")
 

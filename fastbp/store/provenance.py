@@ -3,7 +3,6 @@
 import json
 import tomllib
 from collections.abc import Iterable
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,10 +23,9 @@ def read_made(store: Path) -> list[dict[str, Any]]:
     """The entries of `made.json`, one for each command that trained runs of a store.
 
     If the file is missing or damaged, there are none. Anything that is not an entry is left out.
+    Raises UnsafeFileError and OSError if it cannot be read.
     """
-    with suppress(OSError):
-        return _entries(store) or []
-    return []
+    return _entries(store) or []
 
 
 def _entries(store: Path) -> list[dict[str, Any]] | None:

@@ -614,6 +614,7 @@ def test_what_is_sealed_and_no_table_is_refused(tmp_path, monkeypatch):
         patch.setattr(parquet, "MAX_FOOTER", 1 << 22)
         (tmp_path / "wide.parquet").write_bytes(parquet.encode(*long)[0])
     damaged(tmp_path / "wide.parquet", "its footer has more than 1,048,576 bytes")
+    assert len(DamagedFileError(tmp_path, "very long" * 10**5).args[0]) < 1_000
     for content in (b"PAR1" + bytes(100) + (20).to_bytes(4, "little") + b"PAR1", bytes(100)):
         (tmp_path / "no.parquet").write_bytes(parquet.sealed(content))
         damaged(tmp_path / "no.parquet", ".+")
