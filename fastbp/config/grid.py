@@ -36,8 +36,9 @@ MAX_EXPANDED = 1_000_000
 """The most values that series and other short forms of a file may make, for they take memory before
 it is known how many setups there are. It is more than `MAX_SETUPS`, as `--set` may replace some."""
 
-MAX_MISTAKES = 190
-"""After so many no more are looked for: some take long, such as files that are not there."""
+MAX_MISTAKES, MAX_REPEATED = 190, 2_000
+"""After so many, or so many with those that setups repeat, no more are looked for: some take long,
+such as files that are not there."""
 
 GridValues = dict[str, tuple[Any, ...]]
 """The checked values that one `[grid]` lists, by key."""
@@ -69,7 +70,7 @@ class SweepTables:
         self._expanded = self._bits = 0
         self._values = Counter[int]()
         self._prepared: set[tuple[ProblemData, Preparation]] = set()
-        self._added: set[str] = set()
+        self._added, self._repeated = set[str](), 0
         self._names: dict[tuple[Any, ...], ProblemData] = {}
         self._setups: dict[tuple[Any, ...], tuple[Setup, list[int]]] = {}
         setup, grid = data.get("setup", {}), data.get("grid", [])
@@ -296,6 +297,7 @@ class SweepTables:
     def _add(self, mistakes: Iterable[Mistake], table: Placed) -> None:
         """Add a message for each mistake, with the place where its key was, or should have been."""
         for key, text in mistakes:
+            self._repeated += 1
             given = table.get(key) or self.setup.get(key)
             place = given.place if given else f"{self.here}setup.{key}"
             if (line := f"{place}: {text}") not in self._added:  # setups of a grid repeat them
@@ -304,9 +306,11 @@ class SweepTables:
         self._stop_after_many()
 
     def _stop_after_many(self) -> None:
-        """Raise SweepError if there are more than `MAX_MISTAKES`."""
-        if len(self.lines) > MAX_MISTAKES:
-            more = f"{self.here}after {MAX_MISTAKES} mistakes no more were looked for"
+        """Raise SweepError if there are more than `MAX_MISTAKES`, or more than `MAX_REPEATED`."""
+        are_many = len(self.lines) > MAX_MISTAKES
+        if are_many or self._repeated > MAX_REPEATED:
+            count = MAX_MISTAKES if are_many else MAX_REPEATED
+            more = f"{self.here}after {count:,} mistakes no more were looked for"
             raise SweepError([*dict.fromkeys(self.lines[:MAX_MISTAKES]), more])
 
 

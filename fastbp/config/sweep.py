@@ -135,22 +135,25 @@ class Sweep:
 
     @cached_property
     def _matching(self) -> list[list[Setup]]:
-        """List for each published figure the setups that its `where` selects."""
+        """List for each published figure the setups that its `where` selects.
+
+        Stop with one that has too many together with those before it.
+        """
         having: dict[str, dict[Any, set[int]]] = {}
         for key in {key for figure in self.published for key in figure.where}:
             having[key] = {}
             for index, setup in enumerate(self.setups):
                 having[key].setdefault(getattr(setup, key), set()).add(index)
         every = set(range(len(self.setups)))
-        return [
-            [
-                self.setups[index]
-                for index in sorted(
-                    every.intersection(*(having[k].get(v, ()) for k, v in figure.where.items()))
-                )
-            ]
-            for figure in self.published
-        ]
+        found, count = list[list[Setup]](), 0
+        for figure in self.published:
+            sets = [every, *(having[k].get(v, set()) for k, v in figure.where.items())]
+            chosen = set.intersection(*sorted(sets, key=len))
+            count += len(chosen)
+            found.append([self.setups[index] for index in sorted(chosen)])
+            if count > MAX_COMPARED:
+                break
+        return found
 
     @classmethod
     def from_toml(
@@ -259,7 +262,7 @@ class Sweep:
             seed_counts=_seed_counts(setups, counts, chosen),
         )
         if (count := sum(map(len, sweep._matching))) > MAX_COMPARED:
-            given = f"given figures for {count:,} setups together"
+            given = f"given figures for {count:,} setups or more together"
             raise SweepError([f"{here}published: {given}, allowed: at most {MAX_COMPARED:,}"])
         return sweep
 
