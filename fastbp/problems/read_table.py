@@ -256,7 +256,6 @@ def parquet_frame(raw: bytes, most: int, check: _Check = check_size) -> pd.DataF
         and all(isinstance(told.get(name), list) for name in ("index_columns", "columns"))
     ):
         raise TableError("a readable .parquet file; what it says about pandas is damaged")
-    # each may be a table of numbers
     index = {name for name in told["index_columns"] if isinstance(name, str)} if told else set()
     fields = [i for i, field in enumerate(schema) if field.name not in index]
     foreign = [
