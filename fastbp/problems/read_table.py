@@ -202,19 +202,20 @@ def check_rows(text: TextIO, names: list[str]) -> None:
     text.seek(0)
     records = (record for record in csv.reader(text) if record)
     next(records)
-    wrong = [
+    wrong = (
         (row, record)
         for row, record in enumerate(islice(records, MAX_ROWS), 1)
         if len(record) != len(names) or any("\n" in value for value in record)
-    ]
-    for row, record in wrong[:1]:
+    )
+    for row, record in wrong:
         for name, value in zip(names, record, strict=False):
             if "\n" in value:
                 raise TableError(
                     f"quotes that are closed in the same line; {shown(name)} has a line break in "
                     f"row {row}"
                 )
-        more = f" (the first of {len(wrong):,})" if len(wrong) > 1 else ""
+        count = 1 + sum(1 for _ in wrong)
+        more = f" (the first of {count:,})" if count > 1 else ""
         values = f"{len(names):,} value{'s' * (len(names) > 1)}"
         raise TableError(
             f"{values} in every row, as in the first line; row {row:,} has {len(record):,}: "

@@ -2,8 +2,7 @@
 
 `check` reads a file and reports mistakes that do not depend on the targets: it does not exist, is
 not a table, is too large. `read` knows the target columns and reports mistakes in the columns.
-Tables are cached by path, times of change and size, so a process reads each file once. Messages
-have the form "given …, allowed: …".
+Tables are cached by path, times of change and size. Messages are "given …, allowed: …".
 """
 
 import os
@@ -230,7 +229,7 @@ _PROBLEMS: Kept[ProblemData | tuple[Mistake, ...]] = Kept(
 def _problem(
     path: str, stamp: Stamp, targets: tuple[str, ...] | None, kind: str
 ) -> ProblemData | tuple[Mistake, ...]:
-    """Make the problem of a file, or list mistakes in its targets. Raises SweepError."""
+    """Make the problem of a file, or list mistakes in its columns. Raises SweepError."""
     table = _table(path, stamp)
     if wrong := _wrong_targets(table, targets, plain(os.path.basename(path))):
         return tuple(wrong)
@@ -239,7 +238,7 @@ def _problem(
     try:
         return _made([*columns.values()], chosen, kind)
     except TableError as error:
-        raise refused(path, *error.args) from None
+        return tuple(Mistake("problem", line) for line in refused(path, *error.args).lines)
 
 
 def _made(
@@ -301,15 +300,16 @@ def _wrong_targets(table: DataTable, targets: Sequence[str] | None, name: str) -
     elif targets is None:
         texts = [f"not given, allowed: one or more {columns}"]
     else:
-        wrong = [target for target in dict.fromkeys(targets) if target not in names]
+        chosen, there = dict.fromkeys(targets), {*names}
+        wrong = [target for target in chosen if target not in there]
         texts = [
             f"given {shown(target)}, allowed: {columns}{nearest(target, names)}"
             for target in wrong[:MAX_LINES]
         ]
         if more := len(wrong[MAX_LINES:]):
             texts.append(f"given {more:,} more like these, allowed: {columns}")
-        texts += [f"{given}each column once"] * (len(set(targets)) < len(targets))
-        if set(names) <= set(targets):
+        texts += [f"{given}each column once"] * (len(chosen) < len(targets))
+        if there <= chosen.keys():
             texts.append(f"{given}not all {columns}; the others are the inputs")
     return [Mistake("targets", text) for text in texts]
 

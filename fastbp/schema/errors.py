@@ -52,8 +52,8 @@ def refuse_wrong(arguments: Iterable[tuple[str, Any, bool, str]]) -> None:
 
 
 _NO_MEMORY = re.compile(
-    "not enough memory|out of memory|cannot allocate|can't start new thread|"
-    "launch worker thread|failed to map segment|without (setting an )?exception set",
+    "not enough memory|out of memory|can(not|'t) allocate|can't start new thread|Error -4 while|"
+    "launch worker thread|failed to map segment|without (setting an exception|exception set)",
     re.IGNORECASE,
 )
 """What packages and the system say where there is no memory, in errors of other classes."""
@@ -90,7 +90,7 @@ def raise_memory_error(error: BaseException) -> None:
             or (
                 (
                     isinstance(link, OSError | RuntimeError | ImportError | SystemError)
-                    or type(link).__module__ == "pyarrow.lib"
+                    or type(link).__module__ in ("pyarrow.lib", "zlib")
                 )
                 and _NO_MEMORY.search(str(link))
             )

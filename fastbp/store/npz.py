@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import math
+import re
 import warnings
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp.schema.errors import TableError
+from fastbp.schema.errors import TableError, raise_memory_error
 from fastbp.schema.text import and_, plain, shown
 from fastbp.store import safe_files
 
@@ -27,14 +28,22 @@ MAX_NUMBER = 1e30
 MAX_MEANING = 24_000_000
 """The most bytes, four a character, of what a file says of the outputs of a problem."""
 
-MAX_ARRAYS = 10_000
-"""The most arrays of a file."""
+MAX_ARRAYS, MAX_EXTRA = 10_000, 1_000_000
+"""The most arrays of a file, and the most bytes that its directory says of them besides the usual:
+the time of `zipfile` grows with the square of those of an array."""
 
 MAX_HEADER = 1 << 16
 """The most bytes before the values of an array."""
 
 _ENTRY = b"PK\1\2"
 """The first bytes of each entry in the directory of a .zip file."""
+
+_HEADER = re.compile(
+    rb"\x93NUMPY.{4}\{'descr': '\S{1,20}', 'fortran_order': \w+, 'shape': \([\d, ]*\), \}",
+    re.DOTALL,
+)
+"""Matches what NumPy writes before the values of an array. Of much else Python's parser says that
+there is not enough memory, however much there is."""
 
 
 def npz(**arrays: Any) -> bytes:
@@ -104,8 +113,15 @@ def read_arrays(
     """
     if not content.startswith(b"PK") or not zipfile.is_zipfile(io.BytesIO(content)):
         raise TableError("a file that numpy.savez wrote; it is not an .npz file")
-    if content.count(_ENTRY) > MAX_ARRAYS:
-        raise TableError(f"at most {MAX_ARRAYS:,} arrays; it has more")
+    if (
+        content.count(_ENTRY) > MAX_ARRAYS
+        or sum(
+            int.from_bytes(content[entry.end() + 26 : entry.end() + 28], "little")
+            for entry in re.finditer(_ENTRY, content)
+        )
+        > MAX_EXTRA
+    ):
+        raise TableError(f"at most {MAX_ARRAYS:,} arrays, with little else; it has more")
     quiet = warnings.catch_warnings(action="ignore")  # headers of Python 2 are read like all others
     with np.load(io.BytesIO(content), allow_pickle=False) as file, quiet:
         if sum(entry.compress_size for entry in file.zip.infolist()) > len(content):
@@ -137,6 +153,8 @@ def _checked_size(archive: zipfile.ZipFile, name: str, most: int, left: int, is_
     if entry.file_size > left + MAX_HEADER:
         raise TableError(f"arrays of at most {most:,} bytes; {shown(name)} has {entry.file_size:,}")
     with archive.open(member) as file:
+        start = file.read(500)
+        file.seek(0)
         try:
             shape, _, dtype = {1: npy.read_array_header_1_0, 2: npy.read_array_header_2_0}[
                 npy.read_magic(file)[0]
@@ -145,7 +163,9 @@ def _checked_size(archive: zipfile.ZipFile, name: str, most: int, left: int, is_
             size = math.prod(shape) * (dtype.itemsize + 64 * (dtype.kind not in "biuf"))
         except zipfile.BadZipFile:
             raise
-        except Exception:  # a header that is no Python makes its parser raise anything
+        except Exception as error:  # a header that is no Python makes its parser raise anything
+            if _HEADER.match(start):
+                raise_memory_error(error)
             raise TableError(f"a readable .npz file; {shown(name)} is not an array") from None
     if is_real and dtype != np.float64:
         raise TableError(f"numbers of float64; {shown(name)} has {dtype}")

@@ -12,10 +12,12 @@ import re
 import resource
 import shutil
 import stat
+import struct
 import sys
 import time
 import tracemalloc
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
@@ -573,6 +575,42 @@ def test_arrays_that_overlap_are_refused(tmp_path):
         archive.writestr("meaning", b"")
     with pytest.raises(TableError, match="some of it is in several of them"):
         read_arrays(path.read_bytes(), optional=None)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), zlib.error("Error -4 while decompressing data")])
+def test_no_memory_for_an_array_is_no_damage(monkeypatch, error):
+    """Unless Python's parser says so of a header that NumPy does not write."""
+    raw, (odd,) = npz.npz(X=np.eye(2)), [npz.npz(X=np.zeros(2, "f8,f8"))]
+    with monkeypatch.context() as patch:
+        patch.setattr(npy, "read_array_header_1_0", lambda file: raised(error))
+        with pytest.raises(MemoryError):
+            read_arrays(raw, ["X"])
+        with pytest.raises(TableError, match="'X' is not an array"):
+            read_arrays(odd, ["X"])
+
+
+def raised(error: Exception) -> None:
+    raise error
+
+
+def test_what_a_directory_says_of_arrays_besides_is_bounded():
+    raw, most = io.BytesIO(npz.npz(X=np.eye(2))), 64_000
+    with zipfile.ZipFile(raw, "a") as archive:
+        for number in range(20):
+            entry = zipfile.ZipInfo(f"a{number}.npy")
+            entry.extra = struct.pack("<HH", 7, most) + bytes(most)
+            archive.writestr(entry, b"")
+    with pytest.raises(TableError, match="10,000 arrays, with little else; it has more"):
+        read_arrays(raw.getvalue(), ["X"])
+
+
+def test_rows_that_are_all_too_long_are_counted_and_not_kept(tmp_path):
+    names, text = ["x", "y"], io.StringIO("x,y\n" + "1,2,3\n" * 100_000)
+    tracemalloc.start()
+    with pytest.raises(TableError, match=r"row 1 has 3: '1,2,3' \(the first of 65,536\)"):
+        read_table.check_rows(text, names)
+    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    tracemalloc.stop()
 
 
 def test_a_side_file_that_is_too_large_is_not_read(folder):
