@@ -89,7 +89,7 @@ def read_arrays(
     most: int = MAX_BYTES,
     reals: Sequence[str] = (),
 ) -> dict[str, NDArray[Any]]:
-    """Read arrays from the bytes of an .npz file.
+    """Read arrays from the bytes of an .npz file, by name.
 
     Parameters
     ----------
@@ -102,8 +102,6 @@ def read_arrays(
     reals : list of str
         Names of arrays that must be of float64.
 
-    Returns the arrays by name.
-
     Raises
     ------
     TableError
@@ -113,14 +111,9 @@ def read_arrays(
     """
     if not content.startswith(b"PK") or not zipfile.is_zipfile(io.BytesIO(content)):
         raise TableError("a file that numpy.savez wrote; it is not an .npz file")
-    if (
-        content.count(_ENTRY) > MAX_ARRAYS
-        or sum(
-            int.from_bytes(content[entry.end() + 26 : entry.end() + 28], "little")
-            for entry in re.finditer(_ENTRY, content)
-        )
-        > MAX_EXTRA
-    ):
+    ends = (entry.end() + 26 for entry in re.finditer(_ENTRY, content))
+    extra = (int.from_bytes(content[end : end + 2], "little") for end in ends)
+    if content.count(_ENTRY) > MAX_ARRAYS or sum(extra) > MAX_EXTRA:
         raise TableError(f"at most {MAX_ARRAYS:,} arrays, with little else; it has more")
     quiet = warnings.catch_warnings(action="ignore")  # headers of Python 2 are read like all others
     with np.load(io.BytesIO(content), allow_pickle=False) as file, quiet:
