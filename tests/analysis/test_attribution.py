@@ -667,8 +667,8 @@ def test_holds_no_more_than_one_file_and_a_byte_a_seed(tmp_path: Path) -> None:
 
     peak(one)  # imports, caches
     assert (
-        peak(tmp_path) <= peak(one) + 3 * n * parts
-    )  # a byte a seed, once more to join them, and packed
+        peak(tmp_path) <= peak(one) + 3 * n * parts + 1000 * parts
+    )  # a byte a seed, once more to join them, and packed; and the name and the seal of a file
 
 
 def test_every_setup_column_is_a_key() -> None:
