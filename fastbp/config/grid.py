@@ -37,8 +37,8 @@ MAX_EXPANDED = 1_000_000
 it is known how many setups there are. It is more than `MAX_SETUPS`, as `--set` may replace some."""
 
 MAX_MISTAKES, MAX_REPEATED = 190, 2_000
-"""After so many, or so many with those that setups repeat, no more are looked for: some take long,
-such as files that are not there."""
+"""The most mistakes that are looked for: different ones, and all with those that setups repeat.
+Some take long, such as files that are not there."""
 
 GridValues = dict[str, tuple[Any, ...]]
 """The checked values that one `[grid]` lists, by key."""
@@ -306,7 +306,7 @@ class SweepTables:
         self._stop_after_many()
 
     def _stop_after_many(self) -> None:
-        """Raise SweepError if there are more than `MAX_MISTAKES`, or more than `MAX_REPEATED`."""
+        """Raise SweepError if there are more mistakes than are looked for."""
         are_many = len(self.lines) > MAX_MISTAKES
         if are_many or self._repeated > MAX_REPEATED:
             count = MAX_MISTAKES if are_many else MAX_REPEATED

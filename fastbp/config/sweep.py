@@ -137,7 +137,7 @@ class Sweep:
     def _matching(self) -> list[list[Setup]]:
         """List for each published figure the setups that its `where` selects.
 
-        Stop with one that has too many together with those before it.
+        Once there are more than `MAX_COMPARED` in all, the figures after that are left out.
         """
         having: dict[str, dict[Any, set[int]]] = {}
         for key in {key for figure in self.published for key in figure.where}:

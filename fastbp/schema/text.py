@@ -24,7 +24,8 @@ SPLIT = 1_000
 """Numbers within a word count as numbers in so many of its first characters."""
 
 MAX_KNOWN, MAX_SIMILAR = 300, 40
-"""Words to compare with a wrong one, which takes some 0.1 ms each, and the most letters of them."""
+"""The most words that are compared with a wrong one, which takes some 0.1 ms each, and the most
+letters of such a word."""
 
 MIN_CELL = 10
 """A table that is too wide shortens its texts down to this many characters."""
@@ -129,7 +130,7 @@ def _spelled(value: Any, depth: int) -> str:  # noqa: PLR0911 - one return a typ
 def nearest(word: object, known: Iterable[str]) -> str:
     """The hint `; did you mean 'x'?` if a known word is similar, else nothing.
 
-    Only the first `MAX_KNOWN` known words are compared, and no long ones.
+    Of the first `MAX_KNOWN` known words, those of at most `MAX_SIMILAR` letters are compared.
     """
     if not isinstance(word, str):
         return ""

@@ -29,8 +29,8 @@ MAX_MEANING = 24_000_000
 """The most bytes, four a character, of what a file says of the outputs of a problem."""
 
 MAX_ARRAYS, MAX_EXTRA = 10_000, 1_000_000
-"""The most arrays of a file, and the most bytes that its directory says of them besides the usual:
-the time of `zipfile` grows with the square of those of an array."""
+"""The most arrays of a file, and the most bytes of all extra fields in its directory: the time that
+`zipfile` takes grows with the square of those of one array."""
 
 MAX_HEADER = 1 << 16
 """The most bytes before the values of an array."""
@@ -146,8 +146,6 @@ def _checked_size(archive: zipfile.ZipFile, name: str, most: int, left: int, is_
     if entry.file_size > left + MAX_HEADER:
         raise TableError(f"arrays of at most {most:,} bytes; {shown(name)} has {entry.file_size:,}")
     with archive.open(member) as file:
-        start = file.read(500)
-        file.seek(0)
         try:
             shape, _, dtype = {1: npy.read_array_header_1_0, 2: npy.read_array_header_2_0}[
                 npy.read_magic(file)[0]
@@ -157,7 +155,8 @@ def _checked_size(archive: zipfile.ZipFile, name: str, most: int, left: int, is_
         except zipfile.BadZipFile:
             raise
         except Exception as error:  # a header that is no Python makes its parser raise anything
-            if _HEADER.match(start):
+            file.seek(0)
+            if _HEADER.match(file.read(500)):
                 raise_memory_error(error)
             raise TableError(f"a readable .npz file; {shown(name)} is not an array") from None
     if is_real and dtype != np.float64:

@@ -16,14 +16,14 @@ MAX_HEADERS, MAX_PAGES = 4_000_000, 100_000
 runs. To read them takes time and memory."""
 
 MAX_LEAVES, MAX_STRUCTS = 100_000, 1_000_000
-"""Most columns of a file, of each of which Arrow makes a kilobyte, and most structs of a footer."""
+"""The most columns of a file, as Arrow takes a kilobyte for each; the most structs of a footer."""
 
 MAX_NAMES = 1 << 28
-"""Most bytes of the names of all columns, each with those of what it is in."""
+"""The most bytes of the names of all columns, if each has the names of all groups before it."""
 
 MAX_SCHEMA_RATIO, _FIELD_BYTES, _TEXT_BYTES = 64, 1000, 16
-"""Most bytes that Arrow makes of each byte of its own schema; those that it makes of a field and of
-each byte of a text, which may be the parameters of an extension's type."""
+"""The most bytes that Arrow may take for each byte of its own schema. What it takes for a field,
+and for each byte of a text: a text may be the parameters of an extension's type."""
 
 # Numbers of fields: of a file, an element of its schema, a row group, a column, what is said of a
 # column, and a page.
@@ -41,9 +41,10 @@ _OF_DICTIONARY = 7
 _VALUES = 1
 
 _UNREAD = {6: "DELTA_LENGTH_BYTE_ARRAY", 7: "DELTA_BYTE_ARRAY"}
+"""The encodings of texts that are refused, by number; `unpacked` says why."""
+
 _BY_DICTIONARY = (2, 8)
-"""Encodings: of texts by lengths that they count themselves, and by what each adds to the one
-before; and by places in a dictionary."""
+"""The numbers of the encodings by places in a dictionary."""
 
 _INT32, _INT64, _BYTES, _LIST, _STRUCT = 5, 6, 8, 9, 12
 _Type = int | list[Any] | dict[int, Any]
@@ -190,8 +191,8 @@ def _pages(content: bytes, columns: list[dict[int, Any]], most: int) -> Unpacked
 class _ArrowSchema:
     """The columns in Arrow's own words: https://github.com/apache/arrow/blob/main/format/Schema.fbs.
 
-    Parts of such bytes may be the same, so that one column or name stands for very many, each of
-    which Arrow makes anew. Places that are not in there have the number 0; Arrow refuses them.
+    Many columns may be stored as the same bytes, and many names too; Arrow makes a copy for each.
+    What would be outside the bytes is read as 0: Arrow refuses such a schema.
     """
 
     def __init__(self, message: bytes) -> None:
@@ -247,7 +248,7 @@ class _Thrift:
     """A reader of Thrift's compact protocol, of the types that Parquet uses.
 
     It refuses what Arrow would read otherwise: a field that stands twice, a field of another type,
-    and a number with more bits than its type has, of which Arrow drops the highest.
+    and a number that is too large for its type: Arrow would drop its highest bits.
     """
 
     def __init__(self, content: bytes, at: int, end: int) -> None:

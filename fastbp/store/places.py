@@ -21,7 +21,7 @@ RUN_FILE = re.compile(r"([0-9a-f]{12})-([0-9]{1,19})-([0-9]{1,19})-([0-9a-f]{16}
 MAX_LINKS = 40
 """Most links on the way to a folder, as in Linux: they may lead in a circle."""
 
-MAXSTEPS = 5_000
+MAX_STEPS = 5_000
 """Most folders on the way, with those that links lead through."""
 
 MAX_PATH = 4095
@@ -31,7 +31,7 @@ OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 """With these flags a folder is opened that is listed, or in which files are opened."""
 
 STEP = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
-"""A folder on the way need not be readable."""
+"""With these a folder is opened in which others are looked up or made: it need not be readable."""
 
 
 def is_store(folder: Path) -> bool:
@@ -109,7 +109,7 @@ def _is_below_store(folder: int) -> bool:
 
 
 def open_folder(path: Path, make: bool = False, flags: int = OPEN) -> int:
-    """Open a folder with some flags, and return its descriptor. `make`: make what is missing.
+    """Open a folder, and return its descriptor. `make`: make what is missing. `flags`: see `OPEN`.
 
     Raises
     ------
@@ -149,7 +149,7 @@ class _Way:
     def go(self, path: Path, make: bool) -> None:
         """Go to a folder. Raises as `open_folder`."""
         names, links = [*reversed(path.parts)], 0
-        for _ in range(MAXSTEPS):
+        for _ in range(MAX_STEPS):
             if not names:
                 return
             name = names.pop()
