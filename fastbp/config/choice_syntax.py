@@ -181,8 +181,7 @@ def read_call(family: Family, text: object) -> Call:
     written = _written(choice, parameters, rest, wrong) if colon else {}
     values = _values(choice, parameters, written, wrong)
     if wrong:
-        rules = first_of(list(dict.fromkeys(wrong)), MAX_WRONG)
-        raise ValueError(refusal(text, ", ".join(rules)))
+        raise ValueError(refusal(text, ", ".join(first_of([*dict.fromkeys(wrong)], MAX_WRONG))))
     count = len(choice.parameters)
     return Call(family, choice, tuple(values[:count]), tuple(values[count:]))
 

@@ -154,7 +154,7 @@ def _of_units(setup: Setup) -> list[Rule]:
             "sigmoid, as there is one output: a softmax over one output is always 1",
         ),
         (
-            softmax and not single and not np.allclose(setup.data().T.sum(axis=1), 1.0),
+            softmax and not single and not setup.prepared().sums_to_one,
             "output",
             "sigmoid, as softmax outputs sum to 1 and the targets of a row do not",
         ),

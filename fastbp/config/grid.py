@@ -66,7 +66,7 @@ class SweepTables:
     ) -> None:
         self.here, self.folder, self.lines, self.any_range = here, folder, lines, any_range
         self.grids: list[Placed] = []
-        self._files: dict[tuple[Any, ...], ProblemData] = {}
+        self._files: dict[tuple[Any, ...], ProblemData | tuple[Mistake, ...] | None] = {}
         self._expanded = self._bits = 0
         self._values = Counter[int]()
         self._prepared: set[tuple[ProblemData, Preparation]] = set()
@@ -236,7 +236,7 @@ class SweepTables:
         for combination in itertools.product(*crossed.values()):
             keys = fixed | dict(zip(crossed, combination, strict=True))
             file = self._files.get(tuple(keys.get(key, KEYS[key].default) for key in _FILE_KEYS))
-            if file_path(keys["problem"]) and file is None:
+            if isinstance(file, tuple):
                 continue
             setup = Setup.unchecked(keys, file)
             if file and (data := setup.data_key) not in self._prepared:
@@ -244,7 +244,9 @@ class SweepTables:
                 self._count(file, MAX_PREPARED, "choice of rows to hold out and of scales")
             # Other layers may allow the axes of a grid of weights.
             known = wrong | {"init"} if "hidden" in wrong else wrong
-            mistakes = [m for m in conflicts.find(setup, self.any_range) if m.key not in known]
+            found = list(conflicts.find(setup, self.any_range))
+            mistakes = [mistake for mistake in found if mistake.key not in known]
+            self._repeated += len(found) - len(mistakes)  # to look for them takes as long
             self._add(mistakes, table)
             if not mistakes:
                 columns = tuple(setup.columns().values())
@@ -252,11 +254,12 @@ class SweepTables:
 
     def _load(self, keys: tuple[Any, ...], table: Placed) -> None:
         """Read the file of a problem, or add messages about it. `keys`: its `_FILE_KEYS`."""
-        result = load(dict(zip(_FILE_KEYS, keys, strict=True)))
+        if is_new := keys not in self._files:
+            self._files[keys] = load(dict(zip(_FILE_KEYS, keys, strict=True)))
+        result = self._files[keys]
         if isinstance(result, tuple):
             self._add(result, table)
-        elif result:
-            self._files[keys] = result
+        elif result and is_new:
             self._count(result, MAX_DATA, "targets")
             path, *others = keys
             name = problem_name(path)
@@ -309,9 +312,13 @@ class SweepTables:
         """Raise SweepError if there are more mistakes than are looked for."""
         are_many = len(self.lines) > MAX_MISTAKES
         if are_many or self._repeated > MAX_REPEATED:
-            count = MAX_MISTAKES if are_many else MAX_REPEATED
-            more = f"{self.here}after {count:,} mistakes no more were looked for"
-            raise SweepError([*dict.fromkeys(self.lines[:MAX_MISTAKES]), more])
+            after = f"{MAX_MISTAKES} mistakes" if are_many else f"{MAX_REPEATED:,}, with repeats,"
+            raise SweepError(
+                [
+                    *dict.fromkeys(self.lines[:MAX_MISTAKES]),
+                    f"{self.here}after {after} no more were looked for",
+                ]
+            )
 
 
 def _outside(setup: Mapping[Any, Any], table: Iterable[str]) -> dict[Any, Any]:

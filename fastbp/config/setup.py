@@ -81,8 +81,8 @@ class Setup(SetupData):
             del keys["updates"]
         if file is None:
             if str(keys["problem"]).partition(":")[0].strip() == "file":
-                rule = "only with its data"  # a row may come from a stranger: no path of it is read
-                raise SweepError([f"problem: {refusal(keys['problem'], rule)}"])
+                # a row may come from a stranger: no path of it is read
+                raise SweepError([f"problem: {refusal(keys['problem'], 'only with its data')}"])
             return cls(**keys)
         # The column joins the targets with commas; the file knows what they are.
         targets = None if keys["targets"] is None else (keys["targets"],)

@@ -129,8 +129,9 @@ def tables_of(options: Sequence[Any], before: int = 0) -> Sequence[Any]:
         if count and len(results) + 2**count <= MAX_SETUPS:
             before += 2**count * len(bits)
             if before > MAX_BITS:
-                few = f"tables for ? that have at most {MAX_BITS:,} bits together"
-                raise ValueError(refusal(option, few))
+                raise ValueError(
+                    refusal(option, f"tables for ? that have at most {MAX_BITS:,} bits together")
+                )
             pieces = (("0", "1") if bit == "?" else (bit,) for bit in bits)
             results += [f"table:{''.join(each)}" for each in itertools.product(*pieces)]
         else:

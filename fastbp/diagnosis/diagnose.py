@@ -141,8 +141,7 @@ class Diagnosis(NamedTuple):
     @property
     def verdict(self) -> list[str]:
         """What is wrong, what fixes it, and what does not, in sentences."""
-        lines = sentences.labelled(self, len(self.data))
-        return [f"{label}: {text}" for label, text in lines]
+        return [f"{label}: {text}" for label, text in sentences.labelled(self, len(self.data))]
 
     @property
     def runs(self) -> int:

@@ -206,6 +206,11 @@ class ProblemData:
         return bool(np.isin(X, (0, 1)).all()) and len(np.unique(X, axis=0)) == len(X)
 
     @cached_property
+    def sums_to_one(self) -> bool:
+        """Whether the targets of each row sum to 1, as outputs of a softmax do."""
+        return np.allclose(self.values.T.sum(axis=1), 1.0)
+
+    @cached_property
     def digests(self) -> dict["Preparation", str]:
         """The `data_digest` of what was already made of this problem, by what was done to it."""
         return {}

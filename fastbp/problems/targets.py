@@ -57,8 +57,7 @@ from fastbp.store.npz import MAX_BYTES, MAX_NUMBER, check_numbers, check_units
 MAX_LINES = 10  # about one file
 MAX_CLASSES = 1024  # as many outputs as the largest encoder
 MAX_LETTERS = 4_000_000
-"""The most characters that names and classes may take in the file of a problem: it must stay below
-`MAX_BYTES`."""
+"""The most characters of names and classes in a problem, whose file may have `MAX_BYTES`."""
 
 _FEWER_LETTERS = (
     f"names and classes of at most {MAX_LETTERS:,} characters, each name as long as the longest"
@@ -164,7 +163,11 @@ def from_arrays(X: Any, T: Any, lines: list[str], kind: str = "auto") -> Problem
 
 def check(path: str) -> None:
     """Read a file, unless it is cached. Raises SweepError if it is missing or not a table."""
-    _table(path, current_stamp(path))
+    stamp = current_stamp(path)
+    _CHECKED.get((path, stamp), lambda: bool(_table(path, stamp)))
+
+
+_CHECKED: Kept[bool] = Kept(lambda _: 0)
 
 
 def _table(path: str, stamp: Stamp) -> DataTable:
@@ -205,9 +208,6 @@ def _decoded(path: str, raw: bytes, decode: Callable[[bytes], DataTable]) -> Dat
     except Exception as error:  # over damaged bytes pandas, Arrow and zipfile raise a dozen kinds
         raise_memory_error(error)
         raise refused(path, f"a readable {extension(path)} file; {first_line(error)}") from None
-
-
-# From columns to inputs and targets
 
 
 class Target(NamedTuple):

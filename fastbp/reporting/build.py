@@ -181,14 +181,12 @@ def is_current(store: Path, setups: Sequence[str]) -> bool:
     there = safe_files.listed(store) | {
         f"figures/{name}": is_file for name, is_file in safe_files.listed(store, "figures").items()
     }
-    if not all(there.get(link) for link in links):
-        return False
     pictures = sorted(link for link in links if link.startswith("figures/"))
     try:
         digest = _digest((link, safe_files.read(store / link, store)) for link in pictures)
     except (OSError, UnsafeFileError):
         return False
-    return f'{key}{digest}"' in text
+    return all(there.get(link) for link in links) and f'{key}{digest}"' in text
 
 
 def _digest(files: Iterable[tuple[str, bytes]]) -> str:

@@ -807,8 +807,7 @@ def test_the_sweep_file_has_both_setups_and_they_are_those_of_the_diagnosis(tmp_
         assert any("fastbp replay" in line and one.setup.identity() in line for line in commands)
         kept = pd.read_csv(tmp_path / str(at) / "changes.csv")
         assert kept["change"].tolist() == one.table["change"].tolist()
-    few = again.with_seeds(0, 20)
-    assert fastbp.run(few)["setup"].nunique() == 2
+    assert fastbp.run(again.with_seeds(0, 20))["setup"].nunique() == 2
 
 
 # Own weights

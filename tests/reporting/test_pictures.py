@@ -256,8 +256,7 @@ def test_fits_into_a_grid_of_somebodys_own(name: str, size: Any, side: int, draw
 
 @pytest.mark.parametrize("name", SHEETS + ON_AXES)
 def test_is_legible_on_a_phone_and_on_a_screen(name: str, drawn: Any) -> None:
-    wide = drawn[1][name]().get_figure(root=True)
-    assert faults(wide) == []
+    assert faults(drawn[1][name]().get_figure(root=True)) == []
     with new_figures(PHONE):
         figure = drawn[1][name]().get_figure(root=True)
     assert faults(figure) == []

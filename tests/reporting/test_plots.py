@@ -262,8 +262,8 @@ def test_panels_are_drawn_on_given_axes() -> None:
     assert [to_rgb(patch.get_facecolor()) for patch in axes[0].patches] == [
         to_rgb(Outcome(o).colour) for o in ("partial", "converged")
     ]
-    edges = [patch.get_x() for patch in axes[0].patches]
-    assert edges == [0, 280]  # halfway between the looks that differ
+    # halfway between the looks that differ
+    assert [patch.get_x() for patch in axes[0].patches] == [0, 280]
     for line, row in zip(axes[1].get_lines(), np.argsort(T.ravel(), kind="stable"), strict=False):
         assert line.get_ydata().tolist() == [outputs[row] for outputs in looks["outputs"]]
     assert (axes[2].get_yscale(), axes[3].get_yscale()) == ("log", "linear")
