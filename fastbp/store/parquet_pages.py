@@ -140,7 +140,10 @@ def _columns(content: bytes, most: int) -> tuple[list[dict[int, Any]], int]:
     leaves = [element for element in footer[_SCHEMA][1:] if not element.get(_CHILDREN)]
     above = sum(len(each[_NAME]) for each in footer[_SCHEMA] if each.get(_CHILDREN))
     if len(leaves) > MAX_LEAVES or len(leaves) * above > MAX_NAMES:
-        raise ValueError(f"it has {len(leaves):,} columns, more than {MAX_LEAVES:,}, or long names")
+        raise ValueError(
+            f"it has {len(leaves):,} columns, in groups with names of {len(leaves) * above:,} "
+            f"bytes; at most {MAX_LEAVES:,} columns and {MAX_NAMES:,} bytes are read"
+        )
     if (
         min(rows, default=0) < 0
         or sum(rows) != footer[_ALL_ROWS]

@@ -508,7 +508,7 @@ def test_a_part_of_another_type_is_refused(content, why):
 
 def test_very_many_columns_are_refused_before_arrow_opens_them(monkeypatch):
     monkeypatch.setattr(parquet_pages, "MAX_LEAVES", 50)
-    with pytest.raises(ValueError, match="columns, more than 50"):
+    with pytest.raises(ValueError, match=r"it has 60 columns, .* at most 50 columns"):
         parquet_pages.unpacked(as_parquet(rows(ONE, 0, 20)))
 
 
