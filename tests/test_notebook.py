@@ -56,5 +56,4 @@ def test_it_says_again_what_it_says(tmp_path):
 
 @pytest.mark.parametrize("place", ["/home/", "/tmp/", "/root/", str(Path.home())])
 def test_it_names_no_place(place):
-    text = NOTEBOOK.read_text()
-    assert place not in text
+    assert place not in NOTEBOOK.read_text()

@@ -158,8 +158,7 @@ def test_a_check_says_so_in_one_line_and_writes_what_is_asked_for(here, store, t
 
 
 def test_a_check_of_a_row_that_was_changed_ends_with_3(here, store):
-    file = change_a_row(store, SHORT, 0)
-    loss = parquet.read(file)[0]["loss"][1].as_py()
+    loss = parquet.read(change_a_row(store, SHORT, 0))[0]["loss"][1].as_py()
     assert here("store", SHORT.identity(), 0, "--check").returncode == 0
     done = ended(here("store", SHORT.identity(), 1, "--check"), 3, stderr="")
     assert re.fullmatch(rf"loss: stored {loss}, trained again 0\.\d+\n", done.stdout)

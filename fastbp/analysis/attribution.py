@@ -80,8 +80,7 @@ def attribution(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
         As `count_runs` does.
     """
     counted = count_runs(runs)
-    keys = _changeable(counted)
-    rows = [row for box in _boxes(counted, keys, baseline) for row in _rows(*box)]
+    rows = [row for box in _boxes(counted, _changeable(counted), baseline) for row in _rows(*box)]
     return pd.DataFrame(rows, columns=[*_TYPES], dtype=object).astype(_TYPES)
 
 

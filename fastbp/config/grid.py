@@ -28,9 +28,10 @@ from fastbp.schema.text import plain, refusal, shown
 
 _FILE_KEYS = ("problem", "targets", "target_kind")  # what is read of a file depends on these
 
-MAX_DATA, MAX_PREPARED = 2**26, 2**30
+MAX_DATA, MAX_PREPARED = 2**26, 2**29
 """The most inputs and targets that a sweep may have of files; they count for each `targets`. And
-the most of them in all ways in which rows are held out and values scaled: each takes time."""
+the most of all problems in all ways in which rows are held out and values scaled: each takes
+time."""
 
 MAX_EXPANDED = 1_000_000
 """The most values that series and other short forms of a file may make, for they take memory before
@@ -69,7 +70,7 @@ class SweepTables:
         self._files: dict[tuple[Any, ...], ProblemData | tuple[Mistake, ...] | None] = {}
         self._expanded = self._bits = 0
         self._values = Counter[int]()
-        self._prepared: set[tuple[ProblemData, Preparation]] = set()
+        self._prepared: set[tuple[ProblemData | str, Preparation]] = set()
         self._added, self._repeated = set[str](), 0
         self._names: dict[tuple[Any, ...], ProblemData] = {}
         self._setups: dict[tuple[Any, ...], tuple[Setup, list[int]]] = {}
@@ -239,9 +240,10 @@ class SweepTables:
             if isinstance(file, tuple):
                 continue
             setup = Setup.unchecked(keys, file)
-            if file and (data := setup.data_key) not in self._prepared:
-                self._prepared.add(data)
-                self._count(file, MAX_PREPARED, "choice of rows to hold out and of scales")
+            made = file or setup.problem, setup.preparation
+            if made not in self._prepared and (file or setup.preparation != Preparation()):
+                self._prepared.add(made)
+                self._count(setup.source, MAX_PREPARED, "choice of rows to hold out and of scales")
             # Other layers may allow the axes of a grid of weights.
             known = wrong | {"init"} if "hidden" in wrong else wrong
             found = list(conflicts.find(setup, self.any_range))
@@ -276,7 +278,7 @@ class SweepTables:
         self._values[most] += sum(part.size for part in file.values)
         if self._values[most] > most:
             self.lines.append(
-                f"{self.here}grid: given files that make more than {most:,} inputs and targets, "
+                f"{self.here}grid: given problems that make more than {most:,} inputs and targets, "
                 f"counted for each {each}, allowed: at most {most:,} in a sweep"
             )
             raise SweepError(dict.fromkeys(self.lines))

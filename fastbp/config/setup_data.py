@@ -97,7 +97,12 @@ class SetupData:
     @property
     def data_key(self) -> tuple[ProblemData, Preparation]:
         """What the data depend on: the arguments of `prepared`."""
-        return self.source, Preparation() if self.test_split == "seed" else self._preparation()
+        return self.source, self.preparation
+
+    @property
+    def preparation(self) -> Preparation:
+        """What is done to the problem before rows are split for each seed, or at all."""
+        return Preparation() if self.test_split == "seed" else self._preparation()
 
     def _preparation(self, seed: int | None = None) -> Preparation:
         """What is done to the problem. `seed`: of a run that has a split of its own."""

@@ -290,8 +290,7 @@ class Sweep:
                     each = [layers[0] if len(layers) == 1 else layers for layers in each]
                 lines += _toml({key: each})
         for figure in self.published:
-            where = _relative(figure.where, folder)
-            lines += ["", "[[published]]", *_toml(figure.written(where))]
+            lines += ["", "[[published]]", *_toml(figure.written(_relative(figure.where, folder)))]
         if folder is not None:
             resolved = {
                 "baseline": self.baseline and self.baseline.identity(),
@@ -304,8 +303,7 @@ class Sweep:
 
     def _resolved_success(self) -> dict[str, str]:
         """The key `success` where tables decide its value and no setup says it, else nothing."""
-        defaults = {"" if setup.success else setup.resolved_success for setup in self.setups}
-        (one, *others) = defaults
+        (one, *others) = {"" if setup.success else setup.resolved_success for setup in self.setups}
         return {} if others or one in ("", "rows") else {"success": one}
 
 

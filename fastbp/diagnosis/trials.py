@@ -257,8 +257,7 @@ def train_some(experiment: Experiment, more: Sequence[Change]) -> list[ChangeEff
     rows: list[ChangeEffect] = []
     for change in more:
         trial = Trial(changed(experiment.setup, change))
-        seconds = guess(trial.setup) * experiment.runs
-        if seconds > experiment.by(0.6) - time.perf_counter():
+        if guess(trial.setup) * experiment.runs > experiment.by(0.6) - time.perf_counter():
             break
         results = experiment.train([trial], 0, 0.6)
         if not results:

@@ -260,8 +260,7 @@ def optimizer(setup: Setup) -> str:
 
 def units(setup: Setup) -> tuple[tuple[str, ...], list[int]]:
     """The activations of a setup, each once, and for each layer the position of its own."""
-    last = "linear" if setup.output == "softmax" else setup.output
-    layers = (*setup.activations, last)
+    layers = (*setup.activations, "linear" if setup.output == "softmax" else setup.output)
     each = tuple(dict.fromkeys(layers))
     return each, [each.index(name) for name in layers]
 

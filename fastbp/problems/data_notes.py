@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.problems.problem import ProblemData
-from fastbp.problems.read_table import NUMBER
 from fastbp.problems.split import kinds_of_rows
+from fastbp.problems.table_columns import NUMBER
 from fastbp.problems.targets import FEW_CLASSES
 from fastbp.schema.text import and_, first_of, percent, plain, plural, shown
 

@@ -11,99 +11,43 @@ import io
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.choices.problems import MAX_ROWS
-from fastbp.problems.problem import MAX_COLUMNS, Names, numbered
+from fastbp.problems.problem import Names, numbered
+from fastbp.problems.table_columns import (
+    NUMBER,
+    DataColumn,
+    DataTable,
+    check_names,
+    check_size,
+    columns_of,
+)
 from fastbp.schema.errors import TableError
-from fastbp.schema.keys import MAX_WORD
-from fastbp.schema.text import and_, bad_byte, plain, shown
+from fastbp.schema.text import bad_byte, plain, shown
 from fastbp.store.npz import MAX_BYTES, read_arrays
-from fastbp.store.parquet_pages import unpacked
+from fastbp.store.parquet_pages import opened, unpacked
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
-MAX_NAMES = MAX_WORD // 2  # those of targets together are a word in files of runs
-MAX_FOOTER, MAX_VALUES = 8_000_000, 2**24
-"""The most bytes of a Parquet footer, as of 10,000 columns from pandas, and values: 128 MB."""
+MAX_FOOTER, MAX_TEXT, MAX_WIDTH = 8_000_000, 10_000, 32
+"""The most bytes of a Parquet footer, as of 10,000 columns from pandas; of a text in such a file,
+which may be that of all rows; and of a number, as of decimals of 76 digits."""
 
 _Check = Callable[[int, int], None]
-NUMBER = re.compile(
-    r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", re.ASCII | re.IGNORECASE
-)
 _TYPES = re.compile(
     r"(dictionary<values=)?((?P<text>string|large_string|string_view)|"
     r"u?int\d+|halffloat|float|double|decimal\d+\(\d+, -?\d+\)|bool|null)(, indices=.*)?"
 )
 """Matches the Arrow types that columns may have: text, numbers, flags, and only nulls."""
-
-_PANDAS_INDEX = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
-"""Matches the names that pandas gives to the column of an index; one is empty."""
-
-
-class DataColumn(NamedTuple):
-    """One column of a table.
-
-    Attributes
-    ----------
-    name : str
-        Its name.
-    values : array [row]
-        Integers, floats, flags, or text as objects; any value where missing.
-    missing : bool array [row]
-        Whether the row has no value.
-    foreign : str
-        The name of the column's type if it is none of these, and cannot be trained; else empty.
-    """
-
-    name: str
-    values: NDArray[Any]
-    missing: NDArray[np.bool_]
-    foreign: str = ""
-
-
-class DataTable(NamedTuple):
-    """The columns of a file. Of an .npz file: the columns of X, and as `targets` those of T.
-
-    `meaning` is what an .npz file in a store says of its outputs.
-    """
-
-    columns: tuple[DataColumn, ...]
-    targets: tuple[DataColumn, ...] = ()
-    meaning: str = ""
-
-
-def rows_of(mask: NDArray[np.bool_]) -> str:
-    """Name the rows where a mask is true, counted from 1.
-
-    Such as `row 3`, `rows 3 and 7`, `rows 3, 7, 9 and 12 more`.
-    """
-    rows = np.flatnonzero(mask)
-    names = [*(f"{row + 1}" for row in rows[:3]), f"{len(rows) - 3:,} more"]
-    return f"row{'s' * (len(rows) > 1)} {and_(names if len(rows) > 3 else names[:-1])}"
-
-
-def check_size(rows: int, columns: int) -> None:
-    """Raise TableError if a table of so many rows and columns is too large, or has no rows."""
-    size = f"{rows:,} rows × {columns:,} columns"
-    for too_many, allowed in (
-        (columns > MAX_COLUMNS, f"at most {MAX_COLUMNS:,} columns; it has {columns:,}"),
-        (rows < 1, "one or more rows; it has none"),
-        (rows > MAX_ROWS, f"at most {MAX_ROWS:,} rows; it has {rows:,}"),
-        (rows * columns > MAX_VALUES, f"at most {MAX_VALUES:,} values; it has {size}"),
-    ):
-        if too_many:
-            raise TableError(allowed)
-
-
-# From bytes to columns
 
 
 def first_record(lines: Iterable[str]) -> list[str]:
@@ -160,7 +104,7 @@ def _csv(raw: bytes) -> DataTable:
     names = first_record(text)
     check_size(1, len(names))
     _check_header(names)
-    _check_names(names)
+    check_names(names)
     check_rows(text, names)
     frame = csv_frame(text, names, rows=MAX_ROWS + 1)
     more = raw.count(b"\n") - 1 if len(frame) > MAX_ROWS else 0
@@ -192,6 +136,16 @@ def _check_header(names: list[str]) -> None:
             "a first line with the names of the columns; it has only numbers: "
             f"{shown(','.join(names))}"
         )
+
+
+def _numbers_of_text(column: DataColumn) -> DataColumn:
+    """Convert numbers that pandas leaves as text, such as integers of 20 digits, to floats."""
+    values, there = column.values, ~column.missing
+    if values.dtype != object or not all(map(NUMBER.fullmatch, values[there])):
+        return column
+    numbers = np.zeros(len(values))
+    numbers[there] = [float(value) for value in values[there]]
+    return column._replace(values=numbers)
 
 
 def check_rows(text: TextIO, names: list[str]) -> None:
@@ -236,21 +190,35 @@ def parquet_frame(raw: bytes, most: int, check: _Check = check_size) -> pd.DataF
     its rows and columns first. Names of columns are without spaces around them. Raises TableError.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     from fastbp.store.load import as_nullable
 
-    size, values, dictionaries, distinct = unpacked(raw, MAX_FOOTER)
-    file = pq.ParquetFile(pa.BufferReader(raw), page_checksum_verification=True)
+    size, values, distinct, sizes = unpacked(raw, MAX_FOOTER)
+    file = opened(raw)
     check(file.metadata.num_rows, file.metadata.num_columns)
     schema = file.schema_arrow
-    types = {field.name: _TYPES.fullmatch(str(field.type)) for field in schema}
-    texts = [name for name, match in types.items() if match and match["text"]]
-    # pandas makes an object of each decimal and of each text, one of all copies in a dictionary
-    decimals = sum(pa.types.is_decimal(field.type) for field in schema)
-    size += 100 * decimals * file.metadata.num_rows + 64 * sum(distinct[name] for name in texts)
+    types = [_TYPES.fullmatch(str(field.type)) for field in schema]
+    texts = [f.name for f, match in zip(schema, types, strict=True) if match and match["text"]]
+    # pandas makes an object of each decimal and of each text, one of all copies in a dictionary;
+    # each character may take four bytes
+    size += sum(3 * sizes[name] + 64 * distinct[name] for name in texts)
+    size += sum(pa.types.is_decimal(kind) for kind in schema.types) * 100 * file.metadata.num_rows
     if (size := max(size, 8 * values)) > most:
         raise TableError(f"at most {most:,} bytes, unpacked; it has {size:,}")
+    fields = _fields(schema, types)
+    names = [schema[i].name.strip() for i in fields]
+    check_names(names)
+    _check_leaves([*map(file.schema.column, range(len(file.schema)))], {*texts})
+    rows = file.read(use_threads=False)
+    _check_texts(rows, texts)
+    return as_nullable(rows.select(fields)).set_axis(names, axis="columns")
+
+
+def _fields(schema: pa.Schema, types: Sequence[re.Match[str] | None]) -> list[int]:
+    """The positions of columns that are no index. `types`: what `_TYPES` finds in their types.
+
+    Raises TableError if columns have other types.
+    """
     told = schema.pandas_metadata
     if told is not None and not (
         isinstance(told, dict)
@@ -261,8 +229,8 @@ def parquet_frame(raw: bytes, most: int, check: _Check = check_size) -> pd.DataF
     fields = [i for i, field in enumerate(schema) if field.name not in index]
     foreign = [
         field
-        for field in schema
-        if not types[field.name] and not (field.name in index and _is_small(field.type))
+        for field, match in zip(schema, types, strict=True)
+        if not match and not (field.name in index and _is_small(field.type))
     ]
     if foreign:  # a small file may hold any amount of lists or bytes, even if they are never used
         more = f" (the first of {len(foreign):,})" if len(foreign) > 1 else ""
@@ -270,21 +238,42 @@ def parquet_frame(raw: bytes, most: int, check: _Check = check_size) -> pd.DataF
             f"numbers, true and false, and text; {shown(foreign[0].name)} is "
             f"{plain(str(foreign[0].type))}{more}"
         )
-    names = [schema[i].name.strip() for i in fields]
-    _check_names(names)
-    # all copies of a long word together may be a thousand times the file
-    kept = [name for name in texts if name in dictionaries]
-    source = pa.BufferReader(raw)
-    file = pq.ParquetFile(source, page_checksum_verification=True, read_dictionary=kept)
-    rows = file.read(use_threads=False).select(fields)
-    return as_nullable(rows).set_axis(names, axis="columns")
+    return fields
+
+
+def _check_leaves(leaves: Sequence[pq.ColumnSchema], texts: Set[str]) -> None:
+    """Raise TableError for wide values, or columns that share a path, by which Arrow finds them.
+
+    Arrow makes a copy for each row of what is no text, before it knows that it is no number either.
+    """
+    (path, count), *_ = Counter(leaf.path for leaf in leaves).most_common(1)
+    if count > 1:
+        raise TableError(f"columns with different names; {shown(path)} occurs {count:,} times")
+    for leaf in leaves:
+        is_text = leaf.physical_type == "BYTE_ARRAY"
+        if leaf.length > MAX_WIDTH or (is_text and leaf.path not in texts):
+            raise TableError(
+                f"numbers of {MAX_WIDTH} bytes or less; {shown(leaf.path)} may have longer ones"
+            )
+
+
+def _check_texts(rows: pa.Table, texts: Sequence[str]) -> None:
+    """Raise TableError for a text that is too long."""
+    import pyarrow.compute as pc
+
+    for name in texts:
+        for chunk in rows[name].chunks:
+            longest = pc.max(pc.binary_length(chunk.dictionary)).as_py() or 0
+            if longest > MAX_TEXT:
+                raise TableError(
+                    f"text of at most {MAX_TEXT:,} bytes; {shown(name)} has {longest:,}"
+                )
 
 
 def _is_small(kind: pa.DataType) -> bool:
     """Whether values of a type have a few bytes each, as times, periods and intervals have."""
     import pyarrow as pa
 
-    kind = getattr(kind, "storage_type", kind)
     fields = (kind.field(i).type for i in range(kind.num_fields))
     return pa.types.is_primitive(kind) or (pa.types.is_struct(kind) and all(map(_is_small, fields)))
 
@@ -324,72 +313,8 @@ def table_of(arrays: Mapping[str, NDArray[Any]]) -> DataTable:
         else:
             none = np.zeros(len(part), bool)
             parts.append(tuple(DataColumn(name, none, none, str(part.dtype)) for name in names))
-    _check_names([column.name for part in parts for column in part][: X.shape[1]])
+    check_names([column.name for part in parts for column in part][: X.shape[1]])
     return DataTable(parts[0], parts[1], str(arrays.get("meaning", "")))
-
-
-def columns_of(frame: pd.DataFrame, names: Sequence[str]) -> tuple[DataColumn, ...]:
-    """Convert the columns of a data frame, and give them these names."""
-    return tuple(_column(name, frame.iloc[:, i]) for i, name in enumerate(names))
-
-
-def _column(name: str, values: pd.Series[Any]) -> DataColumn:
-    """Convert a column to integers, floats or flags, or to text without spaces around it."""
-    import pandas as pd
-
-    missing = values.isna().to_numpy(bool)
-    if values.dtype.kind in "biuf":
-        dtype = {"f": "f8", "b": "bool", "i": "i8", "u": "u8"}[values.dtype.kind]
-        with np.errstate(over="ignore"):  # floats of more than 64 bits become infinite
-            return DataColumn(name, values.to_numpy(dtype, na_value=0), missing)
-    objects = values.astype(object).to_numpy()
-    kind = pd.api.types.infer_dtype(objects[~missing], skipna=False)
-    types: dict[str, type] = {
-        "decimal": float, "floating": float, "empty": float, "integer": np.int64, "boolean": bool
-    }  # fmt: skip
-    if kind in types:
-        numbers: NDArray[Any] = np.zeros(len(values), types[kind])
-        numbers[~missing] = objects[~missing]
-        return DataColumn(name, numbers, missing)
-    stripped: dict[str, str] = {}  # a long text in many rows is kept once
-    texts = [
-        "" if gone else stripped.setdefault(text := str(value), text.strip())
-        for value, gone in zip(objects, missing, strict=True)
-    ]
-    missing = np.array([not text for text in texts])
-    return DataColumn(name, np.array(texts, object), missing)
-
-
-def _numbers_of_text(column: DataColumn) -> DataColumn:
-    """Convert numbers that pandas leaves as text, such as integers of 20 digits, to floats."""
-    values, there = column.values, ~column.missing
-    if values.dtype != object or not all(map(NUMBER.fullmatch, values[there])):
-        return column
-    numbers = np.zeros(len(values))
-    numbers[there] = [float(value) for value in values[there]]
-    return column._replace(values=numbers)
-
-
-def _check_names(names: Sequence[str]) -> None:
-    """Raise TableError if columns have no names, the same name, or very long ones."""
-    wrong, size = [], len(",".join(names).encode(errors="replace"))
-    if size > MAX_NAMES:
-        wrong.append(f"names of at most {MAX_NAMES:,} bytes; all together have {size:,}")
-    for position, name in enumerate(names, 1):
-        if "\0" in name:  # which NumPy drops from the end of a text
-            wrong.append(f"names without null bytes; column {position:,} is {shown(name)}")
-        if _PANDAS_INDEX.fullmatch(name):
-            called = f"is called {shown(name)}" if name else "has none"
-            if name or position == 1:
-                called += " (an index? pandas leaves it out with index=False)"
-            wrong.append(f"a name for every column; column {position:,} {called}")
-    wrong += [
-        f"columns with different names; {shown(name)} occurs {count:,} times"
-        for name, count in Counter(names).items()
-        if count > 1 and not _PANDAS_INDEX.fullmatch(name)
-    ]
-    if wrong:
-        raise TableError(*wrong)
 
 
 DECODERS: dict[str, Callable[[bytes], DataTable]] = {

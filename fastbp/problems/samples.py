@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fastbp.problems import read_table
 from fastbp.problems.data_notes import DataNote
-from fastbp.problems.read_table import NUMBER
+from fastbp.problems.table_columns import NUMBER, check_size, columns_of, rows_of
 from fastbp.schema.errors import TableError, raise_memory_error
 from fastbp.schema.text import named
 from fastbp.store.npz import npz, read_arrays
@@ -87,7 +87,7 @@ def _csv(path: Path, targets: list[str] | None) -> _Change:
     notes = []
     with open(path, encoding="utf-8-sig", newline="") as file:
         names = read_table.first_record(file)
-        read_table.check_size(1, len(names))
+        check_size(1, len(names))
         nameless = any(map(NUMBER.fullmatch, names)) and not {*(targets or ())} & {*names}
         if nameless:
             names = [f"c{i}" for i in range(1, len(names) + 1)]
@@ -122,7 +122,7 @@ def _npz(path: Path, targets: list[str] | None) -> _Change:
 
 def _check_columns(rows: int, columns: int) -> None:
     """Raise TableError for too many columns; of any number of rows some are chosen."""
-    read_table.check_size(1, columns)
+    check_size(1, columns)
 
 
 def _most(raw: bytes) -> int:
@@ -132,7 +132,7 @@ def _most(raw: bytes) -> int:
 
 def _chosen(path: Path, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[DataNote]]:
     """Choose rows of a table, with notes about that for the user."""
-    columns = read_table.columns_of(frame, [str(name) for name in frame.columns])
+    columns = columns_of(frame, [str(name) for name in frame.columns])
     rows, notes = _rows(named(path), np.any([column.missing for column in columns], axis=0))
     return frame.iloc[rows], notes
 
@@ -150,7 +150,7 @@ def _rows(name: str, missing: NDArray[np.bool_]) -> tuple[NDArray[np.intp], list
         return np.arange(len(missing)), []
     if missing.any():
         text = (
-            f"missing values in {read_table.rows_of(missing)}: {missing.sum():,} of "
+            f"missing values in {rows_of(missing)}: {missing.sum():,} of "
             f"{len(missing):,} rows are left out"
         )
         notes.append(DataNote("missing-values", text))

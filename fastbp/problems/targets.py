@@ -7,7 +7,7 @@ Tables are cached by path, times of change and size. Messages are "given …, al
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,16 +25,8 @@ from fastbp.problems.problem import (
     guessed,
     problem,
 )
-from fastbp.problems.read_table import (
-    DECODERS,
-    MAX_VALUES,
-    NUMBER,
-    DataColumn,
-    DataTable,
-    npz_table,
-    rows_of,
-    table_of,
-)
+from fastbp.problems.read_table import DECODERS, npz_table, table_of
+from fastbp.problems.table_columns import MAX_VALUES, NUMBER, DataColumn, DataTable, rows_of
 from fastbp.problems.table_files import (
     Stamp,
     current_stamp,
@@ -327,7 +319,8 @@ def _wrong_values(column: DataColumn) -> Iterator[str]:
 def _wrong_numbers(column: DataColumn, where: str, most: float) -> Iterator[str]:
     values, there = column.values, ~column.missing
     if values.dtype.kind == "O" and there.any():
-        words = there & np.array([not NUMBER.fullmatch(text) for text in values])
+        is_number = lru_cache(None)(NUMBER.fullmatch)  # a long text may be that of all rows
+        words = there & np.array([not is_number(text) for text in values])
         words = words if words.any() else there  # numbers that are kept as text
         yield (
             f"numbers, true and false in all {where}; {shown(column.name)} has text "

@@ -25,8 +25,8 @@ MAX_BYTES = 300_000_000
 MAX_NUMBER = 1e30
 """The largest input and target: it is finite in float32, and its square in float64."""
 
-MAX_MEANING = 24_000_000
-"""The most bytes, four a character, of what a file says of the outputs of a problem."""
+MAX_MEANING = 72_000_000
+"""The most bytes, twelve a character, of what a file says of the outputs of a problem."""
 
 MAX_ARRAYS, MAX_EXTRA = 10_000, 1_000_000
 """The most arrays of a file, and the most bytes of all extra fields in its directory: the time that
@@ -98,7 +98,8 @@ def read_arrays(
     required, optional : list of str
         Names of arrays that must be there, and that may be. If `optional` is None, all are read.
     most : int
-        The most bytes of the arrays that are read, unpacked; 64 more count for each text.
+        The most bytes of the arrays that are read, unpacked; those of text count three times, and
+        64 more for each.
     reals : list of str
         Names of arrays that must be of float64.
 
@@ -150,8 +151,9 @@ def _checked_size(archive: zipfile.ZipFile, name: str, most: int, left: int, is_
             shape, _, dtype = {1: npy.read_array_header_1_0, 2: npy.read_array_header_2_0}[
                 npy.read_magic(file)[0]
             ](file)
-            # pandas makes an object of each text
-            size = math.prod(shape) * (dtype.itemsize + 64 * (dtype.kind not in "biuf"))
+            # pandas makes an object of each text, and may make two more copies of it
+            each = dtype.itemsize if dtype.kind in "biuf" else 3 * dtype.itemsize + 64
+            size = math.prod(shape) * each
         except zipfile.BadZipFile:
             raise
         except Exception as error:  # a header that is no Python makes its parser raise anything

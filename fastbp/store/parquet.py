@@ -27,14 +27,11 @@ from fastbp.schema.keys import MAX_WORD
 from fastbp.store import safe_files
 from fastbp.store.digest import digest, in_order, stand_in
 from fastbp.store.filename import RunFile, root_of
-from fastbp.store.parquet_pages import unpacked
+from fastbp.store.parquet_pages import OWN, footer_start, opened, unpacked
 
 _MEASURED = [c.name for c in RESULT_COLUMNS if c.kind == "real"]
 _UNLIKE = {*_MEASURED, "seed", "outputs"}
 _REPEATED = [c.name for c in columns.COLUMNS if c.name not in _UNLIKE]
-
-_TAIL = 8
-"""A file ends with its footer, the footer's length in four bytes, and four letters."""
 
 MAX_UNPACKED, MAX_RATIO = 1 << 28, 64
 """The most bytes of the decoded rows of a file, or of those for each byte of a larger file. Runs
@@ -107,7 +104,7 @@ def encode(rows: pa.Table, metadata: dict[str, str]) -> tuple[bytes, str]:
 
 def _check_plausible(content: bytes) -> None:
     """Raise ValueError if a file cannot have the rows that its footer and its pages say it has."""
-    if len(content) - _footer(content) > MAX_FOOTER:  # Arrow makes hundreds of times as much
+    if len(content) - footer_start(content) > MAX_FOOTER:  # Arrow makes hundreds of times as much
         raise ValueError(f"its footer has more than {MAX_FOOTER:,} bytes")
     size, values, *_ = unpacked(content)
     if size + 8 * values > max(MAX_UNPACKED, MAX_RATIO * len(content)):
@@ -120,13 +117,13 @@ def sealed(content: bytes) -> bytes:
     Checksums of pages do not cover their headers and the footer, where one flipped bit can give a
     column the values of another.
     """
-    at = _footer(content)
+    at = footer_start(content)
     return content[:at] + _SEAL + hashlib.sha256(content).digest() + content[at:]
 
 
 def _seal(content: memoryview) -> bytes:
     """The sha256 of all other bytes that a file has before its footer; empty if that is wrong."""
-    footer = _footer(content)
+    footer = footer_start(content)
     hasher = hashlib.sha256(content[: max(0, footer - _SEAL_BYTES)])
     hasher.update(content[max(0, footer) :])
     seal = _SEAL + hasher.digest()
@@ -141,11 +138,6 @@ def unchanged() -> Iterator[None]:
         yield
     finally:
         _first_seals.pop()
-
-
-def _footer(content: bytes | memoryview) -> int:
-    """The index of the first byte of the footer of a Parquet file."""
-    return len(content) - _TAIL - int.from_bytes(content[-_TAIL : -_TAIL + 4], "little")
 
 
 def contents(file: Path) -> tuple[bytes, dict[str, str]]:
@@ -178,8 +170,8 @@ def _checked(file: Path) -> tuple[bytes, dict[str, str], pa.Schema]:
         if seal not in _plausible:  # before Arrow reads its footer
             _check_plausible(content)
             _plausible.add(seal)
-        found = pq.read_schema(pa.BufferReader(content))
-        footer = (found.metadata or {}).items()
+        found = opened(content).schema_arrow
+        footer = ((k, v) for k, v in (found.metadata or {}).items() if k != OWN)
         metadata = {"fastbp.schema": "1"} | {k.decode(): v.decode() for k, v in footer}
         run_file = RunFile.parse(file)
         if run_file and not metadata.get("fastbp.digest", "").startswith(run_file.digest):
@@ -261,19 +253,21 @@ def _decoded(
     most: int | None = None,
 ) -> pa.Table:
     need_memory(2 * len(content) + (1 << 25))
-    with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as opened:
-        count = opened.metadata.num_rows
+    with opened(content) as runs:
+        count = runs.metadata.num_rows
         if file and count != file.count:
             raise ValueError(f"it has {count} rows")
         if most is not None and count > most:
             raise ValueError(f"it has {count:,} rows, more than {most:,}")
-        read = [field for field in opened.schema_arrow if field.name in (names or ())]
+        read = [field for field in runs.schema_arrow if field.name in (names or ())]
         if any(field.type != schema().field(field.name).type for field in read):
             raise ValueError("its columns are not columns of runs")
-        rows = opened.read(names, use_threads=False)
+        rows = runs.read(names, use_threads=False)
         rows.validate(full=True)  # of the numbers of words, for example, it has not been checked
         said = rows.schema.metadata or {}  # not what pandas is to make of the columns
-        return rows.replace_schema_metadata({k: v for k, v in said.items() if k != b"pandas"})
+        return rows.replace_schema_metadata(
+            {k: v for k, v in said.items() if k not in (b"pandas", OWN)}
+        )
 
 
 def _check_columns(file: Path, found: pa.Schema, number: int, names: Sequence[str] | None) -> None:
@@ -331,10 +325,10 @@ def _check_values(rows: pa.Table) -> None:
         longest = [pc.max(pc.binary_length(chunk.dictionary)) for chunk in rows[name].chunks]
         if max((each.as_py() or 0 for each in longest), default=0) > most:
             raise ValueError(f"it has {name} of more than {most:,} bytes")
-    if {"converged_at", "updates_done"} <= there:
-        late = pc.greater(rows["converged_at"], rows["updates_done"])
-        if pc.any(late).as_py():
-            raise ValueError("it holds runs that converged after their last update")
+    if {"converged_at", "updates_done"} <= there and pc.any(
+        pc.greater(rows["converged_at"], rows["updates_done"])
+    ).as_py():
+        raise ValueError("it holds runs that converged after their last update")
     if "outputs" in there:
         lengths = {*pc.list_value_length(rows["outputs"]).unique().to_pylist()} - {None}
         if len(lengths) > 1 or lengths == {0}:

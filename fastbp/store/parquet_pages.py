@@ -5,11 +5,14 @@ The footer says it, but Arrow unpacks what the headers say. Both are Thrift's co
 of https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift.
 """
 
-import base64
+from __future__ import annotations
+
 import re
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
 
 MAX_HEADERS, MAX_PAGES = 4_000_000, 100_000
 """Most bytes of a footer and of the headers of all pages together, and most pages, of a file of
@@ -21,9 +24,8 @@ MAX_LEAVES, MAX_STRUCTS = 100_000, 1_000_000
 MAX_NAMES = 1 << 28
 """The most bytes of the names of all columns, if each has the names of all groups before it."""
 
-MAX_SCHEMA_RATIO, _FIELD_BYTES, _TEXT_BYTES = 64, 1000, 16
-"""The most bytes that Arrow may take for each byte of its own schema. What it takes for a field,
-and for each byte of a text: a text may be the parameters of an extension's type."""
+_OWN, OWN = b"ARROW:schema", b"ARROW schema"
+"""The key of Arrow's own words for the columns of a file, and the one that takes its place."""
 
 # Numbers of fields: of a file, an element of its schema, a row group, a column, what is said of a
 # column, and a page.
@@ -82,16 +84,16 @@ class Unpacked(NamedTuple):
         Those of all pages.
     values : int
         Those of all pages: one of a few bytes may have any number of equal values.
-    dictionaries : set of str
-        The columns with a dictionary. Each of its values, however long, may be that of many rows.
     distinct : dict
         The most different values of each column: those of its dictionaries, and those in none.
+    sizes : dict
+        The bytes of the pages of each column.
     """
 
     bytes: int
     values: int
-    dictionaries: set[str]
     distinct: dict[str, int]
+    sizes: dict[str, int]
 
 
 def unpacked(content: bytes, most: int = MAX_HEADERS) -> Unpacked:
@@ -121,6 +123,34 @@ def unpacked(content: bytes, most: int = MAX_HEADERS) -> Unpacked:
         raise ValueError("its pages cannot be found") from error
 
 
+def footer_start(content: bytes | memoryview) -> int:
+    """The index of the first byte of the footer of a Parquet file.
+
+    A file ends with its footer, the footer's length in four bytes, and four letters.
+    """
+    return len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+
+
+def opened(content: bytes) -> pq.ParquetFile:
+    """Open a Parquet file for Arrow, with text as dictionaries, but not with Arrow's own schema.
+
+    In few bytes that may say what takes gigabytes, as many columns may be stored as the same ones.
+    Without it the types are those of Parquet, which has no durations: they are integers.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    end = content[footer_start(content) :].replace(_OWN, OWN)
+    told = pq.read_metadata(pa.BufferReader(b"PAR1" + end))
+    leaves = map(told.schema.column, range(told.num_columns))
+    return pq.ParquetFile(
+        pa.BufferReader(content),
+        metadata=told,
+        read_dictionary=[leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"],
+        page_checksum_verification=True,
+    )
+
+
 def _columns(content: bytes, most: int) -> tuple[list[dict[int, Any]], int]:
     """What the footer says of the columns of all row groups, and the number of their values."""
     end = len(content) - 8
@@ -133,9 +163,6 @@ def _columns(content: bytes, most: int) -> tuple[list[dict[int, Any]], int]:
     creator = footer.get(_CREATOR, b"").strip().lower()
     if b"parquet-mr" in creator and not _RECENT.match(creator):
         raise ValueError("it was written by an old version of parquet-mr")
-    for pair in footer.get(_PAIRS, ()):
-        if pair[1] == b"ARROW:schema":
-            _ArrowSchema(base64.b64decode(pair.get(2, b""), validate=True)).check()
     rows = [group[_ROWS] for group in footer[_GROUPS]]
     leaves = [element for element in footer[_SCHEMA][1:] if not element.get(_CHILDREN)]
     above = sum(len(each[_NAME]) for each in footer[_SCHEMA] if each.get(_CHILDREN))
@@ -162,8 +189,8 @@ def _columns(content: bytes, most: int) -> tuple[list[dict[int, Any]], int]:
 
 def _pages(content: bytes, columns: list[dict[int, Any]], most: int) -> Unpacked:
     """What the pages of columns unpack to."""
-    size = values = headers = pages = 0
-    dictionaries, distinct = set[str](), Counter[str]()
+    values = headers = pages = 0
+    distinct, sizes = Counter[str](), Counter[str]()
     for column in columns:
         starts = column[_FIRST_PAGE], column.get(_DICTIONARY, 0)
         at = min((start for start in starts if start > 0), default=0)
@@ -174,77 +201,19 @@ def _pages(content: bytes, columns: list[dict[int, Any]], most: int) -> Unpacked
             headers, pages = headers + thrift.at - at, pages + 1
             if min(page[_UNPACKED], page[_PACKED]) < 0 or pages > MAX_PAGES:
                 raise ValueError(f"its pages have no size, or are more than {MAX_PAGES:,}")
-            size += page[_UNPACKED]
+            sizes[column[_NAME]] += page[_UNPACKED]
             for kind in _KINDS.keys() & page.keys():
                 there, encoding = max(0, page[kind][_VALUES]), page[kind].get(_KINDS[kind])
                 if kind != _OF_DICTIONARY:
                     values += there
                 elif there > page[_UNPACKED]:
                     raise ValueError("a dictionary has more values than bytes")
-                else:
-                    dictionaries.add(column[_NAME])
                 if encoding in _UNREAD:
                     raise ValueError(f"a page has the encoding {_UNREAD[encoding]}, not read here")
                 if kind == _OF_DICTIONARY or encoding not in _BY_DICTIONARY:
                     distinct[column[_NAME]] += there
             at = thrift.at + page[_PACKED]
-    return Unpacked(size, values, dictionaries, distinct)
-
-
-class _ArrowSchema:
-    """The columns in Arrow's own words: https://github.com/apache/arrow/blob/main/format/Schema.fbs.
-
-    Many columns may be stored as the same bytes, and many names too; Arrow makes a copy for each.
-    What would be outside the bytes is read as 0: Arrow refuses such a schema.
-    """
-
-    def __init__(self, message: bytes) -> None:
-        self.data = message[8 if message.startswith(b"\xff" * 4) else 4 :]
-        self.left = MAX_SCHEMA_RATIO * len(message)
-
-    def check(self) -> None:
-        """Raise ValueError if Arrow makes very much more of it than it has bytes."""
-        message = self.number(0)
-        self.pairs(message, 4)
-        self.pairs(self.part(message, 2), 2)
-        self.fields(self.part(message, 2), 1)
-
-    def number(self, at: int, size: int = 4) -> int:
-        return int.from_bytes(self.data[at : at + size], "little")
-
-    def place(self, table: int, number: int) -> int:
-        """Where a field of a table is; 0 if it has none."""
-        offsets = table - int.from_bytes(self.data[table : table + 4], "little", signed=True)
-        at = 4 + 2 * number
-        offset = self.number(offsets + at, 2) if at < self.number(offsets, 2) else 0
-        return table + offset if offset else 0
-
-    def part(self, table: int, number: int) -> int:
-        """Where the table, the text or the list is that a field of a table leads to."""
-        at = self.place(table, number)
-        return at + self.number(at) if at else 0
-
-    def take(self, *texts: int, more: int = 0) -> None:
-        self.left -= more + _TEXT_BYTES * sum(self.number(at) for at in texts if at)
-        if self.left < 0:
-            raise ValueError("its columns in Arrow's own words stand for more than they can")
-
-    def tables(self, table: int, number: int) -> Iterator[int]:
-        first = self.part(table, number) + 4
-        for at in range(first, first + 4 * self.number(first - 4) * (first > 4), 4):
-            yield at + self.number(at)
-
-    def pairs(self, table: int, number: int) -> None:
-        for pair in self.tables(table, number):
-            self.take(self.part(pair, 0), self.part(pair, 1), more=100)
-
-    def fields(self, table: int, number: int) -> None:
-        for field in self.tables(table, number):
-            self.take(self.part(field, 0), more=_FIELD_BYTES)
-            if self.number(self.place(field, 2), 1) in (10, 14):  # a time zone, or kinds of a union
-                self.take(self.part(self.part(field, 3), 1))
-            self.pairs(field, 6)
-            self.fields(field, 5)
+    return Unpacked(sizes.total(), values, distinct, sizes)
 
 
 class _Thrift:

@@ -148,8 +148,7 @@ def test_is_the_average_over_all_orders(changes: int) -> None:
     expected = literal(runs, start, to).set_index("key").loc[found["key"]].reset_index()
     low, high = (expected[[f"alone_points{end}", f"last_points{end}"]] for end in ("_low", "_high"))
     opposed = (low.max(axis=1) > 0) & (high.min(axis=1) < 0)
-    averages = [f"average_points{end}" for end in ("", "_low", "_high")]
-    expected.loc[opposed, averages] = np.nan
+    expected.loc[opposed, [f"average_points{end}" for end in ("", "_low", "_high")]] = np.nan
     pd.testing.assert_frame_equal(
         found[expected.columns], expected, check_dtype=False, rtol=1e-9, atol=1e-9
     )
@@ -378,8 +377,7 @@ def test_budgets_in_epochs() -> None:
 
 @pytest.mark.parametrize("table", [attribution, survival, density, collapsing])
 def test_no_runs(table: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
-    nothing = frames.frame(frames.table({}, ["partial"])).iloc[:0]
-    assert table(nothing).empty
+    assert table(frames.frame(frames.table({}, ["partial"])).iloc[:0]).empty
 
 
 def test_medians_and_restarts_are_those_of_the_times(frame: pd.DataFrame) -> None:

@@ -549,8 +549,7 @@ def test_one_comparison_at_once_is_mcnemars() -> None:
 
 
 def test_equal_comparisons_need_no_adjustment_and_others_less_than_bonferronis() -> None:
-    rng = np.random.default_rng(3)
-    d = dependent(rng, 8, 400, 0.5)
+    d = dependent(np.random.default_rng(3), 8, 400, 0.5)
     one, eight, same = (max_t(each)[0] for each in (d[:1], d, d[[0] * 8]))
     assert same == one
     assert one < eight < 1 - 0.05 / 8

@@ -222,8 +222,7 @@ def test_keys_given_beside_a_model_replace_its_own():
     ],
 )
 def test_what_undoes_the_units_and_optimiser_of_a_user(keys, names):
-    setup = Setup(problem="encoder:3", epochs=9, **keys)
-    tried = {change.name for change in changes(setup)}
+    tried = {change.name for change in changes(Setup(problem="encoder:3", epochs=9, **keys))}
     every = {"leaky ReLU hidden units", "tanh hidden units", "sgd, rate 0.1"}
     every |= {"sigmoid hidden units", "sigmoid outputs", "linear outputs"}
     assert tried & every == names
@@ -232,8 +231,7 @@ def test_what_undoes_the_units_and_optimiser_of_a_user(keys, names):
 def test_cures_that_people_are_told_are_tried_where_nothing_else_helps():
     names = [change.name for change in cures(Setup(problem="xor", epochs=9), [])]
     assert names[:3] == ["tanh hidden units", "ReLU hidden units", "Adam, rate 0.01"]
-    groups = np.eye(3)[[0, 1, 2, 1]]
-    one_hot = Setup.from_arrays(np.eye(4), groups, epochs=9)
+    one_hot = Setup.from_arrays(np.eye(4), np.eye(3)[[0, 1, 2, 1]], epochs=9)
     assert "softmax outputs" in {change.name for change in cures(one_hot, [])}
     relu = Setup(problem="xor", epochs=9, optimizer="rprop", batch="full")
     assert "Adam, rate 0.01" not in {change.name for change in cures(relu, [])}

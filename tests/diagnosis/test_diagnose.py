@@ -182,8 +182,7 @@ def test_findings_of_faults(
 
 
 def test_runs_that_really_diverge_are_said_to() -> None:
-    setup = Setup(problem="xor", lr=30, weight_decay=0.1, epochs=500)
-    one = diagnose(setup, 168)
+    one = diagnose(Setup(problem="xor", lr=30, weight_decay=0.1, epochs=500), 168)
     assert one.outcomes["diverged"] == 168
     assert "diverged" in {symptom.name for symptom in one.symptoms}
     text = " ".join(one.verdict)  # of which either is a cause, and neither fixes it whole

@@ -49,8 +49,7 @@ def test_the_fault_is_named_and_mended(command, tmp_path, own: RealTable, seeds:
     encoded = own.fault | ({} if quantity else {"scale_targets": "minmax"})  # labels as 0 and 1
     best = told["recommended"] or {"setting": {}, "fresh": told["baseline"]}
     programs = own.fault | own.mistake, encoded, encoded | own.good, encoded | best["setting"]
-    runs = 60 if few else 150
-    ends = [train(X, T, runs, seed, **keys) for seed, keys in enumerate(programs)]
+    ends = [train(X, T, 60 if few else 150, seed, **keys) for seed, keys in enumerate(programs)]
     for theirs, answers in ((told["baseline"], ends[1]), (best["fresh"], ends[3])):
         scores = r2(answers, T) if quantity else right(answers, T).mean(axis=1)
         # Giving one class to every row is no success, however common the class.

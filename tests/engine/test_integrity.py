@@ -254,6 +254,8 @@ DAMAGE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "another rate": (changed("lr", 0.7), OTHER_KEYS),
     "another problem": (changed("problem", "parity:2"), OTHER_KEYS),
     "no problem": (changed("problem", "what?"), OTHER_KEYS),
+    "another spelling": (changed("problem", "xor\n"), OTHER_KEYS),
+    "a zero below zero": (changed("momentum", -0.0), OTHER_KEYS),
     "no level of success": (
         changed("success", "accuracy:"),
         "success, tolerance or collapse are not those of a setup",
@@ -513,8 +515,7 @@ def test_keys_of_a_newer_release_are_no_damage(store, learnt, problem_is_file):
     newer = replaced(row, "setup", coded(pa.array(["0" * 12] * 5)))
     store.publish("0" * 12, 0, newer, said)
     assert integrity.check(store).findings == []
-    wrong = replaced(row, "lr", pa.array([0.7] * 5))
-    path = store.publish(setup.identity(), 0, wrong, said)
+    path = store.publish(setup.identity(), 0, replaced(row, "lr", pa.array([0.7] * 5)), said)
     assert found(store)[path.name] == "its keys belong to another setup"
 
 

@@ -294,8 +294,7 @@ def test_a_problem_that_is_gone(other, tmp_path):
 
 def test_lives_that_are_too_large_are_refused_before_they_are_trained(monkeypatch):
     long = Setup(problem="xor", eval_every=1, updates=400_000_000)
-    found = stored_run.StoredRun(long, 0, None)
-    evaluations, order = stored_run.too_large(found, rows=True)
+    evaluations, order = stored_run.too_large(stored_run.StoredRun(long, 0, None), rows=True)
     assert re.fullmatch(
         f"SETUP: given {long.identity()}, with 100,000,002 evaluations of 4 outputs, "
         "allowed: at most [0-9,]+ evaluations",

@@ -267,8 +267,7 @@ def test_any_damaged_kernel_is_compiled_again(whole, cache, tmp_path, kind, kern
 @pytest.mark.soak
 @pytest.mark.parametrize("number", range(5))
 def test_a_folder_of_which_nothing_is_whole(whole, cache, tmp_path, number):
-    draw = random.Random(number)
-    harm(cache, "", partial(damaged, draw))
+    harm(cache, "", partial(damaged, random.Random(number)))
     holds(whole, cache, tmp_path)
 
 

@@ -48,7 +48,7 @@ def store(tmp_path) -> Store:
 def test_a_file_that_does_not_fit_is_not_damaged(here, store, monkeypatch, error, place):
     owner, name = {
         "bytes": (safe_files, "read"),
-        "footer": (pq, "read_schema"),
+        "footer": (pq, "read_metadata"),
         "rows": (pq.ParquetFile, "read"),
     }[place]
     with monkeypatch.context() as patch:

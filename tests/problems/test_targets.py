@@ -63,7 +63,7 @@ def test_files_with_many_choices_of_targets_are_refused(
     monkeypatch.setattr(grid, "MAX_DATA", 60)  # two of 10 rows × 3 columns
     assert len(Sweep(seeds=1, setup=setup, grid={"targets": ["a", "b"], "lr": [1, 2]}).setups) == 4
     assert mistakes_of(Sweep, seeds=1, setup=setup, grid={"targets": ["a", "b", "c"]}) == [
-        "grid: given files that make more than 60 inputs and targets, counted for each targets, "
+        "grid: given problems that make more than 60 inputs and targets, counted for each targets, "
         "allowed: at most 60 in a sweep"
     ]
     monkeypatch.setattr(grid, "MAX_PREPARED", 90)
@@ -71,8 +71,8 @@ def test_files_with_many_choices_of_targets_are_refused(
     scales = {"scale_inputs": ["none", "minmax", "standard"], "lr": [1, 2]}
     assert len(Sweep(seeds=1, setup=setup, grid=scales).setups) == 6
     assert mistakes_of(Sweep, seeds=1, setup=setup, grid=scales | {"test": [0.2, 0.4]}) == [
-        "grid: given files that make more than 90 inputs and targets, counted for each choice of "
-        "rows to hold out and of scales, allowed: at most 90 in a sweep"
+        "grid: given problems that make more than 90 inputs and targets, counted for each choice "
+        "of rows to hold out and of scales, allowed: at most 90 in a sweep"
     ]
 
 
@@ -639,8 +639,7 @@ def test_of_very_many_mistakes_only_some_are_looked_for(here: Path) -> None:
     *some, last = mistakes_of(Setup, problem="file:d.csv", targets=wrong, updates=9)
     assert len(some) == 10
     assert last == "targets: given 990 more like these, allowed: columns of d.csv: x, y"
-    files = [f"file:{name}.csv" for name in wrong]
-    grid = {"problem": files, "targets": ["y"]}
+    grid = {"problem": [f"file:{name}.csv" for name in wrong], "targets": ["y"]}
     lines = mistakes_of(lambda: Sweep(seeds=1, setup={"updates": 9}, grid=grid))
     assert len(lines) == 191
     assert lines[-1] == "after 190 mistakes no more were looked for"

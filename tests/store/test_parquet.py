@@ -448,7 +448,7 @@ def test_the_sizes_of_pages_are_what_the_footer_says_but_for_their_headers(versi
 
 def test_footers_and_pages_that_are_not_right_are_refused():
     content = as_parquet(rows(ONE, 0, 20))
-    places = range(parquet._footer(content), len(content) - 8, 41)
+    places = range(parquet_pages.footer_start(content), len(content) - 8, 41)
     flipped = [(place, bytes([content[place] ^ 0xFF])) for place in places]
     for place, other in (*flipped, (0, bytes(4) + b"\xff" * 20), (0, b"\x1c" * 5_000)):
         with suppress(ValueError):
@@ -466,7 +466,7 @@ def test_a_header_that_arrow_reads_otherwise_is_refused():
     how = {"use_dictionary": False, "compression": "none", "write_statistics": False}
     content = as_parquet(rows, **how)
     size = b"\x15\x8e\x19"  # field 2, an integer of 32 bits: 1,607 bytes, unpacked
-    start, at = content.index(size), parquet._footer(content)
+    start, at = content.index(size), parquet_pages.footer_start(content)
     told = pq.read_metadata(pa.BufferReader(content)).row_group(0).column(0).total_compressed_size
     others = {
         size: "",
@@ -538,7 +538,7 @@ def test_headers_that_never_end_or_stand_for_many_columns_are_refused(monkeypatc
 def test_groups_of_rows_that_are_not_those_of_the_file_are_refused():
     """Arrow believes the groups."""
     content = as_parquet(rows(ONE, 0, 4_999), row_group_size=3_000)
-    at = parquet._footer(content)
+    at = parquet_pages.footer_start(content)
     body, footer = content[:at], content[at:]
     for said, other in ((4_999, 4_998), (1_999, 2_000)):
         old, new = ((2 * n & 127 | 128).to_bytes() + (2 * n >> 7).to_bytes() for n in (said, other))
@@ -552,7 +552,7 @@ def test_statistics_that_are_not_right_do_not_end_python(tmp_path):
     table, path = runs(XOR, 0, 20).select(["outputs"]), tmp_path / "a.parquet"
     pq.write_table(table, path, store_schema=False)
     content = path.read_bytes()
-    at = parquet._footer(content)
+    at = parquet_pages.footer_start(content)
     footer = content[at:-8].replace(b"\x46", b"\x56\x00")
     path.write_bytes(content[:at] + footer + len(footer).to_bytes(4, "little") + b"PAR1")
     code = f"from fastbp.store import parquet; parquet.decoded(open({str(path)!r}, 'rb').read())"
@@ -566,7 +566,7 @@ def test_words_whose_number_has_no_word_are_refused():
     words = pa.array(["a", "b", "c"] * 7).dictionary_encode()
     table, told = pa.table({"problem": words}), set[str]()
     content = as_parquet(table, compression="none", write_statistics=False)
-    for place in range(4, parquet._footer(content)):
+    for place in range(4, parquet_pages.footer_start(content)):
         harmed = content[:place] + bytes([content[place] ^ 3]) + content[place + 1 :]
         try:
             digest(parquet.decoded(harmed))
