@@ -18,7 +18,7 @@ from fastbp.config.choice_syntax import SWEEP_KEYS, allowed
 from fastbp.config.grid import MAX_DATA
 from fastbp.config.protocols import Published
 from fastbp.config.short_forms import MAX_SETUPS
-from fastbp.problems import read_table, targets
+from fastbp.problems import read_table, table_columns, targets
 from fastbp.schema.keys import KEYS
 from fastbp.schema.paper_figures import FIGURES, MEANINGS
 from fastbp.store import npz
@@ -57,9 +57,10 @@ def page() -> str:
         rows=f"{MAX_ROWS:,}",
         classes=f"{targets.MAX_CLASSES:,}",
         few=targets.FEW_CLASSES,
-        columns=f"{read_table.MAX_COLUMNS:,}",
-        values=f"{read_table.MAX_VALUES:,}",
+        columns=f"{table_columns.MAX_COLUMNS:,}",
+        values=f"{table_columns.MAX_VALUES:,}",
         data=f"{MAX_DATA:,}",
+        text=f"{read_table.MAX_TEXT:,}",
         bytes=f"{npz.MAX_BYTES:,}",
     )
 
@@ -275,6 +276,8 @@ lr = [0.05, 0.5]
   train on; a column that is constant there becomes 0.
 - A .csv is UTF-8 text with commas, and its first line names the columns. Its numbers are read to
   the nearest double, as in Python.
+- A .parquet has numbers, flags and text of at most {text} bytes, by the types of Parquet, where a
+  duration is an integer.
 - A .npz holds `X` [row, input] and `T` [row, output] (or one T a row), by the same rules and
   without `targets`. It may name their columns in `inputs` and `outputs`. Pickled arrays are not
   read.
