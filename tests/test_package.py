@@ -145,8 +145,7 @@ def test_every_command_explains_itself(command, name):
 )
 def test_bad_usage_ends_with_2(command, tmp_path, line):
     name, *arguments = line.split()
-    done = ended(command(name, *arguments), 2, stdout="")
-    assert f"usage: fastbp {name}" in done.stderr
+    assert f"usage: fastbp {name}" in ended(command(name, *arguments), 2, stdout="").stderr
     assert list(tmp_path.iterdir()) == []
 
 

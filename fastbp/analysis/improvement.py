@@ -179,8 +179,7 @@ def improvement(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
 
 def _probabilities(compared: Sequence[Sequence[SetupCounts]], settings: int) -> pd.DataFrame:
     """Make the columns of `improvement` from `settings` on, from setups [setting][problem]."""
-    setups = [one for each in compared for one in each]
-    times = common_results(setups, "updates", MOST_RUNS)
+    times = common_results([one for each in compared for one in each], "updates", MOST_RUNS)
     problems, seeds = len(compared[0]), times.shape[1]
     if not seeds:
         return pd.DataFrame()

@@ -227,8 +227,7 @@ def _tried(
         experiment.tick(f"{len(trials)} groups of changes")
     names = sorted(trials, key=lambda name: seconds_per_run(trials[name].setup))
     needed = MARGIN * count * np.cumsum([guess(trials[name].setup) for name in names])
-    left = experiment.by(0.85) - time.perf_counter()
-    ready = names[: int(np.searchsorted(needed, left))]
+    ready = names[: int(np.searchsorted(needed, experiment.by(0.85) - time.perf_counter()))]
     some = [Trial(setup), *(trials[name] for name in ready)]
     results = experiment._replace(runs=count).train(some, 1, 0.85) if ready else {}
     base = results.get(some[0], NO_RUNS)

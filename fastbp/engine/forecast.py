@@ -288,8 +288,8 @@ def duration(plan: Plan, jobs: int) -> TimeEstimate:
         key = _size_key(setup)
         examples.setdefault(key, setup)
         lanes, (fixed, update) = tasks.layout(setup)[1], expected(setup)
-        places = -(-seeds // lanes) * lanes  # a lane without a run takes its time as well
-        seconds[key] += places * (setups * fixed + setup.budget * update)
+        # a lane without a run takes its time as well
+        seconds[key] += -(-seeds // lanes) * lanes * (setups * fixed + setup.budget * update)
         blocks += -(-seeds // min_block_seeds(setup))
     kernels = (kernel for key in plan.kernel_keys for kernel in tasks.kernels(key)[1:])
     missing = {kernel for kernel in kernels if not is_on_disk(kernel)}

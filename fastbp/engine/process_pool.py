@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from importlib import import_module
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection, get_context, parent_process, resource_tracker
 from types import ModuleType
 from typing import Any
 
@@ -76,9 +76,11 @@ def isolated_start() -> Iterator[None]:
     warnings = ",".join(filter(None, [before.get("PYTHONWARNINGS"), "ignore:resource_tracker"]))
     own = {"PYTHONWARNINGS": warnings, "PYTHONSAFEPATH": "1"}
     os.environ.update(own)
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # children inherit it
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     sys.modules["__main__"] = ModuleType("__main__")
     try:
+        resource_tracker.ensure_running()  # whoever starts it lets Ctrl-C through again
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # children inherit it
         yield
     finally:
         sys.modules["__main__"] = main

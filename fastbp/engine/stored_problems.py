@@ -113,16 +113,16 @@ class StoredProblems:
 def _makes(said: Said, keys: str, problem: Path | None = None) -> bool:
     """Whether keys, with a problem if it is a file, make the setup of this id, and are its own.
 
-    Other spellings make the same setup, but only newer releases may write them. Raises FileError if
-    the problem, which was sound, cannot be read again: nobody knows then.
+    Other spellings make the same setup, but no fastbp writes them. Raises FileError if the problem,
+    which was sound, cannot be read again: nobody knows then.
     """
     data, stored = _again(problem) if problem else None, json.loads(keys)
     try:
         setup = Setup.from_columns(stored, data)
         # numbers as reals: 1 is 1.0, and 0.0 is not −0.0
         both = json.loads(json.dumps([stored, stored | setup.columns()]), parse_int=float)
-        spelt = said.is_newer or repr(both[0]) == repr(both[1])
-        return spelt and setup.identity(int(said.version)) == said.setup
+        is_own = repr(both[0]) == repr(both[1])
+        return is_own and setup.identity(int(said.version)) == said.setup
     except (ValueError, TypeError, AttributeError):
         return False
 

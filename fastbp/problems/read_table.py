@@ -107,8 +107,7 @@ def _csv(raw: bytes) -> DataTable:
     check_names(names)
     check_rows(text, names)
     frame = csv_frame(text, names, rows=MAX_ROWS + 1)
-    more = raw.count(b"\n") - 1 if len(frame) > MAX_ROWS else 0
-    check_size(max(len(frame), more), len(names))
+    check_size(max(len(frame), raw.count(b"\n") - 1 if len(frame) > MAX_ROWS else 0), len(names))
     return DataTable(tuple(map(_numbers_of_text, columns_of(frame, names))))
 
 
@@ -185,9 +184,10 @@ def _parquet(raw: bytes) -> DataTable:
 def parquet_frame(raw: bytes, most: int, check: _Check = check_size) -> pd.DataFrame:
     """Read a Parquet file of numbers, true and false, and text; an index may have times, too.
 
-    `most`: the most bytes that it may have, unpacked: of its pages, and a hundred for each decimal
-    and 64 for each different text; and of its values, eight for each. `check` gets the numbers of
-    its rows and columns first. Names of columns are without spaces around them. Raises TableError.
+    `most`: the most bytes that it may take: those of its pages, unpacked, or eight for each value;
+    and a hundred for each decimal, 32 for each text, and 64 and three times its bytes for each that
+    differs. `check` gets the numbers of its rows and columns first. Names of columns are without
+    spaces around them. Raises TableError.
     """
     import pyarrow as pa
 
@@ -200,10 +200,12 @@ def parquet_frame(raw: bytes, most: int, check: _Check = check_size) -> pd.DataF
     types = [_TYPES.fullmatch(str(field.type)) for field in schema]
     texts = [f.name for f, match in zip(schema, types, strict=True) if match and match["text"]]
     # pandas makes an object of each decimal and of each text, one of all copies in a dictionary;
-    # each character may take four bytes
-    size += sum(3 * sizes[name] + 64 * distinct[name] for name in texts)
-    size += sum(pa.types.is_decimal(kind) for kind in schema.types) * 100 * file.metadata.num_rows
-    if (size := max(size, 8 * values)) > most:
+    # each character may take four bytes, and lists of the objects four times eight
+    size = max(size, 8 * values) + sum(3 * sizes[name] + 64 * distinct[name] for name in texts)
+    size += file.metadata.num_rows * (
+        100 * sum(map(pa.types.is_decimal, schema.types)) + 32 * len(texts)
+    )
+    if size > most:
         raise TableError(f"at most {most:,} bytes, unpacked; it has {size:,}")
     fields = _fields(schema, types)
     names = [schema[i].name.strip() for i in fields]
@@ -236,7 +238,7 @@ def _fields(schema: pa.Schema, types: Sequence[re.Match[str] | None]) -> list[in
         more = f" (the first of {len(foreign):,})" if len(foreign) > 1 else ""
         raise TableError(
             f"numbers, true and false, and text; {shown(foreign[0].name)} is "
-            f"{plain(str(foreign[0].type))}{more}"
+            f"{plain(str(foreign[0].type).removeprefix('dictionary<values='))}{more}"
         )
     return fields
 

@@ -134,7 +134,9 @@ def _chosen(path: Path, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[DataNot
     """Choose rows of a table, with notes about that for the user."""
     columns = columns_of(frame, [str(name) for name in frame.columns])
     rows, notes = _rows(named(path), np.any([column.missing for column in columns], axis=0))
-    return frame.iloc[rows], notes
+    # categories keep the words of all rows
+    words = {name: object for name, kind in frame.dtypes.items() if kind == "category"}
+    return frame.iloc[rows].astype(words), notes
 
 
 def _rows(name: str, missing: NDArray[np.bool_]) -> tuple[NDArray[np.intp], list[DataNote]]:

@@ -114,11 +114,14 @@ def _sheet(results: Path, pages: Mapping[str, Page]) -> list[str]:
 
 def _cell(results: Path, name: str, page: Page) -> str:
     """A store on the sheet: its picture, its finding and its question."""
-    link, picture = f'<a href="{quote(name)}/report.html">', picture_of(results / name, page)
+    link, picture = (
+        f'<a href="{quote(name, errors="surrogateescape")}/report.html">',
+        picture_of(results / name, page),
+    )
     image = ""
     if picture:
         label = html.escape(plain(" ".join(page[2][first_figure(page)].split())))
-        source = f"{quote(name)}/{quote(picture)}"
+        source = f"{quote(name, errors='surrogateescape')}/{quote(picture)}"
         image = f'{link}<img src="{source}" alt="{label}" width="100%"></a><br>'
     found, title = (
         html.escape(plain(" ".join(each.split()))) for each in (finding(page[1]), page[0])
@@ -133,7 +136,11 @@ def _code(text: str) -> str:
 
 def _made(results: Path, name: str, command: str, counts: list[int]) -> str:
     """The line below the sheet that says how the runs of a store were made."""
-    efforts, runs, folder = efforts_of(results / name), sum(counts), quote(name)
+    efforts, runs, folder = (
+        efforts_of(results / name),
+        sum(counts),
+        quote(name, errors="surrogateescape"),
+    )
     total, took = efforts.sum(), ""
     if total["seconds"]:
         seconds = f"{_seconds(total['seconds'])} on {plural(int(efforts['jobs'].max()), 'core')}"

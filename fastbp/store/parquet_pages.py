@@ -21,8 +21,9 @@ runs. To read them takes time and memory."""
 MAX_LEAVES, MAX_STRUCTS = 100_000, 1_000_000
 """The most columns of a file, as Arrow takes a kilobyte for each; the most structs of a footer."""
 
-MAX_NAMES = 1 << 28
-"""The most bytes of the names of all columns, if each has the names of all groups before it."""
+MAX_NAMES = 1 << 23
+"""The most bytes of the paths of all columns, if each has the names of all groups before it; Arrow
+makes several copies of each."""
 
 _OWN, OWN = b"ARROW:schema", b"ARROW schema"
 """The key of Arrow's own words for the columns of a file, and the one that takes its place."""
@@ -165,7 +166,7 @@ def _columns(content: bytes, most: int) -> tuple[list[dict[int, Any]], int]:
         raise ValueError("it was written by an old version of parquet-mr")
     rows = [group[_ROWS] for group in footer[_GROUPS]]
     leaves = [element for element in footer[_SCHEMA][1:] if not element.get(_CHILDREN)]
-    above = sum(len(each[_NAME]) for each in footer[_SCHEMA] if each.get(_CHILDREN))
+    above = sum(len(each[_NAME]) + 1 for each in footer[_SCHEMA] if each.get(_CHILDREN))
     if len(leaves) > MAX_LEAVES or len(leaves) * above > MAX_NAMES:
         raise ValueError(
             f"it has {len(leaves):,} columns, in groups with names of {len(leaves) * above:,} "

@@ -124,8 +124,9 @@ def folder(root: Path, *names: str, make: bool = False) -> Iterator[int]:
             descriptor = below
         yield descriptor
     except OSError as error:
-        if isinstance(error.filename, int):  # a descriptor, which says nothing to a reader
-            raise OSError(error.errno, error.strerror, str(path)) from error
+        if "/" not in str(error.filename or "/"):  # a name in here, or the number of a descriptor
+            inside = error.filename if isinstance(error.filename, str) else ""
+            raise OSError(error.errno, error.strerror, str(path / inside)) from error
         raise
     finally:
         os.close(descriptor)

@@ -126,6 +126,8 @@ class Store:
         missing = [each for each in (self.path, *self.path.parents) if not each.exists()]
         if not self.path.is_dir():
             self.check_usable(any_version=any_version)  # before anything is made
+            with suppress(OSError):
+                safe_files.hold(self.path)  # if it was there when this command began, it is gone
             with writing(self.path):
                 self._made = missing if safe_files.make_new(self.path) else []
         # what is there now may not be what was made: it is held, checked, and then written to

@@ -56,8 +56,7 @@ GRIDS = HEAD + "[[grid]]\nupdates = [3]\nlr = [1]\n[[grid]]\nlr = [2]\nupdates =
 def test_setups_with_settings(
     text: str, settings: list[str], keys: str, setups: list[object]
 ) -> None:
-    sweep = over(*settings, text=text)
-    assert list(map(attrgetter(*keys.split()), sweep.setups)) == setups
+    assert list(map(attrgetter(*keys.split()), over(*settings, text=text).setups)) == setups
 
 
 def test_one_setup_that_is_left_is_the_baseline() -> None:

@@ -605,5 +605,4 @@ def test_weights_that_do_not_fit_are_told() -> None:
     ("value", "percent"), [(2.0, 50), (0.5, 0), (3.0, 75), (np.inf, 87.5), (np.nan, 87.5)]
 )
 def test_shares_below_count_ties_by_half(value: float, percent: float) -> None:
-    values = np.array([1.0, 2.0, 2.0, np.nan])
-    assert own_weights._percentile(values, np.array([value])) == percent
+    assert own_weights._percentile(np.array([1.0, 2.0, 2.0, np.nan]), np.array([value])) == percent

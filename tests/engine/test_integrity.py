@@ -515,8 +515,9 @@ def test_keys_of_a_newer_release_are_no_damage(store, learnt, problem_is_file):
     newer = replaced(row, "setup", coded(pa.array(["0" * 12] * 5)))
     store.publish("0" * 12, 0, newer, said)
     assert integrity.check(store).findings == []
-    path = store.publish(setup.identity(), 0, replaced(row, "lr", pa.array([0.7] * 5)), said)
-    assert found(store)[path.name] == "its keys belong to another setup"
+    for name, value in ("lr", 0.7), ("momentum", -0.0):
+        path = store.publish(setup.identity(), 0, replaced(row, name, pa.array([value] * 5)), said)
+        assert found(store)[path.name] == "its keys belong to another setup"
 
 
 def test_columns_that_had_no_nulls_in_an_older_release_may_say_so(store):

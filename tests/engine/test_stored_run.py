@@ -114,8 +114,7 @@ XOR = Setup(problem="xor", hidden=(2,), lr=2, updates=21)
 def check_evaluations(found: stored_run.StoredRun) -> None:
     """What `retrain` measures at its first and last evaluation is what the row says."""
     trajectory = retrain(found.setup, found.seed)
-    content = stored_run.trace_file(trajectory)
-    first, *_, last = pq.read_table(io.BytesIO(content)).to_pylist() * 2
+    first, *_, last = pq.read_table(io.BytesIO(stored_run.trace_file(trajectory))).to_pylist() * 2
     ends = last | {
         "updates": found.setup.budget,
         "loss_start": first["loss"],

@@ -415,3 +415,14 @@ def test_two_dask_clusters_run_side_by_side():
     finally:
         for pool in pools:
             pool.close()
+
+
+def test_processes_start_without_ctrl_c():
+    """Whoever starts the resource tracker of Python lets it through again."""
+    code = (
+        "from multiprocessing import resource_tracker\nimport signal\n"
+        "from fastbp.engine.process_pool import isolated_start\n"
+        "with isolated_start():\n    resource_tracker.ensure_running()\n"
+        "    assert signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

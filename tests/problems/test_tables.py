@@ -256,8 +256,7 @@ def test_held_out_rows_change_no_run() -> None:
     answers = run.evaluations["outputs"].iloc[-1]
     np.testing.assert_allclose(answers, low + outputs * (high - low), rtol=1e-6)
     fastbp.run(Sweep(seeds={"start": 3, "count": 1}, setup=setup.settings()), "store")
-    data = ReportData(Path("store"), count_runs(Path("store"), pictures=True), None)
-    (shown,) = examples(data)
+    (shown,) = examples(ReportData(Path("store"), count_runs(Path("store"), pictures=True), None))
     np.testing.assert_allclose(shown["outputs"], answers, rtol=1e-6)  # a page shows the same
     np.testing.assert_allclose(shown["targets"], setup.in_table_units(setup.training().T))
     np.testing.assert_allclose(shown["ends"], (low, high))

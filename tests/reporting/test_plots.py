@@ -154,8 +154,7 @@ def test_draws_on_given_axes_and_returns_them() -> None:
 
 def test_no_runs(tmp_path: Path) -> None:
     nothing = summary(frames.frame(frames.table({}, ["partial"])).iloc[:0])
-    svg = written(outcome_bars(nothing), tmp_path)
-    assert "How 0 runs in 0 setups ended" in texts(svg)
+    assert "How 0 runs in 0 setups ended" in texts(written(outcome_bars(nothing), tmp_path))
 
 
 # The trajectory of one run

@@ -322,8 +322,7 @@ def grid(count: int, seeds: int = 20) -> list[dict[str, object]]:
 def test_a_sweep_prints_at_most_a_screenful(tmp_path: Path, setups: int) -> None:
     for i, keys in enumerate(grid(setups)):
         frames.write(tmp_path, frames.table(keys, [C] * (i % 20) + [P] * (20 - i % 20)))
-    report = build.Report(tmp_path, fastbp_counts(tmp_path), None)
-    parts = report.parts(Screen(), 5)
+    parts = build.Report(tmp_path, fastbp_counts(tmp_path), None).parts(Screen(), 5)
     lines = [line for part in parts for line in part]
     assert 5 + len(lines) + len(parts) <= 41
     assert max(map(len, lines)) <= 80

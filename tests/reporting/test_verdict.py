@@ -962,8 +962,7 @@ def test_problems_are_not_ranked_together() -> None:
         ({"problem": problem, "lr": lr}, [C] * n + [P] * (40 - n))
         for (problem, lr), n in counts.items()
     ]
-    base = frames.identity({"problem": "xor", "lr": 0.2})
-    text = answer(*setups, baseline=base).text
+    text = answer(*setups, baseline=frames.identity({"problem": "xor", "lr": 0.2})).text
     assert text.startswith("A larger lr fixes it: ")
     assert "problem xor → and" not in text
     assert "problem and" not in text

@@ -454,6 +454,14 @@ def test_what_was_made_for_a_store_goes_with_it(tmp_path):
     assert list((tmp_path / "there").iterdir()) == []
 
 
+def test_a_store_that_is_gone_since_a_command_began_is_not_made_again(store, tmp_path):
+    with safe_files.held(store.path):
+        store.path.rename(tmp_path / "moved")
+        with pytest.raises(StoreError, match="is no longer the folder"), store.locked():
+            pass
+    assert not store.path.exists()
+
+
 def test_a_lock_that_cannot_be_written_is_a_full_store(store, monkeypatch):
     error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     monkeypatch.setattr(safe_files, "opened", raising(error))

@@ -206,8 +206,7 @@ def spread_loss_panels(
     )
     most = max(constants.values(), default=0.0)
     for i, (ax, (setup, name)) in enumerate(zip(axes, names.items(), strict=True)):
-        here = density[density["setup"] == setup]
-        _points(ax, here, constants.get(setup), collapses.get(setup))
+        _points(ax, density[density["setup"] == setup], constants.get(setup), collapses.get(setup))
         _scale(ax, density, most)
         ax.set_title(wrapped(name, width_of(ax) + 0.1, SIZE, 2), loc="left", fontsize=SIZE)
         _label(ax, i % columns == 0, i + columns >= len(names))
