@@ -248,12 +248,13 @@ def _check_leaves(leaves: Sequence[pq.ColumnSchema], texts: Set[str]) -> None:
 
     Arrow makes a copy for each row of what is no text, before it knows that it is no number either.
     """
-    (path, count), *_ = Counter(leaf.path for leaf in leaves).most_common(1)
-    if count > 1:
-        raise TableError(f"columns with different names; {shown(path)} occurs {count:,} times")
+    for path, count in Counter(leaf.path for leaf in leaves).most_common(1):
+        if count > 1:
+            raise TableError(f"columns with different names; {shown(path)} occurs {count:,} times")
     for leaf in leaves:
-        is_text = leaf.physical_type == "BYTE_ARRAY"
-        if leaf.length > MAX_WIDTH or (is_text and leaf.path not in texts):
+        if leaf.length > MAX_WIDTH or (
+            leaf.physical_type == "BYTE_ARRAY" and leaf.path not in texts
+        ):
             raise TableError(
                 f"numbers of {MAX_WIDTH} bytes or less; {shown(leaf.path)} may have longer ones"
             )

@@ -29,6 +29,9 @@ MARK = "<!-- Made by fastbp sweep --all: edit the sweep files, not this. -->"
 ACROSS, MANY = 3, 9
 """Stores in a row of the sheet, and of a subfolder that are not folded."""
 
+_quoted = partial(quote, errors="surrogateescape")
+"""The name of a folder in a link; it need not be UTF-8."""
+
 Page = tuple[str, str, dict[str, str]]
 """(title, answer, labels) of a page; `labels`: the label of each figure by the stem of its file."""
 
@@ -114,14 +117,11 @@ def _sheet(results: Path, pages: Mapping[str, Page]) -> list[str]:
 
 def _cell(results: Path, name: str, page: Page) -> str:
     """A store on the sheet: its picture, its finding and its question."""
-    link, picture = (
-        f'<a href="{quote(name, errors="surrogateescape")}/report.html">',
-        picture_of(results / name, page),
-    )
+    link, picture = f'<a href="{_quoted(name)}/report.html">', picture_of(results / name, page)
     image = ""
     if picture:
         label = html.escape(plain(" ".join(page[2][first_figure(page)].split())))
-        source = f"{quote(name, errors='surrogateescape')}/{quote(picture)}"
+        source = f"{_quoted(name)}/{quote(picture)}"
         image = f'{link}<img src="{source}" alt="{label}" width="100%"></a><br>'
     found, title = (
         html.escape(plain(" ".join(each.split()))) for each in (finding(page[1]), page[0])
@@ -136,11 +136,7 @@ def _code(text: str) -> str:
 
 def _made(results: Path, name: str, command: str, counts: list[int]) -> str:
     """The line below the sheet that says how the runs of a store were made."""
-    efforts, runs, folder = (
-        efforts_of(results / name),
-        sum(counts),
-        quote(name, errors="surrogateescape"),
-    )
+    efforts, runs, folder = efforts_of(results / name), sum(counts), _quoted(name)
     total, took = efforts.sum(), ""
     if total["seconds"]:
         seconds = f"{_seconds(total['seconds'])} on {plural(int(efforts['jobs'].max()), 'core')}"
