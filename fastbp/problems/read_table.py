@@ -78,8 +78,7 @@ def csv_frame(
     import pandas as pd
 
     source.seek(0)
-    records = (record for record in csv.reader(source) if record)
-    row = next(islice(records, int(header), None), [])
+    row = next(islice(filter(None, csv.reader(source)), int(header), None), [])
     if len(row) > len(names):  # pandas would take the first columns for an index
         raise pd.errors.ParserError("the first row has more values than the first line")
     source.seek(0)
@@ -102,8 +101,8 @@ def _csv(raw: bytes) -> DataTable:
     _check_encoding(raw)
     text = io.TextIOWrapper(io.BytesIO(raw), "utf-8-sig", newline="")
     names = first_record(text)
-    check_size(1, len(names))
     _check_header(names)
+    check_size(1, len(names))
     check_names(names)
     check_rows(text, names)
     frame = csv_frame(text, names, rows=MAX_ROWS + 1)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -132,8 +133,13 @@ def _most(raw: bytes) -> int:
 
 def _chosen(path: Path, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[DataNote]]:
     """Choose rows of a table, with notes about that for the user."""
-    columns = columns_of(frame, [str(name) for name in frame.columns])
-    rows, notes = _rows(named(path), np.any([column.missing for column in columns], axis=0))
+    missing = (  # of one column after the other: there may be very many rows
+        column.isna().to_numpy(bool)
+        if column.dtype.kind in "biuf"
+        else columns_of(column.to_frame(), [str(name)])[0].missing
+        for name, column in frame.items()
+    )
+    rows, notes = _rows(named(path), reduce(np.logical_or, missing, np.zeros(len(frame), bool)))
     # categories keep the words of all rows
     words = {name: object for name, kind in frame.dtypes.items() if kind == "category"}
     return frame.iloc[rows].astype(words), notes

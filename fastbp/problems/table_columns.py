@@ -82,6 +82,7 @@ def check_size(rows: int, columns: int) -> None:
     size = f"{rows:,} rows × {columns:,} columns"
     for too_many, allowed in (
         (columns > MAX_COLUMNS, f"at most {MAX_COLUMNS:,} columns; it has {columns:,}"),
+        (columns < 1, "one or more columns; it has none"),
         (rows < 1, "one or more rows; it has none"),
         (rows > MAX_ROWS, f"at most {MAX_ROWS:,} rows; it has {rows:,}"),
         (rows * columns > MAX_VALUES, f"at most {MAX_VALUES:,} values; it has {size}"),
