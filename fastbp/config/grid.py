@@ -240,9 +240,10 @@ class SweepTables:
             if isinstance(file, tuple):
                 continue
             setup = Setup.unchecked(keys, file)
-            made = file or setup.problem, setup.preparation
-            if made not in self._prepared and (file or setup.preparation != Preparation()):
-                self._prepared.add(made)
+            data, how = file or setup.problem, setup.preparation
+            # a built-in problem to which nothing is done takes no time
+            if (file or how != Preparation()) and (data, how) not in self._prepared:
+                self._prepared.add((data, how))
                 self._count(setup.source, MAX_PREPARED, "choice of rows to hold out and of scales")
             # Other layers may allow the axes of a grid of weights.
             known = wrong | {"init"} if "hidden" in wrong else wrong
@@ -314,7 +315,11 @@ class SweepTables:
         """Raise SweepError if there are more mistakes than are looked for."""
         are_many = len(self.lines) > MAX_MISTAKES
         if are_many or self._repeated > MAX_REPEATED:
-            after = f"{MAX_MISTAKES} mistakes" if are_many else f"{MAX_REPEATED:,}, with repeats,"
+            after = (
+                f"{MAX_MISTAKES} mistakes"
+                if are_many
+                else f"{MAX_REPEATED:,} mistakes, with repeats,"
+            )
             raise SweepError(
                 [
                     *dict.fromkeys(self.lines[:MAX_MISTAKES]),

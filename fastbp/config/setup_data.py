@@ -101,7 +101,7 @@ class SetupData:
 
     @property
     def preparation(self) -> Preparation:
-        """What is done to the problem before rows are split for each seed, or at all."""
+        """What is done to the problem: nothing yet where each seed holds out rows of its own."""
         return Preparation() if self.test_split == "seed" else self._preparation()
 
     def _preparation(self, seed: int | None = None) -> Preparation:

@@ -148,8 +148,8 @@ class Placement(NamedTuple):
             return STAY_EQUAL
         n = min(self.sized.runs, self.fresh.runs)
         sized, usual = (runs.end[m.LOSS, :n] for runs in (self.sized, self.fresh))
-        # NaN is the worst
-        if self.converges or not wilson(int((~(sized <= usual)).sum()), n)[0] > 0.5:
+        worse = int((~(sized <= usual)).sum())  # NaN is the worst
+        if self.converges or not wilson(worse, n)[0] > 0.5:
             return ""
         return f"which are too {'large' if self.size > 1 else 'small'}"
 

@@ -111,7 +111,7 @@ class StoredProblems:
 
 
 def _makes(said: Said, keys: str, problem: Path | None = None) -> bool:
-    """Whether keys, with a problem if it is a file, make the setup of this id, and are its own.
+    """Whether keys, with a problem if it is a file, make the setup of this id, as fastbp spells it.
 
     Other spellings make the same setup, but no fastbp writes them. Raises FileError if the problem,
     which was sound, cannot be read again: nobody knows then.

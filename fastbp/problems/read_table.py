@@ -31,7 +31,7 @@ from fastbp.problems.table_columns import (
 from fastbp.schema.errors import TableError
 from fastbp.schema.text import bad_byte, plain, shown
 from fastbp.store.npz import MAX_BYTES, read_arrays
-from fastbp.store.parquet_pages import opened, unpacked
+from fastbp.store.parquet_pages import longest, opened, unpacked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,15 +44,15 @@ which may be that of all rows; and of a number, as of decimals of 76 digits."""
 
 _Check = Callable[[int, int], None]
 _TYPES = re.compile(
-    r"(dictionary<values=)?((?P<text>string|large_string|string_view)|"
-    r"u?int\d+|halffloat|float|double|decimal\d+\(\d+, -?\d+\)|bool|null)(, indices=.*)?"
+    r"(?P<text>string|dictionary<values=string, .*>)|"
+    r"u?int\d+|halffloat|float|double|decimal\d+\(\d+, -?\d+\)|bool|null"
 )
-"""Matches the Arrow types that columns may have: text, numbers, flags, and only nulls."""
+"""Matches the types of `opened` that columns may have: text, numbers, flags, and only nulls."""
 
 
 def first_record(lines: Iterable[str]) -> list[str]:
     """The values in the first line of a .csv that is not empty, without spaces around them."""
-    return [name.strip() for name in next((record for record in csv.reader(lines) if record), [])]
+    return [name.strip() for name in next(filter(None, csv.reader(lines)), [])]
 
 
 def csv_frame(
@@ -152,7 +152,7 @@ def check_rows(text: TextIO, names: list[str]) -> None:
     pandas fills up rows that are too short, and takes a quote that is never closed for one value.
     """
     text.seek(0)
-    records = (record for record in csv.reader(text) if record)
+    records = filter(None, csv.reader(text))
     next(records)
     wrong = (
         (row, record)
@@ -245,7 +245,8 @@ def _fields(schema: pa.Schema, types: Sequence[re.Match[str] | None]) -> list[in
 def _check_leaves(leaves: Sequence[pq.ColumnSchema], texts: Set[str]) -> None:
     """Raise TableError for wide values, or columns that share a path, by which Arrow finds them.
 
-    Arrow makes a copy for each row of what is no text, before it knows that it is no number either.
+    Of bytes that are no text Arrow makes a copy for each row, before it finds that they are no
+    number.
     """
     for path, count in Counter(leaf.path for leaf in leaves).most_common(1):
         if count > 1:
@@ -261,15 +262,9 @@ def _check_leaves(leaves: Sequence[pq.ColumnSchema], texts: Set[str]) -> None:
 
 def _check_texts(rows: pa.Table, texts: Sequence[str]) -> None:
     """Raise TableError for a text that is too long."""
-    import pyarrow.compute as pc
-
     for name in texts:
-        for chunk in rows[name].chunks:
-            longest = pc.max(pc.binary_length(chunk.dictionary)).as_py() or 0
-            if longest > MAX_TEXT:
-                raise TableError(
-                    f"text of at most {MAX_TEXT:,} bytes; {shown(name)} has {longest:,}"
-                )
+        if (size := longest(rows[name])) > MAX_TEXT:
+            raise TableError(f"text of at most {MAX_TEXT:,} bytes; {shown(name)} has {size:,}")
 
 
 def _is_small(kind: pa.DataType) -> bool:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fastbp.problems import read_table
 from fastbp.problems.data_notes import DataNote
-from fastbp.problems.table_columns import NUMBER, check_size, columns_of, rows_of
+from fastbp.problems.table_columns import NUMBER, check_size, column_of, rows_of
 from fastbp.schema.errors import TableError, raise_memory_error
 from fastbp.schema.text import named
 from fastbp.store.npz import npz, read_arrays
@@ -136,7 +136,7 @@ def _chosen(path: Path, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[DataNot
     missing = (  # of one column after the other: there may be very many rows
         column.isna().to_numpy(bool)
         if column.dtype.kind in "biuf"
-        else columns_of(column.to_frame(), [str(name)])[0].missing
+        else column_of(str(name), column).missing
         for name, column in frame.items()
     )
     rows, notes = _rows(named(path), reduce(np.logical_or, missing, np.zeros(len(frame), bool)))

@@ -93,10 +93,10 @@ def check_size(rows: int, columns: int) -> None:
 
 def columns_of(frame: pd.DataFrame, names: Sequence[str]) -> tuple[DataColumn, ...]:
     """Convert the columns of a data frame, and give them these names."""
-    return tuple(_column(name, frame.iloc[:, i]) for i, name in enumerate(names))
+    return tuple(column_of(name, frame.iloc[:, i]) for i, name in enumerate(names))
 
 
-def _column(name: str, values: pd.Series[Any]) -> DataColumn:
+def column_of(name: str, values: pd.Series[Any]) -> DataColumn:
     """Convert a column to integers, floats or flags, or to text without spaces around it."""
     import pandas as pd
 

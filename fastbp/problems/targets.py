@@ -49,7 +49,8 @@ from fastbp.store.npz import MAX_BYTES, MAX_NUMBER, check_numbers, check_units
 MAX_LINES = 10  # about one file
 MAX_CLASSES = 1024  # as many outputs as the largest encoder
 MAX_LETTERS = 4_000_000
-"""The most characters of names and classes in a problem, whose file may have `MAX_BYTES`."""
+"""The most characters that the names and classes of a problem may have, so that its file in a store
+stays below `MAX_BYTES`."""
 
 _FEWER_LETTERS = (
     f"names and classes of at most {MAX_LETTERS:,} characters, each name as long as the longest"

@@ -152,8 +152,9 @@ def _checked_size(archive: zipfile.ZipFile, name: str, most: int, left: int, is_
                 npy.read_magic(file)[0]
             ](file)
             # pandas makes an object of each text, and may make two more copies of it
-            each = dtype.itemsize if dtype.kind in "biuf" else 3 * dtype.itemsize + 64
-            size = math.prod(shape) * each
+            size = math.prod(shape) * (
+                dtype.itemsize if dtype.kind in "biuf" else 3 * dtype.itemsize + 64
+            )
         except zipfile.BadZipFile:
             raise
         except Exception as error:  # a header that is no Python makes its parser raise anything

@@ -27,7 +27,7 @@ from fastbp.schema.keys import MAX_WORD
 from fastbp.store import safe_files
 from fastbp.store.digest import digest, in_order, stand_in
 from fastbp.store.filename import RunFile, root_of
-from fastbp.store.parquet_pages import OWN, footer_start, opened, unpacked
+from fastbp.store.parquet_pages import OWN, footer_start, longest, opened, unpacked
 
 _MEASURED = [c.name for c in RESULT_COLUMNS if c.kind == "real"]
 _UNLIKE = {*_MEASURED, "seed", "outputs"}
@@ -322,12 +322,10 @@ def _check_values(rows: pa.Table) -> None:
     words = (name for name in rows.column_names if pa.types.is_dictionary(rows[name].type))
     for name in words:
         most = {"targets": MAX_WORD, "problem": MAX_WORD // 10}.get(name, MAX_WORD // 500)
-        longest = [pc.max(pc.binary_length(chunk.dictionary)) for chunk in rows[name].chunks]
-        if max((each.as_py() or 0 for each in longest), default=0) > most:
+        if longest(rows[name]) > most:
             raise ValueError(f"it has {name} of more than {most:,} bytes")
-    if {"converged_at", "updates_done"} <= there and pc.any(
-        pc.greater(rows["converged_at"], rows["updates_done"])
-    ).as_py():
+    both = {"converged_at", "updates_done"} <= there
+    if both and pc.any(pc.greater(rows["converged_at"], rows["updates_done"])).as_py():
         raise ValueError("it holds runs that converged after their last update")
     if "outputs" in there:
         lengths = {*pc.list_value_length(rows["outputs"]).unique().to_pylist()} - {None}

@@ -12,6 +12,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
 MAX_HEADERS, MAX_PAGES = 4_000_000, 100_000
@@ -135,7 +136,7 @@ def footer_start(content: bytes | memoryview) -> int:
 def opened(content: bytes) -> pq.ParquetFile:
     """Open a Parquet file for Arrow, with text as dictionaries, but not with Arrow's own schema.
 
-    In few bytes that may say what takes gigabytes, as many columns may be stored as the same ones.
+    A few bytes of that may stand for gigabytes, as many columns may be stored as the same bytes.
     Without it the types are those of Parquet, which has no durations: they are integers.
     """
     import pyarrow as pa
@@ -143,12 +144,25 @@ def opened(content: bytes) -> pq.ParquetFile:
 
     end = content[footer_start(content) :].replace(_OWN, OWN)
     told = pq.read_metadata(pa.BufferReader(b"PAR1" + end))
-    leaves = map(told.schema.column, range(told.num_columns))
     return pq.ParquetFile(
         pa.BufferReader(content),
         metadata=told,
-        read_dictionary=[leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"],
+        read_dictionary=[
+            leaf.path
+            for leaf in map(told.schema.column, range(told.num_columns))
+            if leaf.physical_type == "BYTE_ARRAY"
+        ],
         page_checksum_verification=True,
+    )
+
+
+def longest(texts: pa.ChunkedArray) -> int:
+    """The bytes of the longest text of a column of `opened`; 0 if it has none."""
+    import pyarrow.compute as pc
+
+    return max(
+        (pc.max(pc.binary_length(chunk.dictionary)).as_py() or 0 for chunk in texts.chunks),
+        default=0,
     )
 
 

@@ -127,7 +127,7 @@ class Store:
         if not self.path.is_dir():
             self.check_usable(any_version=any_version)  # before anything is made
             with suppress(OSError):
-                safe_files.hold(self.path)  # if it was there when this command began, it is gone
+                safe_files.hold(self.path)  # StoreError if it was there when this command began
             with writing(self.path):
                 self._made = missing if safe_files.make_new(self.path) else []
         # what is there now may not be what was made: it is held, checked, and then written to

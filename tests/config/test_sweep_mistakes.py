@@ -392,7 +392,7 @@ def test_a_mistake_that_a_grid_repeats_is_reported_once() -> None:
     ]
     scales = [i / 10 for i in range(1, 6)]
     many = f"batch = 9\nupdates = 9\n[grid]\nlr = {rates}\ninit_scale = {scales}"
-    end = "bad.toml: after 2,000, with repeats, no more were looked for"
+    end = "bad.toml: after 2,000 mistakes, with repeats, no more were looked for"
     assert lines_of(HEAD + many)[1:] == [end]
     unsaid = many.replace("batch = 9", 'output = "softmax"') + '\nloss = ["l1"]'
     assert lines_of(HEAD + unsaid)[-1] == end

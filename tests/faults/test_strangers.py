@@ -347,7 +347,7 @@ def test_the_schema_in_words_of_arrow_is_not_read(said):
 
 
 def test_columns_that_arrow_would_mistake_for_others_are_refused():
-    """It finds those whose words it does not copy for each row by their paths."""
+    """It knows by their paths which columns have text, and copies words of others for each row."""
     said = json.dumps({"index_columns": ["i"], "columns": []})
     for first, name, second, why in (
         ([b"w"], "i", [1], "'i' is binary"),
