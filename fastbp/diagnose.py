@@ -228,8 +228,7 @@ def _settings(settings: list[str], keys: dict[str, Any]) -> list[str]:
     """List all settings as KEY=VALUE: keys with their own options first, then those of `--set`."""
     values = {key: given for key, given in keys.items() if given is not None}
     if "hidden" in values:
-        layers = re.findall("[^][, -]+", " ".join(values["hidden"]))
-        values["hidden"] = f"[[{', '.join(layers)}]]"
+        values["hidden"] = f"[[{', '.join(re.findall('[^][, -]+', ' '.join(values['hidden'])))}]]"
     if twice := values.keys() & {setting.partition("=")[0].strip() for setting in settings}:
         raise SweepError(
             f"{_option_name(key)}: given together with --set {key}, allowed: one of the two"
@@ -291,7 +290,7 @@ def _table(
         _make_writable(folder)
         copy = next(p for p in _copies(folder, path.name) if _is_free(p, folder, content))
     write(copy, content, folder or drafts)
-    return copy.resolve()
+    return Path(os.path.realpath(copy))
 
 
 def _is_same(one: Path, other: Path) -> bool:

@@ -233,7 +233,7 @@ def _write_gallery(jobs: Sequence[Job], options: Options, source: Path, results:
     from fastbp.store.store import is_written, write
 
     seeds = [] if options.seeds is None else ["--seeds", options.seeds]
-    place = PurePosixPath(results.resolve().name)
+    place = PurePosixPath(os.path.basename(os.path.realpath(results)))
 
     def command(words: list[str], output: PurePosixPath, default: PurePosixPath) -> str:
         return shlex.join(
@@ -249,7 +249,9 @@ def _write_gallery(jobs: Sequence[Job], options: Options, source: Path, results:
 
     def relative(path: Path) -> str:
         # Relative to the folder with the results, so that the current folder does not matter.
-        return Path(os.path.relpath(path.resolve(), results.resolve().parent)).as_posix()
+        return Path(
+            os.path.relpath(os.path.realpath(path), os.path.realpath(results / ".."))
+        ).as_posix()
 
     default = PurePosixPath("results")
     commands = {

@@ -168,8 +168,7 @@ NOTHING = PointsInterval(0.0, 0.0, 0.0)
 )
 def test_a_diagnosis_is_scored(named, effect, base, wanted):
     made = effects([(RATE, 600), (MORE, 540), (OTHER, 300)], base=base)
-    first = judge.Diagnosed(judge.change_of(named), "", effect)
-    assert judge.score(made, first) == wanted
+    assert judge.score(made, judge.Diagnosed(judge.change_of(named), "", effect)) == wanted
 
 
 def test_a_diagnosis_where_nothing_helps_or_hardly_a_seed_fails():

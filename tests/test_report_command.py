@@ -34,7 +34,7 @@ from fastbp import attribution, contrasts, summary
 from fastbp.analysis.counts import count_runs
 from fastbp.reporting import build
 from fastbp.reporting.report_data import ReportData
-from fastbp.reporting.sections import examples_section
+from fastbp.reporting.sections import comparison_section, examples_section
 from fastbp.reporting.sections.changes_section import contrasts_table, worth_text
 from fastbp.schema.columns import schema
 from fastbp.store.provenance import LatestSweep, latest_sweep
@@ -55,9 +55,8 @@ def rows_of(setup: fastbp.Setup, count: int = 40) -> pa.Table:
         error <= 0.4, "converged", np.where(spread < setup.collapse, "collapsed", "partial")
     )
     runs = frames.table(setup.columns(), list(words), ever=(words == "converged") | ever)
-    identity = pa.array([setup.identity()] * count, pa.string()).dictionary_encode()
     values = {
-        "setup": identity,
+        "setup": pa.array([setup.identity()] * count, pa.string()).dictionary_encode(),
         "spread": pa.array(spread),
         "max_error": pa.array(error),
         "loss": pa.array(error**2 / 2),
@@ -269,9 +268,12 @@ def test_decides_anew_and_back_again(here, store):
     assert (here("report", "store").stdout, results(store)) == (before, made)
 
 
-def test_the_name_of_a_store_is_quoted_in_the_commands_of_a_page():
+def test_the_name_of_a_store_is_quoted_in_the_commands_of_a_page(tmp_path):
     assert examples_section.shown_path(Path("a b$(x)")) == "'a b$(x)'"
     assert examples_section.shown_path(Path("results/xor")) == "results/xor"
+    os.symlink("loop", tmp_path / "loop")  # strangers may put one there meanwhile
+    assert examples_section.shown_path(tmp_path / "loop") == "loop"
+    assert comparison_section.names_of(tmp_path / "loop", tmp_path / "a") == ("loop", "a")
 
 
 def test_the_next_sweep_has_its_own_page_again(here, store):
@@ -450,6 +452,7 @@ def test_a_lock_that_nobody_holds(here, store):
 def test_no_store(here, tmp_path, reader):
     frames.write(tmp_path / "a", frames.table({}, ["partial"]))
     tree(tmp_path, {"empty/runs/notes.parquet": "mine", "folder/notes": "mine", "file": "mine"})
+    os.symlink("loop", tmp_path / "loop")
     with unchanged(tmp_path):
         for name, why in {
             "gone": "gone does not exist$",
@@ -458,6 +461,7 @@ def test_no_store(here, tmp_path, reader):
             "empty": "empty holds no runs",
             "file": "file is not a store: it has no folder runs",
             "file/x": "file/x does not exist",
+            "loop": "loop is not a store: it has no folder runs",
             "x" * 5000: "x{5000} does not exist",
             "a/runs": "a/runs is not a store: it has no folder runs",
         }.items():

@@ -101,7 +101,7 @@ def _in_words(schema: Mapping[str, Any]) -> str:
             f"a list of {schema['minItems']:,} to {schema['maxItems']:,} items, "
             f"each {_in_words(schema['items'])}"
         )
-    noun = "a text that is not empty" if "minLength" in schema else _NOUNS[schema["type"]]
+    noun = _NOUNS["text" if "maxLength" in schema else schema["type"]].format_map(schema)
     if schema.keys() >= {"minimum", "maximum"}:
         return f"{noun} from {number(schema['minimum'], ',')} to {number(schema['maximum'], ',')}"
     limits = [f"{sign} {number(schema[key], ',')}" for key, sign in _SIGNS if key in schema]
@@ -113,6 +113,7 @@ _NOUNS = {
     "integer": "an integer",
     "number": "a number",
     "string": "a string",
+    "text": "a text of {minLength} to {maxLength} characters",
 }
 _SIGNS = (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))
 

@@ -79,7 +79,8 @@ def _dask(jobs: int, address: str) -> Pool:
 
     for handler in logging.getLogger("distributed").handlers:
         handler.setLevel(logging.CRITICAL + 1)  # it writes tracebacks where it only loses workers
-    temp = Path(gettempdir()).resolve()  # of links others may change where they lead
+    # of links others may change where they lead
+    temp = Path(os.path.realpath(gettempdir(), strict=True))
     if address:
         jobs = _dask_workers(address)
     elif not (str(temp).isprintable() and is_kept(temp)):

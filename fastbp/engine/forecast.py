@@ -184,8 +184,9 @@ def _frame(groups: Sequence[SimilarSetups], stored: bool) -> MemoryTerm:
 def _counts(groups: Sequence[SimilarSetups]) -> MemoryTerm:
     longest, runs = max(s for _, s in groups), sum(len(setups) * s for setups, s in groups)
     compared = min(50 * longest, 2e8)  # not all of the seeds, or not at a time
-    needed = compared + 5 * longest + 2.25 * runs
-    return MemoryTerm(needed, "counts for the tables", "try fewer seeds")
+    return MemoryTerm(
+        compared + 5 * longest + 2.25 * runs, "counts for the tables", "try fewer seeds"
+    )
 
 
 def _training_bytes(setup: Setup, several_budgets: bool) -> float:

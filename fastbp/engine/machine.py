@@ -46,8 +46,7 @@ def _cpu_quota(folder: Path) -> float:
         return quota / period
     with suppress(OSError, ValueError):
         quota = int((folder / "cpu.cfs_quota_us").read_text())
-        period = int((folder / "cpu.cfs_period_us").read_text())
-        return quota / period if quota > 0 else inf
+        return quota / int((folder / "cpu.cfs_period_us").read_text()) if quota > 0 else inf
     return inf
 
 
@@ -96,7 +95,7 @@ def _number_after(name: str, file: Path) -> int:
 
 def disk(path: Path) -> Disk | None:
     """Free space for files below a path, which need not exist yet. None if it is unknown."""
-    with suppress(OSError, AttributeError):
+    with suppress(OSError, AttributeError, StopIteration):
         folders = (path.absolute(), *path.absolute().parents)
         room = os.statvfs(next(folder for folder in folders if folder.is_dir()))
         if room.f_blocks:  # 0 if there is no disk, or a network file system hides it

@@ -73,8 +73,7 @@ def text(results: Path, commands: Mapping[str, str], command: str) -> str:
     lines = [MARK, "", "# Results", "", _opening([results / name for name in there], runs, command)]
     for folder, names in grouped(there, map(_folder, there)).items():
         sheet = _sheet(results, {name: there[name] for name in names})
-        made = [_made(results, name, commands[name], counts[name]) for name in names]
-        part = [*sheet, "", *made]
+        part = [*sheet, "", *(_made(results, name, commands[name], counts[name]) for name in names)]
         if len(names) > MANY and folder:
             summary = f"<summary>{plural(len(names), 'sweep')}</summary>"
             part = ["<details>", summary, "", *part, "", "</details>"]

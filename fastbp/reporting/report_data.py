@@ -1,5 +1,6 @@
 """The data of a report: the counted runs of a store, and the tables made from them."""
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -170,8 +171,8 @@ class ReportData:
     @cached_property
     def title(self) -> str:
         """The title of the page."""
-        name = self.sweep.title or f"Sweep {' '.join(self.store.resolve().name.split())}"
-        return shortened(plain(name), 300)
+        name = os.path.basename(os.path.realpath(self.store))
+        return shortened(plain(self.sweep.title or " ".join(["Sweep", *name.split()])), 300)
 
     @property
     def marked(self) -> str | None:

@@ -82,7 +82,7 @@ def runs_folder(store: Path) -> Path:
             raise
         except (OSError, ValueError):
             pass  # it is not there
-        if os.path.exists(store):
+        if os.path.lexists(store):
             raise FileNotFoundError(f"{store} is not a store: it has no folder runs")
         raise FileNotFoundError(f"{store} does not exist{nearest(store.name, _stores(store))}")
     return store / "runs"

@@ -185,8 +185,8 @@ class Store:
                     "stores need file locks (fcntl), which Windows lacks: run fastbp inside WSL"
                 )
             with writing(self.path / "lock"):
-                opened = safe_files.opened(self.path / "lock", self.path, "r+b")
-                lock = stack.enter_context(opened)  # closing it unlocks it
+                # closing it unlocks it
+                lock = stack.enter_context(safe_files.opened(self.path / "lock", self.path, "r+b"))
             _locks.add(lock)
             stack.callback(_locks.discard, lock)
             self._hold(lock)

@@ -59,7 +59,7 @@ def test_a_figure_of_no_setup_is_worth_a_note() -> None:
             "figure: given 'men', allowed: one of success, mean, sd, median, harmonic, "
             "efficiency, limit; ",
         ),
-        ({"source": ""}, "source: given '', allowed: a text that is not empty"),
+        ({"source": ""}, "source: given '', allowed: a text of 1 to 300 characters"),
         ({"source": "a\nb"}, "source: given 'a\\nb', allowed: printable characters"),
         ({"value": "50"}, "value: given '50', allowed: a number from 0 to 1,000,000,000,000"),
         ({"value": -1}, "value: given -1, allowed: a number from 0"),

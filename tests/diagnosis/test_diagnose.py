@@ -586,8 +586,7 @@ def test_where_nothing_mends_nothing_is_said_to() -> None:
         "answers: 50.0% is the most; lower `success`."
     )
     assert "it is the rows, not your seed" in now
-    reachable = one._replace(setup=one.setup.replaced(success="accuracy:0.5"))
-    text = " ".join(reachable.verdict)
+    text = " ".join(one._replace(setup=one.setup.replaced(success="accuracy:0.5")).verdict)
     assert re.match(
         r"Wrong: none of \d+ single changes makes more seeds converge, nor do pairs of them\.", text
     )

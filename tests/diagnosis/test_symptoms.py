@@ -112,8 +112,7 @@ def test_a_rate_is_too_high_where_the_same_seeds_do_better_at_lower_ones() -> No
     assert "rate too high" not in said(
         lower, stuck, **{"rate ÷ 3": made(ends()), "rate ÷ 10": made(ends())}
     )
-    gone = made(ends(LOSS=np.nan, MAX_ERROR=np.nan), "diverged")
-    told = said(gone, stuck, **both)
+    told = said(made(ends(LOSS=np.nan, MAX_ERROR=np.nan), "diverged"), stuck, **both)
     assert told["diverged"] == "all 100 diverged: a weight is no longer a finite number"
     assert "rate too high" in told
 

@@ -87,8 +87,7 @@ def test_an_endless_plan_can_be_left():
 def test_results_come_as_they_are_ready():
     last_is_done = threading.Event()
     work = {"first": lambda: last_is_done.wait(30), "last": last_is_done.set}
-    tasks = ["first", "second", "third", "last"]
-    found = done(2, lambda task: work.get(task, nothing)(), tasks)
+    found = done(2, lambda task: work.get(task, nothing)(), ["first", "second", "third", "last"])
     assert (list(found)[:2], found["first"]) == (["second", "third"], True)
 
 

@@ -512,8 +512,7 @@ def test_keys_of_a_newer_release_are_no_damage(store, learnt, problem_is_file):
     setup = learnt if problem_is_file else XOR
     row = runs(setup, 0, 5).append_column("zz", coded(pa.array(["gelu"] * 5)))
     said = footer(problem(store).stem if problem_is_file else "") | {"fastbp.schema": "9"}
-    newer = replaced(row, "setup", coded(pa.array(["0" * 12] * 5)))
-    store.publish("0" * 12, 0, newer, said)
+    store.publish("0" * 12, 0, replaced(row, "setup", coded(pa.array(["0" * 12] * 5))), said)
     assert integrity.check(store).findings == []
     for name, value in ("lr", 0.7), ("momentum", -0.0):
         path = store.publish(setup.identity(), 0, replaced(row, name, pa.array([value] * 5)), said)

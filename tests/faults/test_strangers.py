@@ -1001,14 +1001,12 @@ def test_held_out_rows_may_be_far_outside(tmp_path, monkeypatch):
     assert not integrity.check(Store(tmp_path / "store")).findings
     (problem,) = (tmp_path / "store" / "problems").iterdir()
     assert npz.read_problem(tmp_path / "store", problem.stem).X.shape == (8, 2)
-    run = fastbp.retrain(sweep.setups[0], 0)
-    assert np.isfinite(np.stack(run.evaluations["outputs"])).all()
+    assert np.isfinite(np.stack(fastbp.retrain(sweep.setups[0], 0).evaluations["outputs"])).all()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_outputs_are_finite_in_any_units(dtype):
-    values = np.array([0, 1, -50, 1e30, np.nan, np.inf], dtype)
-    converted = npz.in_units(values, [(0.0, 1e38)])
+    converted = npz.in_units(np.array([0, 1, -50, 1e30, np.nan, np.inf], dtype), [(0.0, 1e38)])
     assert np.isfinite(converted).tolist() == [True] * 4 + [False, True]
     assert converted.dtype == dtype
     assert converted[1] == np.asarray(1e38, dtype)

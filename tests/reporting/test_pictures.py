@@ -266,8 +266,7 @@ def test_is_legible_on_a_phone_and_on_a_screen(name: str, drawn: Any) -> None:
     if name in leading:
         assert figure.get_figheight() * 96 <= 520
         page = Drawing(Path("report.html"))(drawn[1][name], "one", "name", "alternative", "caption")
-        height = page.svg.partition('height="')[2].partition('"')[0]
-        assert int(height) <= 430
+        assert int(page.svg.partition('height="')[2].partition('"')[0]) <= 430
 
 
 def test_every_public_picture_is_here() -> None:

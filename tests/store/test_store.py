@@ -442,8 +442,7 @@ def test_a_store_in_a_folder_that_looks_like_another_is_used(store):
     store.publish(ONE, 0, rows())
     (store.path.parent / "lock").touch()
     (store.path.parent / "runs").mkdir()
-    inner = Store(store.path.rename(store.path.parent / "runs" / "mine"))
-    inner.check_usable()
+    Store(store.path.rename(store.path.parent / "runs" / "mine")).check_usable()
 
 
 def test_what_was_made_for_a_store_goes_with_it(tmp_path):

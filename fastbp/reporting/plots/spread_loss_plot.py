@@ -151,9 +151,8 @@ def _cells(points: pd.DataFrame, ax: Axes) -> None:
     total = counts.sum(axis=0)
     colours = np.array([to_rgb(outcome.colour) for outcome in OUTCOMES])
     strength = np.where(total > 0, 0.25 + 0.75 * np.log1p(total) / np.log1p(total.max()), 0)
-    image = np.dstack([colours[counts.argmax(axis=0)], strength])
     ax.imshow(
-        image,
+        np.dstack([colours[counts.argmax(axis=0)], strength]),
         extent=(0, wide / PER_SPREAD, base / PER_DECADE, (base + high) / PER_DECADE),
         transform=ax.transLimits + ax.transAxes,  # behind the logarithm: a cell is a pixel
         origin="lower",

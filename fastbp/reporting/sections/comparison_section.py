@@ -1,5 +1,6 @@
 """The page that compares the convergence rates of the setups of two stores."""
 
+import os
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from math import isnan
@@ -35,7 +36,7 @@ StoreNames = tuple[str, str]
 
 def names_of(a: Path, b: Path) -> StoreNames:
     """Name two stores by the shortest ends of their paths that differ."""
-    one, other = (path.resolve().parts for path in (a, b))
+    one, other = (Path(os.path.realpath(path)).parts for path in (a, b))
     longest = max(len(one), len(other))
     length = next(
         ((n for n in range(1, longest) if one[-n:] != other[-n:])), longest if one != other else 1

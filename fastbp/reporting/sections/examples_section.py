@@ -1,5 +1,6 @@
 """The sections on single runs: examples of each outcome, and runs that were trained again."""
 
+import os
 import re
 from itertools import chain, islice, zip_longest
 from pathlib import Path
@@ -98,7 +99,7 @@ def examples(data: ReportData) -> list[Record]:
 
 def shown_path(store: Path) -> str:
     """The path of a store in a command that a reader may copy: `results/NAME` or its name."""
-    path = store.resolve()
+    path = Path(os.path.realpath(store))
     return typed(f"results/{path.name}" if path.parent.name == "results" else path.name)
 
 
