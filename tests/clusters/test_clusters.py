@@ -236,7 +236,11 @@ def start_dask(stack: ExitStack, folder: Path, **more: str) -> tuple[str, list[i
 
 
 DASK_CASES: dict[str, tuple[int, int, str]] = {
-    "scheduler is killed": (0, signal.SIGKILL, "where no scheduler answers|Timed out"),
+    "scheduler is killed": (
+        0,
+        signal.SIGKILL,
+        "where no scheduler answers|Timed out|Connection refused",
+    ),
     "scheduler is stopped": (0, signal.SIGSTOP, "no answer within 10 seconds"),
     "worker is killed": (1, signal.SIGKILL, ""),
     "worker is stopped": (1, signal.SIGSTOP, ""),

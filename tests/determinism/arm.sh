@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A Python for 64-bit Arm and the packages of fastbp for it, in a folder, to run as
-#   PYTHONPATH=…:FOLDER/site qemu-aarch64 -L FOLDER/root FOLDER/root/usr/bin/python3.13
+#   LIBRARIES=FOLDER/root/usr/lib/aarch64-linux-gnu
+#   PYTHONHOME=FOLDER/root/usr PYTHONPATH=…:FOLDER/site qemu-aarch64 $LIBRARIES/ld-linux-aarch64.so.1 --library-path $LIBRARIES FOLDER/root/usr/bin/python3.13
 # Needs Debian 13, root and its qemu-user: nothing but apt's list of architectures changes outside the folder. Some 1 GB.
 set -euo pipefail
 [ "$(id -u)" -eq 0 ] || { echo "only root can fetch packages of another architecture" >&2; exit 1; }

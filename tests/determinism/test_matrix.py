@@ -486,14 +486,22 @@ def test_another_architecture(here, tmp_path, processor):
     )
     if done.returncode:
         pytest.skip(f"no Arm can be emulated: {done.stderr.strip()[-300:]}")
-    root = tmp_path / "root"
+    usr = tmp_path / "root" / "usr"
+    libraries = usr / "lib" / "aarch64-linux-gnu"
     cell = Cell(processor, "threads", 1, "all", str(LANES), 1)
     made = make(
         [cell],
         tmp_path / "cells",
-        prefix=("qemu-aarch64", "-L", root, root / "usr/bin/python3.13"),
+        prefix=(
+            "qemu-aarch64",  # without -L, with which paths from / lead into that folder
+            libraries / "ld-linux-aarch64.so.1",
+            "--library-path",
+            libraries,
+            usr / "bin" / "python3.13",
+        ),
         path=(ROOT, tmp_path / "site"),
         seconds=4 * 3600,
+        PYTHONHOME=str(usr),
         FASTBP_CACHE_DIR=str(tmp_path / "cache"),
     ).of(cell)
     assert made["machine"] == "aarch64"

@@ -27,11 +27,10 @@ def tallied(times: Any, runs: int, setup: str = "s", **keys: Any) -> list[SetupC
     """One setup, so many runs of which converged after these numbers of epochs."""
     updates = np.full(runs, nan)
     updates[: len(times)] = 4 * np.asarray(times, float)
-    outcomes = np.where(np.isnan(updates), "partial", "converged")
     frame = {
         "setup": setup,
         "seed": np.arange(runs),
-        "outcome": outcomes,
+        "outcome": np.where(np.isnan(updates), "partial", "converged"),
         "converged_at": updates,
         "updates": 8_000,
     }
