@@ -248,8 +248,7 @@ def test_each_setting_has_its_line(file, tmp_path, here):
         "--no-report",
     ]
     lines = answer_of(here(file, "--bisect", "lr", "-o", "out", *options).stdout)
-    settings = [line.partition(": ")[0] for line in lines]
-    assert settings == [
+    assert [line.partition(": ")[0] for line in lines] == [
         "hidden 2, order shuffled",
         "hidden 2, order cyclic",
         "hidden 3, order shuffled",

@@ -84,8 +84,7 @@ def test_the_same_store_twice(here, both, tmp_path):
 def test_nothing_in_common_is_no_mistake(here, tmp_path):
     store(tmp_path / "a")
     store(tmp_path / "b", problem="parity:3")
-    done = succeeded(here("a", "b", "-o", "out"))
-    assert answer_of(done.stdout) == [
+    assert answer_of(succeeded(here("a", "b", "-o", "out")).stdout) == [
         "a and b have no setup in common: there is nothing to compare.",
         "The stores differ in problem (xor and parity:3): try `fastbp compare --vary problem a b`",
     ]
@@ -96,16 +95,14 @@ def test_two_stores_over_a_key_that_differs_on_purpose(here, both, tmp_path):
         for lr in (0.1, 0.2):
             ends = ["converged"] * 50 * (momentum > 0) + ["partial"] * (60 - 50 * (momentum > 0))
             frames.write(tmp_path / name, frames.table({"lr": lr, "momentum": momentum}, ends))
-    plain = succeeded(here("zero", "more"))
-    assert answer_of(plain.stdout) == [
+    assert answer_of(succeeded(here("zero", "more")).stdout) == [
         "zero and more have no setup in common: there is nothing to compare.",
         "The stores differ in momentum (0 and 0.9): try `fastbp compare --vary momentum zero more`",
     ]
-    done = succeeded(here("--vary", "momentum", "zero", "more", "-o", "out"))
     assert re.search(
         r"from 0% in zero \(momentum 0\) to 83\.3% in more \(momentum 0\.9\), with lr 0\.1.*"
         r" In the table, → goes from zero \(momentum 0\) to more \(momentum 0\.9\)\. ",
-        " ".join(done.stdout.split()),
+        " ".join(succeeded(here("--vary", "momentum", "zero", "more", "-o", "out")).stdout.split()),
     )
     assert pd.read_csv("out/compare.csv")["momentum_b"].tolist() == [0.9, 0.9]
     refused(

@@ -202,8 +202,7 @@ def test_arrays_and_parquet(here, tmp_path) -> None:
 def test_a_table_without_names(here, tmp_path) -> None:
     """What is beside it stays as it is."""
     (tmp_path / "own.csv").write_text(XOR.partition("\n")[2])
-    done = ended(here("own.csv", *QUICK), 2)
-    assert done.stderr.splitlines() == [
+    assert ended(here("own.csv", *QUICK), 2).stderr.splitlines() == [
         NO_NAMES.rstrip(),
         "fastbp: --targets: not given, allowed: one or more columns of own.csv: c1, c2, c3",
     ]

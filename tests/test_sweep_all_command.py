@@ -51,8 +51,7 @@ def test_every_sweep_is_trained_into_its_own_place_and_shown(folder, tmp_path, h
     assert re.findall(r"report.html\">(What of .*?)</a>", text) == [
         f"What of {name}?" for name in NAMES
     ]
-    commands = re.findall(r"(?m)^- `(.*?)`: ", text)
-    assert commands == [
+    assert re.findall(r"(?m)^- `(.*?)`: ", text) == [
         "python -m fastbp.sweep sweeps/founding.toml",
         "python -m fastbp.sweep sweeps/zero.toml",
         "python -m fastbp.sweep sweeps/deep/first.toml -o results/deep/first",
@@ -127,9 +126,8 @@ def test_mistakes_in_all_files_are_told_before_anything_is_trained(folder, tmp_p
     (folder / "zero.toml").write_text(sweep("a", lr=-1))
     (folder / "founding").mkdir()
     (folder / "founding" / "deep.toml").write_text("seeds = 0")
-    done = here("--all", "sweeps", "--seeds", "x")
     refused(
-        done, 2,
+        here("--all", "sweeps", "--seeds", "x"), 2,
         r"--seeds: given 'x', .*",
         r"sweeps/zero.toml: setup.lr: given -1, .*",
         r"sweeps/founding/deep.toml: its results would be in the same folder as those of "

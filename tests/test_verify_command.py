@@ -128,8 +128,7 @@ def test_a_repair_moves_aside_what_is_not_sound(here, store):
     kept = {
         file: content for file, content in contents_of(store.runs).items() if file not in damaged
     }
-    done = succeeded(here("store", "--repair"), stderr=AGAIN)
-    assert set(done.stdout.splitlines()) == {
+    assert set(succeeded(here("store", "--repair"), stderr=AGAIN).stdout.splitlines()) == {
         f"moved to store/quarantine/{one.name}: its bytes are not those that were written",
         "moved to store/quarantine/notes.txt: it is not a file of runs",
         "store: 8 runs of 2 setups in 2 files, all sound",

@@ -39,8 +39,7 @@ def with_width_and_depth(summary: pd.DataFrame) -> pd.DataFrame:
     if all(len(each) == 1 for each in layers) or any(len(set(each)) > 1 for each in layers):
         return summary
     shaped = with_shape(summary)
-    same = [name for name in SHAPE if shaped[name].nunique() == 1]
-    return shaped.drop(columns=["hidden", *same])
+    return shaped.drop(columns=["hidden", *[name for name in SHAPE if shaped[name].nunique() == 1]])
 
 
 def keys_besides(summary: pd.DataFrame, key: str) -> list[str]:

@@ -152,11 +152,10 @@ def measures(epochs: Real, counts: Real, runs: int) -> dict[str, Real]:
     half = epochs[np.argmax(2 * done >= done[:, -1:], axis=1)]
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = counts @ epochs / total
-        squares = (epochs - mean[:, None]) ** 2
         return {
             "success": total / runs,
             "mean": mean,
-            "sd": np.sqrt((counts * squares).sum(axis=1) / (total - 1)),
+            "sd": np.sqrt((counts * (epochs - mean[:, None]) ** 2).sum(axis=1) / (total - 1)),
             "median": np.where(total > 0, half, nan),
             "harmonic": runs / (counts @ (1 / epochs)),
             "efficiency": 1000 / least,

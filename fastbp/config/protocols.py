@@ -138,7 +138,6 @@ def _conflicts(values: Mapping[str, Any]) -> list[Mistake]:
     bounded = low is not None and high is not None
     bound, other = ("low", "high") if high is None else ("high", "low")
     bounds = f"from low to high, {number(low)} to {number(high)}" if bounded else ""
-    certain = {"runs", "plus_minus", "low", "high"} & values.keys()
     mistakes = [
         (
             not values["source"].isprintable(),
@@ -161,7 +160,7 @@ def _conflicts(values: Mapping[str, Any]) -> list[Mistake]:
             Mistake("value", refusal(value, bounds)),
         ),
         (
-            not certain,
+            not {"runs", "plus_minus", "low", "high"} & values.keys(),
             Mistake(
                 "runs",
                 "not given, allowed: runs, plus_minus, or low and high, which say how certain the "

@@ -134,8 +134,7 @@ class SetupData:
 
     def held_out(self) -> Problem | None:
         """Inputs and targets of the rows that are held out; None if there are none."""
-        held_out = Problem._make(part[self.rows :] for part in self.data())
-        return held_out if self.test_rows else None
+        return Problem._make(part[self.rows :] for part in self.data()) if self.test_rows else None
 
     def row_weights(self) -> NDArray[np.float64] | None:
         """How much each row to train on counts, [row]; None if all count the same.

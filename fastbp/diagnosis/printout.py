@@ -72,12 +72,11 @@ def screen(diagnosis: Diagnosis, weights: Sequence[str], next_lines: Sequence[st
     """
     lines = [*(("Weights", text) for text in weights), *labelled(diagnosis, MAX_NOTES)]
     # Commands stay in one line, to be copied.
-    wrapped = [[text] if "fastbp" in text else _wrapped(text, "", 2) for text in next_lines]
     parts = (
         _sentences([line for line in lines if line[0] in ANSWER]),
         table(diagnosis),
         _sentences([line for line in lines if line[0] not in ANSWER]),
-        [*chain(*wrapped)],
+        [*chain(*[[text] if "fastbp" in text else _wrapped(text, "", 2) for text in next_lines])],
     )
     return [*chain(*(["", *part] for part in parts if part))][1:]
 

@@ -15,9 +15,10 @@ from concurrent.futures import (
     Executor,
     Future,
     ThreadPoolExecutor,
+    wait,
 )
 from contextlib import ExitStack
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -69,6 +70,9 @@ def _threads(jobs: int, address: str) -> Pool:
 SILENT_SECONDS = 20.0
 """Within these seconds the scheduler of a Dask cluster must answer."""
 
+START_SECONDS = 60.0
+"""Within these seconds all workers of a new Dask cluster must start."""
+
 
 def _dask(jobs: int, address: str) -> Pool:
     """A Dask cluster: a new one on this machine, or the one whose scheduler has this address."""
@@ -92,7 +96,8 @@ def _dask(jobs: int, address: str) -> Pool:
 
     def start() -> Any:
         try:
-            return _dask_client(jobs, address, temp, folder).get_executor(pure=False)
+            client = _within(START_SECONDS, partial(_dask_client, jobs, address, temp, folder))
+            return client.get_executor(pure=False)
         except BaseException:
             folder.close()
             raise
@@ -151,23 +156,32 @@ def _dask_connected(address: str) -> Any:
     """A client of the scheduler at an address. Raises OSError if it does not answer in time."""
     import distributed
 
-    made: Future[Any] = Future()
     place = urlsplit(address if "://" in address else f"tcp://{address}")
     # a client that cannot begin leaves tracebacks behind
     socket.create_connection((place.hostname, place.port), 5).close()
+    # A scheduler that is stopped takes connections, but does not answer.
+    return _within(
+        SILENT_SECONDS, partial(distributed.Client, address, timeout=5, set_as_default=False)
+    )
 
-    def connect() -> None:
+
+def _within(seconds: float, work: Callable[[], Any]) -> Any:
+    """Call a function in a thread of its own, so that Ctrl-C is heard in this one meanwhile.
+
+    Raises OSError if it takes longer than these seconds.
+    """
+    made: Future[Any] = Future()
+
+    def call() -> None:
         try:
-            made.set_result(distributed.Client(address, timeout=5, set_as_default=False))
-        except Exception as error:
+            made.set_result(work())
+        except BaseException as error:
             made.set_exception(error)
 
-    # A scheduler that is stopped takes connections, but does not answer.
-    threading.Thread(target=connect, daemon=True).start()
-    try:
-        return made.result(SILENT_SECONDS)
-    except TimeoutError:
-        raise OSError(f"no answer within {SILENT_SECONDS:g} seconds") from None
+    threading.Thread(target=call, daemon=True).start()
+    if not wait([made], seconds).done:
+        raise OSError(f"no answer within {seconds:g} seconds")
+    return made.result()
 
 
 def _leave_silent(client: Any) -> None:

@@ -21,6 +21,7 @@ from fastbp.engine.rows import kept_outputs
 from fastbp.kernels.code_cache import is_on_disk
 from fastbp.kernels.measures import MEASURES
 from fastbp.schema.errors import StoreFullError, SweepError
+from fastbp.store.provenance import MAX_SWEEP
 from fastbp.store.store import Store
 
 LIBRARIES = 330e6
@@ -99,8 +100,7 @@ def _similar_setups(plan: Plan) -> list[SimilarSetups]:
 
 
 def _size_key(setup: Setup) -> Hashable:
-    keeps_gradient = bool(setup.momentum or setup.weight_decay)
-    return keeps_gradient, *(getattr(setup, key) for key in SIZE_KEYS)
+    return bool(setup.momentum or setup.weight_decay), *(getattr(setup, key) for key in SIZE_KEYS)
 
 
 def storage(plan: Plan) -> StorageNeed:
@@ -218,7 +218,7 @@ def _rates_bytes(setup: Setup) -> float:
 
 
 def check(plan: Plan, store: Store | None, pool: Pool, frame: bool = False) -> None:
-    """Refuse a sweep that needs more memory or disk space than there is.
+    """Refuse a sweep that needs more memory, disk space or text than there may be.
 
     Parameters
     ----------
@@ -230,7 +230,7 @@ def check(plan: Plan, store: Store | None, pool: Pool, frame: bool = False) -> N
     Raises
     ------
     SweepError
-        If the sweep takes more memory than there is.
+        If the sweep takes more memory than there is, or no command would read its `sweep.toml`.
     StoreFullError
         If the missing runs take more bytes or files than the disk has free.
     """
@@ -241,6 +241,13 @@ def check(plan: Plan, store: Store | None, pool: Pool, frame: bool = False) -> N
             [
                 f"the sweep needs {in_bytes(needed)} of memory (most of it for {largest.what}, "
                 f"{in_bytes(largest.bytes)}), and {in_bytes(free)} are free: {largest.remedy}"
+            ]
+        )
+    if store and (size := len(plan.sweep.to_toml(store.path).encode())) > MAX_SWEEP:
+        raise SweepError(
+            [
+                f"{store.path}/sweep.toml: given {size:,} bytes of keys, ids of setups and paths "
+                f"of tables, allowed: at most {MAX_SWEEP:,}"
             ]
         )
     disk = machine.disk(store.path) if store else None

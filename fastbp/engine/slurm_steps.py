@@ -98,7 +98,9 @@ class SlurmSteps(ThreadPoolExecutor):
         """Have the step of this thread run a task."""
         own = self._own
         try:
-            pickle.dump(task, own.step.stdin)
+            left = memoryview(pickle.dumps(task))
+            while left:  # a process that was stopped meanwhile may have written a part
+                left = left[own.step.stdin.write(left) :]
             result, error = pickle.load(own.results)
         except Exception:  # the pipes ended, in the middle of anything
             own.step.terminate()

@@ -4,8 +4,9 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from functools import reduce
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from fastbp.problems.data_notes import DataNote
 from fastbp.problems.table_columns import NUMBER, check_size, column_of, rows_of
 from fastbp.schema.errors import TableError, raise_memory_error
 from fastbp.schema.text import named
+from fastbp.store import safe_files
 from fastbp.store.npz import npz, read_arrays
 from fastbp.store.parquet import MAX_RATIO, MAX_UNPACKED
 
@@ -58,9 +60,11 @@ def fixed(path: Path, targets: list[str] | None) -> Changed | None:
     """
     change = {".csv": _csv, ".parquet": _parquet, ".npz": _npz}.get(path.suffix.lower())
     try:
-        if not change or not path.is_file() or os.path.getsize(path) > MAX_BYTES:
-            return None
-        encoded, notes = change(path, targets)
+        with safe_files.named(path) as file:
+            # the system's own files say 0 bytes and may have no end
+            if not change or not 0 < os.fstat(file.fileno()).st_size <= MAX_BYTES:
+                return None
+            encoded, notes = change(path, file, targets)
         return (encoded(), notes) if notes else None
     except Exception as error:  # over damaged bytes pandas, Arrow and zipfile raise a dozen kinds
         raise_memory_error(error)
@@ -84,9 +88,9 @@ def fixed_arrays(X: Any, T: Any, name: str = "the table") -> tuple[Any, Any, lis
     return X, T, []
 
 
-def _csv(path: Path, targets: list[str] | None) -> _Change:
+def _csv(path: Path, raw: IO[bytes], targets: list[str] | None) -> _Change:
     notes = []
-    with open(path, encoding="utf-8-sig", newline="") as file:
+    with TextIOWrapper(raw, encoding="utf-8-sig", newline="") as file:
         names = read_table.first_record(file)
         check_size(1, len(names))
         nameless = any(map(NUMBER.fullmatch, names)) and not {*(targets or ())} & {*names}
@@ -100,7 +104,10 @@ def _csv(path: Path, targets: list[str] | None) -> _Change:
                     f"called {called}",
                 )
             )
-        if sum(len(names) for line in file if line.strip(" \t\r\n")) > os.path.getsize(path):
+        if (
+            sum(len(names) for line in file if line.strip(" \t\r\n"))
+            > os.fstat(raw.fileno()).st_size
+        ):
             raise TableError("values in every row")  # pandas would fill up those that are short
         read_table.check_rows(file, names)
         frame = read_table.csv_frame(file, names, header=not nameless)
@@ -108,14 +115,14 @@ def _csv(path: Path, targets: list[str] | None) -> _Change:
     return lambda: frame.to_csv(index=False).encode(), notes + more
 
 
-def _parquet(path: Path, targets: list[str] | None) -> _Change:
-    raw = path.read_bytes()
+def _parquet(path: Path, file: IO[bytes], targets: list[str] | None) -> _Change:
+    raw = file.read(MAX_BYTES)
     frame, notes = _chosen(path, read_table.parquet_frame(raw, _most(raw), _check_columns))
     return lambda: bytes(frame.to_parquet(index=False)), notes
 
 
-def _npz(path: Path, targets: list[str] | None) -> _Change:
-    raw = path.read_bytes()
+def _npz(path: Path, file: IO[bytes], targets: list[str] | None) -> _Change:
+    raw = file.read(MAX_BYTES)
     arrays: dict[str, Any] = read_arrays(raw, optional=None, most=_most(raw))
     X, T, notes = fixed_arrays(arrays["X"], arrays["T"], named(path))
     return lambda: npz(**(arrays | {"X": X, "T": T})), notes
@@ -171,6 +178,5 @@ def _rows(name: str, missing: NDArray[np.bool_]) -> tuple[NDArray[np.intp], list
                 "once",
             )
         )
-        drawn = np.random.default_rng(0).choice(len(rows), SAMPLED, replace=False)
-        rows = rows[np.sort(drawn)]
+        rows = rows[np.sort(np.random.default_rng(0).choice(len(rows), SAMPLED, replace=False))]
     return rows, notes

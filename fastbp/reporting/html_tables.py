@@ -221,10 +221,9 @@ def setup_table(
         The id of the baseline.
     """
     keys = [*setting_columns(keys_of(summary), summary), column("setup", is_text=True)]
-    bold = " The baseline is in bold." if baseline in set(rows["setup"]) else ""
     return html_table(
         title,
-        caption + bold,
+        caption + (" The baseline is in bold." if baseline in set(rows["setup"]) else ""),
         [*keys, *columns],
         rows.to_dict("records"),
         "summary.csv",

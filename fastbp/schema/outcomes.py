@@ -147,9 +147,9 @@ def classify(measures: Mapping[str, NDArray[Any]], keys: Mapping[str, Any]) -> N
         name, _, level = keys["success"].partition(":")
         limit = float(keys["tolerance"] if name == "rows" else level)
         column, collapse = SUCCESS[name].column, float(keys["collapse"])
+        value = measures[f"test_{column}" if keys["success_on"] == "test" else column]
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise ValueError("success, tolerance or collapse are not those of a setup") from error
-    value = measures[f"test_{column}" if keys["success_on"] == "test" else column]
     cases = {
         Outcome.DIVERGED: np.isnan(measures["max_error"]),
         Outcome.CONVERGED: value <= limit if SUCCESS[name].at_most else value >= limit,

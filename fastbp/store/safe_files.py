@@ -200,10 +200,17 @@ def named_file(path: str | os.PathLike[str], most: int) -> bytes:
 
     Raises OSError; also if it is a pipe or a device, which is not waited for.
     """
+    with named(path) as file:
+        return file.read(most)
+
+
+@contextmanager
+def named(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    """Open a file as `named_file` does."""
     with open(path, "rb", opener=_without_waiting) as file:
         if (what := kind(os.fstat(file.fileno()).st_mode)) != "a file":
             raise OSError(0, f"it is {what}")  # of a pipe only the start may be there yet
-        return file.read(most)
+        yield file
 
 
 def _without_waiting(path: str, flags: int) -> int:

@@ -171,9 +171,8 @@ def test_of_several_crossings_the_nearest_to_the_baseline_is_taken(start, value,
 
 
 def told(bisection: Bisection) -> list[str]:
-    sweep = Sweep(seeds=bisection.seeds, setup={"problem": "xor", "updates": 1})
     result = BisectionResult(
-        sweep,
+        Sweep(seeds=bisection.seeds, setup={"problem": "xor", "updates": 1}),
         Trained(0, 0, {"train": 0.0}, []),
         bisection.axis.key,
         [SettingSearch({}, XOR, bisection)],

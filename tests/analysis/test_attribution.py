@@ -491,12 +491,11 @@ def test_cells_count_exactly(frame: pd.DataFrame) -> None:
     seen = frame[frame["spread"].notna() & frame["loss"].notna()]
     with np.errstate(divide="ignore"):
         height = np.clip(np.floor(20 * (np.log10(seen["loss"]) + 6)), 0, 159)
-    across = np.minimum(np.floor(seen["spread"] * 60), 74)
     cells = pd.DataFrame(
         {
             "setup": seen["setup"].astype(str),
             "outcome": seen["outcome"].astype(str),
-            "spread": ((across + 0.5) / 60).round(9),
+            "spread": ((np.minimum(np.floor(seen["spread"] * 60), 74) + 0.5) / 60).round(9),
             "loss": (20 * (height + 0.5) / 20).round(6),
         }
     )

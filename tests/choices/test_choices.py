@@ -80,8 +80,7 @@ DEVIATE = st.integers(0, 2**52 - 1).map(lambda k: (2 * k + 1) / 2**53)
 @EXAMPLES
 def test_inits(name, u, scale, sizes, bias):
     arguments = (np.float64(u), np.float64(scale), *sizes, bias)
-    function = FAMILIES["init"].choices[name].function
-    assert function(*arguments, np.uint64(7), 8) == pytest.approx(
+    assert FAMILIES["init"].choices[name].function(*arguments, np.uint64(7), 8) == pytest.approx(
         INITS[name](*arguments), rel=1e-13, abs=0
     )
 

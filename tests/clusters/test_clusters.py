@@ -188,11 +188,10 @@ def test_the_job_script_of_the_documents(folder, undisturbed, cluster, seeds):
     (place / "job.sh").write_text(JOB)
     (place / "fastbp").write_text(f'#!/bin/sh\nexec {sys.executable} -P -m fastbp "$@"\n')
     (place / "fastbp").chmod(0o755)
-    path = os.pathsep.join((str(place), os.environ["PATH"]))
     done = subprocess.run(
         ["sbatch", "--wait", "--ntasks=2", "--time=1", "job.sh"],
         cwd=place,
-        env=environment(SLURM_CONF=cluster, PATH=path),
+        env=environment(SLURM_CONF=cluster, PATH=os.pathsep.join((str(place), os.environ["PATH"]))),
         capture_output=True,
         timeout=SECONDS + 60,
         check=False,

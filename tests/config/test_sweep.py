@@ -115,11 +115,10 @@ def test_other_seeds_for_all():
     "value", ["0", "-1", "1.5", "true", '"many"', "[3]", "{start = 1, count = 3}", str(2**63 + 1)]
 )
 def test_wrong_seeds_of_a_grid(value: str):
-    line = line_of(HEAD + f"updates = 9\n[grid]\nlr = [0.1, 0.2]\nseeds = {value}")
     assert re.fullmatch(
         r"bad.toml: grid.seeds: given .*, allowed: an integer from 1; the first seed is "
         r"the sweep's",
-        line,
+        line_of(HEAD + f"updates = 9\n[grid]\nlr = [0.1, 0.2]\nseeds = {value}"),
     )
     several = HEAD + f"updates = 9\n[[grid]]\nlr = [0.1, 0.2]\n[[grid]]\nseeds = {value}"
     assert line_of(several).startswith("bad.toml: grid[2].seeds: given ")

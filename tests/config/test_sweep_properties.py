@@ -90,13 +90,12 @@ def sweeps(draw: st.DrawFn) -> dict[str, Any]:
             }
         )
     where = {key: setup[key] for key in draw(st.sets(st.sampled_from(sorted(setup))))}
-    published = [one | {"where": where} for one in draw(st.lists(FIGURES, max_size=2))]
     return {
         "title": draw(TITLES),
         "seeds": draw(SEEDS),
         "setup": setup,
         "grid": tables,
-        "published": published,
+        "published": [one | {"where": where} for one in draw(st.lists(FIGURES, max_size=2))],
     }
 
 

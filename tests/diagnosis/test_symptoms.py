@@ -428,7 +428,6 @@ def test_changes_are_of_one_thing_each_and_none_twice() -> None:
             assert moved <= change.keys.keys(), change.name
             floats = [value for value in change.keys.values() if isinstance(value, float)]
             assert all(value == float(f"{value:.4g}") for value in floats)  # to be copied
-    names = {change.name for change in changes(FOUNDING)}
     assert {
         "3 × the updates",
         "10 × the updates",
@@ -444,7 +443,7 @@ def test_changes_are_of_one_thing_each_and_none_twice() -> None:
         "0.1 added to σ′",
         "full batch, as many updates",
         "full batch, as many samples",
-    } <= names
+    } <= {change.name for change in changes(FOUNDING)}
 
 
 def test_changes_are_of_keys_of_the_table() -> None:

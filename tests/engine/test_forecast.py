@@ -43,20 +43,18 @@ V1, V2 = {"proc/self/cgroup": "4:memory:/a/b\n2:cpu:/\n"}, {"proc/self/cgroup": 
 
 
 def v2(folder: str, most: str, used: int, cache: int = 0) -> dict[str, str]:
-    stat = f"anon 5\ninactive_file {cache}\nslab 7\n"
     return {
         f"{folder}/memory.max": most,
         f"{folder}/memory.current": str(used),
-        f"{folder}/memory.stat": stat,
+        f"{folder}/memory.stat": f"anon 5\ninactive_file {cache}\nslab 7\n",
     }
 
 
 def v1(folder: str, most: str, used: int, cache: int = 0) -> dict[str, str]:
-    stat = f"cache 5\ntotal_inactive_file {cache}\n"
     return {
         f"{folder}/memory.limit_in_bytes": most,
         f"{folder}/memory.usage_in_bytes": str(used),
-        f"{folder}/memory.stat": stat,
+        f"{folder}/memory.stat": f"cache 5\ntotal_inactive_file {cache}\n",
     }
 
 

@@ -260,6 +260,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], Path], str]] = {
         changed("success", "accuracy:"),
         "success, tolerance or collapse are not those of a setup",
     ),
+    "success on rows that it cannot be on": (
+        changed("success_on", "test"),
+        "success, tolerance or collapse are not those of a setup",
+    ),
     "another name": (another_name, "it is not a file of runs"),
 }
 

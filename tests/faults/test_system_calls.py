@@ -57,12 +57,11 @@ Publish = Callable[..., Ended]
 def publish(tmp_path_factory) -> Iterator[Publish]:
     """Publish what is missing in a store; watched by strace where its options are given."""
     notes = tmp_path_factory.mktemp("notes")
-    tests = f"{ROOT}{os.pathsep}{HELPERS}"
     server = subprocess.Popen(
         # Arrow and NumPy keep threads, none of which a child needs.
         [sys.executable, "-W", "ignore::DeprecationWarning", HELPERS / "publisher.py"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        env=os.environ | {"PYTHONPATH": tests},
+        env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{HELPERS}"},
     )  # fmt: skip
     assert server.stdin
     assert server.stdout

@@ -10,10 +10,12 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -34,7 +36,7 @@ from fault_injection import srun
 from stores import by_threads, opened, rows_of, seeds_of_blocks
 
 from fastbp import Sweep
-from fastbp.engine import backends, driver as driver_module, process_pool
+from fastbp.engine import backends, driver as driver_module, process_pool, slurm_steps
 from fastbp.engine.plan import Plan
 from fastbp.schema.errors import LostError, SweepError
 from fastbp.store.store import Store
@@ -179,6 +181,23 @@ def test_steps_of_a_slurm_allocation(folder, undisturbed, tmp_path):
     _, err = process.communicate(timeout=200)
     assert process.returncode == 0, err
     assert rows_of(folder / "slurm") == undisturbed
+
+
+def test_a_step_that_takes_parts_of_a_task_gets_all_of_it(tmp_path, monkeypatch):
+    """As a pipe does if its writer is stopped meanwhile."""
+
+    def slow(*given, **named):
+        step = subprocess.Popen(*given, **named)
+        step.stdin = SimpleNamespace(write=lambda rest, pipe=step.stdin: pipe.write(rest[:9]))
+        return step
+
+    monkeypatch.setattr(slurm_steps, "Popen", slow)
+    monkeypatch.setattr(os, "environ", os.environ | srun(tmp_path))
+    steps = slurm_steps.SlurmSteps(1)
+    try:
+        assert steps.submit(len, "as long as it is").result(60) == 16
+    finally:
+        steps.shutdown()
 
 
 @pytest.mark.soak
@@ -404,6 +423,11 @@ def test_dask_is_refused_where_its_files_are_not_safe(tmp_path, monkeypatch, pla
         SweepError, match=r"temporary files in .*, allowed: in a folder of your own"
     ):
         backends.pool("dask", 1)
+
+
+def test_a_cluster_that_does_not_start_is_given_up():
+    with pytest.raises(OSError, match=r"^no answer within 0\.1 seconds$"):
+        backends._within(0.1, threading.Event().wait)
 
 
 def test_two_dask_clusters_run_side_by_side():

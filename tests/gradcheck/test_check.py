@@ -612,11 +612,10 @@ def test_each_mistake_is_named_with_cross_entropy_and_without_biases(wrong: str)
     student = Student(
         loss="cross-entropy", bias=False, returns="in place" if wrong == "changed" else "dW, db"
     ).but(wrong)
-    rows = 5 if wrong == "mean twice" else 3
     found = check(
         student,
         sizes,
-        rows=rows,
+        rows=5 if wrong == "mean twice" else 3,
         loss="cross-entropy",
         bias=False,
         lr=0.1 if student.steps else None,
@@ -656,10 +655,9 @@ def test_each_mistake_is_named_with_cross_entropy_and_without_biases(wrong: str)
 )
 def test_two_mistakes_at_once_are_both_named(pair: tuple[str, str]) -> None:
     steps = "changed" in pair
-    sizes = (3, 3, 3) if "slope above" in pair else (3, 4, 2)
     found = check(
         Student(returns="in place" if steps else "pairs").but(*pair),
-        sizes,
+        (3, 3, 3) if "slope above" in pair else (3, 4, 2),
         rows=3,
         lr=0.1 if steps else None,
     )

@@ -58,9 +58,8 @@ def runs(keys: dict[str, object], outcomes: Sequence[str], T: np.ndarray = BITS)
     table = frames.table(keys, outcomes)
     given, how = answers(outcomes, T, rng), np.array(outcomes)
     budget = int(str(keys.get("updates", 999)))
-    losses = 0.5 * ((given - T) ** 2).sum(axis=2).mean(axis=1)
     measured = {
-        "loss": losses,
+        "loss": 0.5 * ((given - T) ** 2).sum(axis=2).mean(axis=1),
         "spread": np.ptp(given, axis=1).max(axis=1),
         "max_error": np.abs(given - T).max(axis=(1, 2)),
         "loss_start": rng.uniform(0.1, 0.3, n),

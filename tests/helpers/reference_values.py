@@ -64,13 +64,12 @@ def survival(ended: list[int], went_on: list[int], level: float) -> tuple[list, 
     events = curve.event_table.iloc[1:]
     bounds = curve.confidence_interval_.iloc[1:]
     median = [curve.median_survival_time_, *median_survival_times(bounds).iloc[0]]
-    last = int(max(ended + went_on))
     return (
         [events.index.tolist(), events["observed"].tolist(), events["censored"].tolist()],
         [
             *(each.tolist() for each in (curve.survival_function_.iloc[1:, 0], *bounds.T.values)),
             [float(x) if np.isfinite(x) else None for x in median],
-            restricted_mean_survival_time(curve, t=last),
+            restricted_mean_survival_time(curve, t=int(max(ended + went_on))),
         ],
     )
 

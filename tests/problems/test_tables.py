@@ -4,6 +4,7 @@ classes, and what is noted about the data."""
 import io
 import json
 import math
+import os
 import pickle
 import warnings
 from collections.abc import Callable
@@ -374,6 +375,14 @@ def test_small_quantities_have_a_best_possible_score(unit: float, r2: float | No
     setup = Setup.from_arrays([[1], [1], [2]], [unit, 3 * unit, 5 * unit], updates=9)
     best = data_notes.best_possible(setup.source, slice(None)).get("r2")
     assert best == (r2 and pytest.approx(r2))
+
+
+def test_a_table_that_became_a_pipe_or_has_no_end_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "is_file", lambda path: True)  # it was one
+    os.mkfifo(tmp_path / "pipe.csv")
+    os.symlink("/proc/self/pagemap", tmp_path / "endless.csv")
+    for name in ("pipe.csv", "endless.csv"):
+        assert samples.fixed(tmp_path / name, None) is None
 
 
 def test_a_copy_of_a_table_of_pandas_has_no_index(tmp_path: Path) -> None:

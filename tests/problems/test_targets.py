@@ -545,8 +545,7 @@ def test_where_there_is_no_file(here: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_everything_wrong_in_a_file_is_said_at_once(here: Path) -> None:
-    text = "name,when,x,y\nu,,1,0.5\nv,2,inf,1.5\nw,3,3,\n"
-    assert lines_about("d.csv", text) == [
+    assert lines_about("d.csv", "name,when,x,y\nu,,1,0.5\nv,2,inf,1.5\nw,3,3,\n") == [
         f"problem: given 'file:d.csv', allowed: {allowed}"
         for allowed in (
             f"a value in every row; 'when' has none in row 1{GAPS}",

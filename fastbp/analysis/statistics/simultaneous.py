@@ -67,8 +67,8 @@ def _flipped_sums(d: NDArray[np.float32], rng: np.random.Generator) -> tuple[Rea
     wide, plus = -(-d.shape[1] // 64), []  # words of 64 runs, a bit each: faster than numbers
     minus, changed = (_words(np.packbits(each, axis=1), wide) for each in (rows < 0, rows != 0))
     for draws in [40] * (FLIPS // 40) + [FLIPS % 40]:  # few, so that they stay near the processor
-        bits = rng.integers(0, 256, (draws, 1, -(-d.shape[1] // 8)), np.uint8)
-        signs = _words(bits, wide)  # 1 keeps a difference, 0 flips it
+        # 1 keeps a difference, 0 flips it
+        signs = _words(rng.integers(0, 256, (draws, 1, -(-d.shape[1] // 8)), np.uint8), wide)
         plus.append(np.bitwise_count((signs ^ minus) & changed).sum(axis=2))
     both = 2 * np.concatenate(plus).astype(float) - np.count_nonzero(rows, axis=1)
     return both[:, :-1], both[:, -1]

@@ -82,10 +82,9 @@ def spread_loss(
     _scale(ax, points, constant_loss)
     ax.set_xlabel("spread of outputs (share of target range)", fontsize=9)
     ax.set_ylabel("loss", fontsize=9)
-    handles = outcome_handles(each for each in STACKED if (points["outcome"] == each).any())
     ax.legend(
         loc="lower left",
-        handles=handles,
+        handles=outcome_handles(each for each in STACKED if (points["outcome"] == each).any()),
         fontsize=SIZE,
         framealpha=0.75,
         edgecolor="none",

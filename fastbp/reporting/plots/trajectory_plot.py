@@ -121,14 +121,13 @@ def outcome_strip(evaluations: pd.DataFrame, ax: Axes, converged_at: int | None 
     handles: list[Any] = [Patch(color=o.colour, label=o) for o in STACKED if o in outcomes]
     if converged_at is not None:
         handles += [Line2D([], [], **_CONVERGED, label=f"first converged at {plain(converged_at)}")]
-    columns = columns_of([str(handle.get_label()) for handle in handles], width_of(ax))
     legend(
         ax,
         "lower left",
         (0, 1),
         -0.05,
         handles=handles,
-        ncols=columns,
+        ncols=columns_of([str(handle.get_label()) for handle in handles], width_of(ax)),
         handlelength=1.2,
     )
     ax.set_yticks([])
@@ -179,8 +178,15 @@ def output_curves(evaluations: pd.DataFrame, T: NDArray[np.float64], ax: Axes) -
     # outputs in a table's units may be rounded to the same large number
     margin = 0.03 * max(high - low, 1e-6 * max(abs(low), abs(high)))
     ax.set(ylim=(low - margin, high + margin), ylabel=label)
-    columns = min(5, int(width_of(ax) / 0.9) or 1)
-    legend(ax, "upper center", (0.5, 0), 0.5, ncols=columns, handlelength=1.2, columnspacing=1.2)
+    legend(
+        ax,
+        "upper center",
+        (0.5, 0),
+        0.5,
+        ncols=min(5, int(width_of(ax) / 0.9) or 1),
+        handlelength=1.2,
+        columnspacing=1.2,
+    )
     return bare(ax)
 
 
