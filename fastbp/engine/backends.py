@@ -17,7 +17,7 @@ from concurrent.futures import (
     ThreadPoolExecutor,
     wait,
 )
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import cache, partial
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -70,8 +70,8 @@ def _threads(jobs: int, address: str) -> Pool:
 SILENT_SECONDS = 20.0
 """Within these seconds the scheduler of a Dask cluster must answer."""
 
-START_SECONDS = 60.0
-"""Within these seconds all workers of a new Dask cluster must start."""
+START_SECONDS, WORKER_SECONDS = 50.0, 2.0
+"""Within these seconds, and more for each worker, all workers of a new Dask cluster must start."""
 
 
 def _dask(jobs: int, address: str) -> Pool:
@@ -96,17 +96,19 @@ def _dask(jobs: int, address: str) -> Pool:
 
     def start() -> Any:
         try:
-            client = _within(START_SECONDS, partial(_dask_client, jobs, address, temp, folder))
+            client = _within(
+                START_SECONDS + WORKER_SECONDS * jobs,
+                partial(_dask_client, jobs, address, temp, folder),
+            )
             return client.get_executor(pure=False)
         except BaseException:
             folder.close()
             raise
 
     def end(executor: Any) -> None:
-        client, cluster = executor._client, executor._client.cluster
-        client.close(timeout=5)
-        if cluster:
-            cluster.close(timeout=5)
+        for each in filter(None, (executor._client, executor._client.cluster)):
+            with suppress(TimeoutError):  # all rows are there
+                each.close(timeout=5)
         folder.close()
 
     return Pool(

@@ -23,10 +23,11 @@ from fastbp.engine.executor_map import Pool, completed
 from fastbp.engine.machine import available_cores, cpu_name
 from fastbp.engine.plan import Block, Plan, PlannedFile
 from fastbp.engine.rows import to_arrow
-from fastbp.schema.errors import OtherWorkerError, StoreError
+from fastbp.schema.errors import OtherWorkerError, StoreError, SweepError
 from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.schema.text import shown
 from fastbp.store.load import frame, read_all
+from fastbp.store.provenance import MAX_SWEEP
 from fastbp.store.store import Store, is_written
 
 
@@ -339,8 +340,18 @@ def _rows_of_sweep(stored: pd.DataFrame, sweep: Sweep) -> pd.DataFrame:
 
 
 def write_sweep(sweep: Sweep, store: Store) -> None:
-    """Write what a sweep is into a store: `sweep.toml`, unless it is there, and the problems."""
+    """Write what a sweep is into a store: `sweep.toml`, unless it is there, and the problems.
+
+    Raises SweepError if no command would read that file, as it is too large.
+    """
     file, content = store.path / "sweep.toml", sweep.to_toml(store.path).encode()
+    if len(content) > MAX_SWEEP:
+        raise SweepError(
+            [
+                f"{file}: given {len(content):,} bytes of keys, ids of setups and paths of tables, "
+                f"allowed: at most {MAX_SWEEP:,}"
+            ]
+        )
     if not is_written(file, content, store.path):
         store.write(file, content)
     write_problems(sweep, store)

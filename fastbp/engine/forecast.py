@@ -21,7 +21,6 @@ from fastbp.engine.rows import kept_outputs
 from fastbp.kernels.code_cache import is_on_disk
 from fastbp.kernels.measures import MEASURES
 from fastbp.schema.errors import StoreFullError, SweepError
-from fastbp.store.provenance import MAX_SWEEP
 from fastbp.store.store import Store
 
 LIBRARIES = 330e6
@@ -218,7 +217,7 @@ def _rates_bytes(setup: Setup) -> float:
 
 
 def check(plan: Plan, store: Store | None, pool: Pool, frame: bool = False) -> None:
-    """Refuse a sweep that needs more memory, disk space or text than there may be.
+    """Refuse a sweep that needs more memory or disk space than there is.
 
     Parameters
     ----------
@@ -230,7 +229,7 @@ def check(plan: Plan, store: Store | None, pool: Pool, frame: bool = False) -> N
     Raises
     ------
     SweepError
-        If the sweep takes more memory than there is, or no command would read its `sweep.toml`.
+        If the sweep takes more memory than there is.
     StoreFullError
         If the missing runs take more bytes or files than the disk has free.
     """
@@ -241,13 +240,6 @@ def check(plan: Plan, store: Store | None, pool: Pool, frame: bool = False) -> N
             [
                 f"the sweep needs {in_bytes(needed)} of memory (most of it for {largest.what}, "
                 f"{in_bytes(largest.bytes)}), and {in_bytes(free)} are free: {largest.remedy}"
-            ]
-        )
-    if store and (size := len(plan.sweep.to_toml(store.path).encode())) > MAX_SWEEP:
-        raise SweepError(
-            [
-                f"{store.path}/sweep.toml: given {size:,} bytes of keys, ids of setups and paths "
-                f"of tables, allowed: at most {MAX_SWEEP:,}"
             ]
         )
     disk = machine.disk(store.path) if store else None

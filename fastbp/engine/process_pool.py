@@ -72,23 +72,27 @@ def isolated_start() -> Iterator[None]:
     where the driver imports from. Their resource tracker cleans up after a killed driver without a
     warning.
     """
-    main, before = sys.modules["__main__"], dict(os.environ)
-    warnings = ",".join(filter(None, [before.get("PYTHONWARNINGS"), "ignore:resource_tracker"]))
-    own = {"PYTHONWARNINGS": warnings, "PYTHONSAFEPATH": "1"}
-    os.environ.update(own)
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        resource_tracker.ensure_running()  # whoever starts it lets Ctrl-C through again
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # children inherit it
-        yield
-    finally:
-        sys.modules["__main__"] = main
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-        for name in own:
-            del os.environ[name]
-            if name in before:
-                os.environ[name] = before[name]
+    with _starting:
+        main, before = sys.modules["__main__"], dict(os.environ)
+        warnings = ",".join(filter(None, [before.get("PYTHONWARNINGS"), "ignore:resource_tracker"]))
+        own = {"PYTHONWARNINGS": warnings, "PYTHONSAFEPATH": "1"}
+        os.environ.update(own)
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            resource_tracker.ensure_running()  # whoever starts it lets Ctrl-C through again
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # children inherit it
+            yield
+        finally:
+            sys.modules["__main__"] = main
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+            for name in own:
+                del os.environ[name]
+            os.environ.update({name: before[name] for name in own if name in before})
+
+
+_starting = threading.RLock()
+"""One start at a time: another may go on in a thread that nobody waits for any more."""
 
 
 def _follow_driver() -> None:

@@ -115,11 +115,10 @@ def _raised(error: BaseException, called_as: str, example: int) -> CallFailure:
         why = plain((str(error).splitlines() or [""])[0].strip(), 200)
     may_fit = isinstance(error, ValueError | TypeError | IndexError | AssertionError)
     rank = SHAPES if may_fit else OWN_ERROR
-    # With a text, SystemExit may refuse the shapes.
-    ends = isinstance(error, SystemExit) and not isinstance(error.code, str)
     return CallFailure(
         f"it raises {type(error).__name__}{': ' * bool(why)}{why} {called_as}",
-        rank=ENDS if ends else rank,
+        # With a text, SystemExit may refuse the shapes.
+        rank=ENDS if isinstance(error, SystemExit) and not isinstance(error.code, str) else rank,
         example=example,
         reached=[line for _, line in traceback.walk_tb(error.__traceback__)][1:],
     )

@@ -116,13 +116,13 @@ def _csv(path: Path, raw: IO[bytes], targets: list[str] | None) -> _Change:
 
 
 def _parquet(path: Path, file: IO[bytes], targets: list[str] | None) -> _Change:
-    raw = file.read(MAX_BYTES)
+    raw = file.read()
     frame, notes = _chosen(path, read_table.parquet_frame(raw, _most(raw), _check_columns))
     return lambda: bytes(frame.to_parquet(index=False)), notes
 
 
 def _npz(path: Path, file: IO[bytes], targets: list[str] | None) -> _Change:
-    raw = file.read(MAX_BYTES)
+    raw = file.read()
     arrays: dict[str, Any] = read_arrays(raw, optional=None, most=_most(raw))
     X, T, notes = fixed_arrays(arrays["X"], arrays["T"], named(path))
     return lambda: npz(**(arrays | {"X": X, "T": T})), notes

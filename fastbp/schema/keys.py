@@ -159,7 +159,7 @@ KEYS: dict[str, Key] = {
         ),
         Key(
             "target_margin",
-            Annotated[float, Ge(0), Le(0.499)],
+            Annotated[float, Ge(0), Lt(0.5)],
             0.0,
             "real",
             "m maps targets 0…1 to m…1−m",

@@ -195,7 +195,7 @@ def test_bad_input(text: str, line: str, tmp_path: Path, monkeypatch: Any, capsy
         ("weight_decay = -1e-9", "setup.weight_decay: given -1e-09, "),
         ("prime_offset = -1", "setup.prime_offset: given -1, "),
         ("init_scale = 0.0", "setup.init_scale: given 0.0, "),
-        ("target_margin = 0.5", "setup.target_margin: given 0.5, allowed: a number from 0 to "),
+        ("target_margin = 0.5", "setup.target_margin: given 0.5, allowed: a number ≥ 0 and < 0.5"),
         ("tolerance = 0.6", "setup.tolerance: given 0.6, "),
         ("collapse = 1", "setup.collapse: given 1, allowed: a number > 0 and < 1"),
         ("eval_every = 0", "setup.eval_every: given 0, "),

@@ -18,7 +18,7 @@ SCHEDULES = ["cosine:", "linear:", "inverse:3,", "step:every=2,factor=.3,", "exp
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "problem": st.sampled_from(["xor", "table:0110", "table:11101011", "parity:3", "encoder:4"]),
     "scale_inputs": st.sampled_from(["none", "standard", "minmax"]),
-    "target_margin": st.floats(0, 0.499),
+    "target_margin": st.floats(0, 0.5, exclude_max=True),
     "hidden": st.lists(st.integers(1, 50), min_size=1, max_size=4),
     "init": st.sampled_from(
         ["normal", "uniform", "glorot-normal", "glorot-uniform", "grid:x=1,side=3,y=0,origin=0"]

@@ -186,12 +186,12 @@ def test_steps_of_a_slurm_allocation(folder, undisturbed, tmp_path):
 def test_a_step_that_takes_parts_of_a_task_gets_all_of_it(tmp_path, monkeypatch):
     """As a pipe does if its writer is stopped meanwhile."""
 
-    def slow(*given, **named):
-        step = subprocess.Popen(*given, **named)
-        step.stdin = SimpleNamespace(write=lambda rest, pipe=step.stdin: pipe.write(rest[:9]))
-        return step
+    class Slow(subprocess.Popen):
+        def __init__(self, *given, **named):
+            super().__init__(*given, **named)
+            self.stdin = SimpleNamespace(write=lambda rest, pipe=self.stdin: pipe.write(rest[:9]))
 
-    monkeypatch.setattr(slurm_steps, "Popen", slow)
+    monkeypatch.setattr(slurm_steps, "Popen", Slow)
     monkeypatch.setattr(os, "environ", os.environ | srun(tmp_path))
     steps = slurm_steps.SlurmSteps(1)
     try:

@@ -621,19 +621,6 @@ def test_what_is_as_large_as_may_be_is_kept_in_a_store(here: Path) -> None:
     assert targets_module.stored(path).names == setup.prepared().names
 
 
-def test_units_as_large_as_may_be_are_kept_in_a_store(here: Path) -> None:
-    (here / "d.csv").write_text("x,y\n0,-1e30\n1,1e30\n2,0.25\n3,5\n")
-    made = Setup(
-        problem="file:d.csv",
-        targets=["y"],
-        scale_targets="minmax",
-        target_margin=0.499,
-        output="linear",
-        updates=9,
-    ).prepared()
-    assert targets_module.stored_from(f"problems/{made.digest}.npz", made.to_npz()) == made
-
-
 @pytest.mark.parametrize("scale", [{"scale_inputs": "minmax"}, {"scale_targets": "minmax"}])
 def test_held_out_rows_beyond_all_numbers_are_large(here: Path, scale: dict[str, str]) -> None:
     """Warnings are errors here."""

@@ -178,15 +178,8 @@ def output_curves(evaluations: pd.DataFrame, T: NDArray[np.float64], ax: Axes) -
     # outputs in a table's units may be rounded to the same large number
     margin = 0.03 * max(high - low, 1e-6 * max(abs(low), abs(high)))
     ax.set(ylim=(low - margin, high + margin), ylabel=label)
-    legend(
-        ax,
-        "upper center",
-        (0.5, 0),
-        0.5,
-        ncols=min(5, int(width_of(ax) / 0.9) or 1),
-        handlelength=1.2,
-        columnspacing=1.2,
-    )
+    columns = min(5, int(width_of(ax) / 0.9) or 1)
+    legend(ax, "upper center", (0.5, 0), 0.5, ncols=columns, handlelength=1.2, columnspacing=1.2)
     return bare(ax)
 
 
