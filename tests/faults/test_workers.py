@@ -15,7 +15,6 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -36,7 +35,7 @@ from fault_injection import srun
 from stores import by_threads, opened, rows_of, seeds_of_blocks
 
 from fastbp import Sweep
-from fastbp.engine import backends, driver as driver_module, process_pool, slurm_steps
+from fastbp.engine import backends, driver as driver_module, process_pool
 from fastbp.engine.plan import Plan
 from fastbp.schema.errors import LostError, SweepError
 from fastbp.store.store import Store
@@ -183,21 +182,22 @@ def test_steps_of_a_slurm_allocation(folder, undisturbed, tmp_path):
     assert rows_of(folder / "slurm") == undisturbed
 
 
-def test_a_step_that_takes_parts_of_a_task_gets_all_of_it(tmp_path, monkeypatch):
+def test_a_step_that_takes_parts_of_a_task_gets_all_of_it(tmp_path):
     """As a pipe does if its writer is stopped meanwhile."""
-
-    class Slow(subprocess.Popen):
-        def __init__(self, *given, **named):
-            super().__init__(*given, **named)
-            self.stdin = SimpleNamespace(write=lambda rest, pipe=self.stdin: pipe.write(rest[:9]))
-
-    monkeypatch.setattr(slurm_steps, "Popen", Slow)
-    monkeypatch.setattr(os, "environ", os.environ | srun(tmp_path))
-    steps = slurm_steps.SlurmSteps(1)
-    try:
-        assert steps.submit(len, "as long as it is").result(60) == 16
-    finally:
-        steps.shutdown()
+    code = (
+        "import os, subprocess\nfrom types import SimpleNamespace\n"
+        "from fastbp.engine import slurm_steps\n"
+        "class Slow(subprocess.Popen):\n"
+        "    def __init__(self, *given, **named):\n"
+        "        super().__init__(*given, **named)\n"
+        "        write = self.stdin.write\n"
+        "        self.stdin = SimpleNamespace(write=lambda rest: write(rest[:9]))\n"
+        "slurm_steps.Popen = Slow\n"
+        "steps = slurm_steps.SlurmSteps(1)\n"
+        "assert steps.submit(len, 'as long as it is').result(60) == 16\n"
+        "steps.shutdown()\nos._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", code], env=os.environ | srun(tmp_path), check=True)
 
 
 @pytest.mark.soak
