@@ -75,10 +75,10 @@ def check_numbers(X: NDArray[np.float64], T: NDArray[np.float64]) -> None:
 def check_units(units: ArrayLike) -> None:
     """Raise TableError if they are not those of outputs: a and b in a + b · value, with b > 0.
 
-    Outputs must be finite in these units, also in float32.
+    The largest of MAX_NUMBER with the largest target margin, just below ½, are 1.8·10⁴⁶.
     """
     values = np.reshape(np.asarray(units, np.float64), (-1, 2))
-    if not ((np.abs(values) <= 1e8 * MAX_NUMBER).all() and (values[:, 1] > 0).all()):
+    if not ((np.abs(values) <= 1e20 * MAX_NUMBER).all() and (values[:, 1] > 0).all()):
         raise TableError("units with which outputs are finite")
 
 

@@ -802,7 +802,7 @@ def test_a_problem_that_was_swapped_is_used_by_nobody(folder, change):
     assert _problem(folder / "sound", _source(counted)) is not None
 
 
-UNITS = [(np.nan, 1.0), (0.0, np.inf), (1e308, 1e308), (1e39, 1.0), (0.0, 0.0), (0.0, -1.0)]
+UNITS = [(np.nan, 1.0), (0.0, np.inf), (1e308, 1e308), (1e51, 1.0), (0.0, 0.0), (0.0, -1.0)]
 
 
 @pytest.mark.parametrize("units", UNITS, ids=str)
@@ -989,14 +989,16 @@ def test_only_the_problem_that_runs_name_is_tried(command, folder, monkeypatch):
     assert len(tried) == 6 + 2  # each once, and that of the two setups
 
 
-def test_held_out_rows_may_be_far_outside(tmp_path, monkeypatch):
+@pytest.mark.parametrize("margin", [0.0, np.nextafter(0.5, 0.0)])
+def test_held_out_rows_may_be_far_outside(tmp_path, monkeypatch, margin):
     """They are scaled as the others: the store of such a sweep is sound, and replays draw it."""
     monkeypatch.chdir(tmp_path)
     rows = "".join(f"{a},0,{t}\n" for a, t in [(0, 0), ("1e-5", 1), (0, 3e29), ("1e-5", 1e30)] * 2)
     Path("mine.csv").write_text(f"a,b,t\n{rows}1e26,0,0\n")
     keys = {"test": 0.1, "test_split": "last", "scale_inputs": "minmax", "scale_targets": "minmax"}
     keys |= {"problem": "file:mine.csv", "targets": "t", "hidden": 1, "updates": 4}
-    sweep = fastbp.Sweep(seeds=2, setup=keys | {"output": "linear", "lr": 3.0})
+    keys |= {"output": "linear", "lr": 3.0, "target_margin": float(margin)}
+    sweep = fastbp.Sweep(seeds=2, setup=keys)
     fastbp.run(sweep, "store")
     assert not integrity.check(Store(tmp_path / "store")).findings
     (problem,) = (tmp_path / "store" / "problems").iterdir()
