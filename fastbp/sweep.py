@@ -229,36 +229,32 @@ def _perform(job: Job, options: Options, label: str, entries: list[dict[str, obj
 
 def _write_gallery(jobs: Sequence[Job], options: Options, source: Path, results: Path) -> Path:
     """Write the gallery of all stores, with the commands that make them again."""
+    from fastbp.problems import table_files
     from fastbp.reporting import gallery
     from fastbp.store.store import is_written, write
 
     seeds = [] if options.seeds is None else ["--seeds", options.seeds]
     place = PurePosixPath(os.path.basename(os.path.realpath(results)))
 
-    def command(words: list[str], output: PurePosixPath, default: PurePosixPath) -> str:
+    def command(path: Path, output: PurePosixPath, default: PurePosixPath, *words: str) -> str:
         return shlex.join(
             [
                 "python",
                 "-m",
                 "fastbp.sweep",
                 *words,
+                # so that the current folder does not matter
+                table_files.relative(os.path.realpath(path), results / ".."),
                 *([] if output == default else ["-o", str(output)]),
                 *seeds,
             ]
         )
 
-    def relative(path: Path) -> str:
-        # Relative to the folder with the results, so that the current folder does not matter.
-        return Path(
-            os.path.relpath(os.path.realpath(path), os.path.realpath(results / ".."))
-        ).as_posix()
-
     default = PurePosixPath("results")
     commands = {
-        job.name: command([relative(job.file)], place / job.name, default / job.file.stem)
-        for job in jobs
+        job.name: command(job.file, place / job.name, default / job.file.stem) for job in jobs
     }
-    whole = command(["--all", relative(source)], place, default)
+    whole = command(source, place, default, "--all")
     file, content = results / gallery.FILE, gallery.text(results, commands, whole).encode()
     if not gallery.is_generated(results):
         raise StoreFullError(f"{file} cannot be written: it came there meanwhile")

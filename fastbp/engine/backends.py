@@ -134,7 +134,7 @@ def _dask_client(jobs: int, address: str, temp: Path, folder: ExitStack) -> Any:
         "distributed.scheduler.http.routes": [],
         "distributed.worker.http.routes": [],
     }
-    with config.set(quiet), isolated_start():
+    with config.set(quiet), isolated_start("fastbp.engine.without_stderr"):
         if address:
             client = _dask_connected(address)
             threading.Thread(target=_leave_silent, args=(client,), daemon=True).start()

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from importlib import import_module
+from importlib.machinery import ModuleSpec
 from multiprocessing import connection, get_context, parent_process, resource_tracker
 from types import ModuleType
 from typing import Any
@@ -26,7 +26,7 @@ def _started(jobs: int) -> Executor:
     try:
         # Start all workers now: later ones would import packages while the others train.
         for _ in range(jobs):
-            executor.submit(import_module, "fastbp.engine.driver")
+            executor.submit(__import__, "fastbp.engine.driver")
     except BaseException:  # such as of a user who may have no more processes
         _end(executor)
         raise
@@ -64,21 +64,22 @@ class _ProcessPool(ProcessPoolExecutor):
 
 
 @contextmanager
-def isolated_start() -> Iterator[None]:
+def isolated_start(first: str | None = None) -> Iterator[None]:
     """Make processes that start in this context ignore Ctrl-C, the user's script and this folder.
 
     They ignore Ctrl-C from the start, also while they import packages. They find no `__main__`, so
     they do not run the user's script, and import nothing from the current folder before they know
     where the driver imports from. Their resource tracker cleans up after a killed driver without a
-    warning.
+    warning. `first`: the module that they import before all else.
     """
     with _starting:
         main, before = sys.modules["__main__"], dict(os.environ)
-        warnings = ",".join(filter(None, [before.get("PYTHONWARNINGS"), "ignore:resource_tracker"]))
-        own = {"PYTHONWARNINGS": warnings, "PYTHONSAFEPATH": "1"}
+        warnings = [before.get("PYTHONWARNINGS"), "ignore:resource_tracker"]
+        own = {"PYTHONWARNINGS": ",".join(filter(None, warnings)), "PYTHONSAFEPATH": "1"}
         os.environ.update(own)
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         sys.modules["__main__"] = ModuleType("__main__")
+        sys.modules["__main__"].__spec__ = ModuleSpec(first, None) if first else None
         try:
             resource_tracker.ensure_running()  # whoever starts it lets Ctrl-C through again
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # children inherit it

@@ -42,10 +42,7 @@ def located(written: str, folder: str) -> str:
 
 def relative(path: str, folder: str | os.PathLike[str]) -> str:
     """The path relative to a folder, with `/` between its parts; `located` makes it absolute."""
-    try:
-        return os.path.relpath(path, os.path.realpath(folder)).replace(os.sep, "/")
-    except ValueError:  # another drive
-        return path
+    return os.path.relpath(path, os.path.realpath(folder)).replace(os.sep, "/")
 
 
 def current_stamp(path: str) -> Stamp:

@@ -14,6 +14,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -439,6 +440,16 @@ def test_two_dask_clusters_run_side_by_side():
     finally:
         for pool in pools:
             pool.close()
+
+
+def test_workers_of_packages_that_print_tracebacks_do_not_print(capfd):
+    """Dask's do where they may start no thread."""
+    with process_pool.isolated_start("fastbp.engine.without_stderr"):
+        process = get_context("spawn").Process(target=os.write, args=(2, b"a traceback\n"))
+        process.start()
+    process.join(60)
+    assert process.exitcode == 0
+    assert not capfd.readouterr().err
 
 
 def test_processes_start_without_ctrl_c():
