@@ -13,10 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.schema.text import bad_byte, is_deep, number, plain
-from fastbp.store.safe_files import named_file
-
-MAX_BYTES = 2_000_000
-"""The most bytes of a sweep file. One of 100,000 values has about 1 MB."""
+from fastbp.store.safe_files import MAX_SWEEP, named_file
 
 MAX_DIGITS = 4300
 """The most digits of an integer: Python refuses more, and does not say where they are."""
@@ -32,15 +29,15 @@ _NESTED = "nested too deeply, allowed: the tables setup and grid"
 def read_file(path: str | PathLike[str]) -> str:
     """The text of a sweep file. Raises ValueError if it cannot be read."""
     try:
-        raw = named_file(path, MAX_BYTES + 1)
+        raw = named_file(path, MAX_SWEEP + 1)
     except (FileNotFoundError, ValueError):  # ValueError: a null byte or a lone surrogate
         raise ValueError("no such file") from None
     except OSError as error:
         raise ValueError(
             f"cannot be read: {plain(error.strerror or type(error).__name__)}"
         ) from None
-    if len(raw) > MAX_BYTES:
-        raise ValueError(f"more than {MAX_BYTES:,} bytes, allowed: a sweep file")
+    if len(raw) > MAX_SWEEP:
+        raise ValueError(f"more than {MAX_SWEEP:,} bytes, allowed: a sweep file")
     try:
         return raw.decode("utf-8-sig")  # Windows editors put a mark first
     except UnicodeDecodeError as error:

@@ -27,7 +27,7 @@ from fastbp.schema.errors import OtherWorkerError, StoreError, SweepError
 from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.schema.text import shown
 from fastbp.store.load import frame, read_all
-from fastbp.store.provenance import MAX_SWEEP
+from fastbp.store.safe_files import MAX_SWEEP
 from fastbp.store.store import Store, is_written
 
 

@@ -19,7 +19,7 @@ from fastbp.schema.text import first_of, shown
 from fastbp.store import filename, parquet, safe_files
 from fastbp.store.filename import Range, RunFile
 from fastbp.store.npz import MAX_BYTES, problem_files
-from fastbp.store.provenance import MAX_SWEEP, add_made, read_made
+from fastbp.store.provenance import add_made, read_made
 from fastbp.store.store import Store, writing
 
 MAX_ROWS, MAX_JOINED_BYTES = 1 << 18, 1 << 27
@@ -339,7 +339,7 @@ def _copy_other_files(into: Store, sources: Sequence[Store], is_checked: bool) -
         if "sweep.toml" in safe_files.listed(into.path):
             continue
         with suppress(FileNotFoundError):
-            content = safe_files.read(store.path / "sweep.toml", store.path, MAX_SWEEP)
+            content = safe_files.read(store.path / "sweep.toml", store.path, safe_files.MAX_SWEEP)
             into.write(into.path / "sweep.toml", _moved(content, store.path, into.path))
     add_made(into, (entry for store in sources for entry in read_made(store.path)))
 
@@ -367,7 +367,7 @@ def _moved(sweep: bytes, old: Path, new: Path) -> bytes:
                     toml_text.toml(each).encode()
                     for each in (path, f"file:{table_files.relative(file, new)}")
                 )
-                if len(moved) + moved.count(here) * (len(there) - len(here)) > MAX_SWEEP:
+                if len(moved) + moved.count(here) * (len(there) - len(here)) > safe_files.MAX_SWEEP:
                     return sweep
                 moved = moved.replace(here, there)
     except ValueError:  # it is none, which is no reason not to keep it

@@ -11,8 +11,8 @@ from fastbp.schema.text import is_deep, printable
 from fastbp.store import safe_files
 from fastbp.store.store import Store, writing
 
-MAX_MADE, MAX_SWEEP = 50_000_000, 4_000_000
-"""The most bytes of `made.json`, some 100,000 commands, and of `sweep.toml`."""
+MAX_MADE = 50_000_000
+"""The most bytes of `made.json`, some 100,000 commands."""
 
 MAX_ENTRIES, MAX_PARTS = 100_000, 2_500_000
 """The most entries that are added to `made.json` at once, and the most parts that it has, as many
@@ -105,7 +105,7 @@ class LatestSweep(NamedTuple):
 def latest_sweep(store: Path) -> LatestSweep:
     """Read the `sweep.toml` of a store. A file that is missing or invalid counts as empty."""
     try:
-        text = safe_files.text_of(store / "sweep.toml", store, MAX_SWEEP)
+        text = safe_files.text_of(store / "sweep.toml", store, safe_files.MAX_SWEEP)
         data = {} if is_deep(text) else tomllib.loads(text)
         seeds, resolved = data.get("seeds", 0), data.get("resolved", {})
         count = int(seeds.get("count", 0) if isinstance(seeds, dict) else seeds)

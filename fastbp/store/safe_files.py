@@ -34,6 +34,9 @@ _FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 NO_FSYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}
 """Errors with which file systems say that they cannot flush a folder."""
 
+MAX_SWEEP = 4_000_000
+"""The most bytes of a sweep file, also of that in a store. One of 100,000 values has about 1 MB."""
+
 _held: dict[Path, int | None] = {}
 """The folders that are held, each with a descriptor once it has been opened.
 

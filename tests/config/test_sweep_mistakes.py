@@ -350,7 +350,7 @@ def test_wrong_values_hide_no_conflicts_and_make_none() -> None:
         (None, "no such file"),
         (b"title = '\xff'", "not UTF-8 text: byte 0xff in line 1, allowed: TOML"),
         (b"\n\n\x80", "not UTF-8 text: byte 0x80 in line 3"),
-        (b"#" * 2_000_001, "more than 2,000,000 bytes"),
+        (b"#" * 4_000_001, "more than 4,000,000 bytes"),
         (b"PK\x03\x04\x00", "not TOML: "),
     ],
 )
