@@ -108,7 +108,7 @@ class Done(NamedTuple):
         """Say how many runs were trained, how fast, and how long everything took."""
         trained, nothing = self.trained, "complete already, nothing to train"
         took = f"{trained.seconds['total']:.1f} s"
-        each = f" ({speed(trained.updates / trained.seconds['train'])})" if trained.updates else ""
+        each = f" ({speed(trained.speed)})" if trained.speed else ""
         return (
             f"{plural(trained.runs, 'run')} trained in {took}{each}"
             if trained.runs
@@ -123,9 +123,7 @@ class Done(NamedTuple):
             "runs": int(summary["runs"].sum()),
             "updates": trained.updates,
             "seconds": {phase: round(s, 3) for phase, s in trained.seconds.items()},
-            "updates_per_second": (
-                round(trained.updates / trained.seconds["train"]) if trained.updates else None
-            ),
+            "updates_per_second": round(trained.speed) if trained.speed else None,
             "outcomes": {
                 row["setup"]: {str(each): int(row[each.replace("-", "_")]) for each in OUTCOMES}
                 for row in summary.to_dict("records")

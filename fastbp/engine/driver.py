@@ -91,6 +91,11 @@ class Trained(NamedTuple):
     seconds: dict[str, float]
     failed: list[str]
 
+    @property
+    def speed(self) -> float | None:
+        """Updates per second; 0 or None without updates, and by a clock that stands still."""
+        return self.updates and self.seconds.get("train") and self.updates / self.seconds["train"]
+
 
 def add_up(parts: Sequence[Trained]) -> Trained:
     """Add up the results of several calls of `drive`, made one after the other."""
@@ -371,17 +376,17 @@ def write_problems(sweep: Sweep, store: Store) -> None:
 
 def made_entry(trained: Trained, jobs: int) -> dict[str, Any]:
     """Describe how runs were made, for `store.provenance`: versions, processor, times, speed."""
-    packages = ("numpy", "numba", "llvmlite", "pandas", "pyarrow", "scipy", "matplotlib")
-    training = trained.seconds.get("train")
     return {
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "numerics": NUMERICS_VERSION,
         "python": platform.python_version(),
-        "versions": backends.package_versions(packages),
+        "versions": backends.package_versions(
+            ("numpy", "numba", "llvmlite", "pandas", "pyarrow", "scipy", "matplotlib")
+        ),
         "cpu": cpu_name(),
         "jobs": jobs,
         "runs": trained.runs,
         "updates": trained.updates,
         "seconds": {phase: round(seconds, 3) for phase, seconds in trained.seconds.items()},
-        "updates_per_second": round(trained.updates / training) if training else None,
+        "updates_per_second": round(trained.speed) if trained.speed else None,
     }

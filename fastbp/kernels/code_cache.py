@@ -153,18 +153,17 @@ def cache_folder() -> Path | None:
         return None
     usual = "Library/Caches" if sys.platform == "darwin" else ".cache"
     custom, caches = os.environ.get("FASTBP_CACHE_DIR"), os.environ.get("XDG_CACHE_HOME")
-    try:
+    with suppress(OSError, RuntimeError):  # no home folder is a RuntimeError
         base = Path(custom or Path(caches or Path.home() / usual) / "fastbp")
         base.mkdir(parents=True, exist_ok=True)
         base = Path(os.path.realpath(base))  # follows links, which others may change, once
         folder = base / hashlib.sha256((numba_version + sources()).encode()).hexdigest()[:16]
-        with suppress(FileExistsError):
-            folder.mkdir(mode=0o700)
-        is_ours = stat.S_ISDIR(os.lstat(folder).st_mode) and _is_own(os.lstat(folder))
-        may_be_used = is_ours and is_kept(base) and os.access(folder, os.W_OK | os.X_OK)
-        return folder if may_be_used else None
-    except (OSError, RuntimeError):  # no home folder is a RuntimeError
-        return None
+        if is_kept(base):
+            with suppress(FileExistsError):
+                folder.mkdir(mode=0o700)
+            is_ours = stat.S_ISDIR(os.lstat(folder).st_mode) and _is_own(os.lstat(folder))
+            return folder if is_ours and os.access(folder, os.W_OK | os.X_OK) else None
+    return None
 
 
 @lru_cache(maxsize=1)

@@ -388,6 +388,12 @@ def test_progress_goes_from_nothing_to_all():
     assert all(updates == budget for _, updates, budget in done)
 
 
+@pytest.mark.parametrize(("seconds", "speed"), [({"train": 2.0}, 4), ({"train": 0.0}, None)])
+def test_a_clock_that_stands_still_tells_no_speed(seconds, speed):
+    trained = driver.Trained(1, 8, seconds, [])
+    assert driver.made_entry(trained, 1)["updates_per_second"] == speed
+
+
 def test_only_updates_that_were_made_are_counted():
     early = sweep(setup={"stop": "converged", "epochs": 2000}, grid={"lr": [2]})
     rows: list[pa.Table] = []

@@ -181,10 +181,11 @@ def test_nor_is_a_folder_that_others_can_exchange(tmp_path, monkeypatch, case, p
         pytest.skip("only root gives files to any group")
     monkeypatch.setenv("FASTBP_CACHE_DIR", str(tmp_path / "shared" / "mine"))
     find = code_cache.cache_folder.__wrapped__
-    assert find()
+    find().rmdir()
     os.chown(tmp_path / place, -1, group)
     (tmp_path / place).chmod(mode)
     assert bool(find()) == kept
+    assert any((tmp_path / "shared" / "mine").iterdir()) == kept  # nothing is made there
 
 
 @pytest.mark.skipif(not hasattr(os, "setxattr"), reason="no lists of users here")
