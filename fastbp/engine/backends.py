@@ -88,9 +88,12 @@ def _dask(jobs: int, address: str) -> Pool:
     if address:
         jobs = _dask_workers(address)
     elif not (str(temp).isprintable() and is_kept(temp)):
-        allowed = "in a folder of your own, as with  TMPDIR=FOLDER fastbp sweep … --executor dask"
-        given = f"--executor: given 'dask', with temporary files in {shown(str(temp))}"
-        raise SweepError([f"{given}, allowed: {allowed}"])
+        raise SweepError(
+            [
+                f"--executor: given 'dask', with temporary files in {shown(str(temp))}, allowed: "
+                "in a folder of your own, as with  TMPDIR=FOLDER fastbp sweep … --executor dask"
+            ]
+        )
 
     folder = ExitStack()
 
@@ -107,7 +110,7 @@ def _dask(jobs: int, address: str) -> Pool:
 
     def end(executor: Any) -> None:
         for each in filter(None, (executor._client, executor._client.cluster)):
-            with suppress(TimeoutError):  # all rows are there
+            with suppress(Exception):  # all rows are there; packages raise errors of their own
                 each.close(timeout=5)
         folder.close()
 
@@ -120,6 +123,8 @@ def _dask(jobs: int, address: str) -> Pool:
         broken=(BrokenExecutor, CancelledError, CommClosedError),
         in_queue=bool(address),
         processes=0 if address else jobs,
+        # Dask leaves futures open whose results were on their way, also if it connects again
+        is_lost=lambda executor: bool(address) and not executor._client.watch.is_alive(),
     )
 
 
@@ -137,7 +142,10 @@ def _dask_client(jobs: int, address: str, temp: Path, folder: ExitStack) -> Any:
     with config.set(quiet), isolated_start("fastbp.engine.without_stderr"):
         if address:
             client = _dask_connected(address)
-            threading.Thread(target=_leave_silent, args=(client,), daemon=True).start()
+            client.watch = threading.Thread(
+                target=_watch, args=(client, client.scheduler_comm), daemon=True
+            )
+            client.watch.start()
             return client
         # else any user of this machine could write where workers import from, or send them code
         scratch = TemporaryDirectory(prefix="fastbp-", dir=temp, ignore_cleanup_errors=True)
@@ -186,14 +194,12 @@ def _within(seconds: float, work: Callable[[], Any]) -> Any:
     return made.result()
 
 
-def _leave_silent(client: Any) -> None:
-    """Close a client once its scheduler gives no answer, so that its futures fail."""
-    try:
-        while client.status == "running":
+def _watch(client: Any, connection: Any) -> None:
+    """Return once the scheduler gives no answer, or a client has lost this connection to it."""
+    with suppress(Exception):  # packages raise errors of their own
+        while client.scheduler_comm is connection:
             client.sync(client.scheduler.echo, callback_timeout=SILENT_SECONDS)
             time.sleep(SILENT_SECONDS / 3)
-    except Exception:  # packages raise errors of their own
-        client.close(timeout=1)
 
 
 def _dask_workers(address: str) -> int:
@@ -221,9 +227,12 @@ def _mpi(jobs: int, address: str) -> Pool:
 def _slurm(jobs: int, address: str) -> Pool:
     """Steps of the Slurm allocation in which this process is."""
     if "SLURM_JOB_ID" not in os.environ or not which("srun"):
-        allowed = f"inside one, as with  salloc -n {jobs} fastbp sweep … --executor slurm -j {jobs}"
-        given = "--executor: given 'slurm' outside an allocation of Slurm"
-        raise SweepError([f"{given}, allowed: {allowed}"])
+        raise SweepError(
+            [
+                "--executor: given 'slurm' outside an allocation of Slurm, allowed: inside one, as "
+                f"with  salloc -n {jobs} fastbp sweep … --executor slurm -j {jobs}"
+            ]
+        )
     return Pool(lambda: SlurmSteps(jobs), jobs, 2 * jobs, _shutdown, lost=(StepLostError,))
 
 
@@ -331,11 +340,10 @@ def in_worker(function: Callable[[Any], Any], driver: dict[str, str], task: Any)
 
     Raises OtherWorkerError if the driver computes with other versions than this process.
     """
-    here = versions()
     different = [
-        f"{name} {here[name]}, not {value}"
+        f"{name} {versions()[name]}, not {value}"
         for name, value in driver.items()
-        if here.get(name) != value
+        if versions().get(name) != value
     ]
     if different:
         raise OtherWorkerError(

@@ -204,7 +204,9 @@ def named_file(path: str | os.PathLike[str], most: int) -> bytes:
     Raises OSError; also if it is a pipe or a device, which is not waited for.
     """
     with named(path) as file:
-        return file.read(most)
+        if (content := file.read(most)) is None:  # as of some in /proc
+            raise OSError(0, "it would have to be waited for")
+        return content
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -362,13 +363,17 @@ def test_unreadable_files(tmp_path: Path, content: bytes | None, said: str) -> N
     assert line.startswith(f"{path}: {said}")
 
 
-def test_paths_that_are_not_files(tmp_path: Path) -> None:
-    (line,) = mistakes_of(Sweep.from_toml, tmp_path)
-    assert line.endswith("cannot be read: Is a directory")
-    os.mkfifo(tmp_path / "pipe")
-    (line,) = mistakes_of(Sweep.from_toml, tmp_path / "pipe")
-    assert line.endswith("cannot be read: it is a pipe")
+def test_paths_that_are_not_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert mistakes_of(Sweep.from_toml, tmp_path) == [f"{tmp_path}: cannot be read: Is a directory"]
+    assert mistakes_of(Sweep.from_toml, pipe) == [f"{pipe}: cannot be read: it is a pipe"]
     assert mistakes_of(Sweep.from_toml, "a\0b") == [r"a\x00b: no such file"]
+    unready = type("File", (), {"read": lambda self, most: None})  # as /proc/kmsg
+    monkeypatch.setattr("fastbp.store.safe_files.named", lambda path: nullcontext(unready()))
+    assert mistakes_of(Sweep.from_toml, "a") == [
+        "a: cannot be read: it would have to be waited for"
+    ]
 
 
 def test_a_file_from_a_windows_editor(tmp_path: Path) -> None:

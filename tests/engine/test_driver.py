@@ -382,16 +382,12 @@ def test_progress_goes_from_nothing_to_all():
     trained = drive(sweep(3000, setup={"epochs": 100}), pool=backends.pool("threads", 2), tick=tick)
     assert (trained.runs, trained.updates) == (12_000, 12_000 * 400)
     assert set(trained.seconds) == {"compile", "train", "write"}
+    assert trained.speed == trained.updates / trained.seconds["train"]
+    assert not trained._replace(seconds={"train": 0.0}).speed  # the clock stands still
     assert phases <= {"compiling", "training"}
     assert (whole, done) == ({(12_000, 12_000 * 400)}, sorted(done))
     assert done[-1] <= (12_000, 12_000 * 400, 12_000 * 400)
     assert all(updates == budget for _, updates, budget in done)
-
-
-@pytest.mark.parametrize(("seconds", "speed"), [({"train": 2.0}, 4), ({"train": 0.0}, None)])
-def test_a_clock_that_stands_still_tells_no_speed(seconds, speed):
-    trained = driver.Trained(1, 8, seconds, [])
-    assert driver.made_entry(trained, 1)["updates_per_second"] == speed
 
 
 def test_only_updates_that_were_made_are_counted():
