@@ -24,6 +24,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
 from tempfile import TemporaryDirectory, gettempdir
+from types import ModuleType
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -99,11 +100,10 @@ def _dask(jobs: int, address: str) -> Pool:
 
     def start() -> Any:
         try:
-            client = _within(
+            return _within(
                 START_SECONDS + WORKER_SECONDS * jobs,
                 partial(_dask_client, jobs, address, temp, folder),
-            )
-            return client.get_executor(pure=False)
+            ).get_executor(pure=False)
         except BaseException:
             folder.close()
             raise
@@ -139,7 +139,7 @@ def _dask_client(jobs: int, address: str, temp: Path, folder: ExitStack) -> Any:
         "distributed.scheduler.http.routes": [],
         "distributed.worker.http.routes": [],
     }
-    with config.set(quiet), isolated_start("fastbp.engine.without_stderr"):
+    with config.set(quiet), isolated_start("fastbp.engine.without_stderr") as main:
         if address:
             client = _dask_connected(address)
             client.watch = threading.Thread(
@@ -147,19 +147,28 @@ def _dask_client(jobs: int, address: str, temp: Path, folder: ExitStack) -> Any:
             )
             client.watch.start()
             return client
+        # Dask starts workers again later: so that they begin as these do
+        folder.callback(setattr, main, "__spec__", _main_specs.setdefault(main, main.__spec__))
+        main.__spec__ = sys.modules["__main__"].__spec__
         # else any user of this machine could write where workers import from, or send them code
         scratch = TemporaryDirectory(prefix="fastbp-", dir=temp, ignore_cleanup_errors=True)
         with config.set({"temporary-directory": folder.enter_context(scratch)}):
-            cluster = distributed.LocalCluster(
-                n_workers=jobs,
-                threads_per_worker=1,
-                processes=True,
-                dashboard_address="127.0.0.1:0",  # any free port: two sweeps may run at once
-                scheduler_kwargs={"dashboard": False},
-                silence_logs=logging.CRITICAL,
-                security=distributed.Security.temporary(),
+            return distributed.Client(
+                distributed.LocalCluster(
+                    n_workers=jobs,
+                    threads_per_worker=1,
+                    processes=True,
+                    dashboard_address="127.0.0.1:0",  # any free port: two sweeps may run at once
+                    scheduler_kwargs={"dashboard": False},
+                    silence_logs=logging.CRITICAL,
+                    security=distributed.Security.temporary(),
+                ),
+                set_as_default=False,
             )
-        return distributed.Client(cluster, set_as_default=False)
+
+
+_main_specs: dict[ModuleType, Any] = {}
+"""The `__spec__` of main modules before Dask started workers, which import what it names."""
 
 
 def _dask_connected(address: str) -> Any:
@@ -209,7 +218,7 @@ def _dask_workers(address: str) -> int:
         raise SweepError([f"{given}, allowed: dask:HOST:PORT, or dask:tcp://HOST:PORT"])
     try:
         with _dask_connected(address) as client:
-            return max(1, int(sum(client.nthreads().values())))
+            return max(1, int(sum(_within(SILENT_SECONDS, client.nthreads).values())))
     except Exception as error:  # packages raise errors of their own
         raise SweepError([f"{given}, where no scheduler answers: {error_line(error)}"]) from error
 
@@ -218,9 +227,12 @@ def _mpi(jobs: int, address: str) -> Pool:
     """MPI processes: those that `mpiexec … python -m mpi4py.futures` started, else new ones."""
     from mpi4py.futures import MPIPoolExecutor
 
-    launched = getattr(sys.modules.get("mpi4py.futures"), "_shared_pool", None)
     return Pool(
-        lambda: MPIPoolExecutor(jobs), jobs, 2 * jobs, _shutdown, processes=0 if launched else jobs
+        lambda: MPIPoolExecutor(jobs),
+        jobs,
+        2 * jobs,
+        _shutdown,
+        processes=0 if getattr(sys.modules.get("mpi4py.futures"), "_shared_pool", None) else jobs,
     )
 
 

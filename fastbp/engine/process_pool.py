@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.machinery import ModuleSpec
 from multiprocessing import connection, get_context, parent_process, resource_tracker
 from types import ModuleType
@@ -33,16 +33,15 @@ def _started(jobs: int) -> Executor:
     return executor
 
 
-def _end(executor: Executor) -> None:
+def _end(executor: Any) -> None:
     """Kill all workers."""
     # Python 3.14 has kill_workers() for this.
     for process in list((getattr(executor, "_processes", None) or {}).values()):
         process.kill()
     # A worker that was killed in the middle of a result leaves the pool's thread waiting for
     # the rest of it, and this process would never end. Without a writer the pipe is at its end.
-    writer = getattr(getattr(executor, "_result_queue", None), "_writer", None)
-    if writer is not None:
-        writer.close()
+    with suppress(AttributeError):  # it has ended already
+        executor._result_queue._writer.close()
     manager = getattr(executor, "_executor_manager_thread", None)
     executor.shutdown(wait=False, cancel_futures=True)
     # Python 3.11 wakes it as the process ends, through a pipe that it may be closing.
@@ -64,18 +63,20 @@ class _ProcessPool(ProcessPoolExecutor):
 
 
 @contextmanager
-def isolated_start(first: str | None = None) -> Iterator[None]:
+def isolated_start(first: str | None = None) -> Iterator[ModuleType]:
     """Make processes that start in this context ignore Ctrl-C, the user's script and this folder.
 
     They ignore Ctrl-C from the start, also while they import packages. They find no `__main__`, so
     they do not run the user's script, and import nothing from the current folder before they know
     where the driver imports from. Their resource tracker cleans up after a killed driver without a
-    warning. `first`: the module that they import before all else.
+    warning. `first`: the module that they import before all else. Yields the main module.
     """
     with _starting:
         main, before = sys.modules["__main__"], dict(os.environ)
-        warnings = [before.get("PYTHONWARNINGS"), "ignore:resource_tracker"]
-        own = {"PYTHONWARNINGS": ",".join(filter(None, warnings)), "PYTHONSAFEPATH": "1"}
+        own = {
+            "PYTHONWARNINGS": f"{before.get('PYTHONWARNINGS', '')},ignore:resource_tracker",
+            "PYTHONSAFEPATH": "1",
+        }
         os.environ.update(own)
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         sys.modules["__main__"] = ModuleType("__main__")
@@ -83,7 +84,7 @@ def isolated_start(first: str | None = None) -> Iterator[None]:
         try:
             resource_tracker.ensure_running()  # whoever starts it lets Ctrl-C through again
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # children inherit it
-            yield
+            yield main
         finally:
             sys.modules["__main__"] = main
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)

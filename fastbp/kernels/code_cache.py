@@ -154,7 +154,7 @@ def cache_folder() -> Path | None:
     usual = "Library/Caches" if sys.platform == "darwin" else ".cache"
     custom, caches = os.environ.get("FASTBP_CACHE_DIR"), os.environ.get("XDG_CACHE_HOME")
     with suppress(OSError, RuntimeError):  # no home folder is a RuntimeError
-        base = Path(custom or Path(caches or Path.home() / usual) / "fastbp")
+        base = Path(custom or Path(caches or Path.home() / usual) / "fastbp").expanduser()
         base.mkdir(parents=True, exist_ok=True)
         base = Path(os.path.realpath(base))  # follows links, which others may change, once
         folder = base / hashlib.sha256((numba_version + sources()).encode()).hexdigest()[:16]

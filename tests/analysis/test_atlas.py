@@ -156,8 +156,7 @@ def test_sentences_say_what_the_tables_do() -> None:
         "All 16 functions of 2 inputs are learnt from some seed in at least one of 2 settings, 2 "
         "of them from"
     )
-    best = table.groupby("bits")["converged_share"].max()
-    assert f"The hardest is {best.idxmin()} (" in first
+    assert f"The hardest is {table.groupby('bits')['converged_share'].max().idxmin()} (" in first
     assert second.startswith("Runs give the same answer to every input most often for ")
     assert "no class is shown to differ" in third
     assert "they do not: those of " in third

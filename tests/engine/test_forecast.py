@@ -297,12 +297,18 @@ def test_time_grows_with_what_is_missing_and_shrinks_with_cores(monkeypatch):
     assert forecast.duration(Plan(sweep(100, {"lr": [0.1]}), stored), 2) == (start, 0)
 
 
-def test_where_nothing_is_compiled_a_formula_must_do(monkeypatch):
+@pytest.mark.parametrize(("most", "kernels"), [(300, 4), (1, 8)])
+def test_where_nothing_is_compiled_a_formula_must_do(monkeypatch, most, kernels):
+    """Of very many kinds of networks only some are looked at, as if the others shared nothing."""
+    monkeypatch.setattr(forecast, "MAX_KEYS", most)
     monkeypatch.setattr(forecast, "is_on_disk", lambda kernel: False)
     monkeypatch.setattr(block, "train", None)
     grid = {"dtype": ["float64", "float32"], "lr": [0.1, 0.2], "order": ["random", "shuffled"]}
     # Two kernels for each dtype, which orders share.
-    assert forecast.duration(Plan(sweep(1000, grid)), 2).compiling == 4 * forecast.COMPILE_SECONDS
+    assert (
+        forecast.duration(Plan(sweep(1000, grid)), 2).compiling
+        == kernels * forecast.COMPILE_SECONDS
+    )
 
 
 # Too much
