@@ -24,7 +24,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
 from tempfile import TemporaryDirectory, gettempdir
-from types import ModuleType
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -139,7 +138,7 @@ def _dask_client(jobs: int, address: str, temp: Path, folder: ExitStack) -> Any:
         "distributed.scheduler.http.routes": [],
         "distributed.worker.http.routes": [],
     }
-    with config.set(quiet), isolated_start("fastbp.engine.without_stderr") as main:
+    with config.set(quiet), isolated_start("fastbp.engine.without_stderr"):
         if address:
             client = _dask_connected(address)
             client.watch = threading.Thread(
@@ -147,9 +146,6 @@ def _dask_client(jobs: int, address: str, temp: Path, folder: ExitStack) -> Any:
             )
             client.watch.start()
             return client
-        # Dask starts workers again later: so that they begin as these do
-        folder.callback(setattr, main, "__spec__", _main_specs.setdefault(main, main.__spec__))
-        main.__spec__ = sys.modules["__main__"].__spec__
         # else any user of this machine could write where workers import from, or send them code
         scratch = TemporaryDirectory(prefix="fastbp-", dir=temp, ignore_cleanup_errors=True)
         with config.set({"temporary-directory": folder.enter_context(scratch)}):
@@ -165,10 +161,6 @@ def _dask_client(jobs: int, address: str, temp: Path, folder: ExitStack) -> Any:
                 ),
                 set_as_default=False,
             )
-
-
-_main_specs: dict[ModuleType, Any] = {}
-"""The `__spec__` of main modules before Dask started workers, which import what it names."""
 
 
 def _dask_connected(address: str) -> Any:

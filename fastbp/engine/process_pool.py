@@ -63,13 +63,13 @@ class _ProcessPool(ProcessPoolExecutor):
 
 
 @contextmanager
-def isolated_start(first: str | None = None) -> Iterator[ModuleType]:
+def isolated_start(first: str | None = None) -> Iterator[None]:
     """Make processes that start in this context ignore Ctrl-C, the user's script and this folder.
 
     They ignore Ctrl-C from the start, also while they import packages. They find no `__main__`, so
     they do not run the user's script, and import nothing from the current folder before they know
     where the driver imports from. Their resource tracker cleans up after a killed driver without a
-    warning. `first`: the module that they import before all else. Yields the main module.
+    warning. `first`: the module that they import before all else.
     """
     with _starting:
         main, before = sys.modules["__main__"], dict(os.environ)
@@ -84,7 +84,7 @@ def isolated_start(first: str | None = None) -> Iterator[ModuleType]:
         try:
             resource_tracker.ensure_running()  # whoever starts it lets Ctrl-C through again
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # children inherit it
-            yield main
+            yield
         finally:
             sys.modules["__main__"] = main
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
