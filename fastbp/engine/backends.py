@@ -122,7 +122,8 @@ def _dask(jobs: int, address: str) -> Pool:
         broken=(BrokenExecutor, CancelledError, CommClosedError),
         in_queue=bool(address),
         processes=0 if address else jobs,
-        # Dask leaves futures open whose results were on their way, also if it connects again
+        # If the connection is lost while Dask fetches a result, that future never ends. To connect
+        # again does not change this.
         is_lost=lambda executor: bool(address) and not executor._client.watch.is_alive(),
     )
 

@@ -1,4 +1,4 @@
-"""Imported first by workers whose packages print tracebacks of their own; the driver says it."""
+"""Discard the standard error of a worker that imports this. Its driver reports what fails."""
 
 import os
 
