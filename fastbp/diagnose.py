@@ -274,7 +274,12 @@ def _table(
     from fastbp.problems import samples
     from fastbp.store.store import write
 
-    if folder and path.is_file() and _is_same(folder / CHANGES, path):
+    if (
+        folder
+        and path.is_file()
+        and (folder / CHANGES).exists()
+        and path.samefile(folder / CHANGES)
+    ):
         raise SweepError(
             [f"DATA: given {shown(str(path))}, allowed: a file that -o does not overwrite: give it "
              "another name, or -o another folder"]
@@ -291,10 +296,6 @@ def _table(
         copy = next(p for p in _copies(folder, path.name) if _is_free(p, folder, content))
     write(copy, content, folder or drafts)
     return Path(os.path.realpath(copy))
-
-
-def _is_same(one: Path, other: Path) -> bool:
-    return one.exists() and one.samefile(other)
 
 
 def _copies(folder: Path, name: str) -> Iterator[Path]:

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fastbp.analysis.contrasts import pair, paired_effects
-from fastbp.analysis.counts import Runs, SetupCounts, Value, count_runs, files_of, grouped, varying
+from fastbp.analysis.counts import Runs, SetupCounts, count_runs, files_of, grouped, varying
 from fastbp.analysis.statistics.paired import holm
 from fastbp.analysis.statistics.proportions import fisher, newcombe
 from fastbp.analysis.summary import LEVEL, Columns, key_columns, share_columns
@@ -161,7 +161,10 @@ def _varied(a: Sequence[SetupCounts], b: Sequence[SetupCounts], key: str) -> Mat
     for name, side in (("first", a), ("second", b)):
         for alike in grouped(side, (_identity(one, key) for one in side)).values():
             if len(alike) > 1:
-                texts = [_text(one.written.get(key)) for one in alike]
+                texts = [
+                    number(value) if type(value) in (int, float) else plain(str(value))
+                    for value in (one.written.get(key) for one in alike)
+                ]
                 values = and_([*texts[:4], f"{len(texts) - 4:,} more"] if texts[5:] else texts)
                 raise SweepError(
                     [
@@ -177,10 +180,6 @@ def _varied(a: Sequence[SetupCounts], b: Sequence[SetupCounts], key: str) -> Mat
     if all(one == other for one, other in pairs) and (pairs or sides[0] == sides[1]):
         raise SweepError([f"vary: {refusal(key, 'a key in which the two stores differ')}"])
     return matches
-
-
-def _text(value: Value) -> str:
-    return number(value) if type(value) in (int, float) else plain(str(value))
 
 
 def _identity(one: SetupCounts, apart_from: str | None = None) -> tuple[Any, ...]:

@@ -133,16 +133,20 @@ def _distinct(
     setup: Setup, tried: Sequence[Change], candidates: Iterable[Candidate]
 ) -> list[Change]:
     distinct: dict[str, Change] = {}
-    for change in (Change(name, cause, _rounded(k)) for ok, name, cause, k in candidates if ok):
+    for change in (
+        # four digits, to be copied: 0.3, not 0.30000000000000004
+        Change(
+            name,
+            cause,
+            {key: float(f"{v:.4g}") if isinstance(v, float) else v for key, v in keys.items()},
+        )
+        for ok, name, cause, keys in candidates
+        if ok
+    ):
         with suppress(SweepError):
             distinct.setdefault(changed(setup, change).identity(), change)
     known = {setup.identity(), *(changed(setup, change).identity() for change in tried)}
     return [change for identity, change in distinct.items() if identity not in known]
-
-
-def _rounded(keys: dict[str, Any]) -> dict[str, Any]:
-    """The values with four digits, to be copied: 0.3, not 0.30000000000000004."""
-    return {k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in keys.items()}
 
 
 def _of_training(setup: Setup) -> list[Candidate]:

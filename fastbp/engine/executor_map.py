@@ -65,8 +65,6 @@ class Pool:
         Whether workers are threads of this process, which can be asked to stop.
     processes : int
         The number of workers that are processes on this machine.
-    is_lost : callable
-        Whether an executor has lost its workers, though their tasks may never fail.
     """
 
     start: Callable[[], Executor]
@@ -78,7 +76,6 @@ class Pool:
     in_queue: bool = False
     shares_memory: bool = False
     processes: int = 0
-    is_lost: Callable[[Any], bool] = lambda executor: False
     _executor: Executor | None = field(default=None, repr=False)
 
     @property
@@ -208,7 +205,6 @@ class _TaskMap(Generic[T]):
     def collect(self, done: Iterable[Future[Any]]) -> Iterator[tuple[T, Future[Any]]]:
         """Yield the tasks that came back, and those that are given up."""
         errors = [_error(future) for future in done] if self.pool.end else []
-        errors += [BrokenExecutor("the connection is lost")] * self.pool.is_lost(self.pool.executor)
         broken = next((error for error in errors if isinstance(error, self.pool.broken)), None)
         if broken:
             # Nobody knows which task broke the workers, so every task that does not come back is

@@ -212,14 +212,13 @@ def named_file(path: str | os.PathLike[str], most: int) -> bytes:
 @contextmanager
 def named(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """Open a file as `named_file` does."""
-    with open(path, "rb", opener=_without_waiting) as file:
+    without_waiting = os.O_NONBLOCK | os.O_CLOEXEC
+    with open(
+        path, "rb", opener=lambda path, flags: os.open(path, flags | without_waiting)
+    ) as file:
         if (what := kind(os.fstat(file.fileno()).st_mode)) != "a file":
             raise OSError(0, f"it is {what}")  # of a pipe only the start may be there yet
         yield file
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def text_of(path: Path, root: Path | None = None, most: int = 1 << 25) -> str:

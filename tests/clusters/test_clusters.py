@@ -40,9 +40,9 @@ lr = [0.1, 0.2]
 
 COMMAND = """
 import sys
-from fastbp.engine import backends, executor_map, slurm_steps
+from fastbp.engine import dask_cluster, executor_map, slurm_steps
 executor_map.MIN_PATIENCE, executor_map.PATIENCE = 10.0, 5.0
-slurm_steps.START_SECONDS = backends.SILENT_SECONDS = 10.0
+slurm_steps.START_SECONDS = dask_cluster.SILENT_SECONDS = 10.0
 from fastbp import sweep
 sys.exit(sweep.main(sys.argv[1:]))
 """
@@ -222,8 +222,10 @@ def start_dask(stack: ExitStack, folder: Path, **more: str) -> tuple[str, list[i
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     host, port = address.split(":")
-    there = ["--host", host, "--port", port, "--no-dashboard"]
-    programs = [["scheduler", *there], *[["worker", address, "--nthreads=1", "--no-nanny"]] * 2]
+    programs = [
+        ["scheduler", "--host", host, "--port", port, "--no-dashboard"],
+        *[["worker", address, "--nthreads=1", "--no-nanny"]] * 2,
+    ]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     pids = []
     for name, *options in programs:

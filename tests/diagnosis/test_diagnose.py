@@ -836,8 +836,7 @@ def test_own_weights_are_trained_as_a_seed_of_the_same_weights_and_order(
     at = placed.custom.converged_at[5]
     assert (None if at < 0 else at) == trajectory.converged_at
     assert len(np.unique(placed.custom.end[m.LOSS])) > 100  # other orders are other runs
-    losses = placed.fresh.end[m.LOSS]
-    below = 100 * (losses < np.median(placed.custom.end[m.LOSS])).mean()
+    below = 100 * (placed.fresh.end[m.LOSS] < np.median(placed.custom.end[m.LOSS])).mean()
     assert placed.loss_percentile == pytest.approx(below, abs=0.5)
 
 

@@ -36,7 +36,7 @@ from fault_injection import srun
 from stores import by_threads, opened, rows_of, seeds_of_blocks
 
 from fastbp import Sweep
-from fastbp.engine import backends, driver as driver_module, process_pool
+from fastbp.engine import backends, dask_cluster, driver as driver_module, process_pool
 from fastbp.engine.plan import Plan
 from fastbp.schema.errors import LostError, SweepError
 from fastbp.store.store import Store
@@ -354,7 +354,7 @@ def test_nobody_else_may_use_the_dask_cluster_that_a_command_starts():
     anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
     try:
         client: Any = pool.executor
-        place = urlsplit(client._client.scheduler.address)
+        place = urlsplit(client.client.scheduler.address)
         with (
             socket.create_connection((place.hostname, place.port), 60) as connection,
             pytest.raises(ssl.SSLError, match="certificate required"),
@@ -383,10 +383,9 @@ def test_workers_of_dask_import_from_no_folder_that_others_may_make(tmp_path, mo
         assert beside
         assert all(Path(path).is_relative_to(own) for path in beside)
         client: Any = pool.executor
-        scheduler = client._client.cluster.scheduler
-        pages = f"http://127.0.0.1:{scheduler.http_server.port}/json/counts.json"
+        port = client.client.cluster.scheduler.http_server.port
         with pytest.raises(urllib.error.HTTPError, match="404"):
-            urllib.request.urlopen(pages, timeout=60)
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/json/counts.json", timeout=60)
     finally:
         pool.close()
     assert {*tmp_path.rglob("*")} == theirs - {tmp_path / "link"}
@@ -396,8 +395,9 @@ def test_workers_that_are_there_end_if_the_next_cannot_be_started(monkeypatch):
     """Else they say so as the driver ends."""
     ended = list[Any]()
     monkeypatch.setattr(process_pool, "_end", ended.append)
-    no_more = raising(RuntimeError("can't start new thread"))
-    monkeypatch.setattr(process_pool._ProcessPool, "submit", no_more)
+    monkeypatch.setattr(
+        process_pool._ProcessPool, "submit", raising(RuntimeError("can't start new thread"))
+    )
     with pytest.raises(LostError, match="no workers can be started: RuntimeError: can't start"):
         _ = backends.pool("processes", 2).executor
     assert len(ended) == 1
@@ -428,15 +428,22 @@ def test_dask_is_refused_where_its_files_are_not_safe(tmp_path, monkeypatch, pla
 
 def test_a_cluster_that_does_not_start_is_given_up():
     with pytest.raises(OSError, match=r"^no answer within 0\.1 seconds$"):
-        backends._within(0.1, threading.Event().wait)
+        dask_cluster._within(0.1, threading.Event().wait)
 
 
-def test_two_dask_clusters_run_side_by_side():
-    """Neither needs a port that the other has."""
+def test_two_dask_clusters_run_side_by_side_and_neither_is_waited_for_without_end(monkeypatch):
+    """Neither needs a port that the other has. In one, no result arrives, and then no answer."""
     pytest.importorskip("distributed")
     pools = [backends.pool("dask", 1) for _ in range(2)]
     try:
         assert [pool.executor.submit(sum, [1, 2]).result(60) for pool in pools] == [3, 3]
+        executor: Any = pools[0].executor
+        never = executor.client.loop.asyncio_loop.create_future
+        monkeypatch.setattr(executor.client, "_gather", lambda futures: never())
+        monkeypatch.setattr(dask_cluster, "ECHO_SECONDS", 0)
+        for name, task in (("ARRIVAL", (sum, [1])), ("SILENT", (time.sleep, 60))):
+            monkeypatch.setattr(dask_cluster, f"{name}_SECONDS", 0)
+            assert "not answer in time" in str(executor.submit(*task).exception(60))
     finally:
         for pool in pools:
             pool.close()
