@@ -345,10 +345,10 @@ def test_bad_usage_is_one_line_a_mistake_and_nothing_is_written(
 def test_blocks_that_fail_end_it_with_what_there_is(file, here, monkeypatch):
     train = block.train_at_once
 
-    def fails(setups, start, count, **named):
-        if start >= 300 or setups[0].lr > 1:
+    def fails(setups, seeds, **named):
+        if seeds.start >= 300 or setups[0].lr > 1:
             raise ArithmeticError("no such luck")
-        return train(setups, start, count, **named)
+        return train(setups, seeds, **named)
 
     monkeypatch.setattr(block, "train_at_once", fails)
     for options in (["--until-width", "0.05"], ["--bisect", "lr"]):

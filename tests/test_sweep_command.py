@@ -638,10 +638,10 @@ def test_a_full_disk_ends_with_4_and_can_be_gone_on_from(file, tmp_path, here):
 def test_blocks_that_fail_are_told_and_the_rest_is_there(file, here, monkeypatch):
     train = block.train_at_once
 
-    def fails(setups: Any, start: int, count: int, **named: Any) -> list[rows.Rows]:
+    def fails(setups: Any, seeds: range, **named: Any) -> list[rows.Rows]:
         if setups[0].lr == 2:
             raise ArithmeticError("no such luck")
-        return train(setups, start, count, **named)
+        return train(setups, seeds, **named)
 
     with monkeypatch.context() as patch:
         patch.setattr(block, "train_at_once", fails)

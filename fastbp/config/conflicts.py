@@ -79,6 +79,13 @@ def _of_data(setup: Setup) -> list[Rule]:
             if getattr(setup, key) != KEYS[key].default and not setup.file
         ),
         (setup.test and not setup.test_rows, "test", f"0, as {name} has only one row"),
+        (
+            setup.file
+            and setup.file.trained
+            and setup.file.meaning.test_rows != (setup.test_split != "seed") * setup.test_rows,
+            "test",
+            "what holds out as many rows as the stored problem does",
+        ),
         (setup.test_split != "fixed" and not setup.test_rows, "test_split", split),
         (
             setup.class_weight != "none" and not setup.groups,

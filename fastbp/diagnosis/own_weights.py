@@ -189,8 +189,7 @@ def place(
             for first in range(0, orders, side_by_side):
                 (rows,) = block.train_at_once(
                     [setup],
-                    start + first,
-                    min(side_by_side, orders - first),
+                    range(start, start + orders)[first : first + side_by_side],
                     stopped=lambda updates: time.perf_counter() > deadline,
                     layers=layers,
                 )

@@ -147,8 +147,7 @@ def train(
         setups = [trial.setup for trial in group]
         rows = block.train_at_once(
             setups,
-            first,
-            many,
+            range(first, first + many),
             stopped=lambda updates: given_up.is_set() or time.perf_counter() > deadline,
             orders=group[0].orders,
         )

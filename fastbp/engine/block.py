@@ -58,6 +58,7 @@ def train(
     lanes: int | None = None,
     stopped: Callable[[int], bool] = lambda updates: False,
     slice_seconds: float = SLICE_SECONDS,
+    most: int | None = None,
 ) -> Rows:
     """Train the seeds start … start + count − 1 of a setup.
 
@@ -75,6 +76,8 @@ def train(
         into compiled code.
     slice_seconds : float
         Target time of one call into compiled code.
+    most : int, optional
+        If that is known, the most updates of a run. One with more has wrong learning rates then.
 
     Returns
     -------
@@ -89,32 +92,38 @@ def train(
         If this thread flushes denormal numbers to zero.
     """
     return train_at_once(
-        [setup], start, count, lanes=lanes, stopped=stopped, slice_seconds=slice_seconds
+        [setup],
+        range(start, start + count),
+        lanes=lanes,
+        stopped=stopped,
+        slice_seconds=slice_seconds,
+        most=most,
     )[0]
 
 
 def train_at_once(
     setups: Sequence[Setup],
-    start: int,
-    count: int,
+    seeds: range,
     *,
     lanes: int | None = None,
     stopped: Callable[[int], bool] = lambda updates: False,
     slice_seconds: float = SLICE_SECONDS,
+    most: int | None = None,
     orders: int = 0,
     layers: Layers | None = None,
 ) -> list[Rows]:
     """Train the same seeds of setups that differ only in their budget.
 
-    A run of a shorter setup is the beginning of a run of the longest, so only the longest is
-    trained. The last epoch of a shorter run may be incomplete: it is trained and evaluated on a
-    copy.
+    A run of a shorter setup is the beginning of a run of the longest: only the longest is trained.
+    The last epoch of a shorter run may be incomplete: it is trained and evaluated on a copy.
 
     Parameters
     ----------
     setups : sequence of Setup
         The longest first; several only with `stop = "budget"`.
-    start, count, lanes, stopped, slice_seconds
+    seeds : range
+        The seeds, one after the other.
+    lanes, stopped, slice_seconds, most
         As in `train`, which also has the errors.
     orders, layers
         As in `LaneGroup`.
@@ -126,20 +135,20 @@ def train_at_once(
     """
     check_denormals()
     if setups[0].test_split == "seed":
-        how = {"stopped": stopped, "slice_seconds": slice_seconds, "layers": layers}
-        return _one_by_one(setups, range(start, start + count), orders=orders, **how)
+        how = {"stopped": stopped, "slice_seconds": slice_seconds, "most": most, "layers": layers}
+        return _one_by_one(setups, seeds, orders=orders, **how)
     budgets = {setup.budget: setup for setup in setups}
-    *shorter, work = (task(setup, lanes) for _, setup in sorted(budgets.items()))
-    rows = {budget: empty_rows(count, kept_outputs(setups[0])) for budget in budgets}
+    *shorter, work = (task(setup, lanes, most) for _, setup in sorted(budgets.items()))
+    rows = {budget: empty_rows(len(seeds), kept_outputs(setups[0])) for budget in budgets}
     group = LaneGroup(work, orders=orders, layers=layers)
     pace = Pace(lambda: stopped(int(group.state.updates.max())), slice_seconds)
     # In less than one epoch there is only one evaluation.
     if work.config.refill and work.setup.budget >= work.setup.updates_per_epoch:
-        _RefilledBlock(group, start, rows[work.setup.budget], pace).train()
+        _RefilledBlock(group, seeds.start, rows[work.setup.budget], pace).train()
     else:
-        for first in range(0, count, work.lanes):
-            runs = np.arange(first, min(first + work.lanes, count))
-            group.start((start + runs).astype(np.uint64))
+        for first in range(0, len(seeds), work.lanes):
+            runs = np.arange(first, min(first + work.lanes, len(seeds)))
+            group.start((seeds.start + runs).astype(np.uint64))
             _train_group(group, shorter, runs, rows, pace)
     return [rows[setup.budget] for setup in setups]
 
@@ -148,7 +157,9 @@ def _one_by_one(setups: Sequence[Setup], seeds: range, **how: Any) -> list[Rows]
     """Train the run of each seed by itself, on its own rows; `how` is as in `train_at_once`."""
     lanes = layout(setups[0])[1]
     each = [
-        train_at_once([setup.for_seed(seed) for setup in setups], seed, 1, lanes=lanes, **how)
+        train_at_once(
+            [setup.for_seed(seed) for setup in setups], range(seed, seed + 1), lanes=lanes, **how
+        )
         for seed in seeds
     ]
     return [joined(parts) for parts in zip(*each, strict=True)]

@@ -109,7 +109,9 @@ def train_block(
     part: Block, stopped: Callable[[int], bool] = lambda updates: False
 ) -> list[pa.Table]:
     """Train a block in a worker. Returns a table of rows for each of its files, in their order."""
-    trained = block.train_at_once(part.setups, part.start, part.runs, stopped=stopped)
+    trained = block.train_at_once(
+        part.setups, range(part.start, part.start + part.runs), stopped=stopped
+    )
     return [
         to_arrow(setup, part.start, rows) for setup, rows in zip(part.setups, trained, strict=True)
     ]

@@ -160,7 +160,9 @@ def differences(run: StoredRun) -> list[str]:
     assert run.row is not None
     updates = run.row["updates_done"]
     try:  # somebody may have made up a run without end
-        rows = block.train(run.setup, run.seed, 1, stopped=lambda done: done > updates)
+        rows = block.train(
+            run.setup, run.seed, 1, stopped=lambda done: done > updates, most=updates
+        )
     except block.InterruptedBlockError:
         return [f"updates_done: stored {updates:,}, trained again more"]
     (again,) = to_arrow(run.setup, run.seed, rows).to_pylist()
@@ -233,9 +235,9 @@ def weights_file(trajectory: Trajectory) -> bytes:
         for stem, layers in (("", trajectory.final), ("initial_", trajectory.initial))
         for name, values in lane_group.by_name(layers, setup.bias).items()
     }
-    work = tasks.task_of_run(setup, trajectory.seed)
+    updates, epochs = map(int, trajectory.evaluations[["updates", "epoch"]].iloc[-1])
+    work = tasks.task_of_run(setup, trajectory.seed, updates)
     (X, T), rates = work.setup.data(), work.config.rates
-    epochs = int(trajectory.evaluations["epoch"].iloc[-1])
     return npz(
         rows=trajectory.rows,
         X=X,

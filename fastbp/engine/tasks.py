@@ -31,8 +31,8 @@ MANY_BYTES = 400_000
 """The largest block of a group with many lanes, in bytes (weights and biases, with velocities and
 gradients if they are kept): a larger one does not fit into the second-level cache."""
 
-OUTPUT_BYTES = 300_000_000
-"""The most memory, in bytes, of the outputs of a group for all rows."""
+GROUP_BYTES = 300_000_000
+"""The most memory, in bytes, of the networks of a group, and of their outputs for all rows."""
 
 STRIP_BYTES = 300_000
 """With batches, the most memory, in bytes, of a strip (the lanes that one call of a kernel trains)
@@ -184,16 +184,16 @@ class Task(NamedTuple):
 TASKS: Kept[Task] = Kept(lambda made: made.nbytes)
 
 
-def task(setup: Setup, lanes: int | None = None) -> Task:
+def task(setup: Setup, lanes: int | None = None, most: int | None = None) -> Task:
     """Prepare a setup for the kernels, or take what was prepared before.
 
     By default the memory that a run needs decides the number of lanes; a given number is rounded up
-    to whole vectors.
+    to whole vectors. `most`: if that is known, the most updates that any run will have.
     """
-    return TASKS.get((setup, lanes), lambda: _task(setup, lanes))
+    return TASKS.get((setup, lanes, most), lambda: _task(setup, lanes, most))
 
 
-def _task(setup: Setup, lanes: int | None) -> Task:
+def _task(setup: Setup, lanes: int | None, most: int | None) -> Task:
     dtype = np.dtype(setup.dtype)
     data, order, goal = setup.training(), setup.calls["order"], setup.calls["success"]
     held_out = setup.held_out()
@@ -218,7 +218,7 @@ def _task(setup: Setup, lanes: int | None) -> Task:
             mean=setup.reduction == "mean",
             bias=setup.bias,
             cyclic=is_cyclic(setup),
-            rates=rates(setup).astype(dtype),
+            rates=rates(setup, most).astype(dtype, copy=False),
             momentum=dtype.type(setup.momentum),
             weight_decay=dtype.type(setup.weight_decay),
             prime_offset=dtype.type(setup.prime_offset),
@@ -297,14 +297,14 @@ def layout(setup: Setup) -> tuple[Network, int]:
     dtype = np.dtype(setup.dtype)
     lanes = suggested_lanes(net, dtype)
     outputs = max(setup.rows, setup.test_rows) * setup.sizes[-1] * 8  # of a network, in bytes
-    if setup.test_split == "seed" or outputs * lanes > OUTPUT_BYTES:
+    if setup.test_split == "seed" or max(outputs, net.rows * dtype.itemsize) * lanes > GROUP_BYTES:
         return net, lanes_in_vector(dtype)  # one run at a time, or as few as there can be
     return net, lanes
 
 
-def task_of_run(setup: Setup, seed: int) -> Task:
-    """Prepare a setup for the kernels, with the rows that the run of a seed is trained on."""
-    return task(setup.for_seed(seed), layout(setup)[1])
+def task_of_run(setup: Setup, seed: int, most: int | None = None) -> Task:
+    """Prepare a setup as `task` does, with the rows that the run of a seed is trained on."""
+    return task(setup.for_seed(seed), layout(setup)[1], most)
 
 
 def suggested_lanes(net: Network, dtype: np.dtype[Any]) -> int:
@@ -342,14 +342,18 @@ def _strip(net: Network, lanes: int, dtype: np.dtype[Any]) -> int:
     return next(size for size, fits in sizes if fits and lanes % size == 0)
 
 
-def rates(setup: Setup) -> NDArray[np.float64]:
-    """The learning rates of a setup, float64 [epoch]; epochs after the last entry have its rate."""
+def rates(setup: Setup, most: int | None = None) -> NDArray[np.float64]:
+    """The learning rates of a setup, float64 [epoch]; epochs after the last entry have its rate.
+
+    `most` is as in `task`: epochs that no run will reach have no entry.
+    """
     rate = 1.0 if setup.lr is None else float(setup.lr)  # an optimiser without one ignores it
     schedule = setup.calls["schedule"]
     constant = schedule.choice.name == "constant"
     if constant and not setup.warmup:
         return np.array([rate])  # needs no compiling
-    out = np.empty(setup.warmup + 1 if constant else setup.epochs_budget)
+    epochs = setup.warmup + 1 if constant else setup.epochs_budget
+    out = np.empty(epochs if most is None else min(epochs, most // setup.updates_per_epoch + 1))
     arguments = parameter_arrays(schedule.choice, schedule.values)
     fill = of_choice(make_rates, "schedule", schedule.choice.name)
     fill(rate, arguments, setup.warmup, setup.epochs_budget, out)

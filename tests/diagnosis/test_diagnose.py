@@ -320,16 +320,16 @@ def test_the_placebo_takes_other_orders_and_the_same_weights() -> None:
     for mine, theirs in zip(found[Trial(cyclic)], found[Trial(cyclic, OTHER_ORDERS)], strict=True):
         np.testing.assert_array_equal(mine, theirs)
     plain = block.train(random, 0, 200)
-    (other,) = block.train_at_once([random], 0, 200, orders=OTHER_ORDERS)
+    (other,) = block.train_at_once([random], range(200), orders=OTHER_ORDERS)
     np.testing.assert_array_equal(
         plain.start, other.start
     )  # before the first update they are the same networks
-    (same,) = block.train_at_once([random], 0, 200, orders=0)
+    (same,) = block.train_at_once([random], range(200), orders=0)
     for mine, theirs in zip(plain, same, strict=True):
         np.testing.assert_array_equal(mine, theirs)
     stopped = Setup(problem="xor", epochs=300, lr=4, stop="converged")
-    (refilled,) = block.train_at_once([stopped], 0, 400, orders=OTHER_ORDERS)
-    (one,) = block.train_at_once([stopped], 300, 1, orders=OTHER_ORDERS)
+    (refilled,) = block.train_at_once([stopped], range(400), orders=OTHER_ORDERS)
+    (one,) = block.train_at_once([stopped], range(300, 301), orders=OTHER_ORDERS)
     np.testing.assert_array_equal(refilled.end[:, 300], one.end[:, 0])
 
 
@@ -339,7 +339,9 @@ def test_orders_of_a_placebo_are_those_of_far_seeds() -> None:
     setup = Setup(problem="xor", updates=50, lr=2, order="random")
     initial = retrain(setup, 3).initial
     placebo = train([Trial(setup, OTHER_ORDERS)], 3, 1)[Trial(setup, OTHER_ORDERS)]
-    (rows,) = block.train_at_once([setup], 3 + OTHER_ORDERS, 1, layers=initial)
+    (rows,) = block.train_at_once(
+        [setup], range(3 + OTHER_ORDERS, 4 + OTHER_ORDERS), layers=initial
+    )
     np.testing.assert_array_equal(rows.end, placebo.end)
 
 

@@ -57,7 +57,9 @@ def test_shorter_budgets_on_the_way_have_the_rows_of_runs_of_their_own(changes):
     setups.insert(3, Setup(**keys, epochs=2))
     setups.sort(key=lambda setup: -setup.budget)
     for setup, rows in zip(
-        setups, train_at_once(setups, 5, SEEDS, lanes=LANES, slice_seconds=1e-3), strict=True
+        setups,
+        train_at_once(setups, range(5, 5 + SEEDS), lanes=LANES, slice_seconds=1e-3),
+        strict=True,
     ):
         alone = to_arrow(setup, 5, train(setup, 5, SEEDS, lanes=LANES))
         assert to_arrow(setup, 5, rows).equals(alone), setup.budget
@@ -280,7 +282,7 @@ def test_networks_with_very_many_outputs_take_few_lanes_and_are_judged_a_few_at_
     setup = Setup(problem="encoder:8", hidden=(3,), updates=800 if JIT else 8, batch=2)
     count = 20 if JIT else 2
     expected, lanes = to_arrow(setup, 0, train(setup, 0, count)), layout(setup)[1]
-    monkeypatch.setattr(tasks, "OUTPUT_BYTES", 0)
+    monkeypatch.setattr(tasks, "GROUP_BYTES", 0)
     monkeypatch.setattr(lane_group, "JUDGED", 1)
     tasks.TASKS.clear()
     assert layout(setup)[1] < lanes

@@ -302,10 +302,10 @@ def broken(monkeypatch):
     """One block that fails: seeds 256 to 511 of the second setup."""
     train = block.train_at_once
 
-    def fails(setups: Any, start: int, count: int, **named: Any) -> list[rows_module.Rows]:
-        if setups[0] == sweep().setups[1] and start == 256:
+    def fails(setups: Any, seeds: range, **named: Any) -> list[rows_module.Rows]:
+        if setups[0] == sweep().setups[1] and seeds.start == 256:
             raise ArithmeticError("no such luck")
-        return train(setups, start, count, **named)
+        return train(setups, seeds, **named)
 
     monkeypatch.setattr(block, "train_at_once", fails)
     return f"setup {ids(sweep())[1]}, seeds 256 to 511: ArithmeticError: no such luck"

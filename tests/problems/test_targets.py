@@ -860,8 +860,14 @@ def test_a_file_that_changes_makes_another_setup(here: Path) -> None:
 
 @pytest.mark.parametrize("test", [0, 0.34])
 def test_a_setup_from_a_row_and_a_store(here: Path, test: float) -> None:
-    keys: dict[str, Any] = {"scale_inputs": "standard", "scale_targets": "minmax"}
-    keys |= {"target_margin": 0.1, "hidden": [3, 2], "loss": "cross-entropy", "test": test}
+    keys: dict[str, Any] = {
+        "scale_inputs": "standard",
+        "scale_targets": "minmax",
+        "target_margin": 0.1,
+        "hidden": [3, 2],
+        "loss": "cross-entropy",
+        "test": test,
+    }
     setup = made("x,z,y,p\n1,5,u,9.5\n2,7,v,8\n4,9,w,1\n", targets=["y", "p"], **keys)
     kept = setup.prepared()
     name = f"{kept.digest}.npz"
@@ -885,8 +891,9 @@ def test_a_setup_from_a_row_and_a_store(here: Path, test: float) -> None:
         assert Setup.from_columns(plain.columns()).identity(1) == plain.identity(1)
     with pytest.raises(SweepError, match="only with its data"):
         Setup.from_columns(setup.columns())
-    with pytest.raises(SweepError, match=r"^lr: given 0, "):
-        Setup.from_columns(setup.columns() | {"lr": 0}, file)
+    for key, value in (("lr", 0), ("test", 0.34 - test)):
+        with pytest.raises(SweepError, match=f"^{key}: given {value}, "):
+            Setup.from_columns(setup.columns() | {key: value}, file)
 
 
 @pytest.mark.parametrize(

@@ -242,11 +242,11 @@ def test_a_life_says_what_is_seen(case: str) -> None:
     assert len(svg) < 2_500_000
 
 
-@pytest.mark.parametrize("value", [-2e9, 2e9, 1e17])
-def test_outputs_that_are_all_the_same_large_number_have_room(value: float) -> None:
-    """In a table's units they are rounded to it."""
+@pytest.mark.parametrize("value", [-2e9, 2e9, 1e17, -1e79, -5e-324])
+def test_outputs_that_are_all_the_same_number_have_room(value: float) -> None:
+    """In a table's units they are rounded to it, or beyond float32."""
     looks, T = a_life(["partial"] * 4, 4)
-    same = looks.assign(outputs=[np.full(T.size, value)] * len(looks))
+    same = looks.assign(outputs=[np.full(T.size, max(value, -3e38), np.float32)] * len(looks))
     low, high = output_curves(same, np.full_like(T, value), Figure().subplots()).get_ylim()
     assert low < value < high
 

@@ -173,10 +173,9 @@ def output_curves(evaluations: pd.DataFrame, T: NDArray[np.float64], ax: Axes) -
     if low >= 0 and high <= 1:
         low, high = 0.0, 1.0
     else:
-        finite = outputs[np.isfinite(outputs)]
-        low, high = float(finite.min(initial=low)), float(finite.max(initial=high))
-    # outputs in a table's units may be rounded to the same large number
-    margin = 0.03 * max(high - low, 1e-6 * max(abs(low), abs(high)))
+        low, high = np.sort(np.append(T, outputs[np.isfinite(outputs)]))[[0, -1]].tolist()
+    # outputs in a table's units may be rounded to the same large number, or differ by denormals
+    margin = 0.03 * max(high - low, 1e-6 * max(abs(low), abs(high)), 1e-300)
     ax.set(ylim=(low - margin, high + margin), ylabel=label)
     columns = min(5, int(width_of(ax) / 0.9) or 1)
     legend(ax, "upper center", (0.5, 0), 0.5, ncols=columns, handlelength=1.2, columnspacing=1.2)
