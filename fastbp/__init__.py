@@ -45,6 +45,8 @@ def _set_environment() -> None:
         sys.meta_path.insert(0, _ImportedElsewhere)
     # with more threads OpenBLAS never returns where it finds no memory for them; nothing needs them
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # Dask advises against large tasks, such as those of large tables
+    os.environ["DASK_DISTRIBUTED__ADMIN__LARGE_GRAPH_WARNING_THRESHOLD"] = "1 TB"
     # packages may fail as they tidy up, as after a bad connection: nothing depends on it
     sys.unraisablehook = lambda unraisable: None
     # packages take a home that nobody knows for a folder `~` in the current one

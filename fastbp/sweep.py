@@ -181,8 +181,13 @@ def _perform_all(
     with safe_files.held(results):
         for place, job in enumerate(jobs, 1):
             label = f"{job.name} ({place:,} of {len(jobs):,})"
-            train = partial(_perform, job, options, label, entries)
-            codes.append(process.exit_code(train, job.store.path, [job.store.path]))
+            codes.append(
+                process.exit_code(
+                    partial(_perform, job, options, label, entries),
+                    job.store.path,
+                    [job.store.path],
+                )
+            )
             with writing(results):
                 safe_files.hold(results)
             if codes[-1] == process.NOT_WRITABLE:

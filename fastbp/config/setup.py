@@ -18,9 +18,8 @@ from fastbp.config.choice_syntax import (
     checked,
     file_path,
     incomplete,
-    read_call,
 )
-from fastbp.config.setup_data import SetupData
+from fastbp.config.setup_data import SetupData, parsed
 from fastbp.problems import targets as targets_module
 from fastbp.problems.problem import ProblemData, prepare
 from fastbp.problems.targets import Mistake
@@ -158,7 +157,7 @@ class Setup(SetupData):
             "activation": self.activations[0],
             "schedule": self.schedule or KEYS["schedule"].default,
         }
-        return {key: read_call(family, texts[key]) for key, family in FAMILIES.items()}
+        return {family: parsed(family, texts[family]) for family in FAMILIES}
 
     @property
     def resolved_order(self) -> str:

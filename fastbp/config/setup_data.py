@@ -8,19 +8,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.choices.families import FAMILIES
-from fastbp.config.choice_syntax import problem_name, read_call
+from fastbp.config.choice_syntax import Call, problem_name, read_call
 from fastbp.problems import data_notes, problem as problem_module
 from fastbp.problems.data_notes import DataNote
-from fastbp.problems.problem import Preparation, Problem, ProblemData, built_in, prepared
+from fastbp.problems.problem import Kept, Preparation, Problem, ProblemData, built_in, prepared
 from fastbp.problems.split import held_out, kinds_of_rows
 from fastbp.store.npz import in_units
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)
+def parsed(family: str, text: str) -> Call:
+    """A choice of a family with its parameters, shared by all setups: a truth table is large."""
+    return read_call(FAMILIES[family], text)
+
+
+_BUILT_IN: Kept[ProblemData] = Kept(lambda made: made.nbytes)
+
+
 def _built_in(problem: str) -> ProblemData:
-    """The problem that a function makes; few are cached, as they may be large."""
-    call = read_call(FAMILIES["problem"], problem)
-    return built_in(call.choice.function, call.values)
+    """The problem that a function makes."""
+    call = parsed("problem", problem)
+    return _BUILT_IN.get(problem, lambda: built_in(call.choice.function, call.values))
 
 
 @lru_cache(maxsize=100_000)

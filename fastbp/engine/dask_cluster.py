@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import pickle
 import re
 import socket
 import threading
@@ -15,7 +16,7 @@ from typing import Any
 
 from fastbp.engine.executor_map import Pool, error_line
 from fastbp.engine.process_pool import isolated_start
-from fastbp.schema.errors import SweepError
+from fastbp.schema.errors import OtherWorkerError, SweepError
 from fastbp.schema.text import shown
 
 ECHO_SECONDS, SILENT_SECONDS, ARRIVAL_SECONDS = 7.0, 20.0, 30.0
@@ -69,6 +70,9 @@ def dask_cluster(jobs: int, address: str) -> Pool:
     )
 
 
+_CALL = "(lambda f, arguments, named: f(*arguments, **named))(*__import__('pickle').loads(call))"
+
+
 class _DaskExecutor(Executor):
     """The tasks of a Dask client, as futures that end also where those of Dask never would.
 
@@ -80,7 +84,10 @@ class _DaskExecutor(Executor):
         self.client, self.stack = client, stack
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
-        future = self.client.submit(function, *arguments, pure=False, **named)
+        # A worker ends if it cannot unpickle a task, as one without fastbp, and nobody hears of it.
+        # In a task of Python's own that is an error like others.
+        call = pickle.dumps((function, arguments, named))
+        future = self.client.submit(eval, _CALL, {"call": call}, pure=False)
         return asyncio.run_coroutine_threadsafe(self._result(future), self.client.loop.asyncio_loop)
 
     async def _result(self, future: Any) -> Any:
@@ -95,6 +102,8 @@ class _DaskExecutor(Executor):
             if future.status == "error":  # it is the task that failed
                 raise
             raise BrokenExecutor("the Dask cluster does not answer in time") from error
+        except (ImportError, AttributeError) as error:
+            raise OtherWorkerError(f"a worker has another fastbp: {error_line(error)}") from error
         finally:
             result.cancel()
 
@@ -126,6 +135,7 @@ def _new_cluster(jobs: int, temp: Path, stack: ExitStack) -> Any:
         cluster = distributed.LocalCluster(
             n_workers=jobs,
             threads_per_worker=1,
+            memory_limit=0,  # else Dask pauses workers, or kills them, by a limit of its own
             processes=True,
             dashboard_address="127.0.0.1:0",  # any free port: two sweeps may run at once
             scheduler_kwargs={"dashboard": False},

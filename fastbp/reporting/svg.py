@@ -57,8 +57,7 @@ def parsed(svg: bytes) -> ET.Element:
     """
     root = ET.fromstring(svg)
     elements = list(root.iter())
-    values = " ".join(value for each in elements for value in each.attrib.values())
-    used = set(_REFERENCE.findall(values))
+    used = set(_REFERENCE.findall(" ".join(v for each in elements for v in each.attrib.values())))
     for each in elements:
         each[:] = [child for child in each if child.tag in _DRAWN]
         each.text, each.tail = (each.text or "").strip() or None, None

@@ -168,5 +168,7 @@ def unread(file: Path, error: OSError) -> FileError:
 
 def remedy(store: Path) -> str:
     """Say what to type if files of a store are damaged."""
-    command = f"fastbp verify {typed(store)} --repair"
-    return f"`{command}` moves damaged files aside; the same sweep then trains them again"
+    return (
+        f"`fastbp verify {typed(store)} --repair` moves damaged files aside; the same sweep then "
+        "trains them again"
+    )

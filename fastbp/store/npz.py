@@ -116,8 +116,10 @@ def read_arrays(
     extra = (int.from_bytes(content[end : end + 2], "little") for end in ends)
     if content.count(_ENTRY) > MAX_ARRAYS or sum(extra) > MAX_EXTRA:
         raise TableError(f"at most {MAX_ARRAYS:,} arrays, with little else; it has more")
-    quiet = warnings.catch_warnings(action="ignore")  # headers of Python 2 are read like all others
-    with np.load(io.BytesIO(content), allow_pickle=False) as file, quiet:
+    with (
+        np.load(io.BytesIO(content), allow_pickle=False) as file,
+        warnings.catch_warnings(action="ignore"),  # headers of Python 2 are read like all others
+    ):
         if sum(entry.compress_size for entry in file.zip.infolist()) > len(content):
             raise TableError("arrays beside each other; some of it is in several of them")
         if lacking := [name for name in required if name not in file.files]:

@@ -163,8 +163,9 @@ def _checked(file: Path) -> tuple[bytes, dict[str, str], pa.Schema]:
         raise unread(file, error) from error
     try:
         if not (seal := _seal(memoryview(content))):
-            why = "its bytes are not those that were written"
-            raise ValueError(why if content else "it is empty")
+            raise ValueError(
+                "its bytes are not those that were written" if content else "it is empty"
+            )
         if any(seals.setdefault(file, seal) != seal for seals in _first_seals):
             raise ValueError(CHANGED)
         if seal not in _plausible:  # before Arrow reads its footer

@@ -183,9 +183,8 @@ def opened(path: Path, root: Path | None = None, mode: str = "rb") -> Iterator[I
         If it cannot be opened.
     """
     names = path.parent.relative_to(root).parts if root else ()
-    flags = os.O_RDONLY if mode == "rb" else os.O_RDWR | os.O_CREAT
     with folder(root or path.parent, *names) as parent:
-        descriptor = _open(path, parent, flags)
+        descriptor = _open(path, parent, os.O_RDONLY if mode == "rb" else os.O_RDWR | os.O_CREAT)
     with open(descriptor, mode) as file:
         yield file
 
@@ -279,8 +278,9 @@ def remove_folders(folder: int, names: Iterable[str]) -> None:
         for name in names:
             above = os.open("..", places.OPEN, dir_fd=folder)
             opened_here.callback(os.close, above)
-            named = os.stat(name, dir_fd=above, follow_symlinks=False)
-            if not os.path.samestat(named, os.fstat(folder)):
+            if not os.path.samestat(
+                os.stat(name, dir_fd=above, follow_symlinks=False), os.fstat(folder)
+            ):
                 return
             os.rmdir(name, dir_fd=above)
             folder = above
@@ -359,8 +359,9 @@ def _publish(name: str, content: bytes, aside: int, there: int) -> None:
     # not the number of this process: one before it, which was killed, may have had it too
     draft = _with_end(name, f".{secrets.randbits(40)}.draft")
     try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS
-        with open(os.open(draft, flags, 0o666, dir_fd=aside), "wb") as file:
+        with open(
+            os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o666, dir_fd=aside), "wb"
+        ) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

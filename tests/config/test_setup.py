@@ -174,7 +174,7 @@ def test_calls() -> None:
     assert (setup.calls["order"].values, setup.calls["schedule"].values) == ((3,), (7, 0.5))
     assert setup.calls["schedule"].choice is FAMILIES["schedule"].choices["step"]
     assert (setup.warmup, setup.calls["init"].choice.name) == (2, "normal")
-    assert setup.calls["loss"].choice.name == "cross-entropy"
+    assert setup.calls["loss"] is xor(loss="cross-entropy", lr=9.0).calls["loss"], "one for all"
     assert xor(order="blocked:3", batch="full").calls["order"].choice.name == "cyclic"
 
 

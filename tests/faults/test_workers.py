@@ -432,18 +432,29 @@ def test_a_cluster_that_does_not_start_is_given_up():
 
 
 def test_two_dask_clusters_run_side_by_side_and_neither_is_waited_for_without_end(monkeypatch):
-    """Neither needs a port that the other has. In one, no result arrives, and then no answer."""
+    """Neither needs a port that the other has. One lacks a module; no result arrives; no answer."""
     pytest.importorskip("distributed")
     pools = [backends.pool("dask", 1) for _ in range(2)]
     try:
         assert [pool.executor.submit(sum, [1, 2]).result(60) for pool in pools] == [3, 3]
         executor: Any = pools[0].executor
+        assert [
+            worker["memory_limit"]
+            for worker in executor.client.scheduler_info()["workers"].values()
+        ] == [0], "else Dask pauses it"
         never = executor.client.loop.asyncio_loop.create_future
         monkeypatch.setattr(executor.client, "_gather", lambda futures: never())
-        monkeypatch.setattr(dask_cluster, "ECHO_SECONDS", 0)
-        for name, task in (("ARRIVAL", (sum, [1])), ("SILENT", (time.sleep, 60))):
+        for name, task, told in (
+            (
+                "ECHO",
+                (bool, type("Unknown", (), {"__reduce__": lambda self: (__import__, ("gone",))})()),
+                "another fastbp: ModuleNotFoundError",
+            ),
+            ("ARRIVAL", (sum, [1]), "not answer in time"),
+            ("SILENT", (time.sleep, 60), "not answer in time"),
+        ):
             monkeypatch.setattr(dask_cluster, f"{name}_SECONDS", 0)
-            assert "not answer in time" in str(executor.submit(*task).exception(60))
+            assert told in str(executor.submit(*task).exception(60))
     finally:
         for pool in pools:
             pool.close()
