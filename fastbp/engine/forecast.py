@@ -137,7 +137,9 @@ def memory(plan: Plan, pool: Pool, stored: bool, frame: bool) -> list[MemoryTerm
     budgets = len({setup.budget for setup, _ in examples})  # of runs that are trained together
     training = max(_training_bytes(setup, budgets > 1) for setup, _ in examples)
     rates = [
-        _rates_bytes(setups[0]) for setups, _ in groups for _ in range(min(len(setups), CACHED))
+        8.0 * tasks.rate_count(setups[0])
+        for setups, _ in groups
+        for _ in range(min(len(setups), CACHED))
     ]
     tables = [  # as given, as trained, and the targets
         24.0 * setup.rows * (setup.shape[1] + setup.shape[2]) for setup, _ in examples
@@ -207,11 +209,6 @@ def _training_bytes(setup: Setup, several_budgets: bool) -> float:
     elif several_budgets:
         group *= 2
     return float(group + lanes * (3 * 8 * rows * units + 8 * MEASURES))
-
-
-def _rates_bytes(setup: Setup) -> float:
-    constant = setup.calls["schedule"].choice.name == "constant"
-    return 8.0 * (setup.warmup + 1 if constant else setup.epochs_budget)
 
 
 # Too much

@@ -27,7 +27,11 @@ from fastbp.store.npz import npz, problem_files
 from fastbp.store.store import Store
 
 MAX_BYTES = 400_000_000
-"""The most bytes of the evaluations of a trajectory, and the most bytes of its `rows`."""
+"""The most bytes of the evaluations of a trajectory, and the most bytes of its `rows`, with the
+copies that are made of them to write them."""
+
+MAX_RATES = 100_000_000
+"""The most learning rates of a run that is trained again."""
 
 MAX_NAMES = 8
 """The most setups or ranges of seeds that a message names."""
@@ -38,8 +42,9 @@ MAX_TRIED = 1_000
 _EVALUATION_BYTES = 1_000
 """Bytes of an evaluation without its outputs while a run is trained again."""
 
-_EPOCH_BYTES = 100
-"""As how many bytes each epoch counts besides its rows if these are listed, which takes time."""
+_EPOCH_BYTES, _TARGET_BYTES = 100, 10
+"""As how many bytes each epoch counts besides its rows if these are listed, and each target that is
+a label in each evaluation: they take time."""
 
 _ALWAYS_SHOWN = ("problem", "hidden", "init", "order", "lr")
 
@@ -102,6 +107,12 @@ def find(store: Store, setup: str, seed: str, *, held: bool = False) -> StoredRu
     row: dict[str, Any] = found.to_pylist()[0]
     problem = (found.schema.metadata or {}).get(b"fastbp.problem", b"").decode()
     made = setup_of(store, identity, row, problem=problem)
+    # a stranger's run may have any number
+    if (count := tasks.rate_count(made, row["updates_done"] if is_held else None)) > MAX_RATES:
+        raise StoreError(
+            f"setup {identity} of {store.path} cannot be trained again: it has {count:,} learning "
+            f"rates, allowed: at most {MAX_RATES:,}"
+        )
     return StoredRun(made, number, row if is_held else None)
 
 
@@ -131,8 +142,8 @@ def too_large(run: StoredRun, *, rows: bool) -> list[str]:
     n, _, k = setup.shape
     epochs = -(-updates // setup.updates_per_epoch)
     evaluations = epochs // setup.eval_interval + 2
-    most = MAX_BYTES // (_EVALUATION_BYTES + 4 * n * k)
-    longest = MAX_BYTES // (_EPOCH_BYTES + 4 * n)
+    most = MAX_BYTES // (_EVALUATION_BYTES + 8 * n * k + _TARGET_BYTES * len(setup.groups))
+    longest = MAX_BYTES // (_EPOCH_BYTES + 8 * n)
     kept = (
         f"SETUP: given {setup.identity()}, with {evaluations:,} evaluations of {n * k:,} outputs, "
         f"allowed: at most {most:,} evaluations"

@@ -342,6 +342,13 @@ def _strip(net: Network, lanes: int, dtype: np.dtype[Any]) -> int:
     return next(size for size, fits in sizes if fits and lanes % size == 0)
 
 
+def rate_count(setup: Setup, most: int | None = None) -> int:
+    """The number of epochs that have learning rates of their own; `most` is as in `task`."""
+    constant = setup.calls["schedule"].choice.name == "constant"
+    epochs = setup.warmup + 1 if constant else setup.epochs_budget
+    return epochs if most is None else min(epochs, most // setup.updates_per_epoch + 1)
+
+
 def rates(setup: Setup, most: int | None = None) -> NDArray[np.float64]:
     """The learning rates of a setup, float64 [epoch]; epochs after the last entry have its rate.
 
@@ -349,11 +356,9 @@ def rates(setup: Setup, most: int | None = None) -> NDArray[np.float64]:
     """
     rate = 1.0 if setup.lr is None else float(setup.lr)  # an optimiser without one ignores it
     schedule = setup.calls["schedule"]
-    constant = schedule.choice.name == "constant"
-    if constant and not setup.warmup:
+    if schedule.choice.name == "constant" and not setup.warmup:
         return np.array([rate])  # needs no compiling
-    epochs = setup.warmup + 1 if constant else setup.epochs_budget
-    out = np.empty(epochs if most is None else min(epochs, most // setup.updates_per_epoch + 1))
+    out = np.empty(rate_count(setup, most))
     arguments = parameter_arrays(schedule.choice, schedule.values)
     fill = of_choice(make_rates, "schedule", schedule.choice.name)
     fill(rate, arguments, setup.warmup, setup.epochs_budget, out)

@@ -283,12 +283,14 @@ def test_rows_of_another_setup_than_their_file_says(other):
         stored_run.find(other, identity, "5")
 
 
-def test_a_problem_that_is_gone(other, tmp_path):
+def test_a_problem_that_is_gone_and_too_many_learning_rates(other, tmp_path, monkeypatch):
     (tmp_path / "mine.csv").write_text("a,t\n0.5,1\n0.25,0\n")
     setup = Setup(problem=f"file:{tmp_path / 'mine.csv'}", targets=("t",), updates=3)
-    identity = publish(other, setup, 0, 1)
     with pytest.raises(StoreError, match="problems lacks the problem it was trained on"):
-        stored_run.find(other, identity, "0")
+        stored_run.find(other, publish(other, setup, 0, 1), "0")
+    monkeypatch.setattr(stored_run, "MAX_RATES", 0)
+    with pytest.raises(StoreError, match="learning rates, allowed: at most 0"):
+        stored_run.find(other, publish(other, XOR, 0, 1), "0")
 
 
 def test_lives_that_are_too_large_are_refused_before_they_are_trained(monkeypatch):
@@ -300,18 +302,15 @@ def test_lives_that_are_too_large_are_refused_before_they_are_trained(monkeypatc
         evaluations,
     )
     assert order == (
-        "--export: given a run of 100,000,000 epochs of 4 rows, allowed: at most 3,448,275 epochs"
-    )
-    assert (
-        stored_run.too_large(stored_run.StoredRun(long, 0, {"updates_done": 40}), rows=True) == []
-    )
-    short = Setup(
-        problem="xor", eval_every=1, stop="converged", tolerance=0.5, lr=20, updates=400_000_000
+        "--export: given a run of 100,000,000 epochs of 4 rows, allowed: at most 3,030,303 epochs"
     )
     monkeypatch.setattr(
         block, "train", lambda setup, seed, count: SimpleNamespace(updates_done=np.array([48]))
     )
-    assert stored_run.too_large(stored_run.StoredRun(short, 0, None), rows=True) == []
+    assert not any(
+        stored_run.too_large(stored_run.StoredRun(setup, 0, row), rows=True)
+        for setup, row in ((long, {"updates_done": 40}), (long.replaced(stop="converged"), None))
+    )
 
 
 # What is kept

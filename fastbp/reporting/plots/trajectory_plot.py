@@ -152,16 +152,16 @@ def output_curves(evaluations: pd.DataFrame, T: NDArray[np.float64], ax: Axes) -
     ax : Axes
         Where to draw.
     """
-    shown = _shown(evaluations)
-    outputs = np.stack([np.full(T.size, np.nan) if o is None else o for o in shown["outputs"]])
-    targets = T.ravel()
-    lines = evenly(T.size, MAX_LINES)
-    low, high = float(T.min()), float(T.max())
+    shown, lines = _shown(evaluations), evenly(T.size, MAX_LINES)
+    outputs = np.stack(
+        [np.full(len(lines), np.nan) if o is None else o[lines] for o in shown["outputs"]]
+    )
+    targets, low, high = T.ravel()[lines], float(T.min()), float(T.max())
     place = Normalize(low, high if high > low else low + 1)
     style: Any = {"linewidth": 0.7, "alpha": 0.6}
     if len(T) <= FEW_ROWS:
         style = {"linewidth": 1.3, "alpha": 0.9, **_marked(shown)}
-    for line in lines[np.argsort(targets[lines], kind="stable")].tolist():
+    for line in np.argsort(targets, kind="stable").tolist():
         ax.plot(shown["updates"], outputs[:, line], color=_TARGETS(place(targets[line])), **style)
     values = np.unique(T)
     for value in values[evenly(len(values), 5)].tolist():
