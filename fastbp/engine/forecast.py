@@ -136,11 +136,7 @@ def memory(plan: Plan, pool: Pool, stored: bool, frame: bool) -> list[MemoryTerm
     at_once = min(pool.workers if pool.shares_memory else pool.processes, blocks)
     budgets = len({setup.budget for setup, _ in examples})  # of runs that are trained together
     training = max(_training_bytes(setup, budgets > 1) for setup, _ in examples)
-    rates = [
-        8.0 * tasks.rate_count(setups[0])
-        for setups, _ in groups
-        for _ in range(min(len(setups), CACHED))
-    ]
+    rates = [8.0 * tasks.rate_count(setups[0]) for setups, _ in groups for _ in setups[:CACHED]]
     tables = [  # as given, as trained, and the targets
         24.0 * setup.rows * (setup.shape[1] + setup.shape[2]) for setup, _ in examples
     ]

@@ -101,19 +101,31 @@ def find(store: Store, setup: str, seed: str, *, held: bool = False) -> StoredRu
     is_held = any(start <= number < start + count for start, count in ranges)
     if held and not is_held:
         seeds = and_(first_of([f"{a} to {a + count - 1}" for a, count in ranges], MAX_NAMES))
-        those = f"seeds of setup {identity} that {store.path} has: {seeds}"
-        raise SweepError([f"SEED: given {seed}, allowed: {those}"])
-    found = store.run(identity, number if is_held else ranges[0][0])
+        raise SweepError(
+            [
+                f"SEED: given {seed}, allowed: seeds of setup {identity} that {store.path} has: "
+                f"{seeds}"
+            ]
+        )
+    return _stored(store, identity, number, None if is_held else ranges[0][0])
+
+
+def _stored(store: Store, setup: str, seed: int, other: int | None) -> StoredRun:
+    """The run of a setup and a seed; if the store lacks it, `other` is a seed that it has."""
+    found = store.run(setup, seed if other is None else other)
     row: dict[str, Any] = found.to_pylist()[0]
-    problem = (found.schema.metadata or {}).get(b"fastbp.problem", b"").decode()
-    made = setup_of(store, identity, row, problem=problem)
+    made = setup_of(
+        store, setup, row, (found.schema.metadata or {}).get(b"fastbp.problem", b"").decode()
+    )
     # a stranger's run may have any number
-    if (count := tasks.rate_count(made, row["updates_done"] if is_held else None)) > MAX_RATES:
+    if (
+        count := tasks.rate_count(made, row["updates_done"] if other is None else None)
+    ) > MAX_RATES:
         raise StoreError(
-            f"setup {identity} of {store.path} cannot be trained again: it has {count:,} learning "
+            f"setup {setup} of {store.path} cannot be trained again: it has {count:,} learning "
             f"rates, allowed: at most {MAX_RATES:,}"
         )
-    return StoredRun(made, number, row if is_held else None)
+    return StoredRun(made, seed, row if other is None else None)
 
 
 def sample(store: Store, count: int) -> Iterator[tuple[Path, StoredRun]]:
