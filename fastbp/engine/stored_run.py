@@ -39,7 +39,7 @@ MAX_NAMES = 8
 MAX_TRIED = 1_000
 """How many problems are tried for a setup, if its files of runs do not name their problem."""
 
-_EVALUATION_BYTES = 1_000
+_EVALUATION_BYTES = 1_550
 """Bytes of an evaluation without its outputs while a run is trained again."""
 
 _EPOCH_BYTES, _TARGET_BYTES = 100, 10

@@ -51,7 +51,7 @@ def test_evaluations_take_no_more_memory_than_is_counted() -> None:
 
     tracemalloc.start()
     try:
-        peak(1)  # what is made once
+        peak(300)  # what is made once
         assert peak(300) - peak(100) <= 200 * (_EVALUATION_BYTES + 4 * 4)
     finally:
         tracemalloc.stop()
