@@ -246,7 +246,7 @@ def _refused(setup: Setup, key: str, rule: str) -> Mistake:
 
 def _allowed_axes(setup: Setup) -> str:
     """Say what x and y of `init = 'grid:…'` may be; empty if there is nothing wrong."""
-    call = read_call(FAMILIES["init"], setup.init)
+    call = setup.calls["init"]
     if call.choice.function is not inits.grid:
         return ""
     _, x, y, _ = call.values

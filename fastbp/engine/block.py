@@ -77,7 +77,8 @@ def train(
     slice_seconds : float
         Target time of one call into compiled code.
     most : int, optional
-        If that is known, the most updates of a run. One with more has wrong learning rates then.
+        The most updates that a run will have, if that is known. A run with more would have wrong
+        learning rates.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""A Dask cluster: a new one on this machine, or one's own."""
+"""Train in a Dask cluster: one that runs already, or a new one on this machine."""
 
 import asyncio
 import logging
@@ -20,15 +20,16 @@ from fastbp.schema.errors import OtherWorkerError, SweepError
 from fastbp.schema.text import shown
 
 ECHO_SECONDS, SILENT_SECONDS, ARRIVAL_SECONDS = 7.0, 20.0, 30.0
-"""The first is how often a scheduler is asked whether it is there, while a task takes long. It must
-answer within the second, and what a finished task returns must arrive within the third."""
+"""While a task takes long, the scheduler is asked every `ECHO_SECONDS` whether it is there. It must
+answer within `SILENT_SECONDS`. Once a task is finished, its result must arrive within
+`ARRIVAL_SECONDS`."""
 
 START_SECONDS, WORKER_SECONDS = 50.0, 2.0
 """Within these seconds, and more for each worker, all workers of a new Dask cluster must start."""
 
 
 def dask_cluster(jobs: int, address: str) -> Pool:
-    """A Dask cluster: a new one on this machine, or the one whose scheduler has this address."""
+    """Make a pool in the Dask cluster with this address; without one, in a new cluster."""
     import distributed
 
     from fastbp.kernels.code_cache import is_kept
@@ -74,10 +75,10 @@ _CALL = "(lambda f, arguments, named: f(*arguments, **named))(*__import__('pickl
 
 
 class _DaskExecutor(Executor):
-    """The tasks of a Dask client, as futures that end also where those of Dask never would.
+    """Runs tasks with a Dask client. All its futures end.
 
-    Dask's wait without end for a scheduler that does not answer, for a result that does not arrive,
-    and if the connection is lost while one arrives.
+    Those of Dask do not if the scheduler does not answer, if a result does not arrive, or if the
+    connection is lost while one arrives.
     """
 
     def __init__(self, client: Any, stack: ExitStack) -> None:

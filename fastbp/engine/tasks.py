@@ -188,7 +188,7 @@ def task(setup: Setup, lanes: int | None = None, most: int | None = None) -> Tas
     """Prepare a setup for the kernels, or take what was prepared before.
 
     By default the memory that a run needs decides the number of lanes; a given number is rounded up
-    to whole vectors. `most`: if that is known, the most updates that any run will have.
+    to whole vectors. `most`: the most updates that a run will have, if that is known.
     """
     return TASKS.get((setup, lanes, most), lambda: _task(setup, lanes, most))
 

@@ -432,7 +432,10 @@ def test_a_cluster_that_does_not_start_is_given_up():
 
 
 def test_two_dask_clusters_run_side_by_side_and_neither_is_waited_for_without_end(monkeypatch):
-    """Neither needs a port that the other has. One lacks a module; no result arrives; no answer."""
+    """Neither needs a port that the other has.
+
+    Then a worker lacks a module, a result never arrives, and the scheduler never answers.
+    """
     pytest.importorskip("distributed")
     pools = [backends.pool("dask", 1) for _ in range(2)]
     try:
