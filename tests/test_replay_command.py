@@ -203,8 +203,22 @@ def test_bad_input_is_a_line_each(here, store, tmp_path):
                 (SHORT.identity(), 1, "--figure", "a.jpg", "--export", "w"),
                 (
                     r"--figure: given 'a\.jpg', allowed: a file that ends in \.svg or \.png or "
-                    r"\.pdf",
-                    r"--export: given 'w', allowed: a file that ends in \.npz",
+                    r"\.pdf, not in runs, problems, .* of a store",
+                    r"--export: given 'w', allowed: a file that ends in \.npz, not in runs, .*",
+                ),
+            ),
+            (
+                (
+                    SHORT.identity(),
+                    1,
+                    "--figure",
+                    "store/runs/a.svg",
+                    "--export",
+                    "store/tmp/a.npz",
+                ),
+                (
+                    r"--figure: given 'store/runs/a\.svg', .*",
+                    r"--export: given 'store/tmp/a\.npz', .*",
                 ),
             ),
         ):

@@ -24,7 +24,13 @@ def notes(setup: Setup) -> list[str]:
     """Warnings about values that are allowed but probably a mistake, one line each."""
     texts = {
         f"tolerance = {setup.tolerance} and collapse = {setup.collapse} overlap: a run that is "
-        "within both counts as converged": setup.collapse > 1 - 2 * setup.tolerance,
+        "within both counts as converged": (
+            setup.resolved_success == "rows" and setup.collapse > 1 - 2 * setup.tolerance
+        ),
+        f"tolerance = {setup.tolerance} changes nothing, as success = "
+        f"{shown(setup.resolved_success)}": (
+            setup.resolved_success != "rows" and setup.tolerance != KEYS["tolerance"].default
+        ),
         f"init = {shown(setup.init)}: all hidden units of a layer start equal and stay equal": (
             setup.init.partition(":")[0] in ("zeros", "constant")
         ),

@@ -7,6 +7,7 @@ way is opened from the one above.
 import errno
 import os
 import re
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -211,7 +212,11 @@ def is_in_store(path: Path) -> bool:
             os.close(open_folder(path))
     except UnsafeFileError:
         return True
+    return leads_into(path, FOLDERS)
+
+
+def leads_into(path: Path, folders: Collection[str]) -> bool:
+    """Whether a path leads into one of these folders of any store."""
     with suppress(OSError, ValueError):
         path = Path(os.path.realpath(path))
-    folders = (each for each in (path, *path.parents) if each.name in FOLDERS)
-    return any(is_store(each.parent) for each in folders)
+    return any(each.name in folders and is_store(each.parent) for each in (path, *path.parents))

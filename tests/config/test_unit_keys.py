@@ -114,12 +114,14 @@ def test_rates_that_an_optimiser_does_not_have_are_one_setup() -> None:
 
 
 def test_notes_about_what_is_allowed_but_unwise() -> None:
-    (equal,) = conflicts.notes(Setup(**PLAIN, init="constant:c=0.5"))
-    assert equal == (
+    assert conflicts.notes(Setup(**PLAIN, init="constant:c=0.5")) == [
         "init = 'constant:0.5': all hidden units of a layer start equal and stay equal"
-    )
+    ]
     _, scaled = conflicts.notes(Setup(**PLAIN, init="zeros", init_scale=2.0))
     assert scaled == "init_scale = 2.0 changes nothing, as init = 'zeros'"
+    assert conflicts.notes(Setup(**PLAIN, tolerance=0.3, success="loss:0.01")) == [
+        "tolerance = 0.3 changes nothing, as success = 'loss:0.01'"
+    ]
     (signs,) = conflicts.notes(Setup(**PLAIN, optimizer="rprop", batch=2))
     assert signs.startswith("rprop goes by the sign of the gradient, and in small batches")
     assert conflicts.notes(Setup(**PLAIN, optimizer="rprop", batch="full")) == []

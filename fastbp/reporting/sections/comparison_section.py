@@ -152,9 +152,8 @@ def _effect(row: Record) -> str:
     """How the rows of a setup compare, in words: `same rows`, `moved` or `not shown`."""
     if isnan(row["p_holm"]):
         return ""
-    if row["identical"] is True:
-        return "same rows"
-    return "moved" if row["p_holm"] < ALPHA else "not shown"
+    moved = "moved" if row["p_holm"] < ALPHA else "not shown"
+    return "same rows" if row["identical"] is True else moved
 
 
 def columns(table: pd.DataFrame) -> list[TableColumn]:

@@ -12,9 +12,7 @@ from fastbp.schema.text import percent, plural
 
 
 def _updates(value: float | None) -> str:
-    if pd.isna(value):
-        return "–"
-    return "∞" if value == float("inf") else f"{round(value):,}"
+    return "–" if pd.isna(value) else "∞" if value == float("inf") else f"{round(value):,}"
 
 
 def _with_bounds(name: str, title: str) -> TableColumn:
