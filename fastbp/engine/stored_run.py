@@ -183,9 +183,7 @@ def differences(run: StoredRun) -> list[str]:
     assert run.row is not None
     updates = run.row["updates_done"]
     try:  # somebody may have made up a run without end
-        rows = block.train(
-            run.setup, run.seed, 1, stopped=lambda done: done > updates, most=updates
-        )
+        rows = block.train(run.setup, run.seed, 1, most=updates)
     except block.InterruptedBlockError:
         return [f"updates_done: stored {updates:,}, trained again more"]
     (again,) = to_arrow(run.setup, run.seed, rows).to_pylist()
