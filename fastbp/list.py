@@ -15,8 +15,7 @@ def list_sweeps() -> None:
         sweep = fastbp.Sweep.from_toml(sweeps[name])
         size = f"{len(sweep.setups):,} × {sweep.seeds.count:,} runs"
         before, folder = folder, name.rpartition("/")[0]
-        space = "\n" * (folder != before)
-        print_data(f"{space}{name:<{width - 1 - len(size)}} {size}")
+        print_data("\n" * (folder != before) + f"{name:<{width - 1 - len(size)}} {size}")
         print_data("\n".join(wrap(sweep.title, width, " " * 4, " " * 4)))
 
 

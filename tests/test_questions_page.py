@@ -214,8 +214,7 @@ def test_the_grid_has_what_the_rules_compare(question):
     wanted |= {each for step in question.steps() for each in step}
     wanted |= {change for way in question.ways for change in (*way, judge.together(way))}
     assert wanted <= grid
-    keys = {key for way in question.ways for key, _ in judge.together(way)}
-    assert question.names <= keys
+    assert question.names <= {key for way in question.ways for key, _ in judge.together(way)}
 
 
 def test_runs_are_counted_in_pairs():

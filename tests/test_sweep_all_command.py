@@ -4,11 +4,10 @@ import json
 import re
 import shutil
 import signal
-from pathlib import Path
 
 import pytest
 from commands import PATIENCE, ended, names, refused, started, succeeded, until
-from stores import opened, unchanged
+from stores import opened, tree, unchanged
 
 from fastbp.cli import job, terminal
 from fastbp.store import filename
@@ -217,13 +216,11 @@ def test_bad_usage_is_a_line_each_and_nothing_is_written(folder, tmp_path, here,
     assert [file.name for file in (tmp_path / "own").iterdir()] == ["README.md"]
 
 
-def test_folders_in_more_others_than_python_goes_into_are_refused(folder, here, monkeypatch):
-    def is_too_deep(*arguments: object) -> None:
-        raise RecursionError
-
-    monkeypatch.setattr(Path, "rglob", is_too_deep)
-    told = "--all: given sweeps, allowed: fewer folders in each other"
-    refused(here("--all", "sweeps", "--dry-run"), 2, told)
+def test_each_folder_is_looked_at_once_however_deep_it_is(tmp_path, monkeypatch):
+    looked_at = []
+    monkeypatch.setattr(job, "is_store", looked_at.append)
+    tree(tmp_path, {"/".join(["d"] * 200) + f"/{number}.toml": "" for number in range(300)})
+    assert (len(job._sweep_files(tmp_path)), len(looked_at)) == (300, 201)
 
 
 def test_memory_that_is_short_is_told_before_anything_is_trained(folder, tmp_path, here):

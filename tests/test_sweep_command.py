@@ -187,8 +187,7 @@ def test_the_sentences_agree_with_pandas(founding, won):
         changed = start | {key: after if key == "order" else number(after)}
         assert before == phrases.plain(start[key])
         one, other = won[tuple(start.values())], won[tuple(changed.values())]
-        counts = ((~one & other).sum(), (one & ~other).sum())
-        assert (number(fixed), number(broken)) == counts
+        assert (number(fixed), number(broken)) == ((~one & other).sum(), (one & ~other).sum())
         assert number(difference) == pytest.approx(100 * (other.mean() - one.mean()), abs=0.051)
         assert number(low) <= number(difference) <= number(high)
         seen.add(key)

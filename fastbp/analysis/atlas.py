@@ -14,14 +14,13 @@ from fastbp.analysis.counts import (
     Runs,
     SetupCounts,
     count_runs,
-    grouped,
     varying,
 )
 from fastbp.analysis.statistics.paired import cochran, effective_trials, holm
 from fastbp.analysis.statistics.proportions import wilson
 from fastbp.analysis.summary import LEVEL, key_columns, keys_of, pooled_median
 from fastbp.analysis.symmetry import FUNCTIONS, NPN, PN, SYMMETRIES, bits_of, classes, holds
-from fastbp.schema.text import sort_key
+from fastbp.schema.text import grouped, sort_key
 
 MIN_FUNCTIONS = 16
 """Smallest number of functions in an atlas: there are 2⁴ = 16 functions of two bits."""

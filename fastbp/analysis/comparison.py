@@ -10,14 +10,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fastbp.analysis.contrasts import pair, paired_effects
-from fastbp.analysis.counts import Runs, SetupCounts, count_runs, files_of, grouped, varying
+from fastbp.analysis.counts import Runs, SetupCounts, count_runs, files_of, varying
 from fastbp.analysis.statistics.paired import holm
 from fastbp.analysis.statistics.proportions import fisher, newcombe
 from fastbp.analysis.summary import LEVEL, Columns, key_columns, share_columns
 from fastbp.schema.columns import SETUP_COLUMNS
 from fastbp.schema.errors import SweepError
 from fastbp.schema.keys import ALTERNATIVE, KEYS
-from fastbp.schema.text import and_, nearest, number, plain, refusal
+from fastbp.schema.text import and_, grouped, nearest, number, plain, refusal
 from fastbp.store.filename import Range
 
 Matches = list[tuple[SetupCounts | None, SetupCounts | None]]

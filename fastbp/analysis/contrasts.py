@@ -14,7 +14,6 @@ from fastbp.analysis.counts import (
     Runs,
     SetupCounts,
     count_runs,
-    grouped,
     varying,
 )
 from fastbp.analysis.statistics.kaplan_meier import mean_time_difference, median_difference
@@ -22,7 +21,7 @@ from fastbp.analysis.statistics.paired import PointsInterval, holm, mcnemar, odd
 from fastbp.analysis.statistics.proportions import bonferroni
 from fastbp.analysis.statistics.simultaneous import max_t
 from fastbp.analysis.summary import ALPHA, LEVEL, bounded, budget_of, key_columns
-from fastbp.schema.text import sort_key
+from fastbp.schema.text import grouped, sort_key
 
 _FOLLOWS = {"eval_every": "batch", "batch": "problem"}
 """Keys that may take their value from another one: `batch = "full"` is stored as the number of rows

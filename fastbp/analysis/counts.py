@@ -6,7 +6,7 @@ A setup is one value for every hyperparameter. A run is one network of a setup, 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from fastbp.analysis.histograms import PICTURED, HistogramBuilder, Histograms, I
 from fastbp.schema.columns import SCORES, SETUP_COLUMNS
 from fastbp.schema.keys import COLUMN_DEFAULTS
 from fastbp.schema.outcomes import CONSTANT, DECISIVE, MEASURED, OUTCOMES, Outcome, classify
-from fastbp.schema.text import sort_key
+from fastbp.schema.text import grouped, sort_key
 from fastbp.store import filename, parquet
 from fastbp.store.load import frame as frame_of
 
@@ -121,9 +121,6 @@ class SetupCounts(NamedTuple):
         return bits[bit:].view(np.bool_)
 
 
-_Key = TypeVar("_Key")
-_Thing = TypeVar("_Thing")
-
 Runs = pd.DataFrame | str | Path | Sequence[SetupCounts]
 """What functions accept as runs: a table with one row per run, the path of a store or of its `runs`
 folder, or the result of `count_runs`."""
@@ -179,25 +176,6 @@ def count_runs(
         raise ValueError("these runs were counted without what pictures need")
     names = varying(counted)
     return sorted(counted, key=lambda one: (sort_key(one.keys[name] for name in names), one.setup))
-
-
-def grouped(things: Iterable[_Thing], names: Iterable[_Key]) -> dict[_Key, list[_Thing]]:
-    """Group things by name.
-
-    Parameters
-    ----------
-    things, names : iterables of the same length
-        Each thing, and the name of its group.
-
-    Returns
-    -------
-    dict of lists
-        The things of each name. Names are in the order in which they first occur.
-    """
-    groups: dict[_Key, list[_Thing]] = {}
-    for thing, name in zip(things, names, strict=True):
-        groups.setdefault(name, []).append(thing)
-    return groups
 
 
 def varying(counted: Sequence[SetupCounts]) -> list[str]:

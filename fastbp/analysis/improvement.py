@@ -15,10 +15,11 @@ import pandas as pd
 from fastbp.analysis.basins import plane_of
 from fastbp.analysis.common_seeds import common_results
 from fastbp.analysis.contrasts import GOALS
-from fastbp.analysis.counts import Runs, SetupCounts, count_runs, grouped, varying
+from fastbp.analysis.counts import Runs, SetupCounts, count_runs, varying
 from fastbp.analysis.statistics.paired import mean_difference
 from fastbp.analysis.statistics.proportions import Real, bonferroni, wilson
 from fastbp.analysis.summary import LEVEL, budget_of, key_columns
+from fastbp.schema.text import grouped
 
 STEPS = 100
 """Number of equal steps into which a profile divides the budget."""

@@ -7,6 +7,7 @@ runs behind it.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from functools import cache, cached_property
 from math import ceil, floor, inf, isfinite, isnan, nan
@@ -73,10 +74,9 @@ def published_figures(sweep: LatestSweep) -> tuple[PublishedFigure, ...]:
     compared = sum(len(setups) for _, setups in sweep.published)
     if len(sweep.published) > MAX_FIGURES or compared > MAX_COMPARED:
         return ()
-    try:
+    with suppress(ValueError, TypeError, KeyError, OverflowError):
         return tuple(_figure(entry, setups) for entry, setups in sweep.published)
-    except (ValueError, TypeError, KeyError, OverflowError):
-        return ()
+    return ()
 
 
 def _figure(entry: Mapping[str, Any], setups: tuple[str, ...]) -> PublishedFigure:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -172,10 +172,7 @@ def read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Jo
     mistakes : list of str
         A line for each mistake in the files or the arguments.
     """
-    try:
-        files = _sweep_files(source)
-    except RecursionError:
-        return [], [f"--all: given {named(source)}, allowed: fewer folders in each other"]
+    files = _sweep_files(source)
     jobs: list[Job] = []
     mistakes: list[str] = []
     setups, tables = 0, dict[int, int]()
@@ -216,14 +213,22 @@ def read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Jo
 
 def _sweep_files(source: Path) -> dict[str, Path]:
     """The sweep files below a folder by their names; none is in a store."""
-    known = cache(is_store)
-    found = {path.relative_to(source): path for path in source.rglob("*.toml")}
-    return {
-        path.with_suffix("").as_posix(): found[path]
-        for path in found
-        if not any(part.startswith(".") for part in path.parts)
-        and not any(known(source / above) for above in path.parents)
-    }
+    found, todo = dict[str, Path](), [""]
+    while todo:
+        below = todo.pop()
+        if is_store(source / below):
+            continue
+        with (
+            suppress(FileNotFoundError, NotADirectoryError, PermissionError),
+            os.scandir(source / below) as entries,
+        ):
+            for entry in (each for each in entries if not each.name.startswith(".")):
+                name = below + entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    todo.append(f"{name}/")
+                elif name.endswith(".toml"):
+                    found[name.removesuffix(".toml")] = source / name
+    return found
 
 
 def _same_places(name: str, files: Mapping[str, Path]) -> Iterator[str]:

@@ -77,8 +77,8 @@ def train(
     slice_seconds : float
         Target time of one call into compiled code.
     most : int, optional
-        The most updates that a run will have, if that is known. A run with more is stopped, as it
-        would have wrong learning rates.
+        The most updates that a run will have, if that is known. A run with more would have wrong
+        learning rates.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def train(
     Raises
     ------
     InterruptedBlockError
-        Soon after `stopped(…)` becomes true, or after a run has more updates than `most`.
+        Soon after `stopped(…)` becomes true.
     ArithmeticError
         If this thread flushes denormal numbers to zero.
     """
@@ -142,12 +142,7 @@ def train_at_once(
     *shorter, work = (task(setup, lanes, most) for _, setup in sorted(budgets.items()))
     rows = {budget: empty_rows(len(seeds), kept_outputs(setups[0])) for budget in budgets}
     group = LaneGroup(work, orders=orders, layers=layers)
-    pace = Pace(
-        lambda: (
-            stopped(done := int(group.state.updates.max())) or (most is not None and done > most)
-        ),
-        slice_seconds,
-    )
+    pace = Pace(lambda: stopped(int(group.state.updates.max())), slice_seconds)
     # In less than one epoch there is only one evaluation.
     if work.config.refill and work.setup.budget >= work.setup.updates_per_epoch:
         _RefilledBlock(group, seeds.start, rows[work.setup.budget], pace).train()

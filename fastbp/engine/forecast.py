@@ -21,6 +21,7 @@ from fastbp.engine.rows import kept_outputs
 from fastbp.kernels.code_cache import is_on_disk
 from fastbp.kernels.measures import MEASURES
 from fastbp.schema.errors import StoreFullError, SweepError
+from fastbp.schema.text import grouped
 from fastbp.store.store import Store
 
 LIBRARIES = 330e6
@@ -93,10 +94,8 @@ SimilarSetups = tuple[list[Setup], int]
 
 def _similar_setups(plan: Plan) -> list[SimilarSetups]:
     """Group the setups of a plan: of 10⁵ setups most differ only in a rate or an order."""
-    groups: defaultdict[tuple[Hashable, int], list[Setup]] = defaultdict(list)
-    for setup in plan.sweep.setups:
-        groups[_size_key(setup), plan.requested(setup)[1]].append(setup)
-    return [(setups, seeds) for (_, seeds), setups in groups.items()]
+    names = ((_size_key(setup), plan.requested(setup)[1]) for setup in plan.sweep.setups)
+    return [(setups, seeds) for (_, seeds), setups in grouped(plan.sweep.setups, names).items()]
 
 
 def _size_key(setup: Setup) -> Hashable:
@@ -262,8 +261,7 @@ def in_bytes(count: float) -> str:
     power = 0
     while count >= 999.5 and power < len(UNITS) - 1:
         count, power = count / 1000, power + 1
-    digits = 1 if power and count < 9.95 else 0
-    return f"{count:,.{digits}f} {UNITS[power]}"
+    return f"{count:,.{1 if power and count < 9.95 else 0}f} {UNITS[power]}"
 
 
 # Time

@@ -15,7 +15,7 @@ from fastbp.engine import integrity
 from fastbp.engine.plan import missing
 from fastbp.problems import table_files, targets
 from fastbp.schema.errors import StoreError, TooLargeError
-from fastbp.schema.text import first_of, shown
+from fastbp.schema.text import first_of, grouped, shown
 from fastbp.store import filename, parquet, safe_files
 from fastbp.store.filename import Range, RunFile
 from fastbp.store.npz import MAX_BYTES, problem_files
@@ -146,9 +146,7 @@ def _wanted(into: Sequence[RunFile], sources: Sequence[RunFile]) -> list[Part]:
     fullest, different = _fullest((*into, *sources))
     fuller = parquet.Comparison().fuller
     own = {(file.setup, file.seeds): file for file in into}
-    known: dict[str, list[RunFile]] = {}
-    for setup, seeds in own:
-        known.setdefault(setup, []).append(fullest[setup, seeds])
+    known = grouped((fullest[key] for key in own), (setup for setup, _ in own))
     parts: list[Part] = []
     for file in sources:
         key = file.setup, file.seeds

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from fastbp.config.setup import Setup
 from fastbp.config.sweep import Sweep
 from fastbp.engine import tasks
+from fastbp.schema.text import grouped
 from fastbp.store.filename import Range
 
 BLOCK_SECONDS = 0.2
@@ -261,7 +262,7 @@ def cut(start: int, count: int, size: int) -> Iterator[Range]:
         yield a, b - a
 
 
-def budget_groups(setups: Iterable[Setup]) -> list[list[Setup]]:
+def budget_groups(setups: Sequence[Setup]) -> list[list[Setup]]:
     """Group setups that can be trained together.
 
     They differ only in their budget, and shorter runs are beginnings of longer ones.
@@ -271,11 +272,9 @@ def budget_groups(setups: Iterable[Setup]) -> list[list[Setup]]:
     list of groups
         The longest setup first in each group, and the slowest group first.
     """
-    groups: dict[Hashable, list[Setup]] = {}
-    for setup in setups:
-        groups.setdefault(_key_without_budget(setup), []).append(setup)
     ordered = [
-        sorted(group, key=lambda setup: setup.budget, reverse=True) for group in groups.values()
+        sorted(group, key=lambda setup: setup.budget, reverse=True)
+        for group in grouped(setups, map(_key_without_budget, setups)).values()
     ]
     return sorted(ordered, key=lambda group: seconds_per_run(group[0]), reverse=True)
 

@@ -121,8 +121,7 @@ def _makes(said: Said, keys: str, problem: Path | None = None) -> bool:
         setup = Setup.from_columns(stored, data)
         # numbers as reals: 1 is 1.0, and 0.0 is not −0.0
         both = json.loads(json.dumps([stored, stored | setup.columns()]), parse_int=float)
-        is_own = repr(both[0]) == repr(both[1])
-        return is_own and setup.identity(int(said.version)) == said.setup
+        return repr(both[0]) == repr(both[1]) and setup.identity(int(said.version)) == said.setup
     except (ValueError, TypeError, AttributeError):
         return False
 

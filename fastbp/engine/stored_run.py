@@ -136,7 +136,7 @@ def sample(store: Store, count: int) -> Iterator[tuple[Path, StoredRun]]:
     for at in sorted(random.sample(range(total), min(count, total))):
         index = int(np.searchsorted(bounds, at, "right")) - 1
         file, seed = files[index], files[index].start + at - int(bounds[index])
-        yield file.path, find(store, file.setup, str(seed), held=True)
+        yield file.path, _stored(store, file.setup, seed, None)
 
 
 def too_large(run: StoredRun, *, rows: bool) -> list[str]:
@@ -183,7 +183,9 @@ def differences(run: StoredRun) -> list[str]:
     assert run.row is not None
     updates = run.row["updates_done"]
     try:  # somebody may have made up a run without end
-        rows = block.train(run.setup, run.seed, 1, most=updates)
+        rows = block.train(
+            run.setup, run.seed, 1, stopped=lambda done: done > updates, most=updates
+        )
     except block.InterruptedBlockError:
         return [f"updates_done: stored {updates:,}, trained again more"]
     (again,) = to_arrow(run.setup, run.seed, rows).to_pylist()

@@ -166,7 +166,8 @@ def _step(does: str, after: Sequence[Arrays], task: CheckTask, convention: Conve
     noise = {}
     for name in before[0]:
         values = [a[name] for a in after]
-        single = all(np.array_equal(v, v.astype(np.float32)) for v in values)
+        with np.errstate(over="ignore"):
+            single = all(np.array_equal(v, v.astype(np.float32)) for v in values)
         digits = float(np.finfo(np.float32 if single else np.float64).eps)
         noise[name] = 2 * digits * max(float(np.abs(v).max()) for v in values) / rate
     changed = [[values for name, values in a.items() if name[0] == "W"] for a in after]
@@ -186,10 +187,9 @@ def _answer(
         after = by_name(list(zip(W, b or W, strict=True)), bias)
         if any(is_changed(after[name], values) for name, values in before.items()):
             answer = {IN_PLACE: fitted(after, before, convention.out_in, "")}
-            try:
+            with suppress(CallFailure):
                 return answer | _read(returned, before, convention, "")
-            except CallFailure:
-                return answer
+            return answer
     elif returned is None:
         raise CallFailure(
             f"the lists that it was given have {len(W)} weights and {len(b)} biases afterwards"

@@ -22,7 +22,7 @@ from fastbp.gradcheck.mistakes import (
 )
 from fastbp.gradcheck.reading import TOLERANCE, CheckTask, Reading, errors_of
 from fastbp.gradcheck.reference import Kinds, Real, Terms, gradient
-from fastbp.schema.text import and_
+from fastbp.schema.text import and_, grouped
 
 SAME = 1e-3
 """Factors that differ by less than this share count as equal."""
@@ -316,10 +316,8 @@ def _worded(path: _Path, reading: Reading, task: CheckTask) -> Iterator[LikelyMi
 
 def _mistake_texts(mistakes: frozenset[tuple[str, int]], last: int) -> list[str]:
     """Say each mistake once, with its layers: the forward pass first, then from the output down."""
-    places: dict[str, list[int]] = {}
-    for text, layer in sorted(mistakes, key=lambda each: (each[1] > 0, -each[1], each[0])):
-        places.setdefault(text, []).append(layer)
-    texts = []
+    ordered, texts = sorted(mistakes, key=lambda each: (each[1] > 0, -each[1], each[0])), []
+    places = grouped((layer for _, layer in ordered), (text for text, _ in ordered))
     for text, layers in places.items():
         values = {"layers": _layers(layers, last)}
         for kind in "Wb":

@@ -214,13 +214,12 @@ class CodeCache:
         """Load the code for a signature; None where there is none or its file is damaged."""
         need_memory(1 << 28)  # for an OpenBLAS that Numba loads, and for LLVM if it is compiled
         target_context.refresh()
-        try:
+        # whatever a missing or damaged file makes pickle or LLVM raise: compile again
+        with suppress(Exception):
             return compiler.CompileResult._rebuild(
                 target_context, *pickle.loads(unsealed(self.file(sig)))
             )
-        except Exception:
-            # Anything that a missing or damaged file makes pickle or LLVM raise: compile again.
-            return None
+        return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Save the code for a signature where that is possible."""

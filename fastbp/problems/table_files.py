@@ -9,14 +9,14 @@ from fastbp.problems.read_table import DECODERS
 from fastbp.schema.errors import SweepError, UnsafeFileError
 from fastbp.schema.text import named, nearest, plain, shown
 from fastbp.store.npz import MAX_BYTES
+from fastbp.store.places import real_path
 
 Stamp = tuple[int, int, int]
 """The times when a file's content and metadata changed, in ns, and its size in bytes."""
 
 
 MAX_PATH = 4_096
-"""The most characters of a path. Linux opens none of more bytes, and the time of `realpath` grows
-with their square."""
+"""The most characters of a path. Linux opens none of more bytes."""
 
 
 def located(written: str, folder: str) -> str:
@@ -33,7 +33,7 @@ def located(written: str, folder: str) -> str:
         if not written or "\0" in written or len(written) > MAX_PATH:
             raise ValueError
         path = os.path.join(folder, os.path.expanduser(written))
-        located = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+        located = os.path.join(real_path(os.path.dirname(path)), os.path.basename(path))
         located.encode()
         return located
     except (ValueError, OSError):  # not text, or the current folder is gone

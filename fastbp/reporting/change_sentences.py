@@ -15,7 +15,6 @@ from fastbp.analysis.summary import ALPHA, keys_of, settings_of
 from fastbp.reporting.phrases import (
     Record,
     apart,
-    by_change,
     change_of,
     has_effect,
     is_end,
@@ -28,7 +27,7 @@ from fastbp.reporting.phrases import (
     starts_at,
     unchanged_keys,
 )
-from fastbp.schema.text import and_, first_of, percent, plural, points
+from fastbp.schema.text import and_, first_of, grouped, percent, plural, points
 
 _LOW, _HIGH = "difference_simultaneous_low", "difference_simultaneous_high"
 """The columns of the interval of a difference that holds in all comparisons at once."""
@@ -123,6 +122,11 @@ def changes_of(
     if start is None or not direct:
         return None
     return Changes(start, direct, rows, summary.to_dict("records"), keys_of(summary))
+
+
+def by_change(rows: Sequence[Record]) -> list[list[Record]]:
+    """Group rows of `contrasts` with the same key, `from` and `to`; other keys may differ."""
+    return list(grouped(rows, map(change_of, rows)).values())
 
 
 def headline(changes: Changes) -> str:

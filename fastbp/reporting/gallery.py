@@ -13,11 +13,10 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from fastbp.analysis.counts import grouped
 from fastbp.reporting.html_tables import markdown
 from fastbp.reporting.phrases import plain
 from fastbp.schema.errors import UnsafeFileError
-from fastbp.schema.text import and_, finding, plural, printable
+from fastbp.schema.text import and_, finding, grouped, plural, printable
 from fastbp.store import safe_files
 from fastbp.store.provenance import read_made
 
@@ -71,7 +70,9 @@ def text(results: Path, commands: Mapping[str, str], command: str) -> str:
     there = {name: pages[name] for name in counts}
     runs = sum(map(sum, counts.values()))
     lines = [MARK, "", "# Results", "", _opening([results / name for name in there], runs, command)]
-    for folder, names in grouped(there, map(_folder, there)).items():
+    # by the first folder of a store's path; a store directly in the results has none
+    firsts = (name.partition("/")[0] if "/" in name else "" for name in there)
+    for folder, names in grouped(there, firsts).items():
         sheet = _sheet(results, {name: there[name] for name in names})
         part = [*sheet, "", *(_made(results, name, commands[name], counts[name]) for name in names)]
         if len(names) > MANY and folder:
@@ -81,11 +82,6 @@ def text(results: Path, commands: Mapping[str, str], command: str) -> str:
     if missing := [_code(name) for name in commands if name not in there]:
         lines += ["", f"Not there yet: {and_(missing)}."]
     return "\n".join(lines) + "\n"
-
-
-def _folder(name: str) -> str:
-    """The first folder of a store's path; empty for a store directly in the results."""
-    return name.partition("/")[0] if "/" in name else ""
 
 
 def _opening(stores: Sequence[Path], runs: int, command: str) -> str:

@@ -98,8 +98,7 @@ def text_lines(
     titles = [each.title for each in columns]
     spare = [i for i in range(1, len(columns)) if titles[i] not in ESSENTIAL][::-1]
     first = next((i for i, title in enumerate(titles) if title in ESSENTIAL), 0)
-    details = sum(i > first for i in spare)
-    tries = [(spare[:many], None) for many in range(details + 1)]
+    tries = [(spare[:many], None) for many in range(sum(i > first for i in spare) + 1)]
     for lost, shorten_to in [*tries, *((spare[:many], width) for many in range(len(spare) + 1))]:
         kept = [i for i in range(len(columns)) if i not in lost]
         lines = aligned(

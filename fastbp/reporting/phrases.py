@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fastbp.analysis.counts import grouped
 from fastbp.analysis.statistics.proportions import wilson
 from fastbp.analysis.summary import ALPHA, keys_of, simultaneous_bounds, simultaneous_medians
 from fastbp.schema.text import aligned, percent, plural, points, printable, shortened
@@ -251,12 +250,6 @@ def unchanged_keys(row: Record, keys: Iterable[str]) -> list[str]:
     # Changing `epochs` changes `updates` too; a row has the updates of its start.
     changed = (row["key"], {"epochs": "updates"}.get(row["key"]))
     return [key for key in keys if key in row and key not in changed]
-
-
-def by_change(rows: Iterable[Record]) -> list[list[Record]]:
-    """Group rows of `contrasts` with the same key, `from` and `to`; other keys may differ."""
-    rows = list(rows)
-    return list(grouped(rows, map(change_of, rows)).values())
 
 
 def span_of(rows: Sequence[Record]) -> str:

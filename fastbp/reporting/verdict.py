@@ -284,8 +284,7 @@ def paragraphs(data: ReportData) -> list[str]:
         more = more if others_of(data.functions) else []
         lines = [*atlas_section.sentences(data.functions, data.classes), *more]
     else:
-        cures = [] if data.baseline else cures_section.sentences(data)
-        lines = [*published, *cures, *lines]
+        lines = [*published, *([] if data.baseline else cures_section.sentences(data)), *lines]
     planes = planes_section.sentences(data)
     # The other lines are about random seeds; if all setups are planes, they do not apply.
     return [*lines * (not planes or len(data.plane_counts) < len(data.summary)), *planes]

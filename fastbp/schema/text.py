@@ -1,4 +1,4 @@
-"""Write values, names and numbers for messages."""
+"""Write values, names and numbers for messages; group and sort them."""
 
 import difflib
 import math
@@ -9,7 +9,10 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from os import PathLike, fspath
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
+
+_Key = TypeVar("_Key")
+_Thing = TypeVar("_Thing")
 
 SHOWN = 60
 """The most characters of a value that a message shows."""
@@ -202,6 +205,25 @@ def first_of(items: Sequence[str], most: int) -> list[str]:
     """The first `most` items, then a text such as `3 more`; if only one is left, all items."""
     more = len(items) - most
     return [*items[:most], f"{more:,} more"] if more > 1 else [*items]
+
+
+def grouped(things: Iterable[_Thing], names: Iterable[_Key]) -> dict[_Key, list[_Thing]]:
+    """Group things by name.
+
+    Parameters
+    ----------
+    things, names : iterables of the same length
+        Each thing, and the name of its group.
+
+    Returns
+    -------
+    dict of lists
+        The things of each name. Names are in the order in which they first occur.
+    """
+    groups: dict[_Key, list[_Thing]] = {}
+    for thing, name in zip(things, names, strict=True):
+        groups.setdefault(name, []).append(thing)
+    return groups
 
 
 def dashed(sizes: Sequence[int]) -> str:

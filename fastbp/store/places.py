@@ -25,6 +25,10 @@ MAX_LINKS = 40
 MAX_STEPS = 5_000
 """Most folders on the way, with those that links lead through."""
 
+REAL_STEPS = 500
+"""Most folders on the way that `real_path` takes, some milliseconds: a stranger's sweep may name
+thousands of tables."""
+
 MAX_PATH = 4095
 """Most bytes in the path of a folder that is made, as in Linux."""
 
@@ -215,8 +219,26 @@ def is_in_store(path: Path) -> bool:
     return leads_into(path, FOLDERS)
 
 
+def real_path(path: str | os.PathLike[str]) -> str:
+    """The absolute path without links; as it is if that takes more than `REAL_STEPS`.
+
+    `os.path.realpath` follows any number of links, for minutes or until a RecursionError. Raises
+    OSError if the current folder is gone.
+    """
+    here, names = "/", [*reversed(Path(os.getcwd(), path).parts)]
+    for _ in range(REAL_STEPS):
+        if not 0 < len(names) <= REAL_STEPS:
+            break
+        below = os.path.normpath(os.path.join(here, names.pop()))
+        try:
+            names += reversed(Path(os.readlink(below)).parts)
+        except OSError:  # it is no link, or not there
+            here = below
+    return os.path.join(os.getcwd(), path) if names else here
+
+
 def leads_into(path: Path, folders: Collection[str]) -> bool:
     """Whether a path leads into one of these folders of any store."""
     with suppress(OSError, ValueError):
-        path = Path(os.path.realpath(path))
+        path = Path(real_path(path))
     return any(each.name in folders and is_store(each.parent) for each in (path, *path.parents))

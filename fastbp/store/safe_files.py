@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import IO
+from weakref import WeakValueDictionary, finalize
 
 from fastbp.schema.errors import StoreError, UnsafeFileError
 from fastbp.store import places
@@ -37,11 +38,19 @@ NO_FSYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}
 MAX_SWEEP = 4_000_000
 """The most bytes of a sweep file, also of that in a store. One of 100,000 values has about 1 MB."""
 
-_held: dict[Path, int | None] = {}
-"""The folders that are held, each with a descriptor once it has been opened.
 
-While that is open, also file systems that number folders anew keep the number of this one.
-"""
+class _Held:
+    """A folder that is held, and its status once it has been opened.
+
+    It then stays open until no thread holds it: so file systems that number folders anew keep the
+    number of this one.
+    """
+
+    status: os.stat_result | None = None
+
+
+_held: WeakValueDictionary[Path, _Held] = WeakValueDictionary()
+"""The folders that are held."""
 
 
 def kind(mode: int) -> str:
@@ -56,16 +65,14 @@ def held(root: Path) -> Iterator[None]:
     A folder that is not there yet is held from when it is first opened. Raises as `folder`, but no
     OSError.
     """
-    is_first = root not in _held
-    _held.setdefault(root, None)
+    mine = _held.setdefault(root, _Held())
     try:
         with suppress(OSError):
             if root.is_dir():
                 hold(root)
         yield
     finally:
-        if is_first and (descriptor := _held.pop(root)) is not None:
-            os.close(descriptor)
+        del mine  # an error that is kept has this frame
 
 
 def hold(root: Path) -> None:
@@ -76,7 +83,7 @@ def hold(root: Path) -> None:
 
 def _open_root(root: Path) -> int:
     """Open a folder. Raises StoreError if it is held, and is gone or another took its place."""
-    first = _held.get(root)
+    first: os.stat_result | None = getattr(_held.get(root), "status", None)
     other = StoreError(f"{root} is no longer the folder with which this command began")
     try:
         descriptor = places.open_folder(root) if first is None else os.open(root, places.OPEN)
@@ -84,9 +91,10 @@ def _open_root(root: Path) -> int:
         if first is None:
             raise
         raise other from None  # it must not seem empty
-    if first is None and root in _held:
-        _held[root] = os.dup(descriptor)
-    elif first is not None and not os.path.samestat(os.fstat(first), os.fstat(descriptor)):
+    if first is None and (mine := _held.get(root)):
+        mine.status = os.fstat(descriptor)
+        finalize(mine, os.close, os.dup(descriptor))
+    elif first is not None and not os.path.samestat(first, os.fstat(descriptor)):
         os.close(descriptor)
         raise other
     return descriptor
@@ -122,9 +130,8 @@ def folder(root: Path, *names: str, make: bool = False) -> Iterator[int]:
             if make:
                 with suppress(FileExistsError):
                     os.mkdir(name, dir_fd=descriptor)
-            below = _open(path, descriptor, os.O_RDONLY | os.O_DIRECTORY)
-            os.close(descriptor)
-            descriptor = below
+            descriptor, above = _open(path, descriptor, os.O_RDONLY | os.O_DIRECTORY), descriptor
+            os.close(above)  # in the end another one is closed, also if an error comes in between
         yield descriptor
     except OSError as error:
         if "/" not in str(error.filename or "/"):  # a name in here, or the number of a descriptor
@@ -185,7 +192,8 @@ def opened(path: Path, root: Path | None = None, mode: str = "rb") -> Iterator[I
     names = path.parent.relative_to(root).parts if root else ()
     with folder(root or path.parent, *names) as parent:
         descriptor = _open(path, parent, os.O_RDONLY if mode == "rb" else os.O_RDWR | os.O_CREAT)
-    with open(descriptor, mode) as file:
+    # A buffer has a lock, which a thread that a forked process lacks may have taken.
+    with open(descriptor, mode, -1 if mode == "rb" else 0) as file:
         yield file
 
 

@@ -7,7 +7,6 @@ become outdated.
 import os
 import re
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
@@ -27,7 +26,7 @@ from fastbp.schema.errors import (
     remedy,
 )
 from fastbp.schema.keys import NUMERICS_VERSION
-from fastbp.schema.text import printable
+from fastbp.schema.text import grouped, printable
 from fastbp.store import filename, parquet, safe_files
 from fastbp.store.filename import Range, RunFile, run_files
 from fastbp.store.places import FOLDERS, is_in_store, is_ours
@@ -226,10 +225,8 @@ class Store:
 
     def present(self) -> dict[str, list[Range]]:
         """The stored ranges of seeds of each setup by setup id, taken from the names of files."""
-        ranges: dict[str, list[Range]] = defaultdict(list)
-        for file in self.run_files():
-            ranges[file.setup].append(file.seeds)
-        return ranges
+        files = [*self.run_files()]
+        return grouped((file.seeds for file in files), (file.setup for file in files))
 
     def run(self, setup: str, seed: int) -> pa.Table:
         """Read the row of one run. `setup`: the setup's id.

@@ -201,8 +201,7 @@ def test_the_whole_atlas_of_three_bits_is_not_too_large_for_a_page(tmp_path: Pat
 def test_a_page_of_tables_has_the_atlas_and_its_files(tmp_path: Path) -> None:
     store = written(tmp_path / "store")
     made = build.make(store)
-    names = {path.name for path in made.written}
-    assert {"atlas.csv", "classes.csv", "atlas.svg"} <= names
+    assert {"atlas.csv", "classes.csv", "atlas.svg"} <= {path.name for path in made.written}
     page = (store / "report.html").read_text()
     assert "Every function" in page
     assert "Cochran" in page

@@ -148,8 +148,7 @@ PLAIN = {
     ids=str,
 )
 def test_where_shares_must_be_equal(changes: dict[str, object], small: bool, large: bool) -> None:
-    keys = PLAIN | changes
-    assert [holds(symmetry, keys, 8) for symmetry in SYMMETRIES] == [small, large]
+    assert [holds(symmetry, PLAIN | changes, 8) for symmetry in SYMMETRIES] == [small, large]
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,7 @@ def test_the_sweep_uses_every_choice():
             continue
         values = [getattr(setup, key) for setup in EVERY]
         texts = " | ".join(value for value in values if value).split(" | ")
-        used = {text.partition(":")[0] for text in texts}
-        assert used == family.choices.keys() - {"file"}, key
+        assert {text.partition(":")[0] for text in texts} == family.choices.keys() - {"file"}, key
 
 
 def test_the_engine_is_given_the_same_setups_and_trains_some_as_one():

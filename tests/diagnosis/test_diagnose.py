@@ -446,8 +446,7 @@ def test_half_of_the_time_is_left_after_compiling(monkeypatch, each, ready, beyo
     now, late, past = module._compiled(FOUNDING, tried, 60.0, 0.0)
     assert len(compiled) == ready
     assert past == beyond
-    known = {tasks.kernel_key(changed(FOUNDING, change)) for change in now}
-    assert known <= {*compiled}
+    assert {tasks.kernel_key(changed(FOUNDING, change)) for change in now} <= {*compiled}
     assert {change.name for change in tried} - {change.name for change in now} == {*late}
     assert late
 
@@ -487,8 +486,7 @@ def test_it_stops_where_intervals_are_narrow_enough() -> None:
     one = diagnose(HEALTHY, 100_000)
     assert one.runs < 20_000
     assert one.complete
-    widths = one.table["difference_high"] - one.table["difference_low"]
-    assert (widths <= 2 * trials.NARROW).all()
+    assert (one.table["difference_high"] - one.table["difference_low"] <= 2 * trials.NARROW).all()
     few = diagnose(HEALTHY, 30)
     assert (few.runs, few.complete) == (30, True)
     assert "88.6% to 100%): up to 11.4% may still fail, so try more --seeds." in few.verdict[0]

@@ -136,8 +136,8 @@ def test_rows_that_are_wrong() -> None:
 
 
 def test_a_gradient_has_vanished_where_following_it_lowers_nothing() -> None:
-    fall = 0.01  # of the loss, over the budget: rate · updates · length² = 1% of the loss
-    length = np.sqrt(fall * 0.02 / (0.2 * 999))
+    # the loss falls by 1% over the budget: rate · updates · length² = 1% of the loss
+    length = np.sqrt(0.01 * 0.02 / (0.2 * 999))
     assert "vanished" in said(made(ends(GRAD_NORM=0.99 * length)))
     assert "sizeable" in said(made(ends(GRAD_NORM=1.01 * length)))
     for keys, times in (

@@ -154,8 +154,7 @@ def test_there_is_a_disk_here(tmp_path):
 
 @pytest.mark.parametrize("seeds", [1, 700, Seeds(start=5000, count=70_000)])
 def test_runs_updates_and_files_are_those_of_the_plan(seeds):
-    grid = {"updates": [9, 10_000], "lr": [0.1, 0.2, 0.3], "momentum": [0, 0.5, 0.9]}
-    some = sweep(seeds, grid)
+    some = sweep(seeds, {"updates": [9, 10_000], "lr": [0.1, 0.2, 0.3], "momentum": [0, 0.5, 0.9]})
     for present in (
         {},
         {

@@ -155,9 +155,8 @@ def test_rows_of_every_kind_are_the_same_to_the_bit(store):
 )
 def test_what_was_tampered_with_is_named(other, column, value, line):
     identity = publish(other, XOR, 5, 2, **{column: value})
-    found = stored_run.find(other, identity, "5", held=True)
-    (line_of_difference,) = stored_run.differences(found)
-    assert re.fullmatch(line, line_of_difference)
+    (found,) = stored_run.differences(stored_run.find(other, identity, "5", held=True))
+    assert re.fullmatch(line, found)
     assert stored_run.differences(stored_run.find(other, identity, "6")) == []
 
 

@@ -1,6 +1,7 @@
 """A sweep that is killed or stopped at any moment goes on, and ends with the same bits as one that
 nobody disturbed."""
 
+import io
 import os
 import random
 import shlex
@@ -27,7 +28,7 @@ from stores import opened, rows_of
 import fastbp
 from fastbp.schema.errors import StoreError
 from fastbp.store.filename import RunFile
-from fastbp.store.store import Store
+from fastbp.store.store import Store, _locks
 
 KILLS = [(2, 1_344), pytest.param(50, 20_000, marks=pytest.mark.soak)]
 """How many, and seeds enough that something is left to do until the last of them."""
@@ -199,5 +200,7 @@ def test_a_worker_that_outlives_its_killed_driver_holds_no_lock(tmp_path):
             driver.wait()
             with store.locked():
                 os.kill(worker, 0)
+                # a buffer has a lock, which a thread that is not forked may keep
+                assert all(isinstance(lock, io.RawIOBase) for lock in _locks)
         finally:
             os.kill(worker, signal.SIGKILL)

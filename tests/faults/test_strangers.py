@@ -236,8 +236,7 @@ def test_a_store_may_be_reached_by_a_path_that_goes_up_from_a_link(command, fold
 
 
 def test_a_damaged_list_of_how_runs_were_made_is_kept(command, folder):
-    made = folder / "store" / "made.json"
-    made.write_text("[{")
+    (folder / "store" / "made.json").write_text("[{")
     succeeded(command("sweep", "mine.toml", "-o", "store", "--seeds", "4", *QUIET))
     assert (folder / "store" / "quarantine" / "made.json").read_text() == "[{"
     assert len(provenance.read_made(folder / "store")) == 1
@@ -296,8 +295,7 @@ def test_lists_that_unpack_to_gigabytes_are_refused_before_they_are(monkeypatch,
     content = as_parquet(table.set_column(place, field, lists.cast(field.type)))
     assert len(content) < 1_000_000
     content = content.replace(numbered(values), numbered(said, len(numbered(values))))
-    column = pq.read_metadata(pa.BufferReader(content)).row_group(0).column(place)
-    assert column.num_values == said
+    assert pq.read_metadata(pa.BufferReader(content)).row_group(0).column(place).num_values == said
     monkeypatch.setattr(pq.ParquetFile, "read", None)
     with pytest.raises(ValueError, match="bytes stand for more than they can"):
         parquet.decoded(content)

@@ -927,6 +927,15 @@ def test_what_is_no_gradient_gets_one_line(value: Any, text: str, name: str) -> 
     assert str(found) == f"Your function cannot be checked: {found.mistake}."
 
 
+def test_weights_that_explode_are_compared_without_a_warning() -> None:
+    """Though they are beyond float32."""
+
+    def step(W, b, x, t):
+        W[0] *= 1e300
+
+    assert "wrong, first in W1" in str(check(step, (3, 4, 1)))
+
+
 class MuteError(Exception):
     __str__ = raising(RuntimeError())
 

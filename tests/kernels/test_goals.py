@@ -39,8 +39,7 @@ def setups(success, **keys):
     """The setups of each kind of target that may have this criterion."""
     if success[:2] != "r2":
         yield three_classes(success=success, **keys)
-    kind = "quantities" if success[:2] == "r2" else "classes"
-    T, more = TARGETS[kind]
+    T, more = TARGETS["quantities" if success[:2] == "r2" else "classes"]
     yield Setup.from_arrays(X, T, **{"epochs": 60, "success": success} | more | keys)
 
 
@@ -108,8 +107,7 @@ def test_a_row_counts_by_its_weight(batch):
     """One update over all rows, held against the gradient of the weighted loss."""
     T = (X[:, 0] > 0.8).astype(int)
     keys = {"hidden": [2], "lr": 0.3, "updates": 1, "class_weight": "balanced"}
-    setup = Setup.from_arrays(X, T, batch=batch, order="shuffled", **keys)
-    run = retrain(setup, 0)
+    run = retrain(Setup.from_arrays(X, T, batch=batch, order="shuffled", **keys), 0)
     (W, b), (V, c) = run.initial
     hidden = 1 / (1 + np.exp(-(X @ W.T + b)))
     output = 1 / (1 + np.exp(-(hidden @ V.T + c)))[:, 0]

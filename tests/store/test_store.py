@@ -187,8 +187,7 @@ def test_a_disk_that_cannot_flush_folders_is_no_failure(store, monkeypatch, numb
         with pytest.raises(StoreFullError, match="Input/output error"):
             store.publish(ONE, 0, rows())
     else:
-        published = store.publish(ONE, 0, rows())
-        assert list(store.files()) == [published]
+        assert [store.publish(ONE, 0, rows())] == list(store.files())
 
 
 def test_the_same_rows_again_are_the_same_file(store):
@@ -279,6 +278,14 @@ def test_what_is_checked_is_what_is_written_to(store, tmp_path, monkeypatch):
             with pytest.raises(StoreError, match="late is no longer the folder with which"):
                 reads(late)
     assert gallery.is_generated(late)
+    first, second = safe_files.held(late), safe_files.held(late)  # of two threads
+    with second:
+        with first:
+            late.mkdir()
+            assert safe_files.listed(late) == {}
+        late.rename(tmp_path / "gone")
+        with pytest.raises(StoreError, match="late is no longer the folder with which"):
+            safe_files.listed(late)
 
 
 def test_only_the_folder_that_is_open_is_removed(tmp_path):
@@ -296,7 +303,7 @@ def test_a_link_in_the_place_of_a_folder_of_a_store_is_not_followed(store):
     """Though what it leads to is in no store."""
     with store.locked():
         pass
-    theirs = store.path.parent / "theirs"
+    beside, theirs = store.path.parent, store.path.parent / "theirs"
     theirs.mkdir()
     for place in ("quarantine", "figures"):
         (store.path / place).symlink_to(theirs)
@@ -308,7 +315,14 @@ def test_a_link_in_the_place_of_a_folder_of_a_store_is_not_followed(store):
     assert not places.is_in_store(store.path)
     assert not places.is_in_store(store.path / "tmp" / ".." / "..")
     os.close(places.open_folder(Path("/") / "." / ".."))
-    (store.path.parent / "round").symlink_to("round")
+    for number in range(1_500):  # more than a thousand, for which `os.path.realpath` has no room
+        (beside / f"{number}").symlink_to(f"{number - 1}" if number else ".")
+    (beside / "wide").symlink_to("/".join(["30"] * 1_300))
+    assert places.real_path(beside / "9" / "new" / ".." / "x") == str(beside / "x")
+    for name in ("1499", "wide"):
+        assert places.real_path(beside / name / "x") == str(beside / name / "x")
+        assert not places.is_in_store(beside / name / "x")
+    (beside / "round").symlink_to("round")
     assert not places.is_in_store(store.path.parent / "round" / "x")
     (store.path / "lock").rename(store.path / "made.json")
     (store.path / "runs").unlink()

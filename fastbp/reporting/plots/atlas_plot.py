@@ -11,7 +11,6 @@ from matplotlib.path import Path
 from numpy.typing import NDArray
 
 from fastbp.analysis.atlas import others_of
-from fastbp.analysis.counts import grouped
 from fastbp.analysis.cures import pooled
 from fastbp.reporting.phrases import evenly, plain, setting
 from fastbp.reporting.plots.outcomes_plot import outcome_rows
@@ -24,7 +23,7 @@ from fastbp.reporting.plots.style import (
     wrapped,
 )
 from fastbp.schema.outcomes import STACKED, Outcome
-from fastbp.schema.text import and_, plural
+from fastbp.schema.text import and_, grouped, plural
 
 MAX_TILES, MAX_BARS = 256, 8
 """Largest numbers of functions (tiles) and of bars in a tile. If there are more settings than bars,

@@ -7,7 +7,7 @@ import pandas as pd
 from fastbp.analysis.contrasts import least_effect
 from fastbp.analysis.statistics.power import pairing_worth
 from fastbp.analysis.summary import ALPHA, keys_of
-from fastbp.reporting.change_sentences import changes_of, headline
+from fastbp.reporting.change_sentences import by_change, changes_of, headline
 from fastbp.reporting.html import HtmlTable, TableColumn
 from fastbp.reporting.html_tables import (
     MAX_ROWS,
@@ -19,7 +19,6 @@ from fastbp.reporting.html_tables import (
 )
 from fastbp.reporting.phrases import (
     Record,
-    by_change,
     change_of,
     has_effect,
     named,

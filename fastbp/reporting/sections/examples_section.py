@@ -9,14 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fastbp.analysis.counts import grouped
 from fastbp.reporting import plots
 from fastbp.reporting.phrases import Record
 from fastbp.reporting.report_data import Content, ReportData, Section
 from fastbp.reporting.svg import dots
 from fastbp.schema.errors import damage_ignored
 from fastbp.schema.outcomes import OUTCOMES, STACKED, Outcome
-from fastbp.schema.text import plural, typed
+from fastbp.schema.text import grouped, plural, typed
 from fastbp.store import filename, parquet, safe_files
 from fastbp.store.npz import in_units
 

@@ -96,8 +96,7 @@ def _region(summary: pd.DataFrame, keys: tuple[str, str]) -> str:
     low, high = simultaneous_bounds(summary, "converged")
     best, inside = extreme(summary, "converged"), np.ones(len(summary), bool)
     for key in keys:
-        reach = summary[key][high >= 0.5].agg(["min", "max"])
-        inside &= summary[key].between(*reach).to_numpy()
+        inside &= summary[key].between(*summary[key][high >= 0.5].agg(["min", "max"])).to_numpy()
     i = place_of(summary, best)
     ends = f"{percent(low[i])} to {percent(high[i])}"
     most = f"{percent(best['converged_share'])} ({ends}) with {setting(best, keys)}"

@@ -170,14 +170,13 @@ def score_columns(summary: pd.DataFrame) -> list[TableColumn]:
     """Columns of the mean scores that a summary has."""
     titles = {"r2": "R²", "test_accuracy": "held-out", "test_r2": "held-out"}
     return [
-        TableColumn(titles.get(name, name), lambda row, name=name: _score(row[name]))  # type: ignore[misc]
+        TableColumn(
+            titles.get(name, name),
+            lambda row, name=name: "–" if pd.isna(row[name]) else f"{row[name]:.2f}",  # type: ignore[misc]
+        )
         for name in SCORES
         if name in summary
     ]
-
-
-def _score(value: float) -> str:
-    return "–" if pd.isna(value) else f"{value:.2f}"
 
 
 def _share_column(name: str) -> TableColumn:
