@@ -272,6 +272,7 @@ def _table(
     """
     from fastbp.diagnosis.printout import CHANGES
     from fastbp.problems import samples
+    from fastbp.store.places import real_path
     from fastbp.store.store import write
 
     if (
@@ -295,7 +296,7 @@ def _table(
         _make_writable(folder)
         copy = next(p for p in _copies(folder, path.name) if _is_free(p, folder, content))
     write(copy, content, folder or drafts)
-    return Path(os.path.realpath(copy))
+    return Path(real_path(copy))
 
 
 def _copies(folder: Path, name: str) -> Iterator[Path]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import time
@@ -24,7 +23,7 @@ from fastbp.cli.terminal import (
 )
 from fastbp.schema.errors import StoreFullError, SweepError
 from fastbp.schema.text import plural, printable
-from fastbp.store import safe_files
+from fastbp.store import places, safe_files
 
 if TYPE_CHECKING:
     from fastbp.cli.job import Done, Job, Options
@@ -239,7 +238,7 @@ def _write_gallery(jobs: Sequence[Job], options: Options, source: Path, results:
     from fastbp.store.store import is_written, write
 
     seeds = [] if options.seeds is None else ["--seeds", options.seeds]
-    place = PurePosixPath(os.path.basename(os.path.realpath(results)))
+    place = PurePosixPath(Path(places.real_path(results)).name)
 
     def command(path: Path, output: PurePosixPath, default: PurePosixPath, *words: str) -> str:
         return shlex.join(
@@ -249,7 +248,7 @@ def _write_gallery(jobs: Sequence[Job], options: Options, source: Path, results:
                 "fastbp.sweep",
                 *words,
                 # so that the current folder does not matter
-                table_files.relative(os.path.realpath(path), results / ".."),
+                table_files.relative(places.real_path(path), results / ".."),
                 *([] if output == default else ["-o", str(output)]),
                 *seeds,
             ]

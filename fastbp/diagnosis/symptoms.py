@@ -157,8 +157,7 @@ def _distinct(a: Real) -> int:
     varying = a[:, a.std(axis=0) > FLAT]
     if varying.shape[1] < 2:
         return int(varying.shape[1])
-    together = np.abs(np.corrcoef(varying.T)) > ALIKE
-    return int((~np.tril(together, -1).any(axis=1)).sum())
+    return int((~np.tril(np.abs(np.corrcoef(varying.T)) > ALIKE, -1).any(axis=1)).sum())
 
 
 # Failing runs

@@ -111,7 +111,7 @@ def named(text: str) -> tuple[Backend, str]:
     SweepError
         If there is no backend of that name, or its package is not installed.
     """
-    name, colon, address = text.partition(":")
+    name, colon, address = str(text).partition(":")
     backend = BACKENDS.get(name)
     if backend is None or (colon and not (backend.address and address)):
         allowed = [

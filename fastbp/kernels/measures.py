@@ -205,8 +205,8 @@ def judge(
     measures : float64 array [measure, lane]
     """
     T, varies = targets.values[..., None], targets.varies
-    is_number = ~np.isnan(outputs).any(axis=(0, 1))  # else infinities took each other away
-    measures[FINITE] = np.isfinite(weights).all(axis=0) & is_number
+    # of infinite weights some take each other away, and then outputs are NaN
+    measures[FINITE] = np.isfinite(weights).all(axis=0) & ~np.isnan(outputs).any(axis=(0, 1))
     measures[WEIGHT_MAX] = np.fmax.reduce(np.abs(weights), axis=0)
     with np.errstate(over="ignore", invalid="ignore"):
         measures[LOSS] /= len(outputs)

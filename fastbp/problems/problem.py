@@ -356,8 +356,7 @@ def _scaled(column: NDArray[np.float64], trained: int, how: str) -> NDArray[np.f
     else:
         shift = math.fsum(known.tolist()) / trained
         unit = math.sqrt(math.fsum(((known - shift) ** 2).tolist()) / trained)
-    constant = low == high or unit == 0.0
-    return np.zeros_like(column) if constant else _over(column - shift, unit)
+    return np.zeros_like(column) if low == high or unit == 0.0 else _over(column - shift, unit)
 
 
 def _over(values: NDArray[np.float64], unit: float) -> NDArray[np.float64]:

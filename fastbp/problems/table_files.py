@@ -42,7 +42,7 @@ def located(written: str, folder: str) -> str:
 
 def relative(path: str, folder: str | os.PathLike[str]) -> str:
     """The path relative to a folder, with `/` between its parts; `located` makes it absolute."""
-    return os.path.relpath(path, os.path.realpath(folder)).replace(os.sep, "/")
+    return os.path.relpath(path, real_path(folder)).replace(os.sep, "/")
 
 
 def current_stamp(path: str) -> Stamp:

@@ -1,6 +1,5 @@
 """The data of a report: the counted runs of a store, and the tables made from them."""
 
-import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from fastbp.reporting.phrases import evenly, labels, place_of, plain, setting
 from fastbp.schema.errors import damage_ignored
 from fastbp.schema.text import shortened
 from fastbp.store.npz import StoredProblem, read_problem
+from fastbp.store.places import real_path
 from fastbp.store.provenance import LatestSweep
 
 MAX_BARS, MAX_PANELS, MAX_PLANES = 24, 12, 4
@@ -171,7 +171,7 @@ class ReportData:
     @cached_property
     def title(self) -> str:
         """The title of the page."""
-        name = os.path.basename(os.path.realpath(self.store))
+        name = Path(real_path(self.store)).name
         return shortened(plain(self.sweep.title or " ".join(["Sweep", *name.split()])), 300)
 
     @property

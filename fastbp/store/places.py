@@ -25,9 +25,9 @@ MAX_LINKS = 40
 MAX_STEPS = 5_000
 """Most folders on the way, with those that links lead through."""
 
-REAL_STEPS = 500
-"""Most folders on the way that `real_path` takes, some milliseconds: a stranger's sweep may name
-thousands of tables."""
+REAL_STEPS = 250
+"""Most folders and links on the way that `real_path` takes, a millisecond: a stranger's sweep may
+name thousands of tables."""
 
 MAX_PATH = 4095
 """Most bytes in the path of a folder that is made, as in Linux."""
@@ -220,25 +220,25 @@ def is_in_store(path: Path) -> bool:
 
 
 def real_path(path: str | os.PathLike[str]) -> str:
-    """The absolute path without links; as it is if that takes more than `REAL_STEPS`.
+    """The absolute path without links, as `os.path.realpath`, which takes any number of them.
 
-    `os.path.realpath` follows any number of links, for minutes or until a RecursionError. Raises
-    OSError if the current folder is gone.
+    That may be minutes, or end in a RecursionError. Raises OSError beyond `REAL_STEPS`, or if the
+    current folder is gone.
     """
-    here, names = "/", [*reversed(Path(os.getcwd(), path).parts)]
-    for _ in range(REAL_STEPS):
-        if not 0 < len(names) <= REAL_STEPS:
-            break
-        below = os.path.normpath(os.path.join(here, names.pop()))
+    here, names, left = "/", [*reversed(Path(path).absolute().parts)], REAL_STEPS
+    while 0 < len(names) <= left:
+        below, left = os.path.normpath(os.path.join(here, names.pop())), left - 1
         try:
             names += reversed(Path(os.readlink(below)).parts)
         except OSError:  # it is no link, or not there
             here = below
-    return os.path.join(os.getcwd(), path) if names else here
+    if names:
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fspath(path))
+    return here
 
 
 def leads_into(path: Path, folders: Collection[str]) -> bool:
-    """Whether a path leads into one of these folders of any store."""
-    with suppress(OSError, ValueError):
+    """Whether a path leads into one of these folders of any store. Raises as `real_path`."""
+    with suppress(FileNotFoundError, ValueError):  # the current folder is gone, or it is no path
         path = Path(real_path(path))
     return any(each.name in folders and is_store(each.parent) for each in (path, *path.parents))

@@ -50,7 +50,9 @@ class _Held:
 
 
 _held: WeakValueDictionary[Path, _Held] = WeakValueDictionary()
-"""The folders that are held."""
+"""The folders that are held. A forked process holds none."""
+
+os.register_at_fork(after_in_child=_held.clear)
 
 
 def kind(mode: int) -> str:
@@ -87,13 +89,13 @@ def _open_root(root: Path) -> int:
     other = StoreError(f"{root} is no longer the folder with which this command began")
     try:
         descriptor = places.open_folder(root) if first is None else os.open(root, places.OPEN)
-    except FileNotFoundError:
-        if first is None:
+    except OSError as error:
+        if first is None or error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
             raise
         raise other from None  # it must not seem empty
     if first is None and (mine := _held.get(root)):
+        finalize(mine, os.close, os.dup(descriptor)).atexit = False
         mine.status = os.fstat(descriptor)
-        finalize(mine, os.close, os.dup(descriptor))
     elif first is not None and not os.path.samestat(first, os.fstat(descriptor)):
         os.close(descriptor)
         raise other

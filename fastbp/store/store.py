@@ -183,11 +183,14 @@ class Store:
                 raise StoreError(
                     "stores need file locks (fcntl), which Windows lacks: run fastbp inside WSL"
                 )
+            import fcntl
+
             with writing(self.path / "lock"):
-                # closing it unlocks it
                 lock = stack.enter_context(safe_files.opened(self.path / "lock", self.path, "r+b"))
             _locks.add(lock)
             stack.callback(_locks.discard, lock)
+            # closing it would not unlock it if a process that was forked just now has it, too
+            stack.callback(lambda: lock.closed or fcntl.flock(lock, fcntl.LOCK_UN))  # type: ignore[func-returns-value]
             self._hold(lock)
             with safe_files.folder(self.path, "tmp") as drafts:
                 # of a process that was killed while it wrote

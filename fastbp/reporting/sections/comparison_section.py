@@ -1,6 +1,5 @@
 """The page that compares the convergence rates of the setups of two stores."""
 
-import os
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from math import isnan
@@ -27,7 +26,7 @@ from fastbp.reporting.phrases import Record, named, plain, setting
 from fastbp.reporting.report_data import MAX_BARS, by_strength
 from fastbp.schema.errors import RunsError
 from fastbp.schema.text import WIDTH, and_, p_value, percent, plural, points, typed
-from fastbp.store import filename
+from fastbp.store import filename, places
 from fastbp.store.safe_files import write_all
 
 StoreNames = tuple[str, str]
@@ -36,7 +35,7 @@ StoreNames = tuple[str, str]
 
 def names_of(a: Path, b: Path) -> StoreNames:
     """Name two stores by the shortest ends of their paths that differ."""
-    one, other = (Path(os.path.realpath(path)).parts for path in (a, b))
+    one, other = (Path(places.real_path(path)).parts for path in (a, b))
     longest = max(len(one), len(other))
     length = next(
         ((n for n in range(1, longest) if one[-n:] != other[-n:])), longest if one != other else 1

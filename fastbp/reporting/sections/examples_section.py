@@ -1,6 +1,5 @@
 """The sections on single runs: examples of each outcome, and runs that were trained again."""
 
-import os
 import re
 from itertools import chain, islice, zip_longest
 from pathlib import Path
@@ -16,7 +15,7 @@ from fastbp.reporting.svg import dots
 from fastbp.schema.errors import damage_ignored
 from fastbp.schema.outcomes import OUTCOMES, STACKED, Outcome
 from fastbp.schema.text import grouped, plural, typed
-from fastbp.store import filename, parquet, safe_files
+from fastbp.store import filename, parquet, places, safe_files
 from fastbp.store.npz import in_units
 
 MAX_EXAMPLES = 5
@@ -98,7 +97,7 @@ def examples(data: ReportData) -> list[Record]:
 
 def shown_path(store: Path) -> str:
     """The path of a store in a command that a reader may copy: `results/NAME` or its name."""
-    path = Path(os.path.realpath(store))
+    path = Path(places.real_path(store))
     return typed(f"results/{path.name}" if path.parent.name == "results" else path.name)
 
 
