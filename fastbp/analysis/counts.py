@@ -162,7 +162,6 @@ def count_runs(
     ValueError
         If a column is missing, a seed comes twice in a setup or an outcome is unknown.
     """
-    setups = None if setups is None else frozenset(setups)  # a stranger's sweep may name a million
     if isinstance(runs, pd.DataFrame | str | Path):
         columns = [*_NEEDED, *(PICTURED if pictures else ())]
         if isinstance(runs, pd.DataFrame):
