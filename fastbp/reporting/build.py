@@ -288,9 +288,7 @@ def make(
     ids = () if all_runs else sweep.setups
     key = page_key(store, ids, collapse)  # of what comes meanwhile the page has nothing
     tick("reading")
-    # a stranger's sweep may name a million
-    named = frozenset(ids) or None
-    counted = count_runs(store, setups=named, pictures=True, collapse=collapse)
+    counted = count_runs(store, setups=frozenset(ids) or None, pictures=True, collapse=collapse)
     if not counted:
         others = " of its latest sweep, only of others: --all-runs reports them"
         raise RunsError(f"{store} holds no runs{others * any(filename.run_files(runs))}")

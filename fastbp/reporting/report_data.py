@@ -171,7 +171,7 @@ class ReportData:
     @cached_property
     def title(self) -> str:
         """The title of the page."""
-        name = Path(real_path(self.store)).name
+        name = Path(real_path(self.store, strict=False)).name
         return shortened(plain(self.sweep.title or " ".join(["Sweep", *name.split()])), 300)
 
     @property

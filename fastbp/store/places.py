@@ -26,8 +26,8 @@ MAX_STEPS = 5_000
 """Most folders on the way, with those that links lead through."""
 
 REAL_STEPS = 250
-"""Most folders and links on the way that `real_path` takes, a millisecond: a stranger's sweep may
-name thousands of tables."""
+"""Most folders on the way that links lead through for `real_path`, a millisecond: a stranger's sweep
+may name thousands of tables."""
 
 MAX_PATH = 4095
 """Most bytes in the path of a folder that is made, as in Linux."""
@@ -219,22 +219,23 @@ def is_in_store(path: Path) -> bool:
     return leads_into(path, FOLDERS)
 
 
-def real_path(path: str | os.PathLike[str]) -> str:
+def real_path(path: str | os.PathLike[str], strict: bool = True) -> str:
     """The absolute path without links, as `os.path.realpath`, which takes any number of them.
 
-    That may be minutes, or end in a RecursionError. Raises OSError beyond `REAL_STEPS`, or if the
-    current folder is gone.
+    That may be minutes, or end in a RecursionError. Beyond `REAL_STEPS` it raises OSError, or is
+    the path as it is if not `strict`. Also raises OSError if the current folder is gone.
     """
-    here, names, left = "/", [*reversed(Path(path).absolute().parts)], REAL_STEPS
+    here, names = "/", [*reversed(Path(path).absolute().parts)]
+    left = len(names) + REAL_STEPS
     while 0 < len(names) <= left:
         below, left = os.path.normpath(os.path.join(here, names.pop())), left - 1
         try:
             names += reversed(Path(os.readlink(below)).parts)
         except OSError:  # it is no link, or not there
             here = below
-    if names:
+    if names and strict:
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fspath(path))
-    return here
+    return os.fspath(path) if names else here
 
 
 def leads_into(path: Path, folders: Collection[str]) -> bool:

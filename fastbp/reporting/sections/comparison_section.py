@@ -35,7 +35,7 @@ StoreNames = tuple[str, str]
 
 def names_of(a: Path, b: Path) -> StoreNames:
     """Name two stores by the shortest ends of their paths that differ."""
-    one, other = (Path(places.real_path(path)).parts for path in (a, b))
+    one, other = (Path(places.real_path(path, strict=False)).parts for path in (a, b))
     longest = max(len(one), len(other))
     length = next(
         ((n for n in range(1, longest) if one[-n:] != other[-n:])), longest if one != other else 1

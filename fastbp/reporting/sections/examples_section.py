@@ -97,7 +97,7 @@ def examples(data: ReportData) -> list[Record]:
 
 def shown_path(store: Path) -> str:
     """The path of a store in a command that a reader may copy: `results/NAME` or its name."""
-    path = Path(places.real_path(store))
+    path = Path(places.real_path(store, strict=False))
     return typed(f"results/{path.name}" if path.parent.name == "results" else path.name)
 
 
