@@ -26,8 +26,8 @@ MAX_STEPS = 5_000
 """Most folders on the way, with those that links lead through."""
 
 REAL_STEPS = 250
-"""Most folders on the way that links lead through for `real_path`, a millisecond: a stranger's sweep
-may name thousands of tables."""
+"""Most folders that links add to a way for `real_path`, a millisecond: a stranger's sweep may name
+thousands of tables."""
 
 MAX_PATH = 4095
 """Most bytes in the path of a folder that is made, as in Linux."""
