@@ -36,8 +36,9 @@ def located(written: str, folder: str) -> str:
         located = os.path.join(real_path(os.path.dirname(path)), os.path.basename(path))
         located.encode()
         return located
-    except (ValueError, OSError):  # not text, or the current folder is gone
-        raise ValueError(f"given {shown('file:' + written)}, allowed: file:PATH") from None
+    except (ValueError, OSError) as error:  # not text, or no way leads there
+        why = f"; {error.strerror}" if isinstance(error, OSError) else ""
+        raise ValueError(f"given {shown('file:' + written)}, allowed: file:PATH{why}") from None
 
 
 def relative(path: str, folder: str | os.PathLike[str]) -> str:
