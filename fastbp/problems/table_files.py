@@ -6,7 +6,7 @@ from contextlib import suppress
 from itertools import islice
 
 from fastbp.problems.read_table import DECODERS
-from fastbp.schema.errors import SweepError, UnsafeFileError
+from fastbp.schema.errors import StoreError, SweepError, UnsafeFileError
 from fastbp.schema.text import named, nearest, plain, shown
 from fastbp.store.npz import MAX_BYTES
 from fastbp.store.places import real_path
@@ -36,8 +36,8 @@ def located(written: str, folder: str) -> str:
         located = os.path.join(real_path(os.path.dirname(path)), os.path.basename(path))
         located.encode()
         return located
-    except (ValueError, OSError) as error:  # not text, or no way leads there
-        why = f"; {error.strerror}" if isinstance(error, OSError) else ""
+    except (ValueError, OSError, StoreError) as error:  # not text, or no way leads there
+        why = f"; {error}" if isinstance(error, StoreError) else ""
         raise ValueError(f"given {shown('file:' + written)}, allowed: file:PATH{why}") from None
 
 

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
-from fastbp.schema.errors import UnsafeFileError
+from fastbp.schema.errors import StoreError, UnsafeFileError
 
 FOLDERS = ("runs", "tmp", "problems", "replays", "quarantine", "figures")
 """The folders of a store."""
@@ -222,19 +222,19 @@ def is_in_store(path: Path) -> bool:
 def real_path(path: str | os.PathLike[str], strict: bool = True) -> str:
     """The absolute path without links, as `os.path.realpath`, which takes any number of them.
 
-    That may be minutes, or end in a RecursionError. Beyond `REAL_STEPS` it raises OSError, or is
-    the path as it is if not `strict`. Also raises OSError if the current folder is gone.
+    That may be minutes, or end in a RecursionError. Beyond `REAL_STEPS` it raises StoreError, or is
+    the path as it is if not `strict`. Raises OSError if the current folder is gone.
     """
     here, names = "/", [*reversed(Path(path).absolute().parts)]
     left = len(names) + REAL_STEPS
     while 0 < len(names) <= left:
-        below, left = os.path.normpath(os.path.join(here, names.pop())), left - 1
+        below, left = os.path.normpath(os.path.join(here, names.pop())).replace("//", "/"), left - 1
         try:
             names += reversed(Path(os.readlink(below)).parts)
         except OSError:  # it is no link, or not there
             here = below
     if names and strict:
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fspath(path))
+        raise StoreError(f"{path} cannot be used: too many links lead there")
     return os.fspath(path) if names else here
 
 
