@@ -933,7 +933,7 @@ def test_weights_that_explode_are_compared_without_a_warning() -> None:
     def step(W, b, x, t):
         W[0] *= 1e300
 
-    assert "wrong, first in W1" in str(check(step, (3, 4, 1)))
+    assert not check(step, (3, 4, 1)).ok
 
 
 class MuteError(Exception):
