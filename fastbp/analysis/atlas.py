@@ -10,12 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fastbp.analysis.common_seeds import common_results
-from fastbp.analysis.counts import (
-    Runs,
-    SetupCounts,
-    count_runs,
-    varying,
-)
+from fastbp.analysis.counts import Runs, SetupCounts, count_runs, varying
 from fastbp.analysis.statistics.paired import cochran, effective_trials, holm
 from fastbp.analysis.statistics.proportions import wilson
 from fastbp.analysis.summary import LEVEL, key_columns, keys_of, pooled_median

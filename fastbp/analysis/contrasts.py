@@ -10,12 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fastbp.analysis.common_seeds import common_results, common_times, parts_of_common_results
-from fastbp.analysis.counts import (
-    Runs,
-    SetupCounts,
-    count_runs,
-    varying,
-)
+from fastbp.analysis.counts import Runs, SetupCounts, count_runs, varying
 from fastbp.analysis.statistics.kaplan_meier import mean_time_difference, median_difference
 from fastbp.analysis.statistics.paired import PointsInterval, holm, mcnemar, odds_ratio, tango
 from fastbp.analysis.statistics.proportions import bonferroni

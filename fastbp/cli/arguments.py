@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from fastbp.cli.terminal import print_data, print_errors, print_note
 from fastbp.schema.errors import SweepError
 from fastbp.schema.text import SHOWN, named, nearest, refusal
-from fastbp.store.places import is_in_store, leads_into
+from fastbp.store.places import OWN_FOLDERS, is_in_store, leads_into
 
 FOUNDING = "founding"
 """Name of the sweep that runs if the user names none. With `--all` it runs first."""
@@ -140,12 +140,11 @@ def number(allowed: str, is_allowed: Callable[[float], bool]) -> Callable[[str],
 
 def file_ending(*suffixes: str) -> Callable[[str], Any]:
     """Make the `type=` function for files with one of these suffixes, not among a store's own."""
-    own = ("runs", "problems", "tmp", "quarantine")
     return value(
-        f"a file that ends in {' or '.join(suffixes)}, not in {', '.join(own)} of a store",
+        f"a file that ends in {' or '.join(suffixes)}, not in {', '.join(OWN_FOLDERS)} of a store",
         lambda text: (
             path
-            if (path := Path(text)).suffix.lower() in suffixes and not leads_into(path, own)
+            if (path := Path(text)).suffix.lower() in suffixes and not leads_into(path, OWN_FOLDERS)
             else None
         ),
     )

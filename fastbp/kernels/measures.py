@@ -205,7 +205,7 @@ def judge(
     measures : float64 array [measure, lane]
     """
     T, varies = targets.values[..., None], targets.varies
-    # of infinite weights some take each other away, and then outputs are NaN
+    # outputs are NaN where infinities took each other away
     measures[FINITE] = np.isfinite(weights).all(axis=0) & ~np.isnan(outputs).any(axis=(0, 1))
     measures[WEIGHT_MAX] = np.fmax.reduce(np.abs(weights), axis=0)
     with np.errstate(over="ignore", invalid="ignore"):

@@ -13,7 +13,10 @@ from pathlib import Path
 
 from fastbp.schema.errors import StoreError, UnsafeFileError
 
-FOLDERS = ("runs", "tmp", "problems", "replays", "quarantine", "figures")
+OWN_FOLDERS = ("runs", "problems", "tmp", "quarantine")
+"""The folders of a store in which users put no files."""
+
+FOLDERS = (*OWN_FOLDERS, "replays", "figures")
 """The folders of a store."""
 
 RUN_FILE = re.compile(r"([0-9a-f]{12})-([0-9]{1,19})-([0-9]{1,19})-([0-9a-f]{16})\.parquet")

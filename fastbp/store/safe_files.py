@@ -85,6 +85,7 @@ def hold(root: Path) -> None:
 
 def _open_root(root: Path) -> int:
     """Open a folder. Raises StoreError if it is held, and is gone or another took its place."""
+    # only the status: an error that is kept has this frame, and would hold the folder
     first: os.stat_result | None = getattr(_held.get(root), "status", None)
     other = StoreError(f"{root} is no longer the folder with which this command began")
     try:

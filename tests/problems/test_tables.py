@@ -284,7 +284,8 @@ def test_each_seed_may_have_a_split_of_its_own(here: Path, keys: dict[str, Any])
 def test_balanced_classes_count_the_same(labels: list[str]) -> None:
     keys: dict[str, Any] = {"class_weight": "balanced", "updates": 9}
     setup = Setup.from_arrays(np.arange(len(labels))[:, None], np.array(labels), **keys)
-    totals = [setup.row_weights()[np.array(labels) == label].sum() for label in {*labels}]
+    weights = setup.row_weights()
+    totals = [weights[np.array(labels) == label].sum() for label in {*labels}]
     np.testing.assert_allclose(totals, len(labels) / len(totals))
     assert setup.replaced(class_weight="none").row_weights() is None
 
