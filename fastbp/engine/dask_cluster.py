@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import pickle
 import re
 import socket
@@ -32,19 +31,19 @@ def dask_cluster(jobs: int, address: str) -> Pool:
     """Make a pool in the Dask cluster with this address; without one, in a new cluster."""
     import distributed
 
-    from fastbp.kernels.code_cache import is_kept
+    from fastbp.kernels.code_cache import kept_folder
 
     for handler in logging.getLogger("distributed").handlers:
         handler.setLevel(logging.CRITICAL + 1)  # it writes tracebacks where it only loses workers
-    # of links others may change where they lead
-    temp = Path(os.path.realpath(gettempdir(), strict=True))
+    temp = kept_folder(Path(gettempdir()))
     if address:
         jobs = _workers(address)
-    elif not (str(temp).isprintable() and is_kept(temp)):
+    elif not (temp and str(temp).isprintable()):
         raise SweepError(
             [
-                f"--executor: given 'dask', with temporary files in {shown(str(temp))}, allowed: "
-                "in a folder of your own, as with  TMPDIR=FOLDER fastbp sweep … --executor dask"
+                f"--executor: given 'dask', with temporary files in {shown(gettempdir())}, "
+                "allowed: in a folder of your own, "
+                "as with  TMPDIR=FOLDER fastbp sweep … --executor dask"
             ]
         )
 
@@ -113,7 +112,7 @@ class _DaskExecutor(Executor):
             self.stack.close()
 
 
-def _new_cluster(jobs: int, temp: Path, stack: ExitStack) -> Any:
+def _new_cluster(jobs: int, temp: Path | None, stack: ExitStack) -> Any:
     """A client of a new cluster on this machine."""
     import distributed
     from dask import config

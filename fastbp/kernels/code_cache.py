@@ -155,12 +155,9 @@ def cache_folder() -> Path | None:
     custom, caches = os.environ.get("FASTBP_CACHE_DIR"), os.environ.get("XDG_CACHE_HOME")
     with suppress(OSError, RuntimeError):  # no home folder is a RuntimeError
         base = Path(custom or Path(caches or Path.home() / usual) / "fastbp").expanduser()
-        base.mkdir(parents=True, exist_ok=True)
-        base = Path(os.path.realpath(base))  # follows links, which others may change, once
-        folder = base / hashlib.sha256((numba_version + sources()).encode()).hexdigest()[:16]
-        if is_kept(base):
-            with suppress(FileExistsError):
-                folder.mkdir(mode=0o700)
+        if own := kept_folder(base, make=True):
+            folder = own / hashlib.sha256((numba_version + sources()).encode()).hexdigest()[:16]
+            folder.mkdir(mode=0o700, exist_ok=True)
             is_ours = stat.S_ISDIR(os.lstat(folder).st_mode) and _is_own(os.lstat(folder))
             return folder if is_ours and os.access(folder, os.W_OK | os.X_OK) else None
     return None
@@ -275,13 +272,25 @@ def _is_own(status: os.stat_result) -> bool:
     return status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
-def is_kept(folder: Path) -> bool:
-    """Whether no other user but root can exchange what lies in a folder, or a folder above it.
+def kept_folder(path: Path, make: bool = False) -> Path | None:
+    """Return the folder to which a path leads, without links; `make`: make what is missing.
 
-    It must be resolved, since others may change where a link leads. Raises OSError if it is not
-    there.
+    None if another user but root could lead the path elsewhere, or exchange what lies in the folder
+    or in one above it. Raises OSError if it cannot be looked up or made.
     """
-    return all(map(_keeps, (folder, *folder.parents)))
+    here, names = Path("/"), [*reversed(path.absolute().parts)]
+    while names and _keeps(here):
+        below = Path(os.path.normpath(here / names.pop()))
+        if make:
+            below.mkdir(exist_ok=True)
+        if below.is_symlink():
+            os.stat(below)  # raises if it leads to nowhere, or in a circle
+            if os.lstat(below).st_uid not in (0, os.geteuid()):
+                return None
+            names += reversed(Path(os.readlink(below)).parts)
+        else:
+            here = below
+    return here if _keeps(here) else None
 
 
 def _keeps(folder: Path) -> bool:

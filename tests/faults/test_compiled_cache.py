@@ -188,6 +188,21 @@ def test_nor_is_a_folder_that_others_can_exchange(tmp_path, monkeypatch, case, p
     assert any((tmp_path / "shared" / "mine").iterdir()) == kept  # nothing is made there
 
 
+@pytest.mark.parametrize(("mode", "owner"), [(0o777, -1), (0o1777, 12_345)])
+def test_nor_is_a_folder_to_which_a_link_of_others_leads(tmp_path, monkeypatch, mode, owner):
+    """They can lead it elsewhere, as to a folder that they made and this user received."""
+    if owner >= 0 and os.geteuid():
+        pytest.skip("only root gives links away")
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(mode)
+    (tmp_path / "received").mkdir()
+    (tmp_path / "shared" / "link").symlink_to("../received")
+    os.lchown(tmp_path / "shared" / "link", owner, -1)
+    monkeypatch.setenv("FASTBP_CACHE_DIR", str(tmp_path / "shared" / "link" / "mine"))
+    assert code_cache.cache_folder.__wrapped__() is None
+    assert [*(tmp_path / "received").iterdir()] == []  # nothing is made there
+
+
 @pytest.mark.skipif(not hasattr(os, "setxattr"), reason="no lists of users here")
 def test_nor_is_a_folder_that_a_list_of_users_lets_others_exchange(tmp_path, monkeypatch):
     """In its mode the bits of the group stand for all on the list."""
