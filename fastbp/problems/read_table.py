@@ -99,7 +99,7 @@ def csv_frame(
 
 def _csv(raw: bytes) -> DataTable:
     _check_encoding(raw)
-    text = io.TextIOWrapper(io.BytesIO(raw), "utf-8-sig", newline="")
+    text = io.TextIOWrapper(io.BytesIO(raw), "utf-8-sig")
     names = first_record(text)
     _check_header(names)
     check_size(1, len(names))

@@ -90,7 +90,7 @@ def fixed_arrays(X: Any, T: Any, name: str = "the table") -> tuple[Any, Any, lis
 
 def _csv(path: Path, raw: IO[bytes], targets: list[str] | None) -> _Change:
     notes = []
-    with TextIOWrapper(raw, encoding="utf-8-sig", newline="") as file:
+    with TextIOWrapper(raw, encoding="utf-8-sig") as file:
         names = read_table.first_record(file)
         check_size(1, len(names))
         nameless = any(map(NUMBER.fullmatch, names)) and not {*(targets or ())} & {*names}
@@ -116,13 +116,13 @@ def _csv(path: Path, raw: IO[bytes], targets: list[str] | None) -> _Change:
 
 
 def _parquet(path: Path, file: IO[bytes], targets: list[str] | None) -> _Change:
-    raw = file.read()
+    raw = file.read(os.fstat(file.fileno()).st_size)
     frame, notes = _chosen(path, read_table.parquet_frame(raw, _most(raw), _check_columns))
     return lambda: bytes(frame.to_parquet(index=False)), notes
 
 
 def _npz(path: Path, file: IO[bytes], targets: list[str] | None) -> _Change:
-    raw = file.read()
+    raw = file.read(os.fstat(file.fileno()).st_size)
     arrays: dict[str, Any] = read_arrays(raw, optional=None, most=_most(raw))
     X, T, notes = fixed_arrays(arrays["X"], arrays["T"], named(path))
     return lambda: npz(**(arrays | {"X": X, "T": T})), notes

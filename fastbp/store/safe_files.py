@@ -12,9 +12,10 @@ import secrets
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from io import BufferedReader, FileIO, RawIOBase
 from itertools import chain
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from weakref import WeakValueDictionary, finalize
 
 from fastbp.schema.errors import StoreError, UnsafeFileError
@@ -37,6 +38,17 @@ NO_FSYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}
 
 MAX_SWEEP = 4_000_000
 """The most bytes of a sweep file, also of that in a store. One of 100,000 values has about 1 MB."""
+
+
+class _Prompt(FileIO):
+    """A file whose reads raise OSError if they would have to wait, instead of giving a part."""
+
+    def readinto(self, buffer: Any) -> int:
+        if (count := super().readinto(buffer)) is None:
+            raise OSError(0, "it would have to be waited for")
+        return count
+
+    read, readall = RawIOBase.read, RawIOBase.readall  # type: ignore[assignment]
 
 
 class _Held:
@@ -196,7 +208,8 @@ def opened(path: Path, root: Path | None = None, mode: str = "rb") -> Iterator[I
     with folder(root or path.parent, *names) as parent:
         descriptor = _open(path, parent, os.O_RDONLY if mode == "rb" else os.O_RDWR | os.O_CREAT)
     # A buffer has a lock, which a thread that a forked process lacks may have taken.
-    with open(descriptor, mode, -1 if mode == "rb" else 0) as file:
+    raw = _Prompt(descriptor, mode)
+    with BufferedReader(raw) if mode == "rb" else raw as file:
         yield file
 
 
@@ -214,18 +227,16 @@ def named_file(path: str | os.PathLike[str], most: int) -> bytes:
     Raises OSError; also if it is a pipe or a device, which is not waited for.
     """
     with named(path) as file:
-        if (content := file.read(most)) is None:  # as of some in /proc
-            raise OSError(0, "it would have to be waited for")
-        return content
+        return file.read(most)
 
 
 @contextmanager
 def named(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """Open a file as `named_file` does."""
-    without_waiting = os.O_NONBLOCK | os.O_CLOEXEC
-    with open(
-        path, "rb", opener=lambda path, flags: os.open(path, flags | without_waiting)
-    ) as file:
+    raw = _Prompt(
+        path, opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+    )
+    with BufferedReader(raw) as file:
         if (what := kind(os.fstat(file.fileno()).st_mode)) != "a file":
             raise OSError(0, f"it is {what}")  # of a pipe only the start may be there yet
         yield file

@@ -2,7 +2,7 @@
 
 import os
 import time
-from contextlib import nullcontext
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from sweep_texts import HEAD, XOR, line_of, lines_of, mistakes_of
 from fastbp.config.sweep import Sweep
 from fastbp.schema import text as text_module
 from fastbp.schema.keys import KEYS
+from fastbp.store import safe_files
 from fastbp.sweep import main
 
 ALL_KEYS = ", ".join(KEYS)
@@ -369,11 +370,15 @@ def test_paths_that_are_not_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert mistakes_of(Sweep.from_toml, tmp_path) == [f"{tmp_path}: cannot be read: Is a directory"]
     assert mistakes_of(Sweep.from_toml, pipe) == [f"{pipe}: cannot be read: it is a pipe"]
     assert mistakes_of(Sweep.from_toml, "a\0b") == [r"a\x00b: no such file"]
-    unready = type("File", (), {"read": lambda self, most: None})  # as /proc/kmsg
-    monkeypatch.setattr("fastbp.store.safe_files.named", lambda path: nullcontext(unready()))
-    assert mistakes_of(Sweep.from_toml, "a") == [
-        "a: cannot be read: it would have to be waited for"
-    ]
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)  # as some files in /proc, and those of some shares
+    with open(writing, "wb", buffering=0) as file:
+        file.write(b"a part")
+        monkeypatch.setattr(
+            safe_files, "named", lambda path: BufferedReader(safe_files._Prompt(reading))
+        )
+        (line,) = mistakes_of(Sweep.from_toml, "a")
+    assert line == "a: cannot be read: it would have to be waited for"
 
 
 def test_a_file_from_a_windows_editor(tmp_path: Path) -> None:

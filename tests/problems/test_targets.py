@@ -327,6 +327,7 @@ INDEX = "a name for every column; column 1"
         ("x,y\n2024-01-01,0\n", f"{NUMBERS}; 'x' has text in row 1: '2024-01-01'"),
         ("x,y\n1,0\n,1\n", f"a value in every row; 'x' has none in row 2{GAPS}"),
         ("x,y\n1,0\nNA,1\n3,1\nnan,0\n", f"{NUMBERS}; 'x' has text in rows 2 and 4, such as 'NA'"),
+        ("x,y\n1,0\n\r,1\n", f"a value in every row; 'x' has none in row 2{GAPS}"),
         ("x,y\n1,0\n  ,1\n", f"a value in every row; 'x' has none in row 2{GAPS}"),
         (
             "x,y\n" + rows(5, ",{}\n"),
@@ -535,7 +536,7 @@ def test_where_there_is_no_file(here: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     refuse = raising(PermissionError(13, "Permission denied"))
     for name, value, allowed in (
-        ("open", refuse, f"a file that can be read; {here}/iris.csv: Permission denied"),
+        ("_Prompt", refuse, f"a file that can be read; {here}/iris.csv: Permission denied"),
         ("MAX_BYTES", 7, "at most 7 bytes; it has 8"),
     ):
         for module in (targets_module, table_files, safe_files):
