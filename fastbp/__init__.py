@@ -40,7 +40,7 @@ __version__ = "0.1.0"
 def _set_environment() -> None:
     """Set the environment of a command and of the processes that it starts."""
     # whatever package starts them, they import nothing from the current folder
-    os.environ["PYTHONSAFEPATH"] = "1"
+    os.environ["PYTHONSAFEPATH"] = os.environ["FASTBP_COMMAND"] = "1"
     if _ImportedElsewhere not in sys.meta_path:
         sys.meta_path.insert(0, _ImportedElsewhere)
     # with more threads OpenBLAS never returns where it finds no memory for them; nothing needs them
@@ -90,7 +90,12 @@ def _run_elsewhere(run: Callable[[ModuleType], None], module: ModuleType) -> Non
             back.callback(os.close, here)
             back.callback(os.fchdir, here)
             os.chdir(sys.prefix)
-        run(module)
+        try:
+            run(module)
+        except (RuntimeError, ValueError) as error:  # as by settings that are a link to themselves
+            from fastbp.schema.errors import SweepError
+
+            raise SweepError([f"{module.__name__} cannot be imported: {error}"]) from error
     if config := sys.modules.get("numba.core.config"):
         config.reload_config = lambda: None  # type: ignore[attr-defined]  # of each compilation
 
@@ -101,9 +106,12 @@ def _ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-if sys.argv[:1] == ["-m"]:  # Python looks for the module of `python -m`: NumPy is not loaded yet
+# Python looks for the module of `python -m fastbp.sweep`: NumPy is not loaded yet
+if sys.argv[:1] == ["-m"] and any(
+    arg.partition(".")[0].removeprefix("-m") == "fastbp" for arg in sys.orig_argv
+):
     _set_environment()
-elif "PYTHONSAFEPATH" in os.environ:  # a command has set it for a process that it started
+elif "FASTBP_COMMAND" in os.environ:  # a command has set it for a process that it started
     sys.meta_path.insert(0, _ImportedElsewhere)
 
 _HOMES = {

@@ -86,8 +86,10 @@ def _settings(runs: Runs, baseline: str | None) -> tuple[list[str], list[Setting
 def _profile(one: SetupCounts, budget: int) -> Real:
     """Share of a setup's runs that had converged after each step of a budget, [step]."""
     limits = np.arange(STEPS + 1) * budget // STEPS
-    converged = np.append(0, np.cumsum(one.events))
-    return np.asarray(converged[np.searchsorted(one.times, limits, side="right")] / one.runs)
+    return np.asarray(
+        np.append(0, np.cumsum(one.events))[np.searchsorted(one.times, limits, side="right")]
+        / one.runs
+    )
 
 
 def profiles(runs: Runs, baseline: str | None = None) -> pd.DataFrame:

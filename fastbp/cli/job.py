@@ -294,9 +294,10 @@ def perform(job: Job, options: Options, pool: Pool, began: float, label: str = "
     trained = trained._replace(seconds=seconds | trained.seconds)
     for line in first_of(trained.failed, MAX_FAILED):
         print_note(f"failed: {line}")
-    complete = not trained.failed and (not adapted or adapted.complete)
     return Done(
-        process.COMPLETE if complete else process.FAILED,
+        process.COMPLETE
+        if not trained.failed and (not adapted or adapted.complete)
+        else process.FAILED,
         trained,
         _report(job, not options.no_report, pool.workers, trained, show, began),
         adapted,

@@ -96,8 +96,11 @@ def _number_after(name: str, file: Path) -> int:
 def disk(path: Path) -> Disk | None:
     """Free space for files below a path, which need not exist yet. None if it is unknown."""
     with suppress(OSError, AttributeError, StopIteration):
-        folders = (path.absolute(), *path.absolute().parents)
-        room = os.statvfs(next(folder for folder in folders if folder.is_dir()))
+        room = os.statvfs(
+            next(
+                folder for folder in (path.absolute(), *path.absolute().parents) if folder.is_dir()
+            )
+        )
         if room.f_blocks:  # 0 if there is no disk, or a network file system hides it
             return Disk(room.f_bavail * room.f_frsize, room.f_favail if room.f_files else None)
     return None

@@ -285,8 +285,10 @@ def _remove_joined(store: Store, tick: Callable[[str], None]) -> None:
         elif best == other and one.seeds == other.seeds:
             joined.add(one.path)
     if joined:
-        findings = integrity.check(store, tick).findings
-        _refuse(store.path, [fault for fault in findings if fault.file not in joined])
+        _refuse(
+            store.path,
+            [fault for fault in integrity.check(store, tick).findings if fault.file not in joined],
+        )
         _remove(store, joined)
 
 

@@ -66,8 +66,9 @@ def retrain(setup: Setup, seed: int, *, rows: bool = False, most: int | None = N
     ArithmeticError
         If this thread flushes denormal numbers to zero.
     """
-    is_seed = is_integer(seed, 0, LAST_SEED - 1)
-    refuse_wrong([("seed", seed, is_seed, "an integer from 0 to 2^63 - 1")])
+    refuse_wrong(
+        [("seed", seed, is_integer(seed, 0, LAST_SEED - 1), "an integer from 0 to 2^63 - 1")]
+    )
     check_denormals()
     group = LaneGroup(task_of_run(setup, seed, most), np.array([seed], np.uint64))
     initial, state = group.layers(), group.state

@@ -85,8 +85,9 @@ class StoredProblems:
         waiting, self._waiting, self._bytes = self._waiting, [], 0
         for said, keys in sorted(waiting, key=lambda each: each[0].problem):
             if path := self._named.get(said.problem):
-                wrong = OTHER_KEYS if said.is_newer else MISNAMED
-                self.lacking[said] = "" if _makes(said, keys, path) else wrong
+                self.lacking[said] = (
+                    "" if _makes(said, keys, path) else (OTHER_KEYS if said.is_newer else MISNAMED)
+                )
             elif said.problem:
                 self.lacking[said] = _lacks(said, keys)
         right = {said[:3] for said, lacking in self.lacking.items() if not lacking}

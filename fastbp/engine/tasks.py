@@ -177,8 +177,11 @@ class Task(NamedTuple):
     @property
     def judged(self) -> tuple[Table, Targets]:
         """Table and targets of the rows on which success is judged."""
-        on_test = self.setup.success_on == "test"
-        return self.held_out if on_test and self.held_out else (self.table, self.targets)
+        return (
+            self.held_out
+            if self.setup.success_on == "test" and self.held_out
+            else (self.table, self.targets)
+        )
 
 
 TASKS: Kept[Task] = Kept(lambda made: made.nbytes)
@@ -252,8 +255,7 @@ def optimizer(setup: Setup) -> str:
         return setup.optimizer
     if setup.nesterov:
         return "nesterov"
-    is_mean = setup.batch_rows > 1 and setup.reduction == "mean"
-    if setup.momentum or setup.weight_decay or is_mean:
+    if setup.momentum or setup.weight_decay or (setup.batch_rows > 1 and setup.reduction == "mean"):
         return "momentum"
     return "online" if setup.batch_rows == 1 else "sgd"
 
@@ -326,8 +328,9 @@ def kernel_key(setup: Setup, lanes: int | None = None) -> KernelKey:
     init, order, loss, success = names
     order = "cyclic" if is_cyclic(setup) else order
     tile = TILE if chosen == "online" else tile_for(setup.sizes[1:], net.samples)
-    kinds = units(setup)[0], setup.output
-    return KernelKey(setup.dtype, strip, *kinds, chosen, tile, init, order, loss, success)
+    return KernelKey(
+        setup.dtype, strip, units(setup)[0], setup.output, chosen, tile, init, order, loss, success
+    )
 
 
 def _strip(net: Network, lanes: int, dtype: np.dtype[Any]) -> int:
@@ -344,8 +347,11 @@ def _strip(net: Network, lanes: int, dtype: np.dtype[Any]) -> int:
 
 def rate_count(setup: Setup, most: int | None = None) -> int:
     """The number of epochs that have learning rates of their own; `most` is as in `task`."""
-    constant = setup.calls["schedule"].choice.name == "constant"
-    epochs = setup.warmup + 1 if constant else setup.epochs_budget
+    epochs = (
+        setup.warmup + 1
+        if setup.calls["schedule"].choice.name == "constant"
+        else setup.epochs_budget
+    )
     return epochs if most is None else min(epochs, most // setup.updates_per_epoch + 1)
 
 
@@ -360,6 +366,7 @@ def rates(setup: Setup, most: int | None = None) -> NDArray[np.float64]:
         return np.array([rate])  # needs no compiling
     out = np.empty(rate_count(setup, most))
     arguments = parameter_arrays(schedule.choice, schedule.values)
-    fill = of_choice(make_rates, "schedule", schedule.choice.name)
-    fill(rate, arguments, setup.warmup, setup.epochs_budget, out)
+    of_choice(make_rates, "schedule", schedule.choice.name)(
+        rate, arguments, setup.warmup, setup.epochs_budget, out
+    )
     return out

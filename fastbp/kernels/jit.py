@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from inspect import unwrap
 from typing import Any, TypeVar
 
+import numpy as np
 from llvmlite import ir
 from numba import cfunc, config, njit, types
 from numba.core import cgutils
@@ -86,7 +87,10 @@ def kernel(*key: int | str) -> Callable[[F], F]:
     """
 
     def compile_kernel(function: F) -> F:
-        compiled = njit(**FLAGS)(function)
+        # with the JIT off as compiled: overflow to ∞ and arithmetic on NaN give no warnings
+        compiled: Any = (
+            np.errstate(all="ignore")(function) if config.DISABLE_JIT else njit(**FLAGS)(function)
+        )
         if (folder := cache_folder()) is not None:
             compiled._cache = CodeCache(function, folder, key)
         result: F = compiled

@@ -68,8 +68,13 @@ def text(results: Path, commands: Mapping[str, str], command: str) -> str:
     pages = {name: page for name in commands if (page := page_of(results / name))}
     counts = {name: count for name in pages if (count := _runs_of(results / name))}
     there = {name: pages[name] for name in counts}
-    runs = sum(map(sum, counts.values()))
-    lines = [MARK, "", "# Results", "", _opening([results / name for name in there], runs, command)]
+    lines = [
+        MARK,
+        "",
+        "# Results",
+        "",
+        _opening([results / name for name in there], sum(map(sum, counts.values())), command),
+    ]
     # by the first folder of a store's path; a store directly in the results has none
     firsts = (name.partition("/")[0] if "/" in name else "" for name in there)
     for folder, names in grouped(there, firsts).items():

@@ -159,8 +159,10 @@ def _markdown_table(columns: Sequence[TableColumn], cells: Iterable[Sequence[str
 
 
 def _latex_table(columns: Sequence[TableColumn], cells: Iterable[Sequence[str]]) -> str:
-    rows = [[each.title for each in columns], *cells]
-    head, *lines = [f"{' & '.join(map(latex, row))} \\\\\n" for row in rows]
+    head, *lines = [
+        f"{' & '.join(map(latex, row))} \\\\\n"
+        for row in [[each.title for each in columns], *cells]
+    ]
     sides = "".join("l" if each.is_text else "r" for each in columns)
     ruled = ["\\hline\n", head, "\\hline\n", *lines, "\\hline\n"]
     return f"\\begin{{tabular}}{{{sides}}}\n{''.join(ruled)}\\end{{tabular}}\n"

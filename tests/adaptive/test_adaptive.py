@@ -142,8 +142,9 @@ def test_a_share_that_only_comes_near_one_half_has_no_bounds():
 def test_a_peak_between_doublings_is_found(way):
     """As of a rate from which both slower and faster learning get there less often."""
     share = lambda value: 0.5 + way * (0.1 - 0.4 * abs(math.log2(value / 0.55)))  # noqa: E731
-    bisection = Bisection(AXES["lr"], 2000, 0.1)
-    found = searched(bisection, lambda value: min(max(share(value), 0.0), 1.0))
+    found = searched(
+        Bisection(AXES["lr"], 2000, 0.1), lambda value: min(max(share(value), 0.0), 1.0)
+    )
     assert (found.crossings, found.value) == (2, pytest.approx(0.55 * 2**-0.25, rel=0.02))
 
 
@@ -230,8 +231,9 @@ def test_keys_that_are_0_start_beside_it():
 
 
 def test_momentum_nears_1_and_reaches_0():
-    bisection = Bisection(AXES["momentum"], 2000, 0.9)
-    found = searched(bisection, lambda value: logistic(1 - value, 0.02))
+    found = searched(
+        Bisection(AXES["momentum"], 2000, 0.9), lambda value: logistic(1 - value, 0.02)
+    )
     assert found.value == pytest.approx(0.98, abs=0.001)
     assert not found.rising
     tried = nowhere("momentum", 0.9, 0.1)

@@ -334,10 +334,12 @@ def test_dimensions_that_are_known() -> None:
         return boundary_dimensions(steps, unlike_neighbours(flags, everywhere, steps))
 
     assert dimensions(columns < 431) == pytest.approx(1, abs=2e-2)
-    circle = (rows - 480) ** 2 + (columns - 500) ** 2 < 300**2
-    assert dimensions(circle) == pytest.approx(1, abs=2e-2)
-    dust = np.random.default_rng(1).random((side, side)) < 0.3
-    assert dimensions(dust) == pytest.approx(2, abs=1e-2)
+    assert dimensions((rows - 480) ** 2 + (columns - 500) ** 2 < 300**2) == pytest.approx(
+        1, abs=2e-2
+    )
+    assert dimensions(np.random.default_rng(1).random((side, side)) < 0.3) == pytest.approx(
+        2, abs=1e-2
+    )
     assert dimensions(everywhere).size == 0
 
 

@@ -240,8 +240,11 @@ def test_files_of_one_name_are_the_same_where_their_data_is(
         runs = renamed(drawn(1, problem="file:d.csv"), ("1" if name == "one" else "2") * 12).cast(
             schema()
         )
-        told = {"fastbp.problem": digest * 64} if digest else {}
-        stores.append(frames.write(tmp_path / name, runs, said=told))
+        stores.append(
+            frames.write(
+                tmp_path / name, runs, said=({"fastbp.problem": digest * 64} if digest else {})
+            )
+        )
     assert len(comparison(*stores)) == (1 if same else 2)
 
 

@@ -225,8 +225,9 @@ def test_median_differences_are_those_of_sorted_times(runs: Real, until: int) ->
     assert found.value == middle[1] - middle[0]
     assert not found.low > found.value
     assert not found.high < found.value
-    back = median_difference(*runs[::-1], until)
-    np.testing.assert_allclose(back, -np.array(found)[[0, 2, 1]], atol=1e-9)
+    np.testing.assert_allclose(
+        median_difference(*runs[::-1], until), -np.array(found)[[0, 2, 1]], atol=1e-9
+    )
     np.testing.assert_allclose(
         median_difference(*8 * runs, 8 * until), 8 * np.array(found), atol=1e-6
     )
@@ -592,8 +593,9 @@ def test_average_over_all_orders_done_literally(v: Real) -> None:
         mean = np.average(padded, weights=weights)
         spread = np.average((padded - mean) ** 2, weights=weights) ** 0.5
         reach = stats.norm.ppf(0.975) * spread / (expected.size + 2) ** 0.5
-        bounds = np.clip([mean - reach, mean + reach], -1, 1)
-        np.testing.assert_allclose(part.average[1:], bounds, atol=1e-12)
+        np.testing.assert_allclose(
+            part.average[1:], np.clip([mean - reach, mean + reach], -1, 1), atol=1e-12
+        )
         assert part.average.low <= part.average.value <= part.average.high
 
 

@@ -206,8 +206,10 @@ def test_a_constant_column_scales_to_zero(
         return np.array([[3.0, 5.0], [3.0, 9.0]]), np.array([[0.0], [1.0]])
 
     add(monkeypatch, "problem", constant_column, takes=0)
-    setup = Setup(problem="constant-column", scale_inputs=how, updates=1)
-    assert setup.data().X.T.tolist() == [[0, 0], second]
+    assert Setup(problem="constant-column", scale_inputs=how, updates=1).data().X.T.tolist() == [
+        [0, 0],
+        second,
+    ]
 
 
 def test_setups_are_frozen_and_travel() -> None:

@@ -803,8 +803,10 @@ def test_the_sweep_file_has_both_setups_and_they_are_those_of_the_diagnosis(tmp_
             one.recommended.setup.identity(),
         ]
         assert any("fastbp replay" in line and one.setup.identity() in line for line in commands)
-        kept = pd.read_csv(tmp_path / str(at) / "changes.csv")
-        assert kept["change"].tolist() == one.table["change"].tolist()
+        assert (
+            pd.read_csv(tmp_path / str(at) / "changes.csv")["change"].tolist()
+            == one.table["change"].tolist()
+        )
     assert fastbp.run(again.with_seeds(0, 20))["setup"].nunique() == 2
 
 

@@ -184,8 +184,9 @@ def test_lives() -> None:
     ],
 )
 def test_units_that_double_each_other(W: list[list[float]], distinct: int) -> None:
-    hidden = 1 / (1 + np.exp(-np.array(XOR[0]) @ np.array(W, float).T))
-    assert symptoms._distinct(hidden) == distinct
+    assert (
+        symptoms._distinct(1 / (1 + np.exp(-np.array(XOR[0]) @ np.array(W, float).T))) == distinct
+    )
 
 
 def test_data() -> None:

@@ -254,8 +254,9 @@ print(1024 * int(peaks[0]) if peaks else resource.getrusage(resource.RUSAGE_SELF
 def test_memory_is_about_what_was_said(tmp_path):
     setup = {"problem": "table:11101011", "updates": 8}
     for seeds in ("1", "200000"):  # what compiles takes more, so the first one does
-        measure = [sys.executable, "-c", MEASURE, seeds, repr(setup)]
-        done = succeeded(command(cwd=tmp_path, program=measure))
+        done = succeeded(
+            command(cwd=tmp_path, program=[sys.executable, "-c", MEASURE, seeds, repr(setup)])
+        )
     said, taken = map(float, done.stdout.split())
     assert taken / 1.5 < said < 1.8 * taken
 

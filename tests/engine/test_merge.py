@@ -225,8 +225,15 @@ def test_files_that_do_not_go_together_stay_apart(many, monkeypatch):
     monkeypatch.setattr(merge_module, "MAX_ROWS", 8)
     report = integrity.check(many)
     _, after = compact(many)
-    seeds = [(0, 2), (0, 8), (2, 2), (4, 2), (8, 8), (16, 4), (30, 6)]
-    assert sorted(file.seeds for file in after) == seeds
+    assert sorted(file.seeds for file in after) == [
+        (0, 2),
+        (0, 8),
+        (2, 2),
+        (4, 2),
+        (8, 8),
+        (16, 4),
+        (30, 6),
+    ]
     assert integrity.check(many) == report._replace(files=7, sound=[*many.run_files()])
 
 

@@ -1054,8 +1054,9 @@ def test_trajectories_that_no_run_has_are_drawn_or_left_out(command, folder, kin
             there = {name: values for name, values in changed.items() if values is not None}
             pq.write_table(pa.table(there), f"store/replays/{setup}-{seed}.parquet")
         assert "Warning" not in succeeded(command("report", "store")).stderr
-        page = (folder / "store" / "report.html").read_text()
-        assert ("replayed runs" in page) == (kind == "odd numbers")
+        assert ("replayed runs" in (folder / "store" / "report.html").read_text()) == (
+            kind == "odd numbers"
+        )
         shutil.rmtree(folder / "store" / "replays")
 
 
@@ -1163,9 +1164,21 @@ def test_settings_that_come_into_the_current_folder_during_a_command_are_not_rea
         (folder / name).write_bytes(b"\xff")
     imports = "import fastbp.reporting.plots, fastbp.kernels"
     compiles = "; import numba; numba.njit(lambda: 1)()"
-    safe = environment(PYTHONSAFEPATH="1", MPLCONFIGDIR="mine")
+    safe = environment(FASTBP_COMMAND="1", MPLCONFIGDIR="mine")
     succeeded(child(cwd=folder, program=[sys.executable, "-c", imports + compiles], env=safe))
     assert (folder / "mine").is_dir()
+
+
+def test_a_program_stays_in_its_folder_while_packages_are_imported(folder):
+    """Its other threads may use paths relative to it."""
+    stays = "import os; os.chdir = None; import fastbp.reporting.plots, fastbp.kernels"
+    succeeded(
+        child(
+            cwd=folder,
+            program=[sys.executable, "-c", stays],
+            env=environment(PYTHONSAFEPATH="1"),
+        )
+    )
 
 
 # Stores that somebody changes while commands use them

@@ -154,6 +154,12 @@ def test_a_home_that_there_is_not_and_settings_with_which_no_package_is_imported
     complete(command("mine.toml", "-o", "store", cwd=tmp_path, env=environment(**odd)))
 
 
+def test_settings_of_a_package_with_which_it_is_not_imported(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    looped = environment(MPLCONFIGDIR=str(tmp_path / "loop"))
+    refused(command("mine.toml", cwd=tmp_path, env=looped), 2, "matplotlib cannot be imported: .*")
+
+
 def test_a_user_whom_nobody_knows(complete, tmp_path):
     """Without a name, a home or HOME."""
     unknown = ["unshare", "--user", "--map-user=54321", "--map-group=54321", "env", "--unset=HOME"]
@@ -230,8 +236,8 @@ def test_a_current_folder_that_can_only_be_read_is_no_matter_to_a_store_elsewher
     own = {"cwd": tmp_path / "gone", "program": [*powerless(), *MODULE]}
     own["cwd"].mkdir()
     with read_only(own["cwd"]):
-        told = "results/mine cannot be written: Permission denied"
-        refused(command("../mine.toml", **own), 4, told)
+        done = command("../mine.toml", **own)
+        refused(done, 4, "results/mine cannot be written: Permission denied")
         complete(command("../mine.toml", "-o", "../store", **own))
 
 

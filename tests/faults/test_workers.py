@@ -172,8 +172,9 @@ def test_a_script_needs_no_guard(tmp_path):
         "sweep = fastbp.Sweep(seeds=50, setup={'problem': 'xor', 'updates': 40})\n"
         "print(fastbp.run(sweep, executor='processes').equals(fastbp.run(sweep)))\n"
     )
-    done = command(cwd=tmp_path, program=[sys.executable, "mine.py"])
-    succeeded(done, stdout="once\nTrue\n", stderr="")
+    succeeded(
+        command(cwd=tmp_path, program=[sys.executable, "mine.py"]), stdout="once\nTrue\n", stderr=""
+    )
 
 
 def test_steps_of_a_slurm_allocation(folder, undisturbed, tmp_path):

@@ -817,8 +817,9 @@ def test_objects_that_raise_when_they_are_read_get_one_line(value: object) -> No
 @given(shapes, st.integers(1, 3), st.sampled_from(["squared", "cross-entropy"]), st.integers(0, 99))
 @settings(max_examples=25)
 def test_our_gradient_is_the_textbooks(sizes: list[int], rows: int, loss: Any, seed: int) -> None:
-    kinds = ("sigmoid",) * (len(sizes) - 1)
-    terms = Terms(tuple(sizes), rows, True, loss, None, False, seed, kinds)
+    terms = Terms(
+        tuple(sizes), rows, True, loss, None, False, seed, (("sigmoid",) * (len(sizes) - 1))
+    )
     case = random_example(terms, np.random.default_rng(seed))
     recipe = oracle.Recipe(
         "", hidden=tuple(sizes[1:-1]), loss=loss, updates=1, data=(case.X, case.T)
@@ -1261,8 +1262,10 @@ def test_gradients_of_other_units_are_right(hidden: str, output: str, reduction:
     if reduction == "mean":
         assert not check(student, (3, 4, 2), rows=5).ok
     else:
-        other = check(student, (3, 4, 2), rows=5, reduction="mean")
-        assert other.mistake == "they are sums over rows, not means"
+        assert (
+            check(student, (3, 4, 2), rows=5, reduction="mean").mistake
+            == "they are sums over rows, not means"
+        )
         wrong = check(network(hidden, output, carried=-1.0), (3, 4, 2), rows=5)
         assert (wrong.units, wrong.mistake) == (text, "the sign of W0 and b0 is wrong")
 

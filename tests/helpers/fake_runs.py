@@ -37,8 +37,9 @@ def column(kind: Column, count: int, rng: np.random.Generator) -> pa.Array:
         case "flag":
             return pa.array(rng.random(count) < 0.5, mask=none)
         case "reals":
-            lists = [None if n else rng.random(8, np.float32) for n in none]
-            return pa.array(lists, pa.list_(pa.float32()))
+            return pa.array(
+                [None if n else rng.random(8, np.float32) for n in none], pa.list_(pa.float32())
+            )
 
 
 def rows(setup: str = ONE, start: int = 0, count: int = 200) -> pa.Table:

@@ -135,8 +135,14 @@ def test_one_answer_to_every_row_is_no_success():
 
 def test_rows_are_looked_at_in_turns_of_their_kinds():
     """The first row of each kind of targets comes first, of the rarest kind before others."""
-    T = np.array([[1.0], [0], [1], [1], [0], [2]])
-    assert goals._row_order(T).tolist() == [5, 1, 0, 4, 2, 3]
+    assert goals._row_order(np.array([[1.0], [0], [1], [1], [0], [2]])).tolist() == [
+        5,
+        1,
+        0,
+        4,
+        2,
+        3,
+    ]
     many = RNG.normal(size=(65_536, 1))  # one by one they would take a second
     assert goals._row_order(many).tolist() == list(range(len(many)))
 

@@ -227,8 +227,9 @@ def test_the_middle_of_unequal_targets_is_that_of_their_ends():
     measured, _ = runs.measure()
     assert_measured(runs, recipe)
     assert measured[m.WRONG, 0] == 3
-    o = 1 / (1 + math.exp(-0.1))
-    assert measured[m.MAX_ERROR, 0] == pytest.approx((o - 0.1) / 0.8, rel=1e-14)
+    assert measured[m.MAX_ERROR, 0] == pytest.approx(
+        ((1 / (1 + math.exp(-0.1))) - 0.1) / 0.8, rel=1e-14
+    )
 
 
 def test_columns_of_constant_targets_count_in_neither_spread_nor_sides_nor_wrong():

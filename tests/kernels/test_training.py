@@ -141,8 +141,10 @@ def every_pair():
     same."""
     chance = random.Random(1)
     sets = [tuple(map(chance.choice, OPTIONS.values())) for _ in range(2000)]
-    chosen = pairwise(sets, cost=lambda options: 1.0)
-    return [dict(zip(OPTIONS, values, strict=True)) for values in chosen]
+    return [
+        dict(zip(OPTIONS, values, strict=True))
+        for values in pairwise(sets, cost=lambda options: 1.0)
+    ]
 
 
 def test_any_two_options_meet():

@@ -238,8 +238,9 @@ def collapse_curves(
     names = [*(name for name, *_ in setups), before]
     ax, finish = with_legend_below(ax, names, 4.0, (title, subtitle, what), "upper left", named)
     for name, rows, style in setups:
-        shares = 100 * rows["collapsed_share"]
-        ax.plot(rows["threshold"], shares, **style, linewidth=1.5, label=name)
+        ax.plot(
+            rows["threshold"], 100 * rows["collapsed_share"], **style, linewidth=1.5, label=name
+        )
     for start, thresholds in starts.items():
         ax.plot(thresholds, 100 * np.array(start), **_AT_START)
     ax.plot([], [], **_AT_START, label=before)

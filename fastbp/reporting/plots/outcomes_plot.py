@@ -262,8 +262,7 @@ def cures(rows: pd.DataFrame, group: str, member: str, title: str, subtitle: str
         part = rows[rows["problem"] == problem]
         y = [places[kind] for kind in zip(part[group], part[member], strict=True)]
         _bars(ax, part, drawn, np.array(y), 0.85)
-        text = wrapped(plain(problem), width_of(ax) + 0.1, SIZE, 2)
-        ax.set_title(text, loc="left", fontsize=SIZE)
+        ax.set_title(wrapped(plain(problem), width_of(ax) + 0.1, SIZE, 2), loc="left", size=SIZE)
         ax.set_ylim(len(kinds) - 0.4, -0.6)
         ax.set_yticks(range(len(kinds)), names if i % across == 0 else [], fontsize=SIZE)
         for label, (_, m) in zip(ax.get_yticklabels(), kinds, strict=False):

@@ -331,8 +331,9 @@ def with_legend_below(
     title = wrapped(title, 0.55 * wide if given else wide - 0.4, SIZE, 3)
     below = 0.184 * (-(-len(names) // columns) + len(title.splitlines()))
     named: Any = {"title": title, "title_fontsize": SIZE, "alignment": "left"}
-    left = 0.75 if wide > NARROW else 0.6
-    ax = axes_for(ax, high + below, heading, left=left, bottom=0.6 + below)
+    ax = axes_for(
+        ax, high + below, heading, left=0.75 if wide > NARROW else 0.6, bottom=0.6 + below
+    )
 
     def finish() -> Axes:
         if names and given:

@@ -208,8 +208,14 @@ def measure_curves(
     if logarithmic:
         values = np.where(values > 0, values, np.nan)
     for name, measure, curve in zip(names, values.T, _CURVES, strict=False):
-        words = name.replace("test_", "held-out ")
-        ax.plot(shown["updates"], measure, **curve, linewidth=1.3, **_marked(shown), label=words)
+        ax.plot(
+            shown["updates"],
+            measure,
+            **curve,
+            linewidth=1.3,
+            **_marked(shown),
+            label=name.replace("test_", "held-out "),
+        )
     if logarithmic:
         ax.set_yscale("log")
         log_ticks(ax.yaxis, positive.min(), positive.max())
