@@ -92,10 +92,13 @@ def _run_elsewhere(run: Callable[[ModuleType], None], module: ModuleType) -> Non
             os.chdir(sys.prefix)
         try:
             run(module)
-        except (RuntimeError, ValueError) as error:  # as by settings that are a link to themselves
-            from fastbp.schema.errors import SweepError
+        except Exception as error:  # as by settings that are a link to themselves
+            from fastbp.schema import errors, text
 
-            raise SweepError([f"{module.__name__} cannot be imported: {error}"]) from error
+            errors.raise_memory_error(error)
+            raise errors.SweepError(
+                [f"{module.__name__} cannot be imported: {text.first_line(error)}"]
+            ) from error
     if config := sys.modules.get("numba.core.config"):
         config.reload_config = lambda: None  # type: ignore[attr-defined]  # of each compilation
 

@@ -316,8 +316,9 @@ def _is_free(copy: Path, root: Path, content: bytes) -> bool:
     from fastbp.store.store import is_written
 
     with suppress(UnsafeFileError):
-        there = safe_files.listed(root, *copy.parent.relative_to(root).parts)
-        return copy.name not in there or is_written(copy, content, root)
+        return copy.name not in safe_files.listed(
+            root, *copy.parent.relative_to(root).parts
+        ) or is_written(copy, content, root)
     return False
 
 

@@ -90,8 +90,7 @@ def stored_summary(counted: Sequence[SetupCounts]) -> pd.DataFrame:
 
 def _restart(one: SetupCounts) -> Restart:
     """The best time to restart; NaN with few successes: its bounds would cover it too seldom."""
-    enough = one.events.sum() >= RESTART_SUCCESSES
-    return restart(one.times, one.events * enough, one.runs, LEVEL)
+    return restart(one.times, one.events * (one.events.sum() >= RESTART_SUCCESSES), one.runs, LEVEL)
 
 
 def _counts(counted: Sequence[SetupCounts | None]) -> dict[str, NDArray[np.int64]]:

@@ -252,8 +252,9 @@ class SweepTables:
             self._repeated += len(found) - len(mistakes)  # to look for them takes as long
             self._add(mistakes, table)
             if not mistakes:
-                columns = tuple(setup.columns().values())
-                self._setups.setdefault(columns, (setup, []))[1].append(index)
+                self._setups.setdefault(tuple(setup.columns().values()), (setup, []))[1].append(
+                    index
+                )
 
     def _load(self, keys: tuple[Any, ...], table: Placed) -> None:
         """Read the file of a problem, or add messages about it. `keys`: its `_FILE_KEYS`."""

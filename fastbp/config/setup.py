@@ -233,8 +233,9 @@ class Setup(SetupData):
     def eval_interval(self) -> int:
         """The number of epochs between evaluations."""
         # With "rows", evaluations of full batches cost almost nothing.
-        often = self.batch == "full" and self.resolved_success == "rows"
-        return self.eval_every or (1 if often else 10)
+        return self.eval_every or (
+            1 if (self.batch == "full" and self.resolved_success == "rows") else 10
+        )
 
     def columns(self) -> dict[str, Any]:
         """The setup as in the table of runs: values by column, in the order of `SETUP_COLUMNS`."""

@@ -8,7 +8,13 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from importlib.machinery import ModuleSpec
-from multiprocessing import connection, get_context, parent_process, resource_tracker
+from multiprocessing import (
+    connection,
+    get_context,
+    parent_process,
+    resource_tracker,
+    spawn,
+)
 from types import ModuleType
 from typing import Any
 
@@ -72,7 +78,11 @@ def isolated_start(first: str | None = None) -> Iterator[None]:
     warning. `first`: the module that they import before all else.
     """
     with _starting:
-        main, before = sys.modules["__main__"], dict(os.environ)
+        main, before, prepare = (
+            sys.modules["__main__"],
+            dict(os.environ),
+            spawn.get_preparation_data,
+        )
         own = {
             "PYTHONWARNINGS": f"{before.get('PYTHONWARNINGS', '')},ignore:resource_tracker",
             "PYTHONSAFEPATH": "1",
@@ -82,10 +92,15 @@ def isolated_start(first: str | None = None) -> Iterator[None]:
         sys.modules["__main__"] = ModuleType("__main__")
         sys.modules["__main__"].__spec__ = ModuleSpec(first, None) if first else None
         try:
+            # they are in this folder: to enter it once more may be forbidden, as after `su`
+            spawn.get_preparation_data = lambda name: {
+                key: value for key, value in prepare(name).items() if key != "dir"
+            }
             resource_tracker.ensure_running()  # whoever starts it lets Ctrl-C through again
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # children inherit it
             yield
         finally:
+            spawn.get_preparation_data = prepare
             sys.modules["__main__"] = main
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             for name in own:

@@ -171,8 +171,11 @@ class Task(NamedTuple):
     @property
     def nbytes(self) -> int:
         """The bytes that its data take."""
-        held_out = self.held_out[0].values.nbytes if self.held_out else 0
-        return int(self.setup.source.nbytes + self.table.values.nbytes + held_out)
+        return int(
+            self.setup.source.nbytes
+            + self.table.values.nbytes
+            + (self.held_out[0].values.nbytes if self.held_out else 0)
+        )
 
     @property
     def judged(self) -> tuple[Table, Targets]:

@@ -11,8 +11,9 @@ from fastbp.schema.text import named, nearest, plain, shown
 from fastbp.store.npz import MAX_BYTES
 from fastbp.store.places import real_path
 
-Stamp = tuple[int, int, int]
-"""The times when a file's content and metadata changed, in ns, and its size in bytes."""
+Stamp = tuple[int, int, int, int, int]
+"""The times when a file's content and metadata changed, in ns, its size in bytes, and which file it
+is (inode and device)."""
 
 
 MAX_PATH = 4_096
@@ -72,7 +73,7 @@ def stamp_of(path: str, status: os.stat_result) -> Stamp:
         raise refused(path, f"a file; {named(path)} is a {kind}")
     if status.st_size > MAX_BYTES:
         raise refused(path, f"at most {MAX_BYTES:,} bytes; it has {status.st_size:,}")
-    return status.st_mtime_ns, status.st_ctime_ns, status.st_size
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino, status.st_dev
 
 
 def extension(path: str) -> str:

@@ -185,8 +185,11 @@ def data_digest(X: NDArray[np.float64], T: NDArray[np.float64]) -> str:
 
 def problem_files(store: Path) -> list[Path]:
     """The files of problems of a store, but no hidden ones. Raises as `safe_files.listed`."""
-    names = safe_files.listed(store, "problems")
-    return [store / "problems" / name for name in names if name.endswith(".npz") and name[0] != "."]
+    return [
+        store / "problems" / name
+        for name in safe_files.listed(store, "problems")
+        if name.endswith(".npz") and name[0] != "."
+    ]
 
 
 class StoredProblem(NamedTuple):

@@ -7,8 +7,8 @@ way is opened from the one above.
 import errno
 import os
 import re
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import Collection, Iterable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from fastbp.schema.errors import StoreError, UnsafeFileError
@@ -198,9 +198,12 @@ class _Way:
         if any(self._stores) or _is_below_store(self.here if self._is_up else self.start):
             raise UnsafeFileError(Path(*self._names, name), "it is a link, not a folder")
         os.stat(name, dir_fd=self.here)  # raises if it leads to nowhere, or in a circle
-        size = os.lstat(name, dir_fd=self.here).st_size
         # /proc/PID/root says "/", also for a process that has another
-        return Path(target) if size == len(os.fsencode(target)) else None
+        return (
+            Path(target)
+            if os.lstat(name, dir_fd=self.here).st_size == len(os.fsencode(target))
+            else None
+        )
 
 
 def _next(name: str, parent: int, make: bool) -> int:
@@ -210,6 +213,20 @@ def _next(name: str, parent: int, make: bool) -> int:
         with suppress(FileExistsError):
             os.mkdir(name, dir_fd=parent)
     return os.open(name, STEP | os.O_NOFOLLOW, dir_fd=parent)
+
+
+def remove_folders(folder: int, names: Iterable[str]) -> None:
+    """Remove an empty folder, then those above it, as long as they have these names. OSError."""
+    with ExitStack() as opened_here:
+        for name in names:
+            above = os.open("..", OPEN, dir_fd=folder)
+            opened_here.callback(os.close, above)
+            if not os.path.samestat(
+                os.stat(name, dir_fd=above, follow_symlinks=False), os.fstat(folder)
+            ):
+                return
+            os.rmdir(name, dir_fd=above)
+            folder = above
 
 
 def is_in_store(path: Path) -> bool:

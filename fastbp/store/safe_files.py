@@ -10,8 +10,8 @@ import os
 import random
 import secrets
 import stat
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from io import BufferedReader, FileIO, RawIOBase
 from itertools import chain
 from pathlib import Path
@@ -218,7 +218,14 @@ def read(path: Path, root: Path | None = None, most: int = 1 << 28) -> bytes:
     with opened(path, root) as file:
         if (size := os.fstat(file.fileno()).st_size) > most:
             raise UnsafeFileError(path, f"it has {size:,} bytes, more than {most:,}")
-        return file.read(size)
+        return whole(file, size)
+
+
+def whole(file: IO[bytes], size: int) -> bytes:
+    """Read a file. Raises OSError if it has more bytes than its `size`, as its system says."""
+    if len(content := file.read(size + 1)) > size:
+        raise OSError(0, f"it has more bytes than the {size:,} of which its folder knows")
+    return content
 
 
 def named_file(path: str | os.PathLike[str], most: int) -> bytes:
@@ -292,20 +299,6 @@ def remove(path: Path, root: Path) -> None:
     ):
         _check(path, os.lstat(path.name, dir_fd=parent).st_mode, "a file")
         os.unlink(path.name, dir_fd=parent)
-
-
-def remove_folders(folder: int, names: Iterable[str]) -> None:
-    """Remove an empty folder, then those above it, as long as they have these names. OSError."""
-    with ExitStack() as opened_here:
-        for name in names:
-            above = os.open("..", places.OPEN, dir_fd=folder)
-            opened_here.callback(os.close, above)
-            if not os.path.samestat(
-                os.stat(name, dir_fd=above, follow_symlinks=False), os.fstat(folder)
-            ):
-                return
-            os.rmdir(name, dir_fd=above)
-            folder = above
 
 
 def write(

@@ -27,7 +27,7 @@ from fastbp.schema.errors import (
 )
 from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.schema.text import grouped, printable
-from fastbp.store import filename, parquet, safe_files
+from fastbp.store import filename, parquet, places, safe_files
 from fastbp.store.filename import Range, RunFile, run_files
 from fastbp.store.places import FOLDERS, is_in_store, is_ours
 
@@ -150,7 +150,7 @@ class Store:
             for name in ("runs", "tmp"):
                 os.rmdir(name, dir_fd=folder)
             safe_files.remove(self.path / "lock", self.path)
-            safe_files.remove_folders(folder, [made.name for made in self._made])
+            places.remove_folders(folder, [made.name for made in self._made])
 
     def _check_entries(self) -> None:
         """Raise StoreError if the folder is not one of ours, or has a link in it."""

@@ -391,8 +391,9 @@ def test_long_texts_of_tables_are_not_copied(index):
 
 
 def test_a_long_text_with_spaces_around_it_is_kept_once():
-    raw = pd.DataFrame({"x": ["w" * 9_999 + " "] * 1_000}).to_parquet()
-    (column,) = read_table.DECODERS[".parquet"](raw).columns
+    (column,) = read_table.DECODERS[".parquet"](
+        pd.DataFrame({"x": ["w" * 9_999 + " "] * 1_000}).to_parquet()
+    ).columns
     assert len({*map(id, column.values)}) == 1
     assert column.values[0] == "w" * 9_999
 
@@ -869,8 +870,9 @@ def test_a_problem_without_rows_is_used_by_nobody(folder):
 
 def test_very_many_words_or_names_take_no_long_time(folder, monkeypatch):
     """Of a column of runs, of files in quarantine, and of links in a page."""
-    words = pa.array([f"word {number}" for number in range(200_000)])
-    table = pa.table({"other": words.dictionary_encode()})
+    table = pa.table(
+        {"other": pa.array([f"word {number}" for number in range(200_000)]).dictionary_encode()}
+    )
     began = time.process_time()
     digest(table)
     assert time.process_time() - began < 10
@@ -1151,8 +1153,7 @@ def test_no_command_reads_settings_of_the_current_folder(folder, make):
     """Those of matplotlib are not needed; Numba reads its own in each process."""
     make(folder / "matplotlibrc")
     program = [sys.executable, "-m", "fastbp.report"]
-    homeless = environment(HOME="/dev/null")
-    done = succeeded(child("store", cwd=folder, program=program, env=homeless))
+    done = succeeded(child("store", cwd=folder, program=program, env=environment(HOME="/dev/null")))
     assert "atplotlib" not in done.stderr
     make(folder / ".numba_config.yaml")
     done = child("store", cwd=folder, program=[sys.executable, "-m", "fastbp.verify"])

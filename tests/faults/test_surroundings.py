@@ -241,11 +241,19 @@ def test_a_current_folder_that_can_only_be_read_is_no_matter_to_a_store_elsewher
         complete(command("../mine.toml", "-o", "../store", **own))
 
 
-def test_a_current_folder_in_which_nothing_can_be_opened(complete, tmp_path):
+@pytest.mark.parametrize("executor", ["threads", "processes", "dask"])
+def test_a_current_folder_in_which_nothing_can_be_opened(complete, tmp_path, executor):
     """As where `sudo` begins."""
     (tmp_path / "here").mkdir()
     enter = ["sh", "-c", 'cd here; chmod 0 .; exec "$0" "$@"', *powerless(), *MODULE]
-    complete(command(tmp_path / "mine.toml", "-o", tmp_path / "store", cwd=tmp_path, program=enter))
+    complete(
+        command(
+            tmp_path / "mine.toml",
+            *("-o", tmp_path / "store", "--executor", executor, "-j", "1"),
+            cwd=tmp_path,
+            program=enter,
+        )
+    )
 
 
 # Limits

@@ -141,6 +141,11 @@ def test_nobody_sees_half_a_file(store, monkeypatch):
     assert (list(store.runs.iterdir()), list((store.path / "tmp").iterdir())) == ([path], [])
 
 
+def test_a_file_with_more_bytes_than_it_says_is_not_read_in_part():
+    with pytest.raises(OSError, match="more bytes than the 0 of which its folder knows"):
+        safe_files.read(Path("/proc/self/status"))
+
+
 def test_whoever_reads_meanwhile_finds_whole_files(store):
     stop = threading.Event()
     found: list[int] = []
@@ -294,7 +299,7 @@ def test_only_the_folder_that_is_open_is_removed(tmp_path):
     with safe_files.folder(tmp_path / "a" / "b" / "c") as folder:
         (tmp_path / "a").rename(tmp_path / "moved")
         (tmp_path / "a").mkdir()
-        safe_files.remove_folders(folder, ["c", "b", "a"])
+        places.remove_folders(folder, ["c", "b", "a"])
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["a", "moved"]
     assert not any((tmp_path / "moved").iterdir())
 
