@@ -126,7 +126,7 @@ def test_a_shard_that_there_is_not_is_a_line(command, tmp_path, given, words):
 
 @pytest.mark.parametrize(
     ("given", "allowed"),
-    [("1/11", "I/N, such as 1/3, with N up to 10, the number of seeds"), ("2/1", ".*")],
+    [("1/11", "I/N, such as 1/10, with N up to 10, the number of seeds"), ("2/1", ".*")],
 )
 def test_a_shard_that_there_is_not_is_reported_with_what_else_is_wrong(command, given, allowed):
     lines = f"--shard: given '{given}', allowed: {allowed}", "-j: given '0', .*"

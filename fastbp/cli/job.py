@@ -147,8 +147,8 @@ def read_job(options: Options) -> Job:
         if count > (most := sweep.all_seeds.count):
             raise SweepError(
                 [
-                    f"--shard: given '{number}/{count}', allowed: I/N, such as 1/3, with N up to "
-                    f"{most:,}, the number of seeds"
+                    f"--shard: given '{number}/{count}', allowed: I/N, such as 1/{most}, with N up "
+                    f"to {most:,}, the number of seeds"
                 ]
             )
         seeds = shard(sweep, number, count)

@@ -59,7 +59,9 @@ def current_stamp(path: str) -> Stamp:
         with suppress(OSError), os.scandir(os.path.dirname(path)) as entries:
             others = [e.name for e in islice(entries, 1000) if extension(e.name) in DECODERS]
         raise refused(
-            path, f"an existing file; there is no {named(path)}{nearest(name, others)}"
+            path,
+            f"an existing file; there is no {named(path)}"  # where a link to nowhere has its name
+            + nearest(name, (each for each in others if each != name)),
         ) from None
     except OSError as error:
         raise unreadable(path, error) from None

@@ -333,8 +333,10 @@ def test_seeds_that_are_split_among_stores_are_united(tmp_path_factory, split, t
         wanted = before[setup].union(*(seeds_in(source, setup) for source in sources))
         assert seeds_in(into, setup) == wanted
         if wanted:
-            table = runs(setup).take(pa.array(sorted(wanted)))
-            assert rows_of(into.path)[setup.identity()] == (len(wanted), digest(table))
+            assert rows_of(into.path)[setup.identity()] == (
+                len(wanted),
+                digest(runs(setup).take(pa.array(sorted(wanted)))),
+            )
     assert merged.runs == sum(
         len(seeds_in(into, setup)) - len(before[setup]) for setup in (XOR, PARITY)
     )

@@ -512,10 +512,12 @@ def test_where_there_is_no_file(here: Path, monkeypatch: pytest.MonkeyPatch) -> 
     Path("folder.csv").mkdir()
     os.mkfifo("pipe.csv")
     Path("loop.csv").symlink_to("loop.csv")
+    Path("ghost.csv").symlink_to("nowhere.csv")
     here = here.resolve()
     for path, allowed in {
         "zebra.npz": f"an existing file; there is no {here}/zebra.npz",
         "iriss.csv": f"an existing file; there is no {here}/iriss.csv; did you mean 'iris.csv'?",
+        "ghost.csv": f"an existing file; there is no {here}/ghost.csv",
         "no/such/iris.csv": f"an existing file; there is no {here}/no/such/iris.csv",
         "folder.csv": f"a file; {here}/folder.csv is a folder",
         "pipe.csv": f"a file; {here}/pipe.csv is a device or a pipe",
