@@ -111,8 +111,11 @@ class HistogramBuilder:
 
 def _below(spread: NDArray[np.float64]) -> Integers:
     """Count the runs below each threshold; NaN sorts last and is below none."""
-    first = np.searchsorted(THRESHOLDS, spread, "right")
-    return np.asarray(np.cumsum(np.bincount(first, minlength=len(THRESHOLDS) + 1))[:-1])
+    return np.asarray(
+        np.cumsum(
+            np.bincount(np.searchsorted(THRESHOLDS, spread, "right"), minlength=len(THRESHOLDS) + 1)
+        )[:-1]
+    )
 
 
 def pooled(tables: Iterable[tuple[Integers, Integers]]) -> tuple[Integers, Integers]:

@@ -59,8 +59,11 @@ def detection(sweep: Sweep, store: Store, points: float) -> Detection:
     ]
     changes = max(1, sum(len(keys) == 1 for keys in differ))
     difference, level = points / 100, bonferroni(LEVEL, changes)
-    ids = {setup.identity() for setup in sweep.setups}
-    runs = count_runs(store.path, ids) if (store.path / "runs").is_dir() else []
+    runs = (
+        count_runs(store.path, ({setup.identity() for setup in sweep.setups}))
+        if (store.path / "runs").is_dir()
+        else []
+    )
     rows = contrasts(runs, start.identity())
     least = rows[["fixed", "broken"]].min(axis=1) / rows["pairs"]
     against = float(least.max()) if len(rows) else None

@@ -222,7 +222,8 @@ def _sweep_files(source: Path) -> dict[str, Path]:
             suppress(FileNotFoundError, NotADirectoryError, PermissionError),
             os.scandir(source / below) as entries,
         ):
-            for entry in (each for each in entries if not each.name.startswith(".")):
+            # a stranger's file system may give an empty name, which leads elsewhere
+            for entry in (each for each in entries if each.name[:1] not in ("", ".")):
                 name = below + entry.name
                 if entry.is_dir(follow_symlinks=False):
                     todo.append(f"{name}/")

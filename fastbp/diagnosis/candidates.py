@@ -301,8 +301,11 @@ def _init_cause(setup: Setup, init: str) -> str:
     sizes |= {"he-normal": (2 / inputs) ** 0.5, "torch": (3 * inputs) ** -0.5}
     size, other = setup.init_scale * sizes.get(setup.init, 1.0), sizes.get(init, 1.0)
     unlike = LARGE if size > other else SMALL
-    alike = max(size, other) < 1.5 * min(size, other)
-    return f"the distribution of the initial weights, {setup.init}" if alike else unlike
+    return (
+        f"the distribution of the initial weights, {setup.init}"
+        if (max(size, other) < 1.5 * min(size, other))
+        else unlike
+    )
 
 
 def _hidden(setup: Setup, factor: int) -> dict[str, Any]:

@@ -131,8 +131,12 @@ class _Setups:
             if lacking[said]
             for file in files
         }
-        sound = (file for file in self.sound if file.path not in wrong)
-        return [*found, *_seeds_twice(sound, unsure, self._unknown)]
+        return [
+            *found,
+            *_seeds_twice(
+                ((file for file in self.sound if file.path not in wrong)), unsure, self._unknown
+            ),
+        ]
 
     def _of_other_types(self, wrong: set[Path]) -> list[StoreFault]:
         """Find files in which a column of a newer release has another type than in most runs.

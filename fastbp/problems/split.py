@@ -70,8 +70,9 @@ def arranged(
     In each class the rows with the smallest words are held out.
     """
     rows = len(labels)
-    counter = 0 if seed is None else (seed + 1) << 128
-    words = np.random.Philox(counter=counter, key=int(digest[:32], 16)).random_raw(rows)
+    words = np.random.Philox(
+        counter=(0 if seed is None else (seed + 1) << 128), key=int(digest[:32], 16)
+    ).random_raw(rows)
     classes = kinds_of_rows(labels)
     sizes = np.bincount(classes)
     shares, rests = np.divmod(sizes * count, rows)

@@ -7,6 +7,7 @@ way is opened from the one above.
 import errno
 import os
 import re
+import stat
 from collections.abc import Collection, Iterable
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -82,6 +83,13 @@ def is_there(name: str, parent: int) -> bool:
     with suppress(FileNotFoundError):
         os.stat(name, dir_fd=parent, follow_symlinks=False)
         return True
+    return False
+
+
+def is_file(name: str, parent: int) -> bool:
+    """Whether the folder with the descriptor `parent` has such a file, whatever its list says."""
+    with suppress(FileNotFoundError):
+        return stat.S_ISREG(os.lstat(name, dir_fd=parent).st_mode)
     return False
 
 

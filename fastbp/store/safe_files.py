@@ -229,9 +229,9 @@ def whole(file: IO[bytes], size: int) -> bytes:
 
 
 def named_file(path: str | os.PathLike[str], most: int) -> bytes:
-    """Read at most `most` bytes of a file that the user names: links are followed.
+    """Read at most `most` bytes of a file that the user names, also by a link. Raises OSError.
 
-    Raises OSError; also if it is a pipe or a device, which is not waited for.
+    Also if it is a pipe or a device, which is not waited for.
     """
     with named(path) as file:
         return file.read(most)
@@ -264,7 +264,12 @@ def listed(root: Path, *names: str) -> dict[str, bool]:
     """
     with suppress(FileNotFoundError), folder(root, *names) as descriptor:
         with os.scandir(descriptor) as entries:
-            kinds = {entry.name: entry.is_file(follow_symlinks=False) for entry in entries}
+            kinds = {
+                entry.name: entry.is_file(follow_symlinks=False)
+                or places.is_file(entry.name, descriptor)
+                for entry in entries
+                if entry.name  # a stranger's file system may give an empty one: the folder
+            }
         return dict(sorted(kinds.items()))
     return {}
 

@@ -102,8 +102,9 @@ def test_equality_is_counted_from_the_runs() -> None:
             (float(low), float(high))
         )
         assert len(ended) <= row["trials"] <= ended.size
-        p = cochran(ended.T.astype(int) @ ended, len(ended))
-        assert row["p"] == pytest.approx(p, nan_ok=True)
+        assert row["p"] == pytest.approx(
+            cochran(ended.T.astype(int) @ ended, len(ended)), nan_ok=True
+        )
         one = len(set(classes([problem[6:] for problem in own["problem"]], "pn"))) == 1
         assert row["holds"] == (one or row["scale_inputs"] == "standard")
         assert np.isnan(row["p"]) == np.isnan(row["p_holm"])

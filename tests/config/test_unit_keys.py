@@ -102,8 +102,11 @@ def test_in_a_grid_an_inner_list_is_layers() -> None:
 
 
 def test_rates_that_an_optimiser_does_not_have_are_one_setup() -> None:
-    grid = {"optimizer": ["sgd", "rprop"], "lr": [0.1, 0.2]}
-    sweep = Sweep(seeds=1, setup=PLAIN | {"batch": "full"}, grid=grid)
+    sweep = Sweep(
+        seeds=1,
+        setup=PLAIN | {"batch": "full"},
+        grid=({"optimizer": ["sgd", "rprop"], "lr": [0.1, 0.2]}),
+    )
     assert [(s.optimizer, s.lr) for s in sweep.setups] == [
         ("sgd", 0.1),
         ("sgd", 0.2),
@@ -128,8 +131,11 @@ def test_notes_about_what_is_allowed_but_unwise() -> None:
 
 
 def test_labels_of_tanh_outputs_are_minus_one_and_one() -> None:
-    setup = Setup(**PLAIN, output="tanh", target_margin=0.1)
-    np.testing.assert_allclose(setup.data().T.ravel(), [-0.8, 0.8, 0.8, -0.8], rtol=1e-15)
+    np.testing.assert_allclose(
+        Setup(**PLAIN, output="tanh", target_margin=0.1).data().T.ravel(),
+        [-0.8, 0.8, 0.8, -0.8],
+        rtol=1e-15,
+    )
     quantity = Setup.from_arrays([[0.0], [1], [2]], [0.25, -0.5, 0.5], epochs=1, output="tanh")
     assert quantity.data().T.ravel().tolist() == [0.25, -0.5, 0.5]
     with pytest.raises(SweepError, match="tanh outputs only reach -1 to 1"):

@@ -561,8 +561,9 @@ def test_words(found: dict[str, Diagnosis], fault: Fault) -> None:
             re.search(rf"[:(,] ?{re.escape(name)}( and|,|\.|\))", sentence) for sentence in idle
         )
     for row in one.table.to_dict("records"):
-        cells = printout.cells(row, one.measure, score_of(one.setup))
-        assert ("fixes" in cells[-1]) == row["fixes"]
+        assert ("fixes" in printout.cells(row, one.measure, score_of(one.setup))[-1]) == row[
+            "fixes"
+        ]
     if one.recommended:
         together = set(one.pairs.loc[one.pairs["fixes"], "change"]) if len(one.pairs) else set()
         assert and_([change.name for change in one.recommended.changes]) in fixes | together

@@ -283,8 +283,10 @@ def test_bytes_in_words(count, said):
 def test_time_grows_with_what_is_missing_and_shrinks_with_cores(monkeypatch):
     monkeypatch.setattr(forecast, "slowness", lambda setup: None)
     some = sweep(100_000, {"lr": [0.1, 0.2]}, updates=999)
-    present = {some.setups[0].identity(): [(0, 100_000)]}
-    all_missing, half_missing = Plan(some), Plan(some, present)
+    all_missing, half_missing = (
+        Plan(some),
+        Plan(some, ({some.setups[0].identity(): [(0, 100_000)]})),
+    )
     whole, half = (forecast.duration(each, 2) for each in (all_missing, half_missing))
     alone = forecast.duration(all_missing, 1)
     assert whole.compiling == half.compiling == 0

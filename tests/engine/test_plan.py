@@ -105,8 +105,9 @@ def test_a_file_is_whole_blocks_a_setup_has_about_a_hundred_and_a_store_no_more_
     assert files <= (plan.FILES_PER_SETUP if size < plan.FULL_SEEDS else plan.FULL_FILES)
     assert files * setups <= plan.FILES_PER_STORE
     few = plan.FILES_PER_SETUP if size // 2 < plan.FULL_SEEDS else plan.FULL_FILES
-    most = min(few, plan.FILES_PER_STORE // setups)
-    assert size == least or count > most * size // 2, "no larger than that needs"
+    assert size == least or count > min(few, plan.FILES_PER_STORE // setups) * size // 2, (
+        "no larger than that needs"
+    )
 
 
 # Whole plans

@@ -145,10 +145,11 @@ RANGES = [
     ids=lambda v: getattr(v, "__name__", str(v)),
 )
 def test_error_within_bound(function, kind, bound, low, high):
-    random = np.random.default_rng(1)
     assert (
         largest_error(
-            function, REFERENCES[function], random.uniform(low, high, POINTS).astype(kind)
+            function,
+            REFERENCES[function],
+            np.random.default_rng(1).uniform(low, high, POINTS).astype(kind),
         )
         <= bound
     )

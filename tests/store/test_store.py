@@ -6,7 +6,7 @@ import os
 import shutil
 import stat
 import threading
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +20,7 @@ from fake_runs import ONE, rows
 from stores import flip, opened, tree, unchanged
 
 import fastbp
+from fastbp.cli import job
 from fastbp.reporting import gallery
 from fastbp.schema.columns import COLUMNS, schema
 from fastbp.schema.errors import StoreError, StoreFullError
@@ -139,6 +140,16 @@ def test_nobody_sees_half_a_file(store, monkeypatch):
     assert (before, draft.parent) == ([], store.path / "tmp")
     assert draft.suffix != ".parquet"
     assert (list(store.runs.iterdir()), list((store.path / "tmp").iterdir())) == ([path], [])
+
+
+def test_a_folder_whose_list_is_wrong(store, monkeypatch):
+    """As that of a stranger's file system: an empty name would be the folder itself."""
+    name = store.publish(ONE, 0, rows()).name
+    no_files = [SimpleNamespace(name=each, is_file=lambda **_: False) for each in ("", name, "x")]
+    monkeypatch.setattr(os, "scandir", lambda folder: nullcontext(no_files))
+    assert safe_files.listed(store.path, "runs") == {name: True, "x": False}
+    no_files[:] = [SimpleNamespace(name="", is_dir=lambda **_: True)]
+    assert job._sweep_files(store.path.parent) == {}
 
 
 def test_a_file_with_more_bytes_than_it_says_is_not_read_in_part():
