@@ -60,7 +60,7 @@ def detection(sweep: Sweep, store: Store, points: float) -> Detection:
     changes = max(1, sum(len(keys) == 1 for keys in differ))
     difference, level = points / 100, bonferroni(LEVEL, changes)
     runs = (
-        count_runs(store.path, ({setup.identity() for setup in sweep.setups}))
+        count_runs(store.path, {setup.identity() for setup in sweep.setups})
         if (store.path / "runs").is_dir()
         else []
     )

@@ -234,7 +234,7 @@ class Setup(SetupData):
         """The number of epochs between evaluations."""
         # With "rows", evaluations of full batches cost almost nothing.
         return self.eval_every or (
-            1 if (self.batch == "full" and self.resolved_success == "rows") else 10
+            1 if self.batch == "full" and self.resolved_success == "rows" else 10
         )
 
     def columns(self) -> dict[str, Any]:

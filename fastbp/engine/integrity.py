@@ -134,7 +134,7 @@ class _Setups:
         return [
             *found,
             *_seeds_twice(
-                ((file for file in self.sound if file.path not in wrong)), unsure, self._unknown
+                (file for file in self.sound if file.path not in wrong), unsure, self._unknown
             ),
         ]
 

@@ -71,7 +71,7 @@ def arranged(
     """
     rows = len(labels)
     words = np.random.Philox(
-        counter=(0 if seed is None else (seed + 1) << 128), key=int(digest[:32], 16)
+        counter=0 if seed is None else (seed + 1) << 128, key=int(digest[:32], 16)
     ).random_raw(rows)
     classes = kinds_of_rows(labels)
     sizes = np.bincount(classes)

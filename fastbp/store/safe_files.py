@@ -41,7 +41,7 @@ MAX_SWEEP = 4_000_000
 
 
 class _Prompt(FileIO):
-    """A file whose reads raise OSError if they would have to wait, instead of giving a part."""
+    """A file that never waits: Python's returns None or a part then, and this raises OSError."""
 
     def readinto(self, buffer: Any) -> int:
         if (count := super().readinto(buffer)) is None:
@@ -222,16 +222,16 @@ def read(path: Path, root: Path | None = None, most: int = 1 << 28) -> bytes:
 
 
 def whole(file: IO[bytes], size: int) -> bytes:
-    """Read a file. Raises OSError if it has more bytes than its `size`, as its system says."""
+    """Read a file of which the file system says its `size`. Raises OSError if it has more bytes."""
     if len(content := file.read(size + 1)) > size:
-        raise OSError(0, f"it has more bytes than the {size:,} of which its folder knows")
+        raise OSError(0, f"its file system says that it has {size:,} bytes, but it has more")
     return content
 
 
 def named_file(path: str | os.PathLike[str], most: int) -> bytes:
-    """Read at most `most` bytes of a file that the user names, also by a link. Raises OSError.
+    """Read at most `most` bytes of a file that the user names: links are followed.
 
-    Also if it is a pipe or a device, which is not waited for.
+    Raises OSError; also if it is a pipe or a device, which is not waited for.
     """
     with named(path) as file:
         return file.read(most)
@@ -268,7 +268,7 @@ def listed(root: Path, *names: str) -> dict[str, bool]:
                 entry.name: entry.is_file(follow_symlinks=False)
                 or places.is_file(entry.name, descriptor)
                 for entry in entries
-                if entry.name  # a stranger's file system may give an empty one: the folder
+                if entry.name  # an empty one, as a stranger's file system may give, is the folder
             }
         return dict(sorted(kinds.items()))
     return {}

@@ -242,7 +242,7 @@ def test_files_of_one_name_are_the_same_where_their_data_is(
         )
         stores.append(
             frames.write(
-                tmp_path / name, runs, said=({"fastbp.problem": digest * 64} if digest else {})
+                tmp_path / name, runs, said={"fastbp.problem": digest * 64} if digest else {}
             )
         )
     assert len(comparison(*stores)) == (1 if same else 2)

@@ -105,7 +105,7 @@ def test_rates_that_an_optimiser_does_not_have_are_one_setup() -> None:
     sweep = Sweep(
         seeds=1,
         setup=PLAIN | {"batch": "full"},
-        grid=({"optimizer": ["sgd", "rprop"], "lr": [0.1, 0.2]}),
+        grid={"optimizer": ["sgd", "rprop"], "lr": [0.1, 0.2]},
     )
     assert [(s.optimizer, s.lr) for s in sweep.setups] == [
         ("sgd", 0.1),

@@ -285,7 +285,7 @@ def test_time_grows_with_what_is_missing_and_shrinks_with_cores(monkeypatch):
     some = sweep(100_000, {"lr": [0.1, 0.2]}, updates=999)
     all_missing, half_missing = (
         Plan(some),
-        Plan(some, ({some.setups[0].identity(): [(0, 100_000)]})),
+        Plan(some, {some.setups[0].identity(): [(0, 100_000)]}),
     )
     whole, half = (forecast.duration(each, 2) for each in (all_missing, half_missing))
     alone = forecast.duration(all_missing, 1)

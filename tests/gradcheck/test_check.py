@@ -818,7 +818,7 @@ def test_objects_that_raise_when_they_are_read_get_one_line(value: object) -> No
 @settings(max_examples=25)
 def test_our_gradient_is_the_textbooks(sizes: list[int], rows: int, loss: Any, seed: int) -> None:
     terms = Terms(
-        tuple(sizes), rows, True, loss, None, False, seed, (("sigmoid",) * (len(sizes) - 1))
+        tuple(sizes), rows, True, loss, None, False, seed, ("sigmoid",) * (len(sizes) - 1)
     )
     case = random_example(terms, np.random.default_rng(seed))
     recipe = oracle.Recipe(
