@@ -119,9 +119,9 @@ class UntilWidthResult(NamedTuple):
         row = summary[summary["setup"] == self.setup].iloc[0]
         wilson = max((summary[f"{s}_high"] - summary[f"{s}_low"]).max() for s in SHARES)
         setting = phrases.setting(row, keys_of(summary))
-        every = "every" if self.complete else "not every"
         return [
-            f"After {plural(self.sweep.seeds.count, 'seed')} {every} share has a 95% interval at "
+            f"After {plural(self.sweep.seeds.count, 'seed')} "
+            f"{'' if self.complete else 'not '}every share has a 95% interval at "
             f"most {self.width:g} wide; the widest is {self.widest:.3g}, for {self.share}"
             f"{f' with {setting}' * bool(setting)}. These intervals are a confidence sequence, "
             "which is valid wherever it stops; Wilson's in the table, for a number of seeds fixed "

@@ -53,16 +53,20 @@ def _threads(jobs: int, address: str) -> Pool:
 
 
 def _mpi(jobs: int, address: str) -> Pool:
-    """MPI processes: those that `mpiexec … python -m mpi4py.futures` started, else new ones."""
+    """The MPI processes that `mpiexec … python -m mpi4py.futures` started.
+
+    By itself mpi4py would start others, and wait without end where that fails.
+    """
+    if not any(word.endswith("mpi4py.futures") for word in sys.orig_argv):
+        raise SweepError(
+            [
+                "--executor: given 'mpi' without its processes, allowed: as in  mpiexec -n "
+                f"{jobs + 1} python -P -m mpi4py.futures -m fastbp.sweep … --executor mpi -j {jobs}"
+            ]
+        )
     from mpi4py.futures import MPIPoolExecutor
 
-    return Pool(
-        lambda: MPIPoolExecutor(jobs),
-        jobs,
-        2 * jobs,
-        _shutdown,
-        processes=0 if getattr(sys.modules.get("mpi4py.futures"), "_shared_pool", None) else jobs,
-    )
+    return Pool(lambda: MPIPoolExecutor(jobs), jobs, 2 * jobs, _shutdown)
 
 
 def _slurm(jobs: int, address: str) -> Pool:
@@ -118,8 +122,9 @@ def named(text: str) -> tuple[Backend, str]:
             known + (f", {known}:{each.address}" if each.address else "")
             for known, each in BACKENDS.items()
         ]
-        hint = nearest(text, BACKENDS)
-        raise SweepError([f"--executor: {refusal(text, ', '.join(allowed))}{hint}"])
+        raise SweepError(
+            [f"--executor: {refusal(text, ', '.join(allowed))}{nearest(text, BACKENDS)}"]
+        )
     for package in itertools.filterfalse(find_spec, backend.packages):
         raise SweepError(
             [

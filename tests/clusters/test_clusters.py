@@ -269,11 +269,9 @@ def test_a_dask_cluster(folder, undisturbed, case):
 
 
 def test_a_killed_rank(folder, undisturbed):
-    """mpiexec then ends all processes, and the driver says how to resume."""
+    """mpiexec then ends all processes, and the driver says how to resume, if it still can."""
     pytest.importorskip("mpi4py.MPI", exc_type=ImportError)
-    mpiexec = shutil.which("mpiexec")
-    if not mpiexec:
-        pytest.skip("there is no mpiexec")
+    mpiexec = shutil.which("mpiexec") or pytest.skip("there is no mpiexec")
     store = folder / "killed rank"
     root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
     root |= {"PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe"}  # on fewer cores
@@ -289,6 +287,7 @@ def test_a_killed_rank(folder, undisturbed):
         _, err = process.communicate(timeout=SECONDS)
     assert process.returncode
     assert "Traceback" not in err
-    assert err.count("interrupted; finished work stays in ") == 1
+    # the mpiexec of MPICH kills the driver too, and ends with 9, its signal
+    assert err.count("interrupted; finished work stays in ") == (process.returncode != 9)
     assert main([str(folder / "mine.toml"), "-o", str(store), *QUIET]) == 0
     assert rows_of(store) == undisturbed

@@ -203,22 +203,22 @@ def test_a_step_that_takes_parts_of_a_task_gets_all_of_it(tmp_path):
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("launched", [True, False])
-def test_mpi(folder, undisturbed, launched):
-    """As the processes that mpiexec has started, and as ones that the driver starts."""
+def test_mpi(folder, undisturbed):
+    """Workers are the processes that mpiexec has started."""
     assert pytest.importorskip("mpi4py.MPI", exc_type=ImportError).Get_version()
-    mpiexec = shutil.which("mpiexec")
-    if launched and not mpiexec:
-        pytest.skip("there is no mpiexec")
-    store = f"mpi-{launched}"
-    prefix = (
-        [mpiexec, "-n", "3", sys.executable, "-m", "mpi4py.futures"]
-        if launched
-        else [sys.executable]
-    )
-    program = [*prefix, "-m", "fastbp.sweep"]
-    succeeded(command(*sweep_with("mpi", store), cwd=folder, program=program))
-    assert rows_of(folder / store) == undisturbed
+    mpiexec = shutil.which("mpiexec") or pytest.skip("there is no mpiexec")
+    launched = [mpiexec, "-n", "3", sys.executable, "-P", "-m", "mpi4py.futures"]
+    program = [*launched, "-m", "fastbp.sweep"]
+    succeeded(command(*sweep_with("mpi", "mpi"), cwd=folder, program=program))
+    assert rows_of(folder / "mpi") == undisturbed
+
+
+def test_mpi_without_its_processes_is_refused(here, monkeypatch):
+    """mpi4py would start some itself, and waits without end where that fails."""
+    monkeypatch.setattr(backends, "find_spec", lambda name: True)
+    told = "--executor: given 'mpi' without its processes, allowed: as in  mpiexec -n 3 .* -j 2"
+    refused(here("founding", "-o", "store", "--executor", "mpi", "-j", "2"), 2, told)
+    assert not Path("store").exists()
 
 
 def test_a_killed_driver_leaves_no_workers(folder):
