@@ -1,6 +1,7 @@
 """`fastbp sweep --all FOLDER`: many sweeps in turn, and the gallery of what they show."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -221,6 +222,22 @@ def test_each_folder_is_looked_at_once_however_deep_it_is(tmp_path, monkeypatch)
     monkeypatch.setattr(job, "is_store", looked_at.append)
     tree(tmp_path, {"/".join(["d"] * 200) + f"/{number}.toml": "" for number in range(300)})
     assert (len(job._sweep_files(tmp_path)), len(looked_at)) == (300, 201)
+    names = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda folder: names(folder) * 2)  # as a stranger's may say
+    assert (len(job._sweep_files(tmp_path)), len(looked_at)) == (300, 402)
+
+
+def test_a_folder_that_becomes_a_link_meanwhile_is_not_searched(tmp_path, monkeypatch):
+    tree(tmp_path, {f"sweeps/{name}/a.toml": "" for name in "ab"} | {"elsewhere/c.toml": ""})
+
+    def exchange(folder):
+        other = folder.with_name({"a": "b", "b": "a"}.get(folder.name, "none"))
+        if other.exists():
+            other.rename(tmp_path / "old")
+            other.symlink_to(tmp_path / "elsewhere")
+
+    monkeypatch.setattr(job, "is_store", exchange)
+    assert len(job._sweep_files(tmp_path / "sweeps")) == 1
 
 
 def test_memory_that_is_short_is_told_before_anything_is_trained(folder, tmp_path, here):

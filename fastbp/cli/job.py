@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import stat
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
@@ -28,7 +29,7 @@ from fastbp.schema.outcomes import OUTCOMES
 from fastbp.schema.text import first_of, named, plural
 from fastbp.store import provenance
 from fastbp.store.filename import Range
-from fastbp.store.places import is_in_store, is_store
+from fastbp.store.places import OPEN, is_in_store, is_store
 from fastbp.store.store import Store
 
 if TYPE_CHECKING:
@@ -188,15 +189,18 @@ def read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Jo
                 )
             )
             setups += len(jobs[-1].sweep.setups)
-            own = (setup.file for setup in jobs[-1].sweep.setups if setup.file)
-            tables |= {id(file): file.nbytes for file in own}  # equal ones are kept as often
+            tables |= {  # equal ones are kept as often
+                id(setup.file): setup.file.nbytes for setup in jobs[-1].sweep.setups if setup.file
+            }
         except SweepError as error:
             mistakes += error.lines
         data = f"{MAX_BYTES_OF_ALL:,} bytes of inputs and targets of files"
         rules = [f"{MAX_SETUPS_OF_ALL:,} setups"] * (setups > MAX_SETUPS_OF_ALL)
         rules += [data] * (sum(tables.values()) > MAX_BYTES_OF_ALL)
-        limits = (f"sweeps with at most {rule} in all" for rule in rules)
-        mistakes += [f"--all: given {named(source)}, allowed: {limit}" for limit in limits]
+        mistakes += [
+            f"--all: given {named(source)}, allowed: sweeps with at most {rule} in all"
+            for rule in rules
+        ]
         if rules or len(mistakes) > MAX_MISTAKES:
             break
     if not files:
@@ -212,23 +216,28 @@ def read_folder(source: Path, results: Path, seeds: str | None) -> tuple[list[Jo
 
 
 def _sweep_files(source: Path) -> dict[str, Path]:
-    """The sweep files below a folder by their names; none is in a store."""
-    found, todo = dict[str, Path](), [""]
+    """The sweep files below a folder by their names; none is in a store, or in a folder elsewhere.
+
+    A stranger's file system may list a name twice or as another kind of file, or an empty name.
+    """
+    found, todo = dict[str, Path](), dict[str, os.stat_result | None]({"": None})
     while todo:
-        below = todo.pop()
-        if is_store(source / below):
-            continue
+        below, listed = todo.popitem()
         with (
             suppress(FileNotFoundError, NotADirectoryError, PermissionError),
-            os.scandir(source / below) as entries,
+            ExitStack() as stack,
         ):
-            # a stranger's file system may give an empty name, which leads elsewhere
-            for entry in (each for each in entries if each.name[:1] not in ("", ".")):
-                name = below + entry.name
-                if entry.is_dir(follow_symlinks=False):
-                    todo.append(f"{name}/")
-                elif name.endswith(".toml"):
-                    found[name.removesuffix(".toml")] = source / name
+            here = os.open(source / below, OPEN)
+            stack.callback(os.close, here)
+            is_another = listed and not os.path.samestat(listed, os.fstat(here))
+            names = set[str]() if is_another or is_store(source / below) else {*os.listdir(here)}
+            for name in (below + each for each in names if each[:1] not in ("", ".")):
+                with suppress(FileNotFoundError):
+                    status = os.lstat(Path(name).name, dir_fd=here)
+                    if stat.S_ISDIR(status.st_mode):
+                        todo[f"{name}/"] = status
+                    elif name.endswith(".toml"):
+                        found[name.removesuffix(".toml")] = source / name
     return found
 
 
@@ -286,8 +295,13 @@ def perform(job: Job, options: Options, pool: Pool, began: float, label: str = "
     if options.bisect:
         adapted = bisection.bisect(job.sweep, job.store, options.bisect, train)
     elif options.until_width:
-        most = with_max_seeds(job, pool, options).seeds.count
-        adapted = until_width.until_width(job.sweep, job.store, options.until_width, train, most)
+        adapted = until_width.until_width(
+            job.sweep,
+            job.store,
+            options.until_width,
+            train,
+            with_max_seeds(job, pool, options).seeds.count,
+        )
     if adapted:
         job = job._replace(sweep=adapted.sweep)
         driver.write_sweep(job.sweep, job.store)

@@ -105,20 +105,20 @@ def _has_runs(store: int) -> bool:
 def _is_below_store(folder: int) -> bool:
     """Whether a folder, or one above it, is a store.
 
-    One in which nothing can be looked up may be a store, unless it is this user's or root's.
+    One in which nothing can be looked up may be a store, unless it is this user's or root's; so may
+    one that does not lie below `/`.
     """
     here = os.dup(folder)
     try:
-        while not _is_store(here):
-            status = os.fstat(here)
+        for _ in range(MAX_PATH):  # a stranger's file system may say that each is the one above
+            if _is_store(here) or os.path.samestat(os.fstat(here), os.stat("/")):
+                return _is_store(here)
             try:
                 above = os.open("..", STEP, dir_fd=here)
             except PermissionError:
-                return status.st_uid not in (0, os.geteuid())
+                return os.fstat(here).st_uid not in (0, os.geteuid())
             os.close(here)
             here = above
-            if os.path.samestat(os.fstat(here), status):
-                return False
         return True
     finally:
         os.close(here)

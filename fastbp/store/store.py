@@ -155,7 +155,7 @@ class Store:
     def _check_entries(self) -> None:
         """Raise StoreError if the folder is not one of ours, or has a link in it."""
         with safe_files.folder(self.path) as folder, os.scandir(folder) as scanned:
-            entries = [entry for entry in scanned if not entry.name.startswith(".")]
+            entries = [entry for entry in scanned if entry.name[:1] not in ("", ".")]
             if not (is_ours({entry.name for entry in entries}) or any(self.files())):
                 raise StoreError(
                     f"{self.path} is a folder with other things in it, not a store: {self._another}"

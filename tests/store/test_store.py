@@ -315,6 +315,17 @@ def test_only_the_folder_that_is_open_is_removed(tmp_path):
     assert not any((tmp_path / "moved").iterdir())
 
 
+def test_a_file_system_where_all_is_the_same_file(store, monkeypatch):
+    """As a stranger's may say: the folder above is then not known by that."""
+    with store.locked():
+        (store.path / "tmp" / "link").symlink_to("../..")
+        same = os.stat(store.path)
+    monkeypatch.chdir(store.path / "tmp")
+    monkeypatch.setattr(os, "fstat", lambda descriptor: same)
+    with pytest.raises(StoreError, match="it is a link, not a folder"):
+        places.open_folder(Path("link/new"), make=True)
+
+
 def test_a_link_in_the_place_of_a_folder_of_a_store_is_not_followed(store):
     """Though what it leads to is in no store."""
     with store.locked():
