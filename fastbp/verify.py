@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
@@ -68,13 +69,17 @@ def _check(store: Store, replays: int) -> tuple[IntegrityReport, list[str]]:
 
 
 def _repair(store: Store, report: IntegrityReport, replays: int) -> int:
-    """Move damaged files aside and check again, until none is damaged; return the exit code."""
+    """Move damaged files aside and check again, until none is damaged; return the exit code.
+
+    The caller holds the lock.
+    """
     from fastbp.engine import integrity
 
     left: list[str] = []
     lines: list[str] = []
+    began = os.stat(store.path / "lock").st_mtime_ns  # this command has just written its name there
     while report.findings:
-        moved = integrity.move_aside(store, report.findings)
+        moved = integrity.move_aside(store, report.findings, began)
         _print_faults(f"moved to {target}: {fault.why}" for fault, target in moved)
         files = {fault.file for fault, _ in moved}
         left = [f"{each.file}: {each.why}" for each in report.findings if each.file not in files]

@@ -142,6 +142,23 @@ def test_a_repair_of_a_sound_store_is_a_check(here, store):
     assert not (store.path / "quarantine").exists()
 
 
+def test_a_repair_leaves_what_was_mended_while_it_checked(here, store, monkeypatch):
+    """As from a backup: who does that does not know the lock."""
+    path, check = file_of(store, SHORT), integrity.check
+    sound = path.read_bytes()
+    flip(path)
+
+    def checked(*arguments):
+        report = check(*arguments)
+        while path.stat().st_ctime_ns <= (store.path / "lock").stat().st_mtime_ns:
+            path.write_bytes(sound)  # until the file system's clock goes on
+        return report
+
+    monkeypatch.setattr(integrity, "check", checked)
+    assert here("store", "--repair").returncode == 3
+    assert succeeded(here("store", "--repair")).stdout.startswith(SOUND)
+
+
 def test_a_repair_leaves_no_seed_twice(here, store):
     """Of the same rows one file is kept; where rows differ nobody knows which are right, and both
     files are moved."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -335,10 +336,22 @@ def _seeds_twice(
             yield StoreFault(one.path, f"{other.path.name} has {rows} for some of its seeds")
 
 
-def move_aside(store: Store, faults: Iterable[StoreFault]) -> list[tuple[StoreFault, Path]]:
+def move_aside(
+    store: Store, faults: Iterable[StoreFault], since: float = math.inf
+) -> list[tuple[StoreFault, Path]]:
     """Move files into `quarantine/` of a store, so that the next sweep trains their runs again.
 
     It ends at the first file that cannot be moved.
+
+    Parameters
+    ----------
+    store : Store
+        The store; the caller holds its lock.
+    faults : iterable of StoreFault
+        What is wrong.
+    since : float
+        When the check began, in ns by the clock of the store's file system. A file that changed
+        after it may be sound by now, and stays.
 
     Returns
     -------
@@ -355,7 +368,8 @@ def move_aside(store: Store, faults: Iterable[StoreFault]) -> list[tuple[StoreFa
     for file, fault in by_file.items():
         try:
             with writing(store.path / "quarantine"):
-                moved.append((fault, safe_files.set_aside(file, store.path)))
+                if target := safe_files.set_aside(file, store.path, since):
+                    moved.append((fault, target))
         except StoreFullError:
             if not moved:
                 raise

@@ -6,6 +6,7 @@ meanwhile.
 """
 
 import errno
+import math
 import os
 import random
 import secrets
@@ -274,15 +275,18 @@ def listed(root: Path, *names: str) -> dict[str, bool]:
     return {}
 
 
-def set_aside(path: Path, root: Path) -> Path:
+def set_aside(path: Path, root: Path, since: float = math.inf) -> Path | None:
     """Move a file of the store `root`, as it is, into its folder `quarantine`.
 
-    Returns its new path. Raises as `folder`.
+    `since`: None is moved that changed after this time, in ns, by the file system's clock. Returns
+    its new path. Raises as `folder`.
     """
     with (
         folder(root, "quarantine", make=True) as aside,
         folder(root, *path.parent.relative_to(root).parts) as there,
     ):
+        if os.lstat(path.name, dir_fd=there).st_ctime_ns > since:
+            return None
         # that very many are there already takes no time
         numbers = chain(range(1, 100), iter(lambda: random.getrandbits(60), None))
         names = chain([path.name], (_with_end(path.name, f".{n}") for n in numbers))
