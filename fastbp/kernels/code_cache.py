@@ -8,6 +8,7 @@ every process compiles anew. The results are the same bits.
 import hashlib
 import os
 import pickle
+import re
 import stat
 import sys
 from collections.abc import Callable
@@ -306,7 +307,22 @@ def _keeps(folder: Path) -> bool:
     is_own = status.st_gid == os.getegid() and not has_list
     others = stat.S_IWOTH | (0 if is_own else stat.S_IWGRP)
     is_sticky = bool(status.st_mode & stat.S_ISVTX)
-    return status.st_uid in (0, os.geteuid()) and (is_sticky or not status.st_mode & others)
+    return (
+        status.st_uid in (0, os.geteuid())
+        and (is_sticky or not status.st_mode & others)
+        and not _is_mounted_by_another(status.st_dev)
+    )
+
+
+def _is_mounted_by_another(device: int) -> bool:
+    """Whether another user but root has mounted a file system, and so says whose its files are."""
+    with suppress(OSError):  # only Linux has this file
+        owners = re.findall(
+            rb" %d:%d .*\buser_id=(\d+)" % (os.major(device), os.minor(device)),
+            Path("/proc/self/mountinfo").read_bytes(),
+        )
+        return not {*map(int, owners)} <= {0, os.geteuid()}
+    return False
 
 
 def _digest(*parts: bytes) -> bytes:

@@ -219,6 +219,15 @@ def test_nor_is_a_folder_that_a_list_of_users_lets_others_exchange(tmp_path, mon
     assert find() is None
 
 
+@pytest.mark.parametrize(("owner", "kept"), [(os.geteuid(), True), (0, True), (12_345, False)])
+def test_nor_is_a_folder_on_a_file_system_of_another(tmp_path, monkeypatch, owner, kept):
+    """It would say whose the files are."""
+    device = os.stat(tmp_path).st_dev
+    mount = f"9 1 {os.major(device)}:{os.minor(device)} / /tmp rw - fuse x rw,user_id={owner}"
+    monkeypatch.setattr(Path, "read_bytes", lambda path: mount.encode())
+    assert bool(code_cache.kept_folder(tmp_path)) == kept
+
+
 def test_nor_is_a_folder_that_cannot_be_listed():
     cache = object.__new__(code_cache.CodeCache)
     cache.folder, cache.name = SimpleNamespace(glob=raising(OSError)), "kernel"
