@@ -15,9 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastbp.analysis.counts import SetupCounts, ends, read_runs
 from fastbp.analysis.statistics.proportions import Real
+from fastbp.schema.keys import MAX_SIDE
 from fastbp.schema.outcomes import OUTCOMES, Outcome
 
-_GRID = re.compile(r"grid:side=([0-9]{1,5}),x=([0-9]{1,6}),y=([0-9]{1,6})(?:,|$)")
+_GRID = re.compile(r"grid:side=([0-9]{1,4}),x=([0-9]{1,6}),y=([0-9]{1,6})(?:,|$)")
 
 
 class Plane(NamedTuple):
@@ -45,7 +46,7 @@ def plane_of(keys: Mapping[Any, Any]) -> Plane | None:
     if not match:
         return None
     side, x, y = map(int, match.groups())
-    if side < 2 or x == y or not keys["init_scale"] > 0:
+    if not 2 <= side <= MAX_SIDE or x == y or not keys["init_scale"] > 0:
         return None
     return Plane(side, x, y, float(keys["init_scale"]))
 

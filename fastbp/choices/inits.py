@@ -14,6 +14,7 @@ from annotated_types import Ge, Le
 
 from fastbp.kernels.random import WEIGHTS, uniform as deviate
 from fastbp.kernels.real import normal_quantile
+from fastbp.schema.keys import MAX_SIDE
 
 _Number = Annotated[int, Ge(0), Le(999_999)]  # of at most MAX_PARAMETERS
 
@@ -110,7 +111,7 @@ def grid(
     bias: Any,
     seed: Any,
     number: Any,
-    side: Annotated[int, Ge(2), Le(4_000)],
+    side: Annotated[int, Ge(2), Le(MAX_SIDE)],
     x: _Number,
     y: _Number,
     origin: Annotated[int, Ge(0), Le(10**12)] = 0,

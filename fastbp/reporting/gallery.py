@@ -81,8 +81,14 @@ def text(results: Path, commands: Mapping[str, str], command: str) -> str:
         sheet = _sheet(results, {name: there[name] for name in names})
         part = [*sheet, "", *(_made(results, name, commands[name], counts[name]) for name in names)]
         if len(names) > MANY and folder:
-            summary = f"<summary>{plural(len(names), 'sweep')}</summary>"
-            part = ["<details>", summary, "", *part, "", "</details>"]
+            part = [
+                "<details>",
+                f"<summary>{plural(len(names), 'sweep')}</summary>",
+                "",
+                *part,
+                "",
+                "</details>",
+            ]
         lines += ["", *[f"## {markdown(folder)}", ""] * bool(folder), *part]
     if missing := [_code(name) for name in commands if name not in there]:
         lines += ["", f"Not there yet: {and_(missing)}."]
@@ -184,21 +190,19 @@ _STEM = re.compile(r'href="figures/([\w.-]+)\.(?:svg|png)"')
 
 def page_of(store: Path) -> Page | None:
     """Read the page of a store; None where there is none."""
-    try:
+    with suppress(OSError, ValueError, UnsafeFileError):  # such as an entity of very many digits
         text = safe_files.text_of(store / "report.html", store)
-    except (OSError, ValueError, UnsafeFileError):
-        return None
-    # not with one pattern, which would take very long over a page that somebody made for that
-    title, has_title, _ = text.partition("<h1><bdi>")[2].partition("</bdi></h1>")
-    verdict = text.partition('<section class="verdict"')[2].partition("<p>")[2]
-    answer, has_answer, _ = verdict.partition("</p>")
-    if not has_title or not has_answer:
-        return None
-    figures = {}
-    for part in text.split("<figure>")[1:]:
-        if (label := _FIGURE.search(part)) and (stem := _STEM.search(label[2])):
-            figures[stem[1]] = html.unescape(label[1][:MAX_ANSWER])
-    return html.unescape(title[:MAX_ANSWER]), html.unescape(answer[:MAX_ANSWER]), figures
+        # not with one pattern, which would take very long over a page that somebody made for that
+        title, has_title, _ = text.partition("<h1><bdi>")[2].partition("</bdi></h1>")
+        verdict = text.partition('<section class="verdict"')[2].partition("<p>")[2]
+        answer, has_answer, _ = verdict.partition("</p>")
+        if has_title and has_answer:
+            figures = {}
+            for part in text.split("<figure>")[1:]:
+                if (label := _FIGURE.search(part)) and (stem := _STEM.search(label[2])):
+                    figures[stem[1]] = html.unescape(label[1][:MAX_ANSWER])
+            return html.unescape(title[:MAX_ANSWER]), html.unescape(answer[:MAX_ANSWER]), figures
+    return None
 
 
 def efforts_of(*stores: Path) -> pd.DataFrame:

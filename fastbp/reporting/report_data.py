@@ -208,7 +208,7 @@ class ReportData:
     def planes(self) -> list[StartPlane]:
         """The planes of initial weights that the page shows, read from the store.
 
-        One with a run for less than a tenth of its points is not: of side 5,000 it takes gigabytes.
+        One with a run for less than a tenth of its points is not: of side 4,000 it takes 1.2 GB.
         """
         seen = (
             t

@@ -22,6 +22,7 @@ MAX_UPDATES = 10**12  # an hour and a half a run, at about 5 ns each
 MAX_EPOCHS = 2**32 - 1  # the epoch is one 32-bit word of the random counter
 MAX_REAL = 10.0**6  # far past where anything trains; finite in float32
 MAX_LAYERS = 16
+MAX_SIDE = 4_000  # points along the side of a plane of initial weights: a gigabyte to draw
 MAX_WORD = 1_000_000  # bytes in a file of runs, such as the names of thousands of targets
 
 ColumnType = Literal["word", "integer", "real", "flag", "reals"]

@@ -5,6 +5,7 @@ import io
 import json
 import math
 import re
+import sys
 import warnings
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -131,7 +132,16 @@ def read_arrays(
         left = most
         for name in names:
             left -= _checked_size(file.zip, name, most, left, name in reals)
-        return {name: file[name] for name in names}
+        return {name: _checked(name, file[name]) for name in names}
+
+
+def _checked(name: str, array: NDArray[Any]) -> NDArray[Any]:
+    """The array. Raises TableError if its texts have what is no character, which breaks Python."""
+    if array.dtype.kind == "U" and np.any(
+        np.frombuffer(array.tobytes(), f"{array.dtype.byteorder}u4") > sys.maxunicode
+    ):
+        raise TableError(f"texts of Unicode characters; {shown(name)} has others")
+    return array
 
 
 def _checked_size(archive: zipfile.ZipFile, name: str, most: int, left: int, is_real: bool) -> int:

@@ -47,8 +47,8 @@ def test_a_plane_is_told_by_its_init() -> None:
     assert plane_of({"init": "grid:side=7,x=3,y=1", "init_scale": 1}) == Plane(7, 3, 1, 1.0)
     for init in ("normal", "grid", "grid:side=7,x=3", "grid:side=7,x=3,y=1a", None):
         assert plane_of({"init": init, "init_scale": 1.0}) is None
-    for init in ("grid:side=1,x=0,y=2", "grid:side=7,x=2,y=2", "grid:side=7,x=0,y=\u0662"):
-        assert plane_of({"init": init, "init_scale": 1.0}) is None
+    for init in ("side=1,x=0,y=2", "side=4001,x=0,y=2", "side=7,x=2,y=2", "side=7,x=0,y=\u0662"):
+        assert plane_of({"init": f"grid:{init}", "init_scale": 1.0}) is None
     assert plane_of(KEYS | {"init_scale": 0.0}) is None
 
 
@@ -299,8 +299,12 @@ def test_a_page_without_a_plane_says_nothing_of_it(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_png")
 def test_a_plane_with_hardly_a_run_is_not_drawn(tmp_path: Path) -> None:
     """It would take gigabytes."""
-    keys = KEYS | {"init": "grid:side=4000,x=0,y=2,origin=9"}
-    frames.write(tmp_path, frames.table(keys, ["converged", "partial"] * 20))
+    frames.write(
+        tmp_path,
+        frames.table(
+            KEYS | {"init": "grid:side=4000,x=0,y=2,origin=9"}, ["converged", "partial"] * 20
+        ),
+    )
     build.make(tmp_path)
     assert "Where runs start" not in (tmp_path / "report.html").read_text("utf-8")
 

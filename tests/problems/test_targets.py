@@ -418,6 +418,10 @@ SHAPES = "X [row, input] and T [row, output] with the same number of rows; it ha
             "arrays of at most 300,000,000 bytes; 'X' has 1599999999984",
         ),
         (claiming("2"), "a readable .npz file; 'X' is not an array"),
+        (
+            npz(X=ONES[:, :1], T=ONES, inputs=np.array([0x110000], ">u4").view(">U1")),
+            "texts of Unicode characters; 'inputs' has others",
+        ),
     ],
 )
 def test_a_wrong_npz_file(here: Path, content: bytes, allowed: str) -> None:

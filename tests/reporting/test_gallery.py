@@ -179,7 +179,10 @@ def test_a_damaged_account_of_commands_says_nothing(tmp_path, content):
     assert gallery.efforts_of(tmp_path).empty
 
 
-@pytest.mark.parametrize("content", ["", "<h1><bdi>a</bdi></h1>", "\x00"])
+OF_DIGITS = f'<h1><bdi>&#{"9" * 5000};</bdi></h1><section class="verdict"><p>answer</p>'
+
+
+@pytest.mark.parametrize("content", ["", "<h1><bdi>a</bdi></h1>", "\x00", OF_DIGITS])
 def test_what_is_no_page_of_ours_is_no_page(tmp_path, content):
     (tmp_path / "report.html").write_text(content)
     assert gallery.page_of(tmp_path) is None
