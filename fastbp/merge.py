@@ -22,8 +22,10 @@ def merge(into: Path, sources: list[Path]) -> None:
     with target.locked(any_version=True):
         if not stores:
             before, after = process.in_thread(lambda phase: merge_module.compact(target, phase))
-            runs = plural(sum(file.count for file in after), "run")
-            print_data(f"{place}: {runs} in {plural(len(after), 'file')}, before {len(before):,}")
+            print_data(
+                f"{place}: {plural(sum(file.count for file in after), 'run')} in "
+                f"{plural(len(after), 'file')}, before {len(before):,}"
+            )
             return
         try:
             merged = process.in_thread(lambda phase: merge_module.merge(target, stores, phase))

@@ -96,8 +96,10 @@ def curve_keys(summary: pd.DataFrame) -> list[str]:
     """Numeric keys that take at least `MIN_CURVE` values while all other keys are fixed."""
 
     def has_curve(key: str) -> bool:
-        others = [other for other in keys_of(summary) if other != key]
-        return any(rows[key].nunique() >= MIN_CURVE for rows in settings_of(summary, others))
+        return any(
+            rows[key].nunique() >= MIN_CURVE
+            for rows in settings_of(summary, [other for other in keys_of(summary) if other != key])
+        )
 
     return list(filter(has_curve, _numeric_keys(summary)))
 

@@ -65,8 +65,9 @@ def detection(sweep: Sweep, store: Store, points: float) -> Detection:
         else []
     )
     rows = contrasts(runs, start.identity())
-    least = rows[["fixed", "broken"]].min(axis=1) / rows["pairs"]
-    against = float(least.max()) if len(rows) else None
+    against = (
+        float((rows[["fixed", "broken"]].min(axis=1) / rows["pairs"]).max()) if len(rows) else None
+    )
     seeds = None if against is None else seeds_to_show(difference, difference + 2 * against, level)
     return Detection(points, changes, against, seeds, seeds_to_show(difference, 0.5, level))
 

@@ -68,8 +68,9 @@ def print_answer(answer: Iterable[str], *parts: Sequence[str]) -> None:
 
 def paragraphs(answer: Iterable[str], shown: Screen) -> list[str]:
     """Wrap paragraphs into lines, with an empty line between two."""
-    wrapped = (wrap(text, min(WIDTH, shown.width)) for text in answer)
-    return "\n\n".join("\n".join(lines) for lines in wrapped if lines).splitlines()
+    return "\n\n".join(
+        "\n".join(lines) for text in answer if (lines := wrap(text, min(WIDTH, shown.width)))
+    ).splitlines()
 
 
 def screen() -> Screen:

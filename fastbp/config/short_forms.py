@@ -132,8 +132,10 @@ def tables_of(options: Sequence[Any], before: int = 0) -> Sequence[Any]:
                 raise ValueError(
                     refusal(option, f"tables for ? that have at most {MAX_BITS:,} bits together")
                 )
-            pieces = (("0", "1") if bit == "?" else (bit,) for bit in bits)
-            results += [f"table:{''.join(each)}" for each in itertools.product(*pieces)]
+            results += [
+                f"table:{''.join(each)}"
+                for each in itertools.product(*("01" if bit == "?" else bit for bit in bits))
+            ]
         else:
             results.append(option)
     return results

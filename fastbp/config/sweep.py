@@ -104,14 +104,14 @@ class Sweep:
     @property
     def all_seeds(self) -> Seeds:
         """The seeds of the setup that has the most."""
-        most = max(self.seed_counts.values(), default=self.seeds.count)
-        return self.seeds.model_copy(update={"count": most})
+        return self.seeds.model_copy(
+            update={"count": max(self.seed_counts.values(), default=self.seeds.count)}
+        )
 
     @property
     def runs(self) -> int:
         """The number of runs of all setups."""
-        equal = len(self.setups) * self.seeds.count
-        return sum(self.seed_counts.values()) if self.seed_counts else equal
+        return sum(self.seed_counts.values()) or len(self.setups) * self.seeds.count
 
     def with_seeds(self, start: int, count: int) -> Self:
         """Copy the sweep with the seeds start … start + count − 1 in every setup."""
@@ -122,13 +122,15 @@ class Sweep:
     @property
     def notes(self) -> list[str]:
         """Warnings about what is allowed but probably a mistake, one line each."""
-        each = (note for setup in self.setups for note in conflicts.notes(setup))
-        notes = list(dict.fromkeys(each))  # without a list of what 10⁵ setups repeat
-        pairs = zip(self.published, self._matching, strict=True)
+        notes = list(  # without one of what 10⁵ setups repeat
+            dict.fromkeys(note for setup in self.setups for note in conflicts.notes(setup))
+        )
         notes += [
             f"published[{i}]: no setup has {plain(toml_text.toml(figure.where))}, "
             "so this figure is left out"
-            for i, (figure, setups) in enumerate(pairs, 1)
+            for i, (figure, setups) in enumerate(
+                zip(self.published, self._matching, strict=True), 1
+            )
             if not setups
         ]
         return list(dict.fromkeys(notes))

@@ -46,13 +46,10 @@ def read(path: str | Path, setup: Setup) -> Layers:
         arrays = read_arrays(safe_files.named_file(path, MAX_BYTES), optional=_NAMES)
     except FileNotFoundError:
         raise SweepError([f"{refusal} an existing .npz file"]) from None
-    except OSError as error:
-        raise_memory_error(error)
-        why = error.strerror or first_line(error)
-        raise SweepError([f"{refusal} a readable .npz file; {why}"]) from None
     except Exception as error:  # over damaged bytes NumPy and zipfile raise a dozen kinds
         raise_memory_error(error)
-        raise SweepError([f"{refusal} a readable .npz file; {first_line(error)}"]) from None
+        why = getattr(error, "strerror", None) or first_line(error)
+        raise SweepError([f"{refusal} a readable .npz file; {why}"]) from None
     return fitting(arrays, setup)
 
 

@@ -246,15 +246,20 @@ class ProblemData:
     def majority(self) -> float:
         """The accuracy of always giving the commonest classes of the rows to train on, or 0."""
         labels = self.labels[: len(self.values.X) - self.meaning.test_rows]
-        most = np.bincount(kinds_of_rows(labels)).max()
-        return float(most / len(labels)) if self.meaning.groups else 0.0
+        return (
+            float(np.bincount(kinds_of_rows(labels)).max() / len(labels))
+            if self.meaning.groups
+            else 0.0
+        )
 
     def out_of_range(self, low: float, high: float) -> dict[str, NDArray[np.float64]]:
         """The first `MAX_BEYOND` quantities, by name, that are not all from `low` to `high`."""
         least, greatest = self._extremes
         beyond = np.flatnonzero((least < low) | (greatest > high))[:MAX_BEYOND].tolist()
-        units = [self.quantities[i] for i in beyond]
-        return {self.names.outputs[unit]: self.values.T[:, unit] for unit in units}
+        return {
+            self.names.outputs[unit]: self.values.T[:, unit]
+            for unit in (self.quantities[i] for i in beyond)
+        }
 
     @cached_property
     def _extremes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -271,8 +271,10 @@ def _is_small(kind: pa.DataType) -> bool:
     """Whether values of a type have a few bytes each, as times, periods and intervals have."""
     import pyarrow as pa
 
-    fields = (kind.field(i).type for i in range(kind.num_fields))
-    return pa.types.is_primitive(kind) or (pa.types.is_struct(kind) and all(map(_is_small, fields)))
+    return pa.types.is_primitive(kind) or (
+        pa.types.is_struct(kind)
+        and all(_is_small(kind.field(i).type) for i in range(kind.num_fields))
+    )
 
 
 def npz_table(raw: bytes, reals: Sequence[str] = ()) -> DataTable:

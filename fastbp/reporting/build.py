@@ -122,8 +122,10 @@ class Report(ReportData):
         the setups, except in an atlas, of a map, and where published figures are compared.
         """
         if self.is_atlas or not self.published.empty or self.map_keys:
-            most = MAX_BARS if self.published.empty else FEW
-            return [self.table(screen, most), self.published_lines(screen.width)]
+            return [
+                self.table(screen, MAX_BARS if self.published.empty else FEW),
+                self.published_lines(screen.width),
+            ]
         many = len(self.summary) > MAX_BARS and len(self.contrasts) > 0
         table = self.table(screen, MAX_BARS // 2 if many else MAX_BARS)
         room = SCREENFUL - before - len(table) - CHANGES_HEAD
@@ -243,8 +245,9 @@ def write_page(report: Report, key: str, write: Write, tick: Tick) -> None:
     content = top_of_page(report, report.verdict) | {"lead": lead, "sections": sections}
     drawn = report.drawing.drawn
     pictures = {path.relative_to(report.store).as_posix(): file for path, file in drawn.items()}
-    digest = _digest(sorted(pictures.items()))
-    page = render("report.html", report.title, content, f"{key}-{digest}")
+    page = render(
+        "report.html", report.title, content, f"{key}-{_digest(sorted(pictures.items()))}"
+    )
     write_tables(report, write)
     files = drawn | {report.store / "report.html": page}
     for path, file in files.items():

@@ -152,10 +152,12 @@ def fullest_table(
 
 
 def _markdown_table(columns: Sequence[TableColumn], cells: Iterable[Sequence[str]]) -> str:
-    rows = [[each.title for each in columns], [], *cells]
-    texts = [[markdown(cell) for cell in row] for row in rows]
-    texts[1] = ["---" if each.is_text else "---:" for each in columns]
-    return "".join(f"| {' | '.join(row)} |\n" for row in texts)
+    rows = [
+        [markdown(each.title) for each in columns],
+        ["---" if each.is_text else "---:" for each in columns],
+        *([markdown(cell) for cell in row] for row in cells),
+    ]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def _latex_table(columns: Sequence[TableColumn], cells: Iterable[Sequence[str]]) -> str:
@@ -280,10 +282,11 @@ def provenance(store: Path) -> dict[str, Any]:
         TableColumn(title, lambda row, name=name: _cell(row, name), name in ("when", "cpu"))  # type: ignore[misc]
         for name, title in _COMMANDS.items()
     ]
-    last = f"last {MAX_COMMANDS} " * (len(rows) > MAX_COMMANDS)
-    caption = f"The {last}commands that trained these runs."
+    which = f"last {MAX_COMMANDS} commands" if len(rows) > MAX_COMMANDS else "commands"
     return {
-        "commands": html_table("Commands", caption, columns, rows[-MAX_COMMANDS:])
+        "commands": html_table(
+            "Commands", f"The {which} that trained these runs.", columns, rows[-MAX_COMMANDS:]
+        )
         if rows
         else None,
         "versions": list(filter(None, dict.fromkeys(map(_versions, rows))))[-MAX_VERSIONS:],

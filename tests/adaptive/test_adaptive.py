@@ -399,8 +399,10 @@ def test_so_many_seeds_are_enough_and_room_for_fewer_is_told(monkeypatch, tmp_pa
     monkeypatch.setattr(machine, "memory", lambda: int(forecast.LIBRARIES * 20))
     assert most(0.0001)[1].startswith("the sweep needs ")
     monkeypatch.setattr(machine, "memory", lambda: None)
-    late = sweep.with_seeds(LAST_SEED - 1000, 10)
-    assert until_width.max_seeds(late, store, 0.01, one) == (1000, "the last seed is 2^63 − 1")
+    assert until_width.max_seeds(sweep.with_seeds(LAST_SEED - 1000, 10), store, 0.01, one) == (
+        1000,
+        "the last seed is 2^63 − 1",
+    )
 
 
 def test_only_the_first_seeds_are_counted(tmp_path):

@@ -519,8 +519,9 @@ def test_a_cell_holds_its_runs() -> None:
 def test_the_mean_of_very_low_scores_may_be_infinite() -> None:
     """R² has no lower bound. A warning would be an error."""
     runs = frames.table({"success": "r2:0.5"}, ["partial"] * 2)
-    place = runs.column_names.index("r2")
-    (one,) = count_runs(frames.frame(runs.set_column(place, "r2", pa.array([-1e308] * 2))))
+    (one,) = count_runs(
+        frames.frame(runs.set_column(runs.column_names.index("r2"), "r2", pa.array([-1e308] * 2)))
+    )
     assert one.scores["r2"] == -np.inf
 
 
@@ -528,8 +529,9 @@ def test_any_number_counts_in_the_nearest_cell() -> None:
     """Those that no fastbp writes too; a warning would be an error."""
     runs = frames.table({}, ["partial"] * 4)
     for name in ("loss", "spread"):
-        values = pa.array([1e308, -1e308, -0.0, -1.0])
-        runs = runs.set_column(runs.column_names.index(name), name, values)
+        runs = runs.set_column(
+            runs.column_names.index(name), name, pa.array([1e308, -1e308, -0.0, -1.0])
+        )
     cells = density(frames.frame(runs))
     assert cells["runs"].tolist() == [3, 1]
     assert cells["spread"].tolist() == pytest.approx([0.5 / 60, 74.5 / 60])

@@ -41,9 +41,10 @@ def renamed(runs: pa.Table, setup: str) -> pa.Table:
 
 
 def drawn(seed: int, n: int = 60, start: int = 0, **keys: object) -> pa.Table:
-    rng = np.random.default_rng(seed)
     return frames.table(
-        keys, frames.mixed(n, rng, 0.05, 0.35, 0.2, 0.2, 0.2), np.arange(start, start + n)
+        keys,
+        frames.mixed(n, np.random.default_rng(seed), 0.05, 0.35, 0.2, 0.2, 0.2),
+        np.arange(start, start + n),
     )
 
 

@@ -56,8 +56,9 @@ def test_improvement_is_what_pandas_counts() -> None:
         mean = np.average(values, weights=weights)
         error = (np.average((values - mean) ** 2, weights=weights) / weights.sum()) ** 0.5
         for name, level in (("", 0.95), ("_simultaneous", 1 - 0.05 / 3)):
-            bounds = [row[f"improvement{name}_{end}"] for end in ("low", "high")]
-            assert bounds == pytest.approx([*stats.norm.interval(level, mean, error)])
+            assert [row[f"improvement{name}_{end}"] for end in ("low", "high")] == pytest.approx(
+                [*stats.norm.interval(level, mean, error)]
+            )
     assert (table[["settings", "problems", "seeds"]] == [3, 3, SEEDS - 3]).all(axis=None)
 
 

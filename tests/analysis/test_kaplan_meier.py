@@ -212,8 +212,9 @@ def test_mean_times_are_areas_under_scipys_curves(runs: Real, until: int, level:
     mean = np.average(padded, weights=weights)
     spread = np.average((padded - mean) ** 2, weights=weights) ** 0.5
     reach = stats.norm.ppf((1 + level) / 2) * spread / (moved.size + 2) ** 0.5
-    bounds = np.clip([mean - reach, mean + reach], -until, until)
-    np.testing.assert_allclose(found[1:], bounds, atol=1e-9)
+    np.testing.assert_allclose(
+        found[1:], np.clip([mean - reach, mean + reach], -until, until), atol=1e-9
+    )
 
 
 @given(PAIRS, st.integers(1, 14))
@@ -304,8 +305,9 @@ def events(runs: list[float]) -> tuple[Counts, Counts, int]:
 @given(ENDS)
 def test_is_the_definition_at_every_time(runs: list[float]) -> None:
     times, counts, total = events(runs)
-    costs = restart_costs(times, counts, total)
-    np.testing.assert_allclose(costs, [float(cost(runs, t)) for t in times], rtol=1e-14)
+    np.testing.assert_allclose(
+        restart_costs(times, counts, total), [float(cost(runs, t)) for t in times], rtol=1e-14
+    )
     looks = np.arange(20)
     at_looks = restart_costs(looks, [runs.count(t) for t in looks], total)
     np.testing.assert_allclose(at_looks, [float(cost(runs, int(t))) for t in looks], rtol=1e-14)
@@ -498,8 +500,9 @@ def test_draws_are_those_of_single_runs(step: int, monkeypatch: pytest.MonkeyPat
 def test_pooling_hardly_changes_the_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """2,000 times, of 3,000 runs: in 512 groups against each by itself. The estimate is not
     pooled at all."""
-    rng = np.random.default_rng(45)
-    args = events([*map(float, np.ceil(rng.lognormal(9, 0.6, 2200))), *[inf] * 800])
+    args = events(
+        [*map(float, np.ceil(np.random.default_rng(45).lognormal(9, 0.6, 2200))), *[inf] * 800]
+    )
     assert args[0].size > 1500
     monkeypatch.setattr(kaplan_meier_module, "DRAWS", 2000)
     pooled = restart(*args)

@@ -31,8 +31,9 @@ def test_cochran_is_the_reference_but_for_boxs_factor() -> None:
     spread = np.linalg.eigvalsh(centring @ (flags.T @ flags) @ centring)
     epsilon = spread.sum() ** 2 / ((k - 1) * (spread**2).sum())
     assert 1 / (k - 1) < epsilon < 1
-    expected = stats.chi2.sf(epsilon * q, epsilon * (k - 1))
-    assert cochran(flags.T @ flags, len(flags)) == pytest.approx(expected, rel=1e-12)
+    assert cochran(flags.T @ flags, len(flags)) == pytest.approx(
+        stats.chi2.sf(epsilon * q, epsilon * (k - 1)), rel=1e-12
+    )
     two = flags[:, [0, 2]]
     assert cochran(two.T @ two, len(two)) == pytest.approx(p_of_two, rel=1e-12)
 

@@ -200,8 +200,9 @@ def test_bounds_are_where_the_ratio_is_what_it_says(
     for bound in (low, high):
         if 1e-6 < bound < 1 - 1e-6:
             assert log_ratio(float(bound)) == pytest.approx(-np.log1p(-level), abs=1e-4 + 1e-8 * n)
-    mirrored = confidence_sequence(n - x, n, prior, level)
-    np.testing.assert_allclose(mirrored, (1 - high, 1 - low), atol=1e-9)
+    np.testing.assert_allclose(
+        confidence_sequence(n - x, n, prior, level), (1 - high, 1 - low), atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("width", [0.1, 0.01])
@@ -344,8 +345,9 @@ def test_tango_edges() -> None:
 
 @given(st.integers(0, 3000), st.integers(0, 3000))
 def test_is_the_binomial_test_on_discordant_pairs(b: int, c: int) -> None:
-    expected = stats.binomtest(b, b + c).pvalue if b + c else 1.0
-    assert mcnemar(b, c) == pytest.approx(expected, rel=1e-9, abs=1e-300)
+    assert mcnemar(b, c) == pytest.approx(
+        stats.binomtest(b, b + c).pvalue if b + c else 1.0, rel=1e-9, abs=1e-300
+    )
 
 
 def test_odds_ratio_published_example() -> None:

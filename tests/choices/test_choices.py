@@ -185,8 +185,9 @@ def test_losses_have_delta_in_the_type_of_the_outputs(name, kind):
     pair = loss.function, loss.mark("delta")
     for value, delta in (pair, map(compiled, pair)):
         assert value(kind(0.3), kind(0.6), kind(1)) > 0
-        wanted = -0.4 * (0.24 if name == "squared" else 1)
-        assert delta(kind(0.6), kind(1), kind(0.24)) == pytest.approx(wanted, rel=1e-6)
+        assert delta(kind(0.6), kind(1), kind(0.24)) == pytest.approx(
+            -0.4 * (0.24 if name == "squared" else 1), rel=1e-6
+        )
     assert isinstance(loss.mark("delta")(kind(0.6), kind(1), kind(0.24)), kind)
 
 
@@ -438,8 +439,11 @@ def test_own_parameters_reach_their_function(choice):
     assert [part.dtype for part in own] == [np.int64, np.float64]
     assert all(part.size for part in own)
     for s in (0, 1, 2, 3, 4):
-        wanted = choice.function(0.5, s, 8, *given_values)
-        assert call(own, (0.5, s, 8)) == chosen(own, (0.5, s, 8)) == wanted
+        assert (
+            call(own, (0.5, s, 8))
+            == chosen(own, (0.5, s, 8))
+            == choice.function(0.5, s, 8, *given_values)
+        )
 
 
 def test_own_values_keep_the_order_of_each_kind():

@@ -74,8 +74,11 @@ def test_signs_that_a_stream_lacks_are_written_in_ascii(monkeypatch):
 
 def test_of_very_many_errors_the_first_are_printed(capsys):
     print_errors(f"error {number}" for number in range(100_000))
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[::100] == ["fastbp: error 0", "fastbp: error 100", "fastbp: 99,800 more errors"]
+    assert capsys.readouterr().err.splitlines()[::100] == [
+        "fastbp: error 0",
+        "fastbp: error 100",
+        "fastbp: 99,800 more errors",
+    ]
 
 
 def test_an_error_about_a_name_with_a_line_break_is_one_line_on_a_terminal(monkeypatch):
@@ -103,8 +106,9 @@ def interrupted(kept_in: str, stderr: int) -> int:
         "from fastbp.cli.process import interruption; "
         f"interruption.kept_in = {kept_in!r}; interruption(15, None)"
     )
-    program = [sys.executable, "-c", command]
-    return subprocess.run(program, stderr=stderr, timeout=60, check=False).returncode
+    return subprocess.run(
+        [sys.executable, "-c", command], stderr=stderr, timeout=60, check=False
+    ).returncode
 
 
 def test_a_signal_ends_a_command_whose_notes_nobody_reads():

@@ -311,8 +311,9 @@ def hold(cell: Cell, made: dict[str, Any], here: dict[str, Any], part: str) -> N
 
 
 def test_pairs_are_all_that_there_are():
-    wanted = {pair for cell in CHEAP for pair in pairs_of(cell)}
-    assert {pair for cell in PAIRS for pair in pairs_of(cell)} == wanted
+    assert {pair for cell in PAIRS for pair in pairs_of(cell)} == {
+        pair for cell in CHEAP for pair in pairs_of(cell)
+    }
     assert [set(axis) for axis in zip(*CHEAP, strict=True)] == [
         set(PROCESSORS),
         set(EXECUTORS),
@@ -393,8 +394,7 @@ def test_shards_of_three_processors_are_one_sweep(pairs, here, tmp_path):
         merged = merge(merged_store, parts)
     some = PARTS["some"]
     assert (merged.runs, merged.there) == (MANY * len(some), 0)
-    found = cells.digests_of(merged_store, "some")["digests"]
-    assert found == [here["digests"][at] for at in some]
+    assert cells.digests_of(merged_store, "some")["digests"] == [here["digests"][at] for at in some]
 
 
 # The whole

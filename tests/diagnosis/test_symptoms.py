@@ -118,10 +118,9 @@ def test_a_rate_is_too_high_where_the_same_seeds_do_better_at_lower_ones() -> No
 
 
 def test_saturation() -> None:
-    saturated = np.where(np.arange(100) < 21, 0.91, 0.9)
-    assert said(made(ends(SATURATION=saturated)))["saturated"].startswith(
-        "21 of 100 (21.0%) had more than 90% of the hidden"
-    )
+    assert said(made(ends(SATURATION=np.where(np.arange(100) < 21, 0.91, 0.9))))[
+        "saturated"
+    ].startswith("21 of 100 (21.0%) had more than 90% of the hidden")
     assert "saturated" not in said(made(ends(SATURATION=np.where(np.arange(100) < 20, 0.91, 0.9))))
 
 
@@ -398,8 +397,10 @@ def test_a_dear_change_is_not_recommended_beside_free_ones(factor: int, dear: bo
         effects_module.effects(base, [ChangeEffect(name, "", after, (cost, cost))], "success")
         for name, cost in (("more", float(factor)), ("pair", 1.0))
     )
-    best = recommend.recommended(experiment, table, pairs)
-    assert best.changes == groups["pair" if dear else "more"]
+    assert (
+        recommend.recommended(experiment, table, pairs).changes
+        == groups["pair" if dear else "more"]
+    )
 
 
 def test_the_table_of_no_change_has_the_same_columns() -> None:

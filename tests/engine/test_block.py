@@ -60,8 +60,9 @@ def test_shorter_budgets_on_the_way_have_the_rows_of_runs_of_their_own(changes):
         train_at_once(setups, range(5, 5 + SEEDS), lanes=LANES, slice_seconds=1e-3),
         strict=True,
     ):
-        alone = to_arrow(setup, 5, train(setup, 5, SEEDS, lanes=LANES))
-        assert to_arrow(setup, 5, rows).equals(alone), setup.budget
+        assert to_arrow(setup, 5, rows).equals(
+            to_arrow(setup, 5, train(setup, 5, SEEDS, lanes=LANES))
+        ), setup.budget
 
 
 # Outcomes

@@ -108,10 +108,9 @@ def test_memory_is_bounded_by_control_groups(tmp_path, files, free):
 
 
 def test_memory_counts_what_this_process_has(tmp_path):
-    held = {"proc/self/statm": "9 2 3 0 0 0 0\n"}
-    assert machine_module.memory(tree(tmp_path, MEMINFO | held)) == 8_192_000_000 + 2 * os.sysconf(
-        "SC_PAGE_SIZE"
-    )
+    assert machine_module.memory(
+        tree(tmp_path, MEMINFO | {"proc/self/statm": "9 2 3 0 0 0 0\n"})
+    ) == 8_192_000_000 + 2 * os.sysconf("SC_PAGE_SIZE")
     if Path("/proc/meminfo").exists():
         assert 10_000_000 < machine_module.resident() < machine_module.memory()
 
@@ -295,8 +294,9 @@ def test_time_grows_with_what_is_missing_and_shrinks_with_cores(monkeypatch):
     assert alone.all_but_compiling - start - 2 * store == pytest.approx(
         2 * (whole.all_but_compiling - start - 2 * store)
     )
-    stored = {sweep(1, lr=0.1).setups[0].identity(): [(0, 100)]}
-    assert forecast.duration(Plan(sweep(100, {"lr": [0.1]}), stored), 2) == (start, 0)
+    assert forecast.duration(
+        Plan(sweep(100, {"lr": [0.1]}), {sweep(1, lr=0.1).setups[0].identity(): [(0, 100)]}), 2
+    ) == (start, 0)
 
 
 @pytest.mark.parametrize(("most", "kernels"), [(300, 4), (1, 8)])

@@ -168,8 +168,11 @@ def test_a_disk_that_is_full_when_only_the_picture_is_left_ends_with_4(tmp_path,
     assert (done := drawn("mine.toml", "-o", store)).returncode == 0
     shutil.rmtree(store / "figures")
     fill(disk, leave=16_384)
-    told = rf"{store}\S* cannot be written: No space left on device"
-    refused(drawn("mine.toml", "-o", store), 4, told)
+    refused(
+        drawn("mine.toml", "-o", store),
+        4,
+        rf"{store}\S* cannot be written: No space left on device",
+    )
     clear(disk)
     assert drawn("mine.toml", "-o", store).stdout == done.stdout
     assert all((store / "figures" / f"outcomes.{kind}").stat().st_size for kind in ("svg", "png"))

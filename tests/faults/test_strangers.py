@@ -492,16 +492,20 @@ def test_texts_of_a_column_count_for_what_pandas_makes_of_them():
     with pytest.raises(TableError, match="at most 5,000,000 bytes, unpacked; it has "):
         read_table.parquet_frame(raw, 5_000_000)
     # a small dictionary, then pages without one
-    texts = pa.table({"x": [f"{i}" for i in range(60_000)]})
-    raw = as_parquet(texts, dictionary_pagesize_limit=10_000)
+    raw = as_parquet(
+        pa.table({"x": [f"{i}" for i in range(60_000)]}), dictionary_pagesize_limit=10_000
+    )
     with pytest.raises(TableError, match="at most 5,000,000 bytes, unpacked; it has 7"):
         read_table.parquet_frame(raw, 5_000_000)
 
 
 def test_an_index_of_pandas_has_no_lists():
     said = {"index_columns": ["w"], "columns": [], "column_indexes": [], "pandas_version": "2"}
-    table = pa.table({"x": [1, 2], "w": [[1], [2]]})
-    raw = as_parquet(table.replace_schema_metadata({"pandas": json.dumps(said)}))
+    raw = as_parquet(
+        pa.table({"x": [1, 2], "w": [[1], [2]]}).replace_schema_metadata(
+            {"pandas": json.dumps(said)}
+        )
+    )
     with pytest.raises(TableError, match="'w' is list<"):
         read_table.parquet_frame(raw, 10**9)
 
@@ -698,8 +702,9 @@ def test_a_huge_grid_is_not_expanded_by_a_merge(folder):
     began = time.process_time()
     merge(opened(folder / "deep" / "new"), [Store(folder / "store")])
     assert time.process_time() - began < 20
-    moved = (folder / "deep" / "new" / "sweep.toml").read_text()
-    assert moved == (folder / "store" / "sweep.toml").read_text().replace("../", "../../")
+    assert (folder / "deep" / "new" / "sweep.toml").read_text() == (
+        folder / "store" / "sweep.toml"
+    ).read_text().replace("../", "../../")
 
 
 def test_paths_that_become_very_many_bytes_are_copied_as_they_are(folder):
@@ -1126,8 +1131,9 @@ def test_names_do_not_reach_the_terminal_as_they_are(command, folder, name):
     safe = repr(name)[1:-1]
     for options, place in ([], "runs"), (["--repair"], "quarantine"):
         done = command("verify", "store", *options)
-        told = f"store/{place}/{safe}: it is not a file of runs"
-        assert done.stdout.splitlines()[0].removeprefix("moved to ") == told
+        assert done.stdout.splitlines()[0].removeprefix("moved to ") == (
+            f"store/{place}/{safe}: it is not a file of runs"
+        )
         assert all(line.isprintable() for line in (done.stdout + done.stderr).splitlines())
 
 

@@ -236,8 +236,9 @@ def test_a_current_folder_that_can_only_be_read_is_no_matter_to_a_store_elsewher
     own = {"cwd": tmp_path / "gone", "program": [*powerless(), *MODULE]}
     own["cwd"].mkdir()
     with read_only(own["cwd"]):
-        done = command("../mine.toml", **own)
-        refused(done, 4, "results/mine cannot be written: Permission denied")
+        refused(
+            command("../mine.toml", **own), 4, "results/mine cannot be written: Permission denied"
+        )
         complete(command("../mine.toml", "-o", "../store", **own))
 
 
@@ -346,8 +347,9 @@ def test_odd_names_of_stores(complete, tmp_path, here, name):
     """Twice: once it is made, once it is read."""
     done = here("mine.toml", "-o", name)
     complete(done, name)
-    again = succeeded(here("mine.toml", "-o", name), stdout=done.stdout)
-    assert again.stderr.startswith("complete already")
+    assert succeeded(here("mine.toml", "-o", name), stdout=done.stdout).stderr.startswith(
+        "complete already"
+    )
 
 
 @pytest.mark.parametrize("address", ["s3://mine/x", "file:///tmp/x", "abfs+x://y"])
@@ -396,6 +398,9 @@ def test_help_that_cannot_be_written(tmp_path, arguments):
     """The standard output is a full disk."""
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full")
-    script = 'exec "$0" -m fastbp "$@" >/dev/full'
-    done = command(*arguments, cwd=tmp_path, program=["sh", "-c", script, MODULE[0]])
+    done = command(
+        *arguments,
+        cwd=tmp_path,
+        program=["sh", "-c", 'exec "$0" -m fastbp "$@" >/dev/full', MODULE[0]],
+    )
     refused(done, 4, "standard output: No space left on device")

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from commands import (
+    MODULE,
     PATIENCE,
     command,
     cpu_seconds,
@@ -207,17 +208,24 @@ def test_mpi(folder, undisturbed):
     """Workers are the processes that mpiexec has started."""
     assert pytest.importorskip("mpi4py.MPI", exc_type=ImportError).Get_version()
     mpiexec = shutil.which("mpiexec") or pytest.skip("there is no mpiexec")
-    launched = [mpiexec, "-n", "3", sys.executable, "-P", "-m", "mpi4py.futures"]
-    program = [*launched, "-m", "fastbp.sweep"]
-    succeeded(command(*sweep_with("mpi", "mpi"), cwd=folder, program=program))
+    succeeded(
+        command(
+            *sweep_with("mpi", "mpi"),
+            cwd=folder,
+            program=[mpiexec, "-n", "3", MODULE[0], "-P", "-m", "mpi4py.futures", *MODULE[1:]],
+        )
+    )
     assert rows_of(folder / "mpi") == undisturbed
 
 
 def test_mpi_without_its_processes_is_refused(here, monkeypatch):
     """mpi4py would start some itself, and waits without end where that fails."""
     monkeypatch.setattr(backends, "find_spec", lambda name: True)
-    told = "--executor: given 'mpi' without its processes, allowed: as in  mpiexec -n 3 .* -j 2"
-    refused(here("founding", "-o", "store", "--executor", "mpi", "-j", "2"), 2, told)
+    refused(
+        here("founding", "-o", "store", "--executor", "mpi", "-j", "2"),
+        2,
+        "--executor: given 'mpi' without its processes, allowed: as in  mpiexec -n 3 .* -j 2",
+    )
     assert not Path("store").exists()
 
 
@@ -292,8 +300,9 @@ def test_trouble_in_one_block_costs_at_most_that_block(tmp_path, monkeypatch, ex
             "kills": "its worker was lost 4 times",
         }[kind] in failed
         assert tries == {"raises": 1, "kills": 4}[kind]
-        there = {file.name for file in store.files()}
-        assert there < {file.name for file in whole.files()}, "the rest is there"
+        assert {file.name for file in store.files()} < {file.name for file in whole.files()}, (
+            "the rest is there"
+        )
         assert driver_module.drive(Plan(few(), store.present()), store).failed == []
     else:
         assert (trained.failed, tries) == ([], 2)
