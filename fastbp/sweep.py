@@ -63,6 +63,8 @@ def _sweep_one(options: Options, began: float) -> int:
         raise SweepError([*error.lines, *mistakes]) from None
     if mistakes:
         raise SweepError(mistakes)
+    if options.bisect:  # refused here, the store is not made yet
+        lazily("adaptive.bisection:searches_of", job.sweep, options.bisect)
     print_notes(job.sweep.notes)
     job.store.check_usable()
     pool = options.pool()

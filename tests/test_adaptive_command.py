@@ -324,6 +324,14 @@ def test_where_there_is_no_such_value_it_says_so(file, here):
             [r"--shard: given together with --bisect, which needs all seeds, .*"],
         ),
         (
+            ["--bisect", "lr", "--set", "optimizer=[sgd,rprop]", "--set", "batch=full"],
+            [r"--bisect: lr: given \S+, allowed: nothing, as rprop has no learning rate"],
+        ),
+        (
+            ["--bisect", "momentum", "--set", "optimizer=adam"],
+            [r"--bisect: momentum: given 0\.5, allowed: 0\.0, as optimizer = 'adam'"],
+        ),
+        (
             ["--bisect", "lr", "--dry-run"],
             [r"--dry-run: given together with --bisect, whose runs depend on results, .*"],
         ),

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import pairwise, product
 from typing import Any, NamedTuple
@@ -24,11 +25,9 @@ from fastbp.store.store import Store
 DOUBLINGS, BUDGET_DOUBLINGS = 10, 6
 """Doublings and halvings of the start: of most keys, and of a budget, which slows the runs."""
 
-FINE = 0.1
-"""A bound is precise enough if the next value tried is this near, as a share of the interval."""
-
-FINEST = 1e-4
-"""Values count as equal if their ratio differs from 1 by less than this."""
+FINE, FINEST = 0.1, 1e-4
+"""A bound is precise enough if the next value tried is this near: as a share of the interval, and
+as a ratio, less 1, at which values count as equal."""
 
 HALVINGS, PEAK_ROUNDS = 2, 3
 """Rounds that halve a given range, and rounds that try values next to the most extreme share."""
@@ -83,7 +82,7 @@ class SearchAxis(NamedTuple):
 AXES: dict[str, SearchAxis] = {
     axis.key: axis
     for axis in (
-        SearchAxis("lr", 1e-6, MAX_REAL),
+        SearchAxis("lr", 1e-6, MAX_REAL, first=0.1),
         SearchAxis("init_scale", 1e-6, MAX_REAL),
         SearchAxis("momentum", 0.0, 0.9999, first=0.5, mirrored=True),
         SearchAxis("weight_decay", 0.0, MAX_REAL, first=1e-4),
@@ -206,7 +205,6 @@ class Bisection:
         sides = {i: side for i, value in enumerate(values) if (side := self.side(value))}
         spans = [tuple(values[i : j + 1]) for i, j in pairwise(sides) if sides[i] != sides[j]]
         start, distance = self.start, self.axis.distance
-        # The one nearest to the start counts.
         return sorted(spans, key=lambda s: distance(*sorted((start, min(max(start, s[0]), s[-1])))))
 
     def _halves(self, span: tuple[float, ...]) -> tuple[float, float]:
@@ -329,7 +327,7 @@ def bisect(sweep: Sweep, store: Store, axis: SearchAxis, train: Train) -> Bisect
     StoreError
         If the store lacks runs that were trained.
     """
-    searches, rounds = _searches(sweep, axis), list[Trained]()
+    searches, rounds = searches_of(sweep, axis), list[Trained]()
     tried, seeds = sweep, (sweep.seeds.start, sweep.seeds.count)
     while any(wanted := [search.bisection.wanted() for search in searches]):
         tried = _tried(sweep, axis.key, searches, wanted)
@@ -344,8 +342,8 @@ def bisect(sweep: Sweep, store: Store, axis: SearchAxis, train: Train) -> Bisect
     return BisectionResult(tried, add_up(rounds), axis.key, searches)
 
 
-def _searches(sweep: Sweep, axis: SearchAxis) -> list[SettingSearch]:
-    """Make one search for each setting of the other keys."""
+def searches_of(sweep: Sweep, axis: SearchAxis) -> list[SettingSearch]:
+    """Make one search for each setting of other keys. Raises SweepError if one lacks the key."""
     searches: dict[tuple[Any, ...], SettingSearch] = {}
     own_keys = {axis.key, ALTERNATIVE.get(axis.key)}
     for table in sweep.grid or ({},):
@@ -358,6 +356,10 @@ def _searches(sweep: Sweep, axis: SearchAxis) -> list[SettingSearch]:
             (setup,) = Sweep.from_dict(one).setups
             columns = tuple(v for name, v in setup.columns().items() if name not in own_keys)
             start, allowed = _start(sweep, axis, setup, given), partial(_allows, setup, axis.key)
+            try:
+                _changed(setup, axis.key, start or axis.first)
+            except SweepError as error:
+                raise SweepError([f"--bisect: {line}" for line in error.lines]) from None
             bisection = Bisection(axis, sweep.seeds.count, start, given, allowed)
             searches.setdefault(columns, SettingSearch(setting, setup, bisection))
     return list(searches.values())
@@ -367,11 +369,10 @@ def _start(sweep: Sweep, axis: SearchAxis, setup: Setup, given: Sequence[float])
     """The value to start from: the baseline's, else the middle of given ones, else the setup's."""
     if len(given) > 1:
         baseline = sweep.setup.get(axis.key)
-        return (
-            axis.between(min(given), max(given), 0.5) if baseline is None else axis.number(baseline)
-        )
+        middle = axis.between(min(given), max(given), 0.5)
+        return middle if baseline is None else axis.number(baseline)
     derived = {"updates": setup.budget, "epochs": setup.epochs_budget}
-    return derived[axis.key] if axis.integer else axis.number(getattr(setup, axis.key))
+    return derived[axis.key] if axis.integer else axis.number(getattr(setup, axis.key) or 0.0)
 
 
 def _changed(setup: Setup, key: str, value: float) -> Setup:
@@ -380,11 +381,9 @@ def _changed(setup: Setup, key: str, value: float) -> Setup:
 
 
 def _allows(setup: Setup, key: str, value: float) -> bool:
-    try:
-        _changed(setup, key, value)
-    except SweepError:
-        return False
-    return True
+    with suppress(SweepError):
+        return bool(_changed(setup, key, value))
+    return False
 
 
 def _tried(

@@ -128,8 +128,16 @@ def interactions(runs: Runs, parts: pd.DataFrame) -> pd.DataFrame:
                 for names in ((), (key,), (other,), (key, other))
             ]
             flags = common_results(corners, most=MOST_FLAGS)
-            values = [100 * value for value in interaction(flags, LEVEL)]
-            rows.append((start, end, key, other, flags.shape[1], *values))
+            rows.append(
+                (
+                    start,
+                    end,
+                    key,
+                    other,
+                    flags.shape[1],
+                    *(100 * value for value in interaction(flags, LEVEL)),
+                )
+            )
     return pd.DataFrame(rows, columns=[*_INTERACTIONS], dtype=object).astype(_INTERACTIONS)
 
 

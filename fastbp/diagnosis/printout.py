@@ -83,11 +83,10 @@ def screen(diagnosis: Diagnosis, weights: Sequence[str], next_lines: Sequence[st
 
 def _sentences(lines: Sequence[Line]) -> list[str]:
     """The lines of labelled sentences; a label that repeats is left out."""
-    labels = ["", *(label for label, _ in lines)]
     return [
         line
-        for last, (label, text) in zip(labels, lines, strict=False)
-        for line in _wrapped(text, f"{label if label != last else '':<8}", 8)
+        for last, (label, text) in zip([("", ""), *lines], lines, strict=False)
+        for line in _wrapped(text, f"{label if label != last[0] else '':<8}", 8)
     ]
 
 
@@ -190,8 +189,10 @@ def commands(
             f"fastbp sweep {typed(sweep_file)} -o {typed(store)}"
         )
         if example is not None and not is_far:
-            run = f"{typed(store)} {diagnosis.setup.identity()} {example}"
-            lines.append(f"then a run that fails, with its picture: fastbp replay {run}")
+            lines.append(
+                "then a run that fails, with its picture: "
+                f"fastbp replay {typed(store)} {diagnosis.setup.identity()} {example}"
+            )
     elif example is not None and (setup := name or _python(diagnosis.setup)):
         lines.append(f"a run that fails, from Python: fastbp.retrain({setup}, {example})")
     return lines

@@ -230,8 +230,9 @@ def _difference(changes: Changes, row: Record) -> str:
 
 def other_changes(changes: Changes) -> list[str]:
     """Say what the single changes of the baseline do, apart from the one that helps most."""
-    moving = filter(None, (changes.shown(1)[1:], changes.shown(-1)))
-    lines = [f"On its own, {_moved(rows)}." for rows in moving]
+    lines = [
+        f"On its own, {_moved(rows)}." for rows in (changes.shown(1)[1:], changes.shown(-1)) if rows
+    ]
     without = [row for row in changes.direct if not has_effect(row)]
     if without and len(without) < len(changes.direct):  # else that is the answer
         without.sort(key=lambda row: float(row["constant_p"]))

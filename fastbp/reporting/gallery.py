@@ -117,8 +117,11 @@ def _opening(stores: Sequence[Path], runs: int, command: str) -> str:
 def _sheet(results: Path, pages: Mapping[str, Page]) -> list[str]:
     """Make an HTML table of pictures: Markdown's has a row of titles, and no width of columns."""
     cells = [_cell(results, name, page) for name, page in pages.items()]
-    rows = [cells[i : i + ACROSS] for i in range(0, len(cells), ACROSS)]
-    return ["<table>", *chain(*(["<tr>", *row, "</tr>"] for row in rows)), "</table>"]
+    return [
+        "<table>",
+        *chain(*(["<tr>", *cells[i : i + ACROSS], "</tr>"] for i in range(0, len(cells), ACROSS))),
+        "</table>",
+    ]
 
 
 def _cell(results: Path, name: str, page: Page) -> str:

@@ -291,7 +291,7 @@ def test_the_middle_of_momenta_is_between_them(a, b):
 )
 def test_each_setting_of_the_other_keys_is_searched_once(grid, settings, given, start):
     sweep = Sweep(seeds=10, setup={"problem": "xor", "lr": 0.5, "updates": 10}, grid=grid)
-    found = list(bisection_module._searches(sweep, AXES["lr"]))
+    found = list(bisection_module.searches_of(sweep, AXES["lr"]))
     assert [setting.setting for setting in found] == settings
     assert (found[0].bisection.given, found[0].bisection.start) == (given, start)
 
@@ -300,7 +300,7 @@ def test_each_setting_of_the_other_keys_is_searched_once(grid, settings, given, 
 @pytest.mark.parametrize("written", [{"updates": 400}, {"epochs": 100}])
 def test_the_budget_is_bisected_in_either_way_of_writing_it(key, start, written):
     sweep = Sweep(seeds=10, setup={"problem": "xor"} | written)
-    (setting,) = bisection_module._searches(sweep, AXES[key])
+    (setting,) = bisection_module.searches_of(sweep, AXES[key])
     assert setting.bisection.wanted() == [start]
     tried = bisection_module._tried(sweep, key, [setting], [[start, 2 * start]])
     assert [getattr(setup, key) for setup in tried.setups] == [start, 2 * start]

@@ -360,10 +360,13 @@ def test_half_the_least_threshold_is_zero(monkeypatch):
 
 
 @pytest.mark.parametrize("count", [1, 1_000])
-def test_losses_near_the_least_and_the_largest_number_are_drawn(count):
+@pytest.mark.parametrize("spread", [0.5, 1e20, 1.7e308])
+def test_losses_and_spreads_up_to_the_largest_number_are_drawn(count, spread):
     losses = [5e-324, 1e-3, 1e304, 1.7e308] * count
     outcomes = ["converged", "partial", "diverged", "diverged"] * count
-    runs = pd.DataFrame({"spread": 0.5, "loss": losses, "outcome": outcomes})
+    runs = pd.DataFrame(
+        {"spread": [0.5, 0.5, spread, spread] * count, "loss": losses, "outcome": outcomes}
+    )
     image(plots.spread_loss(runs).figure)
 
 

@@ -37,6 +37,9 @@ from fastbp.schema.text import plural
 MAX_POINTS = 2_000
 """Up to this many runs are drawn as dots, more as a density."""
 
+MAX_SPREAD, MIN_LOSS, MAX_LOSS = 10.0, 1e-30, 1e30
+"""Finite values outside are drawn here: others than fastbp may write any number."""
+
 _MARKERS = {
     Outcome.CONVERGED: "o",
     Outcome.PARTIAL: "s",
@@ -61,7 +64,7 @@ def spread_loss(
 
     Up to 2,000 runs are dots. More runs are counted in cells: a cell has the colour of its most
     frequent outcome, the stronger the more runs it has, on a log scale. Runs without a finite loss
-    are left out.
+    are left out; larger spreads than 10 are drawn there, and losses from 10⁻³⁰ to 10³⁰.
 
     Parameters
     ----------
@@ -97,7 +100,10 @@ def _points(
     ax: Axes, points: pd.DataFrame, constant_loss: float | None, collapse: float | None
 ) -> pd.DataFrame:
     """Draw runs with a finite loss, and the lines of thresholds; those runs."""
-    points = points[np.isfinite(points[["loss", "spread"]].to_numpy(float)).all(axis=1)]
+    points = points[np.isfinite(points[["loss", "spread"]].to_numpy(float)).all(axis=1)].assign(
+        loss=lambda finite: finite["loss"].astype(float).clip(upper=MAX_LOSS),
+        spread=lambda finite: finite["spread"].astype(float).clip(0, MAX_SPREAD),
+    )
     ax.set_yscale("log")
     ax.autoscale(False)  # the caller sets the limits; those of Matplotlib may overflow
     if ("runs" in points and len(points)) or len(points) > MAX_POINTS:
@@ -115,7 +121,7 @@ def _scale(ax: Axes, points: pd.DataFrame, constant_loss: float | None) -> None:
     """Make room on both axes for these points and, if given, the constant loss."""
     low, high, losses = 1e-3, 1.0, points["loss"][points["loss"] > 0].astype(float)
     if len(losses):
-        losses = losses.clip(1e-150, 1e150)  # Matplotlib's ticks go some hundred decades further
+        losses = losses.clip(MIN_LOSS, MAX_LOSS)
         low, high = losses.min() / 1.3, 1.3 * max(losses.max(), constant_loss or 0.0)
     ax.set(xlim=(0, points["spread"].to_numpy(float).max(initial=1.02)), ylim=(low, high))
     log_ticks(ax.yaxis, low, high)
@@ -140,13 +146,12 @@ def _dots(points: pd.DataFrame, ax: Axes) -> None:
 def _cells(points: pd.DataFrame, ax: Axes) -> None:
     """Draw cells in the colour of their most frequent outcome, transparent without runs."""
     across = np.floor(points["spread"].to_numpy(float) * PER_SPREAD).astype(int)
-    loss = np.maximum(points["loss"].to_numpy(float), 1e-300)
+    loss = np.maximum(points["loss"].to_numpy(float), MIN_LOSS)
     up = np.floor(np.log10(loss) * PER_DECADE).astype(int)
-    code = points["outcome"].map(OUTCOMES.index).to_numpy(int)
     weight = points["runs"].to_numpy() if "runs" in points else 1
     base, wide, high = up.min(), across.max() + 1, up.max() - up.min() + 1
     counts = np.zeros((len(OUTCOMES), high, wide))
-    np.add.at(counts, (code, up - base, across), weight)
+    np.add.at(counts, (points["outcome"].map(OUTCOMES.index), up - base, across), weight)
     total = counts.sum(axis=0)
     colours = np.array([to_rgb(outcome.colour) for outcome in OUTCOMES])
     strength = np.where(total > 0, 0.25 + 0.75 * np.log1p(total) / np.log1p(total.max()), 0)
