@@ -14,7 +14,7 @@ def compare(a: Path, b: Path, folder: Path | None, vary: str | None) -> None:
     try:
         compared = process.in_thread(lambda phase: lazily(section, a, b, folder, phase, vary))
     except SweepError as error:
-        raise SweepError(f"--{line}" for line in error.lines) from None
+        raise SweepError("--" * line.startswith("vary") + line for line in error.lines) from None
     print_answer(compared.verdict, compared.lines(screen().width))
     for path in compared.written:
         print_note(f"written: {path}")

@@ -81,9 +81,9 @@ def _repair(store: Store, report: IntegrityReport, replays: int) -> int:
     while report.findings:
         moved = integrity.move_aside(store, report.findings, began)
         _print_faults(f"moved to {target}: {fault.why}" for fault, target in moved)
-        files = {fault.file for fault, _ in moved}
-        left = [f"{each.file}: {each.why}" for each in report.findings if each.file not in files]
         if not moved or not any(store.files()):
+            files = {fault.file for fault, _ in moved}
+            left = [f"{one.file}: {one.why}" for one in report.findings if one.file not in files]
             break
         report, lines = _check(store, replays)
     if left:

@@ -142,11 +142,13 @@ def test_a_repair_of_a_sound_store_is_a_check(here, store):
     assert not (store.path / "quarantine").exists()
 
 
-def test_a_repair_leaves_what_was_mended_while_it_checked(here, store, monkeypatch):
+@pytest.mark.parametrize(("damaged", "code"), [((SHORT,), 3), ((SHORT, SOON), 0)])
+def test_a_repair_leaves_what_was_mended_while_it_checked(here, store, monkeypatch, damaged, code):
     """As from a backup: who does that does not know the lock."""
     path, check = file_of(store, SHORT), integrity.check
     sound = path.read_bytes()
-    flip(path)
+    for setup in damaged:
+        flip(file_of(store, setup))
 
     def checked(*arguments):
         report = check(*arguments)
@@ -155,8 +157,8 @@ def test_a_repair_leaves_what_was_mended_while_it_checked(here, store, monkeypat
         return report
 
     monkeypatch.setattr(integrity, "check", checked)
-    assert here("store", "--repair").returncode == 3
-    assert succeeded(here("store", "--repair")).stdout.startswith(SOUND)
+    assert here("store", "--repair").returncode == code
+    assert (here("store").returncode, path.read_bytes()) == (0, sound)
 
 
 def test_a_repair_leaves_no_seed_twice(here, store):

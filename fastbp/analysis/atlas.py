@@ -54,8 +54,9 @@ def functions(summary: pd.DataFrame) -> pd.DataFrame:
     columns = {"bits": tables, "pn_class": classes(tables, PN), "npn_class": classes(tables, NPN)}
     names = [FUNCTIONS.get(each) for each in columns["npn_class"]]
     named = pd.DataFrame(columns | {"function": names}, dtype=object, index=summary.index)
-    table = pd.concat([named, summary.drop(columns="problem")], axis=1)
-    return table.sort_values(["npn_class", "pn_class", "bits"], kind="stable", ignore_index=True)
+    return pd.concat([named, summary.drop(columns="problem")], axis=1).sort_values(
+        ["npn_class", "pn_class", "bits"], kind="stable", ignore_index=True
+    )
 
 
 def others_of(table: pd.DataFrame) -> list[str]:

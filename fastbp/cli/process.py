@@ -48,6 +48,7 @@ EXIT_CODES: list[tuple[type[Exception], int, str]] = [
     (LostError, FAILED, "--executor: "),
     (ArithmeticError, FAILED, ""),
     (MemoryError, FAILED, ""),
+    (ImportError, BAD_USAGE, ""),
 ]
 """Errors that users can cause: the class, the exit code, and a text to print before each line."""
 

@@ -74,8 +74,10 @@ def checked_value(annotation: Any, value: object) -> Any:
             prepared = as_number(value)
         return _adapter(annotation).validate_python(prepared)
     except (ValidationError, RecursionError):
-        known = [each for each in types if isinstance(each, str)]  # the values of a Literal
-        raise ValueError(refusal(value, words(annotation) + nearest(value, known))) from None
+        raise ValueError(
+            refusal(value, words(annotation))
+            + nearest(value, [each for each in types if isinstance(each, str)])  # of a Literal
+        ) from None
 
 
 @lru_cache(maxsize=256)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import re
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -337,7 +336,7 @@ def _seeds_twice(
 
 
 def move_aside(
-    store: Store, faults: Iterable[StoreFault], since: float = math.inf
+    store: Store, faults: Iterable[StoreFault], since: int = 2**63
 ) -> list[tuple[StoreFault, Path]]:
     """Move files into `quarantine/` of a store, so that the next sweep trains their runs again.
 
@@ -349,7 +348,7 @@ def move_aside(
         The store; the caller holds its lock.
     faults : iterable of StoreFault
         What is wrong.
-    since : float
+    since : int
         When the check began, in ns by the clock of the store's file system. A file that changed
         after it may be sound by now, and stays.
 

@@ -202,6 +202,8 @@ def _decoded(path: str, raw: bytes, decode: Callable[[bytes], DataTable]) -> Dat
         raise refused(path, *error.args) from None
     except Exception as error:  # over damaged bytes pandas, Arrow and zipfile raise a dozen kinds
         raise_memory_error(error)
+        if isinstance(error, ImportError) or getattr(error, "errno", None):
+            raise  # it is about a package, not about these bytes
         raise refused(path, f"a readable {extension(path)} file; {first_line(error)}") from None
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import pyarrow.vendored.version
 
 from fastbp.schema import columns
 from fastbp.schema.columns import RESULT_COLUMNS, Column, schema

@@ -6,11 +6,11 @@ meanwhile.
 """
 
 import errno
-import math
 import os
 import random
 import secrets
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import BufferedReader, FileIO, RawIOBase
@@ -275,17 +275,17 @@ def listed(root: Path, *names: str) -> dict[str, bool]:
     return {}
 
 
-def set_aside(path: Path, root: Path, since: float = math.inf) -> Path | None:
+def set_aside(path: Path, root: Path, since: int = 2**63) -> Path | None:
     """Move a file of the store `root`, as it is, into its folder `quarantine`.
 
-    `since`: None is moved that changed after this time, in ns, by the file system's clock. Returns
-    its new path. Raises as `folder`.
+    `since`: None is moved that changed after this time, in ns, by the file system's clock; one may
+    be of a time when a clock was ahead. Returns its new path. Raises as `folder`.
     """
     with (
         folder(root, "quarantine", make=True) as aside,
         folder(root, *path.parent.relative_to(root).parts) as there,
     ):
-        if os.lstat(path.name, dir_fd=there).st_ctime_ns > since:
+        if since < os.lstat(path.name, dir_fd=there).st_ctime_ns <= time.time_ns():
             return None
         # that very many are there already takes no time
         numbers = chain(range(1, 100), iter(lambda: random.getrandbits(60), None))

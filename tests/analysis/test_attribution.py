@@ -300,8 +300,10 @@ def test_boxes_that_lack_a_corner_are_left_out() -> None:
         frames.frame(*(frames.table(keys, ["partial"]) for keys in lacking)),
         frames.identity({}),
     )
-    changed = found.groupby("to", sort=False)["key"].apply(set).tolist()
-    assert changed == [{"order", "lr"}, {"order", "momentum"}]
+    assert found.groupby("to", sort=False)["key"].apply(set).tolist() == [
+        {"order", "lr"},
+        {"order", "momentum"},
+    ]
     star = [keys for keys in every if sum(keys[key] != axes[key][0] for key in axes) < 2]
     empty = attribution(
         frames.frame(*(frames.table(keys, ["partial"]) for keys in star)), frames.identity({})

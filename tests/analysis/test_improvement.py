@@ -112,8 +112,13 @@ def test_what_is_compared() -> None:
 def test_a_page_of_several_problems_compares_settings(tmp_path: Path) -> None:
     counts = {0.1: 3, 0.2: 30, 0.4: 28}
     for problem, (lr, count) in product(BUDGETS, counts.items()):
-        outcomes = ["converged"] * count + ["partial"] * (SEEDS - count)
-        frames.write(tmp_path, frames.table({"problem": problem, "lr": lr}, outcomes))
+        frames.write(
+            tmp_path,
+            frames.table(
+                {"problem": problem, "lr": lr},
+                ["converged"] * count + ["partial"] * (SEEDS - count),
+            ),
+        )
     made, page = build.make(tmp_path), (tmp_path / "report.html").read_text()
     assert {"improvement.csv", "profiles.svg"} <= {path.name for path in made.written}
     assert "averaged over 3 problems" in page

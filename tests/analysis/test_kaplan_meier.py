@@ -461,8 +461,10 @@ def test_draws_are_those_of_single_runs(step: int, monkeypatch: pytest.MonkeyPat
     """
     draws = 10_000
     monkeypatch.setattr(kaplan_meier_module, "DRAWS", draws)
-    rng = np.random.default_rng(43)
-    runs = [*map(float, step * np.ceil(rng.lognormal(5, 0.7, 60) / step)), *[inf] * 30]
+    runs = [
+        *map(float, step * np.ceil(np.random.default_rng(43).lognormal(5, 0.7, 60) / step)),
+        *[inf] * 30,
+    ]
     at, costs = brute_force(runs, draws, 44)
     at, costs = np.sort(at), np.sort(costs)
     estimate = restart(*events(runs)).cost

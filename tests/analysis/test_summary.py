@@ -544,5 +544,9 @@ def test_budgets_in_epochs_and_in_updates() -> None:
         {"epochs": 5, "updates": 40},
         {"updates": 7},
     ]
-    runs = frames.frame(*(frames.table(k, ["partial"]) for k in keys))
-    assert "epochs 10 → 5" in lines_of(runs, frames.identity(keys[0]))[3]
+    assert (
+        "epochs 10 → 5"
+        in lines_of(
+            frames.frame(*(frames.table(k, ["partial"]) for k in keys)), frames.identity(keys[0])
+        )[3]
+    )

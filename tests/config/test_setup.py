@@ -86,8 +86,12 @@ def test_id_is_the_hash_that_the_contract_describes() -> None:
     )
     keys = {"epochs": 7, "hidden": "8-8", "lr": 2, "momentum": 0.5, "problem": "xor"}
     whole = {"data": hashlib.sha256(raw).hexdigest(), "numerics": 3, "setup": keys}
-    text = json.dumps(whole, sort_keys=True, separators=(",", ":"))
-    assert setup.identity(3) == hashlib.sha256(text.encode()).hexdigest()[:12]
+    assert (
+        setup.identity(3)
+        == hashlib.sha256(
+            json.dumps(whole, sort_keys=True, separators=(",", ":")).encode()
+        ).hexdigest()[:12]
+    )
 
 
 def test_writing_a_default_changes_no_id() -> None:

@@ -178,8 +178,11 @@ def test_setups_of_many_ranges_are_counted_and_not_listed(monkeypatch):
 
 
 def test_what_differs_in_its_budget_alone_is_trained_once():
-    keys = {"problem": "xor", "hidden": [2], "updates": 100}
-    sweep = Sweep(seeds=1000, setup=keys, grid={"updates": [100, 70, 400], "lr": [0.1, 0.2]})
+    sweep = Sweep(
+        seeds=1000,
+        setup={"problem": "xor", "hidden": [2], "updates": 100},
+        grid={"updates": [100, 70, 400], "lr": [0.1, 0.2]},
+    )
     assert [[s.budget for s in setups] for setups, *_ in Plan(sweep).missing_ranges()] == [
         [400, 100, 70]
     ] * 2

@@ -383,6 +383,15 @@ ONES = np.ones((2, 2))
 SHAPES = "X [row, input] and T [row, output] with the same number of rows; it has"
 
 
+@pytest.mark.parametrize("error", [OSError(24, "Too many open files"), ImportError("not there")])
+def test_errors_of_packages_are_not_those_of_a_table(here, monkeypatch, error):
+    """Else `verify --repair` would move a sound file."""
+    (here / "d.npz").write_bytes(npz(X=ONES, T=ONES))
+    monkeypatch.setitem(targets_module.DECODERS, ".npz", raising(error))
+    with pytest.raises(type(error)):
+        targets_module.check(str(here / "d.npz"))
+
+
 @pytest.mark.parametrize(
     ("content", "allowed"),
     [
