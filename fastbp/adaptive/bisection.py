@@ -26,8 +26,8 @@ DOUBLINGS, BUDGET_DOUBLINGS = 10, 6
 """Doublings and halvings of the start: of most keys, and of a budget, which slows the runs."""
 
 FINE, FINEST = 0.1, 1e-4
-"""A bound is precise enough if the next value tried is this near: as a share of the interval, and
-as a ratio, less 1, at which values count as equal."""
+"""A bound is precise enough if the next value tried is nearer than this share of the interval, or
+if the ratio of the two differs from 1 by less than the second number."""
 
 HALVINGS, PEAK_ROUNDS = 2, 3
 """Rounds that halve a given range, and rounds that try values next to the most extreme share."""

@@ -122,18 +122,16 @@ class Sweep:
     @property
     def notes(self) -> list[str]:
         """Warnings about what is allowed but probably a mistake, one line each."""
-        notes = list(  # without one of what 10⁵ setups repeat
-            dict.fromkeys(note for setup in self.setups for note in conflicts.notes(setup))
-        )
-        notes += [
-            f"published[{i}]: no setup has {plain(toml_text.toml(figure.where))}, "
-            "so this figure is left out"
-            for i, (figure, setups) in enumerate(
-                zip(self.published, self._matching, strict=True), 1
-            )
-            if not setups
+        each = (note for setup in self.setups for note in conflicts.notes(setup))
+        return [
+            *dict.fromkeys(each),  # without a list of what 10⁵ setups repeat
+            *(
+                f"published[{i}]: no setup has {plain(toml_text.toml(figure.where))}, "
+                "so this figure is left out"
+                for i, figure in enumerate(self.published, 1)
+                if not self._matching[i - 1]
+            ),
         ]
-        return list(dict.fromkeys(notes))
 
     @cached_property
     def _matching(self) -> list[list[Setup]]:

@@ -246,10 +246,8 @@ def other_changes(changes: Changes) -> list[str]:
 
 def _at_most(rows: Sequence[Record]) -> str:
     """Say how large differences may be that are not significant."""
-    return (
-        f"at most {_size(max(abs(row[end]) for row in rows for end in (_LOW, _HIGH)))}, "
-        "at 95% confidence"
-    )
+    most = max(abs(row[end]) for row in rows for end in (_LOW, _HIGH))
+    return f"at most {_size(most)}, at 95% confidence"
 
 
 def _moved(rows: Sequence[Record]) -> str:

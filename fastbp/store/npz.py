@@ -1,6 +1,6 @@
 """Write .npz files, and read those that may be damaged or hostile."""
 
-import encodings.cp437  # noqa: F401  zipfile would import it late, and fail over a sound file
+import encodings.cp437  # noqa: F401  else zipfile loads it late, and may fail over a sound file
 import hashlib
 import io
 import json

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import pyarrow.vendored.version
+import pyarrow.vendored.version  # else it is loaded late, and may fail over sound rows
 
 from fastbp.schema import columns
 from fastbp.schema.columns import RESULT_COLUMNS, Column, schema
