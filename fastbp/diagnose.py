@@ -90,9 +90,13 @@ def diagnose(
         now = time.perf_counter()
         left = seconds - (PAGE_SECONDS if folder else 0) - (now - began)
         share = TRIALS_SHARE if layers else 1.0
-        advice = candidates.ANSWERED if data is None else ()
         diagnosis = diagnosing.diagnose(
-            setup, seeds, max(share * left, 0.1), phase, advice=advice, began=now
+            setup,
+            seeds,
+            max(share * left, 0.1),
+            phase,
+            advice=candidates.ANSWERED if data is None else (),
+            began=now,
         )._replace(notes=tuple(notes))
         placed: Placement | None = None
         about: list[str] = []
@@ -110,8 +114,16 @@ def diagnose(
             phase("drawing")
             return diagnosis, placed, about, *printout.write_files(diagnosis, about, sweep, folder)
         setups = "both setups" if diagnosis.recommended else "the setup"
-        page = f"-o DIR writes this as a page, and a sweep file of {setups}"
-        return diagnosis, placed, about, [], [*printout.commands(diagnosis), page]
+        return (
+            diagnosis,
+            placed,
+            about,
+            [],
+            [
+                *printout.commands(diagnosis),
+                f"-o DIR writes this as a page, and a sweep file of {setups}",
+            ],
+        )
 
     diagnosis, placed, about, written, commands = process.in_thread(
         work, "compiling or loading code"

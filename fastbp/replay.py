@@ -34,8 +34,12 @@ def replay(
             return None, differences
         if too_large := stored_run.too_large(run, rows=bool(export)):
             raise SweepError(too_large)
-        most = run.row["updates_done"] if run.row else None
-        return retrain(run.setup, run.seed, rows=bool(export), most=most), differences
+        return retrain(
+            run.setup,
+            run.seed,
+            rows=bool(export),
+            most=run.row["updates_done"] if run.row else None,
+        ), differences
 
     trajectory, differences = process.in_thread(work, "compiling")
     if check:

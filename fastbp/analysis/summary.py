@@ -362,8 +362,9 @@ def probably_above_half(summary: pd.DataFrame, name: str) -> int:
     """
     from scipy.stats import binom, false_discovery_control
 
-    p = binom.sf(summary[name] - 1, summary["runs"], 0.5)
-    return int((false_discovery_control(p) < ALPHA).sum())
+    return int(
+        (false_discovery_control(binom.sf(summary[name] - 1, summary["runs"], 0.5)) < ALPHA).sum()
+    )
 
 
 def simultaneous_medians(summary: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -278,8 +278,9 @@ class Setup(SetupData):
             value = columns[key.column]
             derived = key.name == "updates" and self.epochs is not None
             if key.in_id and not derived and value != COLUMN_DEFAULTS[key.column]:
-                whole = isinstance(value, float) and value.is_integer()
-                keys[key.name] = int(value) if whole else value  # 1 = 1.0
+                keys[key.name] = (
+                    int(value) if isinstance(value, float) and value.is_integer() else value
+                )  # 1 = 1.0
         text = json.dumps(
             {"data": self.digest, "numerics": numerics_version, "setup": keys},
             sort_keys=True, separators=(",", ":"), ensure_ascii=False,

@@ -146,8 +146,10 @@ def together(experiment: Experiment, table: pd.DataFrame) -> tuple[pd.DataFrame,
         Whether there was time for all combinations.
     """
     single = [group[0] for group in experiment.groups.values()]
-    causing = table[table["fixes"]].drop_duplicates("cause")["change"]
-    best = [experiment.groups[name][0] for name in causing[:BEST]]
+    best = [
+        experiment.groups[name][0]
+        for name in table[table["fixes"]].drop_duplicates("cause")["change"][:BEST]
+    ]
     causes = {change.cause for change in best}
     undoing = [each for each in single if each.cause in UNDOING and each.cause not in causes]
     enough = table["fixes"] & (table["level"] >= GOOD) & (table["multiply_adds"] <= DEAR)
@@ -254,8 +256,9 @@ def recommended(
     in the table is preferred to other single ones, so that the cause it points to is the one that
     is fixed. They are checked on fresh seeds. None if nothing fixes the setup.
     """
-    both = [each for each in (table, pairs) if len(each)]
-    options = pd.concat(both or [table], ignore_index=True)
+    options = pd.concat(
+        [each for each in (table, pairs) if len(each)] or [table], ignore_index=True
+    )
     options = options[options["fixes"].astype(bool)]
     if options.empty:
         return None

@@ -95,6 +95,9 @@ class _PartLowering(Lowering):  # type: ignore[misc, valid-type]
         return True
 
 
+NOBODY = 65_534
+"""Linux shows this number for all users and groups that are not in the own user namespace."""
+
 _UNUSED_STEPS = {
     "with_lifting",
     "inline_closure_likes",
@@ -304,11 +307,12 @@ def _keeps(folder: Path) -> bool:
     status, has_list = os.lstat(folder), False
     with suppress(OSError, AttributeError):  # no file system has them on a Mac
         has_list = bool(os.getxattr(folder, "system.posix_acl_access"))
-    is_own = status.st_gid == os.getegid() and not has_list
+    is_own = status.st_gid == os.getegid() != NOBODY and not has_list
     others = stat.S_IWOTH | (0 if is_own else stat.S_IWGRP)
     is_sticky = bool(status.st_mode & stat.S_ISVTX)
     return (
         status.st_uid in (0, os.geteuid())
+        and os.geteuid() != NOBODY
         and (is_sticky or not status.st_mode & others)
         and not _is_mounted_by_another(status.st_dev)
     )

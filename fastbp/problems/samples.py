@@ -96,12 +96,11 @@ def _csv(path: Path, raw: IO[bytes], targets: list[str] | None) -> _Change:
         nameless = any(map(NUMBER.fullmatch, names)) and not {*(targets or ())} & {*names}
         if nameless:
             names = [f"c{i}" for i in range(1, len(names) + 1)]
-            called = " … ".join([names[0], *names[1:][-1:]])
             notes.append(
                 DataNote(
                     "no-names",
                     f"{named(path)} has numbers in its first line, not names: its columns are "
-                    f"called {called}",
+                    f"called {' … '.join([names[0], *names[1:][-1:]])}",
                 )
             )
         if (

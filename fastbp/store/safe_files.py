@@ -53,13 +53,14 @@ class _Prompt(FileIO):
 
 
 class _Held:
-    """A folder that is held, and its status once it has been opened.
+    """A folder that is held: its status, and those of folders in it, once they have been opened.
 
     It then stays open until no thread holds it: so file systems that number folders anew keep the
     number of this one.
     """
 
-    status: os.stat_result | None = None
+    def __init__(self) -> None:
+        self.statuses: dict[Path, os.stat_result] = {}
 
 
 _held: WeakValueDictionary[Path, _Held] = WeakValueDictionary()
@@ -99,7 +100,7 @@ def hold(root: Path) -> None:
 def _open_root(root: Path) -> int:
     """Open a folder. Raises StoreError if it is held, and is gone or another took its place."""
     # only the status: an error that is kept has this frame, and would hold the folder
-    first: os.stat_result | None = getattr(_held.get(root), "status", None)
+    first: os.stat_result | None = getattr(_held.get(root), "statuses", {}).get(root)
     other = StoreError(f"{root} is no longer the folder with which this command began")
     try:
         descriptor = places.open_folder(root) if first is None else os.open(root, places.OPEN)
@@ -109,7 +110,7 @@ def _open_root(root: Path) -> int:
         raise other from None  # it must not seem empty
     if first is None and (mine := _held.get(root)):
         finalize(mine, os.close, os.dup(descriptor)).atexit = False
-        mine.status = os.fstat(descriptor)
+        mine.statuses[root] = os.fstat(descriptor)
     elif first is not None and not os.path.samestat(first, os.fstat(descriptor)):
         os.close(descriptor)
         raise other
@@ -118,16 +119,9 @@ def _open_root(root: Path) -> int:
 
 @contextmanager
 def folder(root: Path, *names: str, make: bool = False) -> Iterator[int]:
-    """Open the folder `names` below the folder `root`, and yield its descriptor.
+    """Open the folder `names` below `root`, a folder or a link to one; yield its descriptor.
 
-    Parameters
-    ----------
-    root : Path
-        A folder, or a link to one.
-    names : str
-        The folders on the way down.
-    make : bool
-        Make those of `names` that are missing.
+    `make`: make those of `names` that are missing.
 
     Raises
     ------
@@ -135,7 +129,8 @@ def folder(root: Path, *names: str, make: bool = False) -> Iterator[int]:
         If one of `names` is a link, or anything else but a folder; or if a link on the way to
         `root` lies in a store.
     StoreError
-        If `root` is held, and is gone, or another folder has taken its place.
+        If `root` is held, and is gone, or another folder has taken its place, or that of a folder
+        of files in it.
     OSError
         If a folder cannot be opened or made.
     """
@@ -148,6 +143,7 @@ def folder(root: Path, *names: str, make: bool = False) -> Iterator[int]:
                     os.mkdir(name, dir_fd=descriptor)
             descriptor, above = _open(path, descriptor, os.O_RDONLY | os.O_DIRECTORY), descriptor
             os.close(above)  # in the end another one is closed, also if an error comes in between
+            _check_same(path, root, descriptor)
         yield descriptor
     except OSError as error:
         if "/" not in str(error.filename or "/"):  # a name in here, or the number of a descriptor
@@ -156,6 +152,17 @@ def folder(root: Path, *names: str, make: bool = False) -> Iterator[int]:
         raise
     finally:
         os.close(descriptor)
+
+
+def _check_same(path: Path, root: Path, folder: int) -> None:
+    """Raise StoreError if `root` is held and another folder of runs, say, was opened in it before.
+
+    What is moved or removed there is then what was read.
+    """
+    now = os.fstat(folder)
+    first = getattr(_held.get(root), "statuses", {}).setdefault(path, now)
+    if path.name in places.OWN_FOLDERS and not os.path.samestat(first, now):
+        raise StoreError(f"{path} is no longer the folder with which this command began")
 
 
 def _open(path: Path, parent: int, flags: int) -> int:
@@ -189,14 +196,7 @@ def check(entry: os.DirEntry[str], path: Path, expected: str) -> None:
 def opened(path: Path, root: Path | None = None, mode: str = "rb") -> Iterator[IO[bytes]]:
     """Open a file below `root`: to read it ("rb"), or to read, make and write it ("r+b").
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-    root : Path, optional
-        The store; by default the folder of the file.
-    mode : str
-        As for `open`.
+    `root`: the store; by default the folder of the file.
 
     Raises
     ------

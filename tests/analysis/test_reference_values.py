@@ -66,5 +66,6 @@ def test_restricted_means_are_the_reference() -> None:
     assert len(whole) == 3
     for (ended, went_on, level), value in whole:
         times = np.array([*ended, *went_on], float)
-        found = mean_time_difference(0 * times, times, went_on[0], level)
-        assert found.value == pytest.approx(value, rel=1e-12)
+        assert mean_time_difference(0 * times, times, went_on[0], level).value == pytest.approx(
+            value, rel=1e-12
+        )

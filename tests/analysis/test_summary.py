@@ -211,8 +211,10 @@ def test_is_what_pandas_merges(founding: list[pa.Table], store: Path) -> None:
         assert row["difference"] == pytest.approx(both.won_y.mean() - both.won_x.mean())
         assert (row["difference_low"], row["difference_high"]) == tango(fixed, broken, len(both))
         assert row["p"] == mcnemar(fixed, broken)
-        names = ("odds_ratio", "odds_ratio_low", "odds_ratio_high")
-        np.testing.assert_array_equal(row[[*names]].astype(float), odds_ratio(fixed, broken))
+        np.testing.assert_array_equal(
+            row[["odds_ratio", "odds_ratio_low", "odds_ratio_high"]].astype(float),
+            odds_ratio(fixed, broken),
+        )
         assert row["difference_simultaneous_low"] <= row["difference_low"]
         assert row["difference_simultaneous_high"] >= row["difference_high"]
     start = dict(zip(("order", "lr", "updates"), ("random", 0.2, 999), strict=True))

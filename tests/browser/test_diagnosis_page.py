@@ -72,8 +72,9 @@ def file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         )
         pages.without_png(patched)
         found = diagnose.diagnose(sweep.setups[0], 500)
-        own = sentences(Placement(found.base, found.base, 50.0, 50.0))
-        printout.write_files(found, own, sweep, folder)
+        printout.write_files(
+            found, sentences(Placement(found.base, found.base, 50.0, 50.0)), sweep, folder
+        )
     assert (found.recommended is not None) == (request.param == "founding")
     assert (not found.pairs.empty) == (request.param == "founding")
     return folder / "diagnosis.html"

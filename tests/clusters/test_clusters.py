@@ -255,8 +255,7 @@ def test_a_dask_cluster(folder, undisturbed, case):
     store = folder / case
     with ExitStack() as stack:
         address, pids = start_dask(stack, folder, DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL="20s")
-        program = sweep(f"dask:{address}", store)
-        process = stack.enter_context(started(cwd=folder, program=program))
+        process = stack.enter_context(started(cwd=folder, program=sweep(f"dask:{address}", store)))
         until(lambda: names(store), process)
         os.kill(pids[which], number)
         out, err = process.communicate(timeout=SECONDS)

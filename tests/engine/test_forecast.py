@@ -416,5 +416,8 @@ def test_a_check_makes_no_tables_and_no_ids(tmp_path, monkeypatch):
     monkeypatch.setattr(tasks, "task", None)
     monkeypatch.setattr(Setup, "identity", None)
     monkeypatch.setattr(Setup, "data", None)
-    many = sweep(10, {"lr": [1, 2], "updates": list(range(1, 1001))})
-    forecast.check(Plan(many), Store(tmp_path / "store"), threads(8))
+    forecast.check(
+        Plan(sweep(10, {"lr": [1, 2], "updates": list(range(1, 1001))})),
+        Store(tmp_path / "store"),
+        threads(8),
+    )

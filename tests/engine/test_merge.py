@@ -103,8 +103,12 @@ OLDER = ["accuracy_start", "r2"]
 
 def publish_older(store: Store, start: int, count: int) -> None:
     """Write runs of XOR as a release without some columns did."""
-    said = footer() | {"fastbp.schema": "1"}
-    store.publish(XOR.identity(), start, runs(XOR, start, count).drop_columns(OLDER), said)
+    store.publish(
+        XOR.identity(),
+        start,
+        runs(XOR, start, count).drop_columns(OLDER),
+        footer() | {"fastbp.schema": "1"},
+    )
 
 
 @pytest.mark.parametrize(

@@ -75,8 +75,11 @@ def publish(store: Store, setup: Setup, start: int, count: int, **changed: Any) 
     for name, value in changed.items():
         kind = rows.schema.field(name).type
         values = [value, *rows[name].to_pylist()[1:]]
-        words = pa.types.is_dictionary(kind)
-        rows = replaced(rows, name, coded(pa.array(values, pa.string() if words else kind)))
+        rows = replaced(
+            rows,
+            name,
+            coded(pa.array(values, pa.string() if pa.types.is_dictionary(kind) else kind)),
+        )
     store.publish(setup.identity(), start, rows)
     return setup.identity()
 

@@ -228,6 +228,12 @@ def test_nor_is_a_folder_on_a_file_system_of_another(tmp_path, monkeypatch, owne
     assert bool(code_cache.kept_folder(tmp_path)) == kept
 
 
+def test_nor_is_any_folder_of_nobody(tmp_path, monkeypatch):
+    """Other users are shown under that number, too."""
+    monkeypatch.setattr(os, "geteuid", lambda: code_cache.NOBODY)
+    assert code_cache.kept_folder(tmp_path) is None
+
+
 def test_nor_is_a_folder_that_cannot_be_listed():
     cache = object.__new__(code_cache.CodeCache)
     cache.folder, cache.name = SimpleNamespace(glob=raising(OSError)), "kernel"

@@ -153,8 +153,11 @@ def test_a_disk_that_takes_no_more_ends_a_sweep_with_4(
     tmp_path, here, whole, disk, act, said, undo
 ):
     store = disk.path / "store"
-    done = meanwhile(store, lambda: act(disk), tmp_path)
-    refused(done, 4, rf"{store}/runs/\S+\.parquet cannot be written: {said}")
+    refused(
+        meanwhile(store, lambda: act(disk), tmp_path),
+        4,
+        rf"{store}/runs/\S+\.parquet cannot be written: {said}",
+    )
     assert names(store)
     Store(store).check_files()
     assert list((store / "tmp").iterdir()) == []

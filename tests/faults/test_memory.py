@@ -63,8 +63,9 @@ def test_a_file_that_does_not_fit_is_not_damaged(here, store, monkeypatch, error
 @pytest.mark.parametrize("error", ERRORS)
 def test_nor_is_a_problem_or_a_full_disk(tmp_path, monkeypatch, error):
     (tmp_path / "mine.csv").write_text("a,t\n0,1\n")
-    decoders = dict.fromkeys(targets.DECODERS, raising(ERRORS[error]))
-    monkeypatch.setattr(targets, "DECODERS", decoders)
+    monkeypatch.setattr(
+        targets, "DECODERS", dict.fromkeys(targets.DECODERS, raising(ERRORS[error]))
+    )
     with pytest.raises(MemoryError):
         targets.check(str(tmp_path / "mine.csv"))
     with pytest.raises(MemoryError), damage_ignored():

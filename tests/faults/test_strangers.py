@@ -1158,8 +1158,14 @@ def test_no_process_runs_code_of_the_current_folder(folder):
 def test_no_command_reads_settings_of_the_current_folder(folder, make):
     """Those of matplotlib are not needed; Numba reads its own in each process."""
     make(folder / "matplotlibrc")
-    program = [sys.executable, "-m", "fastbp.report"]
-    done = succeeded(child("store", cwd=folder, program=program, env=environment(HOME="/dev/null")))
+    done = succeeded(
+        child(
+            "store",
+            cwd=folder,
+            program=[sys.executable, "-m", "fastbp.report"],
+            env=environment(HOME="/dev/null"),
+        )
+    )
     assert "atplotlib" not in done.stderr
     make(folder / ".numba_config.yaml")
     done = child("store", cwd=folder, program=[sys.executable, "-m", "fastbp.verify"])

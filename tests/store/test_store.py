@@ -304,6 +304,17 @@ def test_what_is_checked_is_what_is_written_to(store, tmp_path, monkeypatch):
             safe_files.listed(late)
 
 
+def test_a_folder_of_runs_that_was_exchanged_for_a_copy_is_not_written(store):
+    """What is removed in one folder would have been read in the other."""
+    path = store.publish(ONE, 0, rows())
+    with store.locked():
+        assert [*store.files()] == [path]
+        shutil.copytree(store.runs.rename(store.path.with_name("aside")), store.runs)
+        with pytest.raises(StoreError, match="runs is no longer the folder with which this"):
+            safe_files.remove(path, store.path)
+    assert [*store.files()] == [path]
+
+
 def test_only_the_folder_that_is_open_is_removed(tmp_path):
     """And those above it, as long as they have the names that they had."""
     (tmp_path / "a" / "b" / "c").mkdir(parents=True)
