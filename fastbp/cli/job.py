@@ -231,13 +231,13 @@ def _sweep_files(source: Path) -> dict[str, Path]:
             stack.callback(os.close, here)
             is_another = listed and not os.path.samestat(listed, os.fstat(here))
             names = set[str]() if is_another or is_store(source / below) else {*os.listdir(here)}
-            for name in (below + each for each in names if each[:1] not in ("", ".")):
-                with suppress(FileNotFoundError):
-                    status = os.lstat(Path(name).name, dir_fd=here)
+            for name in (each for each in names if not each.startswith(".")):
+                with suppress(FileNotFoundError):  # as an empty name
+                    status = os.lstat(name, dir_fd=here)
                     if stat.S_ISDIR(status.st_mode):
-                        todo[f"{name}/"] = status
+                        todo[f"{below}{name}/"] = status
                     elif name.endswith(".toml"):
-                        found[name.removesuffix(".toml")] = source / name
+                        found[below + name.removesuffix(".toml")] = source / below / name
     return found
 
 

@@ -319,7 +319,7 @@ def _keeps(folder: Path) -> bool:
 
 
 def _is_mounted_by_another(device: int) -> bool:
-    """Whether another user but root has mounted a file system, and so says whose its files are."""
+    """Whether a file system was mounted by a user other than this one and root: it may lie."""
     with suppress(OSError):  # only Linux has this file
         owners = re.findall(
             rb" %d:%d .*\buser_id=(\d+)" % (os.major(device), os.minor(device)),

@@ -155,9 +155,9 @@ def folder(root: Path, *names: str, make: bool = False) -> Iterator[int]:
 
 
 def _check_same(path: Path, root: Path, folder: int) -> None:
-    """Raise StoreError if `root` is held and another folder of runs, say, was opened in it before.
+    """Raise StoreError if `root` is held, and `path` was another folder when it was first opened.
 
-    What is moved or removed there is then what was read.
+    So what is moved or removed there is what was read. Only folders of a store's own files count.
     """
     now = os.fstat(folder)
     first = getattr(_held.get(root), "statuses", {}).setdefault(path, now)
@@ -223,7 +223,7 @@ def read(path: Path, root: Path | None = None, most: int = 1 << 28) -> bytes:
 
 
 def whole(file: IO[bytes], size: int) -> bytes:
-    """Read a file of which the file system says its `size`. Raises OSError if it has more bytes."""
+    """Read all of a file. Raises OSError if it has more bytes than `size`, its stated size."""
     if len(content := file.read(size + 1)) > size:
         raise OSError(0, f"its file system says that it has {size:,} bytes, but it has more")
     return content
@@ -278,8 +278,8 @@ def listed(root: Path, *names: str) -> dict[str, bool]:
 def set_aside(path: Path, root: Path, since: int = 2**63) -> Path | None:
     """Move a file of the store `root`, as it is, into its folder `quarantine`.
 
-    `since`: None is moved that changed after this time, in ns, by the file system's clock; one may
-    be of a time when a clock was ahead. Returns its new path. Raises as `folder`.
+    `since`: a file that changed after this time (ns, by the file system's clock) stays, unless it
+    says a time still to come. Returns its new path, or None. Raises as `folder`.
     """
     with (
         folder(root, "quarantine", make=True) as aside,

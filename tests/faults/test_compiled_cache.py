@@ -221,7 +221,7 @@ def test_nor_is_a_folder_that_a_list_of_users_lets_others_exchange(tmp_path, mon
 
 @pytest.mark.parametrize(("owner", "kept"), [(os.geteuid(), True), (0, True), (12_345, False)])
 def test_nor_is_a_folder_on_a_file_system_of_another(tmp_path, monkeypatch, owner, kept):
-    """It would say whose the files are."""
+    """That user decides which owner its files show."""
     device = os.stat(tmp_path).st_dev
     mount = f"9 1 {os.major(device)}:{os.minor(device)} / /tmp rw - fuse x rw,user_id={owner}"
     monkeypatch.setattr(Path, "read_bytes", lambda path: mount.encode())

@@ -148,7 +148,7 @@ def test_a_folder_whose_list_is_wrong(store, monkeypatch):
     no_files = [SimpleNamespace(name=each, is_file=lambda **_: False) for each in ("", name, "x")]
     monkeypatch.setattr(os, "scandir", lambda folder: nullcontext(no_files))
     assert safe_files.listed(store.path, "runs") == {name: True, "x": False}
-    no_files[:] = [SimpleNamespace(name="", is_dir=lambda **_: True)]
+    monkeypatch.setattr(os, "listdir", lambda folder: [""])
     assert job._sweep_files(store.path.parent) == {}
 
 
