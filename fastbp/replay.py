@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from fastbp.cli import process
 from fastbp.cli.arguments import STORE, file_ending, option
 from fastbp.cli.terminal import Phase, print_data, print_note
+from fastbp.schema.columns import COLUMNS
 from fastbp.schema.errors import StoreFullError, SweepError
 from fastbp.schema.text import plural
 
@@ -43,7 +44,8 @@ def replay(
 
     trajectory, differences = process.in_thread(work, "compiling")
     if check:
-        print_data("\n".join(differences) or f"the same, bit for bit: {len(run.row or ())} columns")
+        compared = [column for column in COLUMNS if column.name in (run.row or ())]
+        print_data("\n".join(differences) or f"the same, bit for bit: {len(compared)} columns")
     if trajectory:
         _show(trajectory, store / "replays", check, export, figure)
     return process.BAD_STORE if differences else process.COMPLETE

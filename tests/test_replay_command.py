@@ -278,8 +278,9 @@ def test_a_link_of_the_user_beside_the_store_is_followed(here, store, tmp_path):
 
 def test_a_file_where_a_folder_should_be_ends_with_3(here, store, tmp_path):
     (tmp_path / "store" / "replays").write_text("a file where a folder should be")
-    done = ended(here("store", SHORT.identity(), 1), 3)
-    assert done.stderr.startswith("fastbp: store/replays cannot be used: it is a file")
+    assert ended(here("store", SHORT.identity(), 1), 3).stderr.startswith(
+        "fastbp: store/replays cannot be used: it is a file"
+    )
 
 
 @pytest.fixture
@@ -312,8 +313,9 @@ def test_a_store_that_is_only_read_is_no_matter_to_a_picture_elsewhere(
 
 
 def test_what_cannot_be_trained_ends_with_1(here, store, monkeypatch):
-    error = ArithmeticError("denormal numbers are flushed to zero")
-    monkeypatch.setattr(block, "train", raising(error))
+    monkeypatch.setattr(
+        block, "train", raising(ArithmeticError("denormal numbers are flushed to zero"))
+    )
     refused(
         here("store", SHORT.identity(), 1, "--check"), 1, "denormal numbers are flushed to zero"
     )

@@ -132,7 +132,9 @@ def test_such_stores_are_sound_and_stay_as_they_are(here, store, release):
     assert plain.returncode == repair.returncode == 0, plain.stderr
     assert "all sound" in plain.stdout
     assert not (store.path / "quarantine").exists()
-    assert here("replay", "store", next(iter(store.present())), "3", "--check").returncode == 0
+    compared = len(columns.COLUMNS) - (release != "newer")
+    again = here("replay", "store", next(iter(store.present())), "3", "--check")
+    succeeded(again, stdout=f"the same, bit for bit: {compared} columns\n")
 
 
 def test_such_stores_are_reported_and_resumed(here, store, release, tmp_path):
@@ -198,8 +200,10 @@ def test_the_hash_of_all_rows_outlives_a_release(store, release):
 
 def test_a_file_that_lacks_a_column_of_its_schema_is_damaged(here, store):
     file = rewrite(next(store.files()), lambda rows: rows.drop_columns([*ADDED]), 2)
-    done = ended(here("verify", "store"), 3)
-    assert f"{file.name}: its columns are not columns of runs" in done.stdout
+    assert (
+        f"{file.name}: its columns are not columns of runs"
+        in ended(here("verify", "store"), 3).stdout
+    )
 
 
 def test_a_type_that_only_a_newer_release_knows_is_not_called_damaged(here, store):

@@ -306,8 +306,10 @@ def test_what_does_not_fit_is_refused(folder, here, monkeypatch):
 def test_what_cannot_be_written_ends_it(folder, tmp_path, here):
     (tmp_path / "results" / "zero").mkdir(parents=True)
     (tmp_path / "results" / "zero" / "runs").write_text("no folder")
-    done = ended(here("--all", "sweeps"), 3)
-    assert "fastbp: results/zero/runs cannot be used: it is a file" in done.stderr
+    assert (
+        "fastbp: results/zero/runs cannot be used: it is a file"
+        in ended(here("--all", "sweeps"), 3).stderr
+    )
     assert not (tmp_path / "results" / "README.md").exists(), "nothing is made before"
 
 

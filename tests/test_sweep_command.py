@@ -594,8 +594,10 @@ def test_a_dry_run_reads_a_store_that_is_in_use(tmp_path, here):
     ]
     here(*one)
     with Store(tmp_path / "store").locked(), unchanged(tmp_path):
-        done = succeeded(here(*one, "--seeds", "5", "--dry-run"))
-        assert "runs     5, 4 of them missing in store\nupdates  8\n" in done.stdout
+        assert (
+            "runs     5, 4 of them missing in store\nupdates  8\n"
+            in succeeded(here(*one, "--seeds", "5", "--dry-run")).stdout
+        )
         assert json.loads(here(*one, "--dry-run", "--json").stdout)["missing"] == 0
 
 

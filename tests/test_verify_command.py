@@ -116,8 +116,10 @@ def test_where_much_is_not_sound_a_hundred_lines_say_so(here, store):
         (store.runs / f"{index:03}").touch()
     lines = here("store").stdout.splitlines()
     assert (len(lines), lines[-1]) == (101, "3 more")
-    done = succeeded(here("store", "--repair"))
-    assert done.stdout.splitlines()[100:] == ["3 more", SOUND.rstrip()]
+    assert succeeded(here("store", "--repair")).stdout.splitlines()[100:] == [
+        "3 more",
+        SOUND.rstrip(),
+    ]
 
 
 def test_a_repair_moves_aside_what_is_not_sound(here, store):
@@ -171,8 +173,10 @@ def test_a_repair_leaves_no_seed_twice(here, store):
     moved = {
         file.name for file in store.files() if re.match(rf"{SHORT.identity()}-[02]-", file.name)
     }
-    done = succeeded(here("store", "--repair"))
-    assert done.stdout.splitlines()[-1] == "store: 8 runs of 2 setups in 2 files, all sound"
+    assert (
+        succeeded(here("store", "--repair")).stdout.splitlines()[-1]
+        == "store: 8 runs of 2 setups in 2 files, all sound"
+    )
     assert (set(contents_of(store.path / "quarantine")), len(moved)) == (moved, 3)
 
 
@@ -305,8 +309,9 @@ def test_where_nothing_can_be_moved_nothing_is(here, store):
 
 
 def test_what_cannot_be_trained_ends_with_1(here, store, monkeypatch):
-    error = ArithmeticError("denormal numbers are flushed to zero")
-    monkeypatch.setattr(block, "train", raising(error))
+    monkeypatch.setattr(
+        block, "train", raising(ArithmeticError("denormal numbers are flushed to zero"))
+    )
     refused(here("store", "--replay", "1"), 1, "denormal numbers are flushed to zero")
 
 

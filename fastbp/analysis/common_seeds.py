@@ -27,8 +27,10 @@ def parts_of_common_results(
     if all(one.starts.size == 1 for one in counted):  # the usual case needs no search for seeds
         firsts = [int(one.starts[0]) for one in counted]
         start = max(firsts)
-        each_most = most // len(counted)
-        stop = max(start, min(int(one.starts[0]) + min(one.runs, each_most) for one in counted))
+        stop = max(
+            start,
+            min(int(one.starts[0]) + min(one.runs, most // len(counted)) for one in counted),
+        )
         for low in range(start, max(stop, start + 1), SEEDS_AT_ONCE):
             high = min(low + SEEDS_AT_ONCE, stop)
             each = zip(firsts, counted, strict=True)

@@ -116,8 +116,9 @@ def _of_updates(before: SetupCounts, after: SetupCounts) -> tuple[PointsInterval
     """The differences of mean and median updates to convergence, up to the smaller budget."""
     a, b, counts = common_times(before, after)
     until = min(budget_of(before), budget_of(after))
-    mean = mean_time_difference(a, b, until, LEVEL, counts)
-    return mean, median_difference(a, b, until, LEVEL, counts)
+    return mean_time_difference(a, b, until, LEVEL, counts), median_difference(
+        a, b, until, LEVEL, counts
+    )
 
 
 def _adjusted(

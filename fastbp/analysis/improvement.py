@@ -125,7 +125,7 @@ def profiles(runs: Runs, baseline: str | None = None) -> pd.DataFrame:
     each other: however they do, their mean varies no more than a single run.
     """
     keys, settings = _settings(runs, baseline)
-    tables = [pd.DataFrame()]
+    tables = [pd.DataFrame(columns=["setup", "within", "share", "low", "high"])]
     for setups, profile in settings[:MOST_SETTINGS]:
         seeds = min(one.runs for one in setups)
         low, high = wilson(profile * seeds, seeds, LEVEL)

@@ -163,8 +163,12 @@ class SetupData:
     def data_notes(self) -> list[DataNote]:
         """What is remarkable about the data, and what was done to them."""
         units = data_notes.OutputRange(self.output, *self.reaches, self.label_low)
-        scaled = self.scale_inputs != "none", self.scale_targets != "none"
-        return data_notes.notes(self.source, self.data().X, scaled, units)
+        return data_notes.notes(
+            self.source,
+            self.data().X,
+            (self.scale_inputs != "none", self.scale_targets != "none"),
+            units,
+        )
 
     @property
     def digest(self) -> str:

@@ -287,8 +287,7 @@ def _recommendation(diagnosis: Diagnosis) -> Iterator[Line]:
     goal = f"reach {success}" if success != "rows" else "converge"
     seeds = "most" if best.converged else "all"
     found = f"This is the best that was found; {seeds} seeds still do not {goal}."
-    few = float(wilson(best.converged, n)[1]) < MOST
-    if few and not out_of_reach(diagnosis.setup):
+    if float(wilson(best.converged, n)[1]) < MOST and not out_of_reach(diagnosis.setup):
         most = "Most still fail: more is wrong than these changes can fix."
         yield "Fix", most if diagnosis.measure == "success" else found
 

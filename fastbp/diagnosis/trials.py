@@ -286,8 +286,8 @@ def train_rounds(
     if len(results) < len(required):
         takes = 2 * FIRST_SEEDS * guess(setup)
         which = f", which take about {takes:,.0f} s" if takes >= 1 else ""
-        text = f"there is no time for even a few runs of this setup{which}"
-        raise SweepError([f"{text}: allow more seconds, or a smaller budget"])
+        ask = "allow more seconds, or a smaller budget"
+        raise SweepError([f"there is no time for even a few runs of this setup{which}: {ask}"])
     slower = (time.perf_counter() - began) / sum(guess(trial.setup) for trial in required)
     rest = sorted(others, key=lambda trial: guess(trial.setup))
     for first in range(0, len(rest), AT_ONCE):

@@ -248,8 +248,9 @@ def starts_at(row: Record, setup: Record | None) -> bool:
 def unchanged_keys(row: Record, keys: Iterable[str]) -> list[str]:
     """Those of `keys` that are columns of a comparison and are not changed by it."""
     # Changing `epochs` changes `updates` too; a row has the updates of its start.
-    changed = (row["key"], {"epochs": "updates"}.get(row["key"]))
-    return [key for key in keys if key in row and key not in changed]
+    return [
+        key for key in keys if key in {*row} - {row["key"], {"epochs": "updates"}.get(row["key"])}
+    ]
 
 
 def span_of(rows: Sequence[Record]) -> str:

@@ -53,8 +53,7 @@ def test_a_plane_is_told_by_its_init() -> None:
 
 
 def test_parameters_have_the_names_of_exported_weights() -> None:
-    names = [parameter((2, 2, 1), number) for number in range(9)]
-    assert names == [
+    assert [parameter((2, 2, 1), number) for number in range(9)] == [
         "W0[0, 0]",
         "W0[0, 1]",
         "W0[1, 0]",

@@ -222,9 +222,10 @@ def test_one_id_comes_before_the_same_keys() -> None:
     """Two files of one name: each finds itself, whichever comes first."""
     a = [renamed(drawn(i, problem="file:d.csv"), setup * 12) for i, setup in enumerate("ab")]
     for b in (a, a[::-1], [a[1]], [a[0]]):
-        table = comparison(frames.frame(*a), frames.frame(*b))
         found = {
-            (row["setup_a"], row["setup_b"]) for row in table.to_dict("records") if row["setup_b"]
+            (row["setup_a"], row["setup_b"])
+            for row in comparison(frames.frame(*a), frames.frame(*b)).to_dict("records")
+            if row["setup_b"]
         }
         assert found == {(each["setup"][0].as_py(),) * 2 for each in b}
 

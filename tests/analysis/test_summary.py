@@ -292,8 +292,9 @@ def timed(updates: int, seeds: range, late: int) -> tuple[pa.Table, pd.Series]:
     done = np.isfinite(times)
     runs = frames.table({"updates": updates}, [*np.where(done, "converged", "partial")], [*seeds])
     place, field = runs.column_names.index("converged_at"), schema().field("converged_at")
-    column = pa.array(np.where(done, times, 0).astype(int), mask=~done)
-    return runs.set_column(place, field, column), pd.Series(times, seeds)
+    return runs.set_column(
+        place, field, pa.array(np.where(done, times, 0).astype(int), mask=~done)
+    ), pd.Series(times, seeds)
 
 
 def test_updates_are_compared_seed_by_seed_up_to_the_smaller_budget(tmp_path: Path) -> None:

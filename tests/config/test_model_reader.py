@@ -73,15 +73,23 @@ def test_a_sequential_of_torch():
     ids=lambda value: type(value).__name__,
 )
 def test_optimisers_of_torch(optimizer, spelled):
-    model = sequential(linear(2, 3), part("Tanh"), linear(3, 1))
-    keys, _ = read_model(model, T, part("BCEWithLogitsLoss"), optimizer)
+    keys, _ = read_model(
+        sequential(linear(2, 3), part("Tanh"), linear(3, 1)),
+        T,
+        part("BCEWithLogitsLoss"),
+        optimizer,
+    )
     setup = Setup(problem="xor", epochs=1, **keys)
     assert (setup.optimizer, setup.output, setup.loss) == (spelled, "sigmoid", "cross-entropy")
 
 
 def test_what_torch_has_and_a_setup_has_not():
-    parts = [linear(2, 3), part("Dropout"), part("ReLU"), linear(3, 1)]
-    _, notes = read_model(sequential(*parts), T, part("HuberLoss"), torch_optimizer("LBFGS", lr=1))
+    _, notes = read_model(
+        sequential(linear(2, 3), part("Dropout"), part("ReLU"), linear(3, 1)),
+        T,
+        part("HuberLoss"),
+        torch_optimizer("LBFGS", lr=1),
+    )
     assert notes == (
         "Dropout is left out: it cannot be said as a setup",
         "the optimiser LBFGS cannot be said as a setup",

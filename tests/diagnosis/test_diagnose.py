@@ -849,8 +849,10 @@ def fresh(setup: Setup, count: int) -> MeasuredRuns:
 
 def test_there_may_be_no_time_for_combinations_of_changes_with_bad_scores(monkeypatch) -> None:
     """An R² may be below 0."""
-    names = ["change", "cause", "fixes", "level", "multiply_adds"]
-    table = pd.DataFrame([["a", "cause", True, -1.5, 1.0]], columns=names)
+    table = pd.DataFrame(
+        [["a", "cause", True, -1.5, 1.0]],
+        columns=["change", "cause", "fixes", "level", "multiply_adds"],
+    )
     experiment = SimpleNamespace(groups={"a": (Change("a", "cause", {}),)}, runs=9)
     monkeypatch.setattr(recommend, "_tried", lambda *_: (table.head(0), False))
     combined, complete = recommend.together(experiment, table)  # type: ignore[arg-type]
@@ -887,8 +889,14 @@ def test_lucky_and_unlucky_weights() -> None:
         assert text.startswith(f"it is your weights, which are too {name}: ")
         assert re.search(f"times as {name} as random ones. Of 200 fresh .* size, 0% converge", text)
     assert (lucky.fault, unlucky.fault) == ("", own_weights.STAY_EQUAL)
-    least = [(np.full_like(W, 5e-324), b) for W, b in good.initial]
-    assert 0 < own_weights._size(setup.with_columns({"init_scale": 10.0}), least) < 1e-300
+    assert (
+        0
+        < own_weights._size(
+            setup.with_columns({"init_scale": 10.0}),
+            [(np.full_like(W, 5e-324), b) for W, b in good.initial],
+        )
+        < 1e-300
+    )
     assert own_weights.place(setup, zeros, own_weights.NO_RUNS) is None  # the time was over
     for init in ("zeros", "constant:0"):
         assert own_weights._size(setup.replaced(init=init), good.initial) == 1.0

@@ -594,8 +594,10 @@ def test_weights_that_do_not_fit_are_told() -> None:
     assert len(refused(W0=np.ones((9, 9)), b0=np.ones(9)).splitlines()) == 2
     setup = Setup(problem="xor", updates=9, hidden=(3,), bias=False)
     own_weights.fitting(good | {"b0": np.zeros(3), "b1": np.zeros(1)}, setup)
-    without = {name: good[name] for name in ("W0", "W1")}
-    assert not any(np.any(b) for _, b in own_weights.fitting(without, setup))
+    assert not any(
+        np.any(b)
+        for _, b in own_weights.fitting({name: good[name] for name in ("W0", "W1")}, setup)
+    )
     told = "this setup has bias = false; needed: none, or zeros"
     assert refused(b1=None) == f"--weights, for a network 2-3-1: b0: given, but {told}"
     assert "b0: given no real numbers" in refused(b0=np.array(["a"] * 3))

@@ -219,8 +219,10 @@ def test_outputs_that_are_no_numbers_are_not_kept():
     setup = Setup(problem="parity:4", lr=0.1, order="random", updates=1, **net)
     rows = to_arrow(setup, 1, train(setup, 1, 1)).to_pylist()
     assert np.isfinite(retrain(setup, 1).final[0][0]).all()
-    kept = ("outputs", "loss", "wrong", "weight_max", "dead_units")
-    assert [(row["outcome"], *map(row.get, kept)) for row in rows] == [("diverged", *[None] * 5)]
+    assert [
+        (row["outcome"], *map(row.get, ("outputs", "loss", "wrong", "weight_max", "dead_units")))
+        for row in rows
+    ] == [("diverged", *[None] * 5)]
 
 
 def test_a_diverged_run_keeps_what_was_before():
@@ -416,5 +418,4 @@ def test_outputs_beyond_float32_are_infinite_without_a_warning():
     """A linear output unit diverges; a warning would be an error."""
     setup = Setup(problem="xor", hidden=[2], output="linear", lr=50, epochs=30)
     rows = train(setup, 0, 5, lanes=LANES)
-    outputs = to_arrow(setup, 0, rows)["outputs"].combine_chunks().flatten().to_numpy()
-    assert np.isinf(outputs).any()
+    assert np.isinf(to_arrow(setup, 0, rows)["outputs"].combine_chunks().flatten().to_numpy()).any()

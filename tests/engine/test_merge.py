@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from fake_runs import replaced, runs
@@ -452,6 +453,22 @@ def test_other_rows_for_the_same_seeds_are_refused_with_both_names(tmp_path, int
             merge(into, [third, one, other])
         with pytest.raises(StoreError, match=pair):
             merge(one, [other])
+
+
+def test_files_with_one_digest_and_other_rows_are_refused(tmp_path, into):
+    """They can be made for each other: what is the same in all rows is hashed once."""
+    following = b"\0loss_start\0\1"
+    hashed = bytes(8) + following + bytes(11) + following + bytes(8)
+    one, other = stores = made(tmp_path / "one"), made(tmp_path / "other")
+    for store, loss, loss_start in (
+        (one, [0.0] * 4, np.frombuffer(hashed[21:])),
+        (other, np.frombuffer(hashed[:32]), [0.0] * 4),
+    ):
+        rows = replaced(runs(XOR, 0, 4), "loss", pa.array(loss))
+        store.publish(XOR.identity(), 0, replaced(rows, "loss_start", pa.array(loss_start)))
+    assert next(one.files()).name == next(other.files()).name
+    with pytest.raises(StoreError, match="for the same seeds these have different rows"):
+        merge(into, stores)
 
 
 def test_of_many_that_differ_a_few_are_named(tmp_path, into):

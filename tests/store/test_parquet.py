@@ -585,6 +585,7 @@ VALUES: dict[str, tuple[str, list[Any]]] = {
     "it holds runs that converged after": ("converged_at", [None, 2**52]),
     "its runs have other numbers of outputs": ("outputs", [[0.5], [0.5, 0.5]]),
     "it has init of more than 2,000 bytes": ("init", ["x", "y" * 2_001]),
+    "it has init with null bytes": ("init", ["x", "\0y"]),
     "it has problem of more than 100,000 bytes": ("problem", ["y" * 2_001, "y" * 100_001]),
     "it has targets of more than 1,000,000 bytes": ("targets", ["y" * 200_000, "y" * 1_000_001]),
 }
@@ -604,6 +605,14 @@ def test_numbers_that_no_run_can_have_are_refused(tmp_path, why):
     path.write_bytes(parquet.encode(replaced(table, name, coded(values)), {})[0])
     with pytest.raises(DamagedFileError, match=why):
         parquet.read_as_written(path)
+
+
+def test_a_column_is_not_the_problem_of_a_footer(tmp_path):
+    one, other = (RunFile(tmp_path / name, XOR.identity(), 0, 2, "") for name in "ab")
+    rows, key = runs(XOR, 0, 2), "fastbp.problem"
+    one.path.write_bytes(parquet.encode(rows, {key: ""})[0])
+    other.path.write_bytes(parquet.encode(rows.append_column(key, pa.array([1, 2])), {})[0])
+    assert parquet.Comparison().fuller(one, other) is None
 
 
 def test_what_is_sealed_and_no_table_is_refused(tmp_path, monkeypatch):

@@ -513,8 +513,9 @@ def test_a_store_that_is_gone_since_a_command_began_is_not_made_again(store, tmp
 
 
 def test_a_lock_that_cannot_be_written_is_a_full_store(store, monkeypatch):
-    error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    monkeypatch.setattr(safe_files, "opened", raising(error))
+    monkeypatch.setattr(
+        safe_files, "opened", raising(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    )
     with pytest.raises(StoreFullError, match="lock cannot be written"), store.locked():
         pass
 

@@ -133,8 +133,9 @@ def mean_time_difference(
     doi:10.1017/S0022172400014443. A difference lies between −until and until: the interval of its
     mean is that of Agresti & Min for such values.
     """
-    moved = np.minimum(after, until) - np.minimum(before, until)
-    return mean_difference(moved, level, until, counts)
+    return mean_difference(
+        np.minimum(after, until) - np.minimum(before, until), level, until, counts
+    )
 
 
 def median_difference(

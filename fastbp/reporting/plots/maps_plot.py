@@ -191,8 +191,9 @@ def _decades(values: Sequence[Any], most: int) -> dict[str, float]:
 
 def has_line(rows: pd.DataFrame, x: str, y: str, column: str = "converged_share") -> bool:
     """Whether a map of these shares has a contour."""
-    many = int(rows[[x, y]].nunique().min()) > FEW_VALUES
-    return many and bool(rows[column].min() < 0.5 < rows[column].max())
+    return int(rows[[x, y]].nunique().min()) > FEW_VALUES and bool(
+        rows[column].min() < 0.5 < rows[column].max()
+    )
 
 
 def _every(names: Sequence[str], most: int) -> int:

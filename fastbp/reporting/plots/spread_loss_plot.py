@@ -78,6 +78,8 @@ def spread_loss(
     title, subtitle : str, optional
         Heading; given axes have only a title.
     """
+    if "seed" in points:  # rows of runs, which may have a column of that name from a newer release
+        points = points.drop(columns="runs", errors="ignore")
     total = int(points["runs"].sum()) if "runs" in points else len(points)
     heading = title, subtitle, f"Spread and loss of {plural(total, 'run')}"
     ax = axes_for(ax, 3.8, heading, wide=min(5.2, width_of(None)))

@@ -363,6 +363,7 @@ def _scale(ax: Axes, low: float, high: float) -> tuple[float, float]:
     if (low, high) == (0.0, 1.0):
         ax.set_yticks(ticks, ["0", "½", "1"], fontsize=SIZE)
     else:  # three digits, and perhaps a letter, such as 1.25k or 30M
-        short = EngFormatter(sep="")
-        ax.set_yticks(ticks, [short(float(f"{tick:.3g}")) for tick in ticks], fontsize=SIZE)
+        ax.set_yticks(
+            ticks, [EngFormatter(sep="")(float(f"{tick:.3g}")) for tick in ticks], fontsize=SIZE
+        )
     return low - margin, high + margin
