@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
@@ -15,8 +14,10 @@ from fastbp.schema.errors import StoreError, remedy
 from fastbp.schema.text import escaped, first_of, plural, printable
 
 if TYPE_CHECKING:
-    from fastbp.engine.integrity import IntegrityReport
+    from fastbp.engine.integrity import IntegrityReport, StoreFault
     from fastbp.store.store import Store
+
+    Moved = list[tuple[StoreFault, Path]]
 
 MAX_LINES = 100
 """The most lines about faults that are printed: on a failing disk there may be thousands."""
@@ -32,9 +33,9 @@ def verify(store: Path, repair: bool, replay: int) -> int:
     # before the lock, which deletes old drafts
     checked.check_usable(any_version=True, with_runs=True)
     with checked.locked(any_version=True) if repair else nullcontext():
-        report, lines = _check(checked, replay)
+        report, lines, moved = _check(checked, replay, repair)
         if report.findings and repair:
-            return _repair(checked, report, replay)
+            return _repair(checked, report, moved, replay)
     if report.findings:
         _print_faults(f"{fault.file}: {fault.why}" for fault in report.findings)
         movable = any(fault.file != store / "problems" for fault in report.findings)
@@ -44,9 +45,13 @@ def verify(store: Path, repair: bool, replay: int) -> int:
     return process.COMPLETE
 
 
-def _check(store: Store, replays: int) -> tuple[IntegrityReport, list[str]]:
-    """Check all files and train some runs again. Returns the report and a line about the runs."""
+def _check(store: Store, replays: int, repair: bool) -> tuple[IntegrityReport, list[str], Moved]:
+    """Check all files and train some runs again; move what is not sound, if `repair`.
+
+    Returns the report, a line about the runs, and what was moved.
+    """
     from fastbp.engine import integrity, stored_run
+    from fastbp.store import parquet
 
     def work(phase: Phase) -> tuple[IntegrityReport, list[str]]:
         report = integrity.check(store, phase)
@@ -65,27 +70,25 @@ def _check(store: Store, replays: int) -> tuple[IntegrityReport, list[str]]:
             f"{count:,} runs trained again: the same, bit for bit"
         ]
 
-    return process.in_thread(work)
+    with parquet.unchanged():
+        report, lines = process.in_thread(work)
+        return report, lines, integrity.move_aside(store, report.findings) if repair else []
 
 
-def _repair(store: Store, report: IntegrityReport, replays: int) -> int:
-    """Move damaged files aside and check again, until none is damaged; return the exit code.
+def _repair(store: Store, report: IntegrityReport, moved: Moved, replays: int) -> int:
+    """Say what was moved and check again, until no more is; return the exit code.
 
     The caller holds the lock.
     """
-    from fastbp.engine import integrity
-
     left: list[str] = []
     lines: list[str] = []
-    began = os.stat(store.path / "lock").st_mtime_ns  # this command has just written its name there
     while report.findings:
-        moved = integrity.move_aside(store, report.findings, began)
         _print_faults(f"moved to {target}: {fault.why}" for fault, target in moved)
         if not moved or not any(store.files()):
             files = {fault.file for fault, _ in moved}
             left = [f"{one.file}: {one.why}" for one in report.findings if one.file not in files]
             break
-        report, lines = _check(store, replays)
+        report, lines, moved = _check(store, replays, repair=True)
     if left:
         _print_faults(left)
     elif any(store.files()):

@@ -407,8 +407,10 @@ def test_options_are_keys(here, table: str) -> None:
 
 
 def test_help_on_a_terminal_without_greek_letters(tmp_path) -> None:
-    ascii_only = environment(PYTHONIOENCODING="ascii")
-    done = succeeded(command("-h", cwd=tmp_path, program=MODULE, env=ascii_only), stderr="")
+    done = succeeded(
+        command("-h", cwd=tmp_path, program=MODULE, env=environment(PYTHONIOENCODING="ascii")),
+        stderr="",
+    )
     assert done.stdout.isascii()
     assert "--weight-decay" in done.stdout
 

@@ -153,11 +153,15 @@ def test_a_dry_run_of_a_shard_counts_its_own_runs(command, tmp_path, monkeypatch
 
 def test_again_it_says_that_all_is_there(here, tmp_path):
     with unchanged(store("a", (0, 10)).path, store("b", (5, 10)).path):
-        first = "into: 15 runs written in 2 files, 5 were there already\n"
-        assert here("into", "a", "b").stdout == first
+        assert (
+            here("into", "a", "b").stdout
+            == "into: 15 runs written in 2 files, 5 were there already\n"
+        )
         with unchanged(tmp_path / "into"):
-            again = "into: 0 runs written in 0 files, 20 were there already\n"
-            done = succeeded(here("into", "a", "b"), stdout=again)
+            done = succeeded(
+                here("into", "a", "b"),
+                stdout="into: 0 runs written in 0 files, 20 were there already\n",
+            )
         assert re.fullmatch(NEXT.format("into"), done.stderr)
 
 

@@ -63,8 +63,9 @@ except SystemExit:
 
 def test_describing_a_sweep_needs_no_pandas():
     sweep = "fastbp.Sweep(seeds=3, setup={'problem': 'xor', 'updates': 10})"
-    found = imported_by(f"import fastbp; {sweep}.setups[0].data()")
-    assert found.isdisjoint({"pandas", "pyarrow", "matplotlib"})
+    assert imported_by(f"import fastbp; {sweep}.setups[0].data()").isdisjoint(
+        {"pandas", "pyarrow", "matplotlib"}
+    )
 
 
 def test_reading_a_table_needs_no_matplotlib(tmp_path):

@@ -168,8 +168,10 @@ def test_a_sweep_of_ones_own(file: Path, here, tmp_path: Path) -> None:
     store = tmp_path / "results" / "mine"
     assert done.returncode == 0, done.stderr
     assert "note: published[3]: no setup has {lr = 9}, so this figure is left out" in done.stderr
-    sweep = fastbp.Sweep.from_toml(store / "sweep.toml")
-    assert sweep.published == fastbp.Sweep.from_toml(file).published
+    assert (
+        fastbp.Sweep.from_toml(store / "sweep.toml").published
+        == fastbp.Sweep.from_toml(file).published
+    )
     table = pd.read_csv(store / "published.csv")
     assert table[["figure", "lr"]].to_numpy().tolist() == [
         ["success", 3.5],

@@ -11,6 +11,7 @@ from commands import PATIENCE, ended, names, refused, started, succeeded, until
 from stores import opened, tree, unchanged
 
 from fastbp.cli import job, terminal
+from fastbp.schema.errors import SweepError
 from fastbp.store import filename
 
 ONE = (
@@ -225,6 +226,11 @@ def test_each_folder_is_looked_at_once_however_deep_it_is(tmp_path, monkeypatch)
     names = os.listdir
     monkeypatch.setattr(os, "listdir", lambda folder: names(folder) * 2)  # as a stranger's may say
     assert (len(job._sweep_files(tmp_path)), len(looked_at)) == (300, 402)
+    (tmp_path / "/".join(["d"] * 201)).mkdir()
+    with pytest.raises(
+        SweepError, match=f"--all: given {tmp_path}, allowed: folders at most 200 deep"
+    ):
+        job._sweep_files(tmp_path)
 
 
 def test_a_folder_that_becomes_a_link_meanwhile_is_not_searched(tmp_path, monkeypatch):

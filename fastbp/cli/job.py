@@ -7,7 +7,7 @@ import stat
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,13 +24,14 @@ from fastbp.engine.plan import Plan, shard
 from fastbp.kernels.code_cache import why_not_kept
 from fastbp.kernels.jit import has_fma
 from fastbp.reporting import gallery
-from fastbp.schema.errors import SweepError
+from fastbp.schema.errors import SweepError, UnsafeFileError
 from fastbp.schema.outcomes import OUTCOMES
 from fastbp.schema.text import first_of, named, plural
 from fastbp.store import provenance
 from fastbp.store.filename import Range
-from fastbp.store.places import OPEN, is_in_store, is_store
-from fastbp.store.store import Store
+from fastbp.store.places import is_in_store, is_store
+from fastbp.store.safe_files import folder
+from fastbp.store.store import MAX_DEPTH, Store
 
 if TYPE_CHECKING:
     from fastbp.reporting.build import Report
@@ -220,22 +221,22 @@ def _sweep_files(source: Path) -> dict[str, Path]:
 
     A stranger's file system may list a name twice or as another kind of file, or an empty name.
     """
-    found, todo = dict[str, Path](), dict[str, os.stat_result | None]({"": None})
+    found, todo = dict[str, Path](), [""]
     while todo:
-        below, listed = todo.popitem()
+        below = todo.pop()
+        if below.count("/") > MAX_DEPTH:
+            raise SweepError(
+                [f"--all: given {named(source)}, allowed: folders at most {MAX_DEPTH} deep"]
+            )
         with (
-            suppress(FileNotFoundError, NotADirectoryError, PermissionError),
-            ExitStack() as stack,
+            suppress(FileNotFoundError, NotADirectoryError, PermissionError, UnsafeFileError),
+            folder(source, *PurePosixPath(below).parts) as here,
         ):
-            here = os.open(source / below, OPEN)
-            stack.callback(os.close, here)
-            is_another = listed and not os.path.samestat(listed, os.fstat(here))
-            names = set[str]() if is_another or is_store(source / below) else {*os.listdir(here)}
+            names = set[str]() if is_store(source / below) else {*os.listdir(here)}
             for name in (each for each in names if not each.startswith(".")):
                 with suppress(FileNotFoundError):  # as an empty name
-                    status = os.lstat(name, dir_fd=here)
-                    if stat.S_ISDIR(status.st_mode):
-                        todo[f"{below}{name}/"] = status
+                    if stat.S_ISDIR(os.lstat(name, dir_fd=here).st_mode):
+                        todo.append(f"{below}{name}/")
                     elif name.endswith(".toml"):
                         found[below + name.removesuffix(".toml")] = source / below / name
     return found

@@ -59,8 +59,7 @@ class Published(BaseModel):
 
         `where` takes the place of the attribute: its paths may be relative to another folder.
         """
-        keys = {**dict(self), "where": where}
-        defaults = {"evaluated": "after", "where": {}}
+        keys, defaults = {**dict(self), "where": where}, {"evaluated": "after", "where": {}}
         return {key: value for key, value in keys.items() if value != defaults.get(key)}
 
 

@@ -292,11 +292,16 @@ def _of_trajectories(inspected: InspectedRuns) -> Iterator[Symptom]:
         )
     falling = int(inspected.falling.sum())
     if falling > 0.5 * n:
-        slow = "the loss was still falling when the budget ended: slow, not stuck"
-        yield Symptom("slow", f"in {of(falling, n)} inspected, {slow}")
+        yield Symptom(
+            "slow",
+            f"in {of(falling, n)} inspected, the loss was still falling when the budget ended: "
+            "slow, not stuck",
+        )
     elif falling <= 0.25 * n:
-        stuck = "the loss no longer fell: stuck, not slow"
-        yield Symptom("stuck", f"in {of(n - falling, n)} inspected, {stuck}")
+        yield Symptom(
+            "stuck",
+            f"in {of(n - falling, n)} inspected, the loss no longer fell: stuck, not slow",
+        )
 
 
 def _of_gradient(setup: Setup, end: Real, stuck: bool) -> list[Symptom]:

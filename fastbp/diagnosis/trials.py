@@ -103,8 +103,9 @@ def measured(setup: Setup, rows: Rows) -> MeasuredRuns:
     """Decide the outcomes of trained runs from their final measures."""
     end = np.where(rows.end[m.FINITE] == 1.0, rows.end, np.nan)
     columns = measured_columns(setup, rows.end, rows.test)
-    scores = np.stack([columns[name] for name in SCORES])
-    return MeasuredRuns(columns["outcome"], end, rows.converged_at, scores)
+    return MeasuredRuns(
+        columns["outcome"], end, rows.converged_at, np.stack([columns[name] for name in SCORES])
+    )
 
 
 def joined(parts: Iterable[MeasuredRuns]) -> MeasuredRuns:

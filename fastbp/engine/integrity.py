@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fastbp.engine.machine import available_cores
-from fastbp.engine.stored_problems import MISNAMED, OTHER_KEYS, Said, StoredProblems
+from fastbp.engine.stored_problems import MISNAMED, OTHER_KEYS, Said, StoredProblems, size_of
 from fastbp.schema.columns import COLUMNS, SCHEMA, SETUP_COLUMNS
-from fastbp.schema.errors import DamagedFileError, StoreFullError
+from fastbp.schema.errors import DamagedFileError, StoreError, StoreFullError
 from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.schema.outcomes import DECISIVE, JUDGING, OUTCOMES, classify
 from fastbp.schema.text import shown
@@ -335,12 +335,11 @@ def _seeds_twice(
             yield StoreFault(one.path, f"{other.path.name} has {rows} for some of its seeds")
 
 
-def move_aside(
-    store: Store, faults: Iterable[StoreFault], since: int = 2**63
-) -> list[tuple[StoreFault, Path]]:
+def move_aside(store: Store, faults: Iterable[StoreFault]) -> list[tuple[StoreFault, Path]]:
     """Move files into `quarantine/` of a store, so that the next sweep trains their runs again.
 
-    It ends at the first file that cannot be moved.
+    A file that is not what was read while `parquet.unchanged` lasts, or a problem that is sound by
+    now, stays: it may have been restored. It ends at the first file that cannot be moved.
 
     Parameters
     ----------
@@ -348,9 +347,6 @@ def move_aside(
         The store; the caller holds its lock.
     faults : iterable of StoreFault
         What is wrong.
-    since : int
-        When the check began, in ns by the clock of the store's file system. A file that changed
-        after it may be sound by now, and stays.
 
     Returns
     -------
@@ -359,7 +355,7 @@ def move_aside(
 
     Raises
     ------
-    StoreFullError
+    StoreError, StoreFullError
         If none can be moved.
     """
     by_file = {fault.file: fault for fault in faults if fault.file != store.path / "problems"}
@@ -367,10 +363,18 @@ def move_aside(
     for file, fault in by_file.items():
         try:
             with writing(store.path / "quarantine"):
-                if target := safe_files.set_aside(file, store.path, since):
-                    moved.append((fault, target))
-        except StoreFullError:
+                if _is_as_found(file):
+                    moved.append((fault, safe_files.set_aside(file, store.path)))
+        except (StoreError, StoreFullError):
             if not moved:
                 raise
             break  # the caller, who goes on, has to say first what was moved
     return moved
+
+
+def _is_as_found(file: Path) -> bool:
+    return (
+        size_of(file) is None
+        if file.parent.name == "problems"
+        else not RunFile.parse(file) or parquet.is_as_read(file)
+    )

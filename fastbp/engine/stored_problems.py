@@ -151,10 +151,18 @@ def _problems(store: Store, tick: Callable[[str], None]) -> tuple[dict[Path, int
         if name.startswith("."):  # as a Mac makes them
             continue
         path = store.path / "problems" / name
-        try:
-            sound[path] = targets.stored(path).nbytes
-        except (ValueError, TypeError, AttributeError) as error:
-            if isinstance(error, FileError) and not isinstance(error, DamagedFileError):
-                raise
+        if (size := size_of(path)) is None:
             damaged.append(path)
+        else:
+            sound[path] = size
     return sound, damaged
+
+
+def size_of(problem: Path) -> int | None:
+    """The bytes of a problem; None if it is damaged. Raises FileError if it cannot be read."""
+    try:
+        return targets.stored(problem).nbytes
+    except (ValueError, TypeError, AttributeError) as error:
+        if isinstance(error, FileError) and not isinstance(error, DamagedFileError):
+            raise
+    return None

@@ -300,8 +300,10 @@ def _right(
         if size > TOLERANCE:
             continue
         if failure:
-            place = f"in call {failure.example + 1} of {len(task.examples)}"
-            raise replace(failure, text=f"{place} {failure.text}")
+            raise replace(
+                failure,
+                text=f"in call {failure.example + 1} of {len(task.examples)} {failure.text}",
+            )
         if noise > LOST:
             raise CallFailure(_LOST_STEPS)
         if i and read[0].steps and not reading.steps and explained([read[0]], task):

@@ -221,8 +221,10 @@ def efforts_of(*stores: Path) -> pd.DataFrame:
             for entry in read_made(store):
                 with suppress(TypeError, KeyError, ValueError, OverflowError):
                     spent, cpu = entry["seconds"], printable(str(entry["cpu"])[:MAX_ANSWER])
-                    seconds = float(spent["total"]) - float(spent.get("compile", 0))
-                    numbers = [seconds, *(float(int(entry[name])) for name in _COUNTS)]
+                    numbers = [
+                        float(spent["total"]) - float(spent.get("compile", 0)),
+                        *(float(int(entry[name])) for name in _COUNTS),
+                    ]
                     if all(0 <= number <= MAX_COUNT for number in numbers):
                         rows.append([*numbers, cpu])
     return pd.DataFrame(rows, columns=["seconds", *_COUNTS, "cpu"])

@@ -51,8 +51,9 @@ def plain(value: Any) -> str:
 
 def named(value: Any) -> str:
     """Write a value of a key as `plain` does, cut to `MAX_LETTERS` characters."""
-    cut = value[: MAX_LETTERS + 1] if isinstance(value, str) else value
-    return shortened(plain(cut), MAX_LETTERS)
+    return shortened(
+        plain(value[: MAX_LETTERS + 1] if isinstance(value, str) else value), MAX_LETTERS
+    )
 
 
 # Setups

@@ -162,8 +162,9 @@ def unread(file: Path, error: OSError) -> FileError:
     Raises MemoryError if there is not enough memory.
     """
     raise_memory_error(error)
-    kind = DamagedFileError if error.errno == errno.EIO else FileError
-    return kind(file, error.strerror or error)
+    return (DamagedFileError if error.errno == errno.EIO else FileError)(
+        file, error.strerror or error
+    )
 
 
 def remedy(store: Path) -> str:

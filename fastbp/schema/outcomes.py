@@ -158,5 +158,8 @@ def classify(measures: Mapping[str, NDArray[Any]], keys: Mapping[str, Any]) -> N
     }
     if name != "rows":
         cases[Outcome.CONVERGED] = cases.pop(Outcome.CONVERGED)
-    codes = [np.int8(OUTCOMES.index(outcome)) for outcome in cases]
-    return np.select([*cases.values()], codes, np.int8(OUTCOMES.index(Outcome.PARTIAL)))
+    return np.select(
+        [*cases.values()],
+        [np.int8(OUTCOMES.index(outcome)) for outcome in cases],
+        np.int8(OUTCOMES.index(Outcome.PARTIAL)),
+    )

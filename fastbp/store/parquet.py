@@ -1,6 +1,5 @@
 """Encode, seal, read and check files of runs."""
 
-import hashlib
 import io
 import re
 from collections.abc import Iterator, Sequence
@@ -28,7 +27,16 @@ from fastbp.schema.keys import MAX_WORD
 from fastbp.store import safe_files
 from fastbp.store.digest import digest, in_order, same, stand_in
 from fastbp.store.filename import RunFile, root_of
-from fastbp.store.parquet_pages import OWN, footer_start, longest, opened, unpacked
+from fastbp.store.parquet_pages import (
+    OWN,
+    SEAL,
+    footer_start,
+    longest,
+    opened,
+    seal_of,
+    sealed,
+    unpacked,
+)
 
 _MEASURED = [c.name for c in RESULT_COLUMNS if c.kind == "real"]
 _UNLIKE = {*_MEASURED, "seed", "outputs"}
@@ -44,16 +52,13 @@ MAX_FOOTER = 1 << 20
 MAX_FILE = 1 << 29
 """The most bytes of a file of runs, some ten times as many as the largest that fastbp writes."""
 
-_SEAL = b"fastbp:1"
-_SEAL_BYTES = len(_SEAL) + hashlib.sha256().digest_size
-
 CHANGED = "it has changed since it was checked"
 
 _plausible: set[bytes] = set()
 """The seals of files that may have the rows that they say they have."""
 
 _first_seals: list[dict[Path, bytes]] = []
-"""While `unchanged` lasts: the seal with which each file was read first."""
+"""While `unchanged` lasts: the seal of what each file was first, by `seal_of`."""
 
 
 def encode(rows: pa.Table, metadata: dict[str, str]) -> tuple[bytes, str]:
@@ -112,23 +117,12 @@ def _check_plausible(content: bytes) -> None:
         raise ValueError(f"its {len(content):,} bytes stand for more than they can")
 
 
-def sealed(content: bytes) -> bytes:
-    """Insert a sha256 of all bytes into a Parquet file, before its footer, where readers skip it.
-
-    Checksums of pages do not cover their headers and the footer, where one flipped bit can give a
-    column the values of another.
-    """
-    at = footer_start(content)
-    return content[:at] + _SEAL + hashlib.sha256(content).digest() + content[at:]
-
-
-def _seal(content: memoryview) -> bytes:
-    """The sha256 of all other bytes that a file has before its footer; empty if that is wrong."""
-    footer = footer_start(content)
-    hasher = hashlib.sha256(content[: max(0, footer - _SEAL_BYTES)])
-    hasher.update(content[max(0, footer) :])
-    seal = _SEAL + hasher.digest()
-    return seal if content[max(0, footer - _SEAL_BYTES) : footer] == seal else b""
+def is_as_read(file: Path) -> bool:
+    """Whether a file is what it was when it was first read while `unchanged` lasts, if it was."""
+    seal = b""  # if it could not be read
+    with suppress(UnsafeFileError, OSError):
+        seal = seal_of(safe_files.read(file, root_of(file.parent)[0], MAX_FILE))
+    return all(seals.get(file, b"") == seal for seals in _first_seals)
 
 
 @contextmanager
@@ -163,12 +157,13 @@ def _checked(file: Path) -> tuple[bytes, dict[str, str], pa.Schema]:
     except OSError as error:
         raise unread(file, error) from error
     try:
-        if not (seal := _seal(memoryview(content))):
+        seal = seal_of(content)
+        if any(seals.setdefault(file, seal) != seal for seals in _first_seals):
+            raise ValueError(CHANGED)
+        if not seal.startswith(SEAL):
             raise ValueError(
                 "its bytes are not those that were written" if content else "it is empty"
             )
-        if any(seals.setdefault(file, seal) != seal for seals in _first_seals):
-            raise ValueError(CHANGED)
         if seal not in _plausible:  # before Arrow reads its footer
             _check_plausible(content)
             _plausible.add(seal)
@@ -388,8 +383,7 @@ class Comparison:
             table.select(shared).slice(start - file.start, stop - start)
             for table, file in ((a, one), (b, other))
         )
-        versions = {said.get("fastbp.numerics"), more.get("fastbp.numerics")}
-        return len(versions) == 1 and same(*parts)
+        return said.get("fastbp.numerics") == more.get("fastbp.numerics") and same(*parts)
 
     def _read(self, *files: RunFile) -> list[tuple[pa.Table, dict[str, str]]]:
         self._kept = {f.path: self._kept.get(f.path) or read_as_written(f.path) for f in files}

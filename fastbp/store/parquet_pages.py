@@ -1,4 +1,4 @@
-"""What a Parquet file unpacks to, by its footer and by the headers of its pages.
+"""What a Parquet file unpacks to, by its footer and by the headers of its pages; its seal.
 
 The footer says it, but Arrow unpacks what the headers say. Both are Thrift's compact protocol
 (https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md) for the fields
@@ -7,6 +7,7 @@ of https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,6 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
+
+SEAL = b"fastbp:1"
+_SEAL_BYTES = len(SEAL) + hashlib.sha256().digest_size
 
 MAX_HEADERS, MAX_PAGES = 4_000_000, 100_000
 """Most bytes of a footer and of the headers of all pages together, and most pages, of a file of
@@ -131,6 +135,26 @@ def footer_start(content: bytes | memoryview) -> int:
     A file ends with its footer, the footer's length in four bytes, and four letters.
     """
     return len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+
+
+def sealed(content: bytes) -> bytes:
+    """Insert a sha256 of all bytes into a Parquet file, before its footer, where readers skip it.
+
+    Checksums of pages do not cover their headers and the footer, where one flipped bit can give a
+    column the values of another.
+    """
+    at = footer_start(content)
+    return content[:at] + SEAL + hashlib.sha256(content).digest() + content[at:]
+
+
+def seal_of(content: bytes) -> bytes:
+    """The seal of a file, which begins with `SEAL`; if it is wrong, the sha256 of all bytes."""
+    view, footer = memoryview(content), footer_start(content)
+    hasher = hashlib.sha256(view[: max(0, footer - _SEAL_BYTES)])
+    hasher.update(view[max(0, footer) :])
+    seal = SEAL + hasher.digest()
+    is_right = content[max(0, footer - _SEAL_BYTES) : footer] == seal
+    return seal if is_right else hashlib.sha256(content).digest()
 
 
 def opened(content: bytes) -> pq.ParquetFile:

@@ -80,17 +80,19 @@ def is_ours(names: set[str]) -> bool:
 
 def is_there(name: str, parent: int) -> bool:
     """Whether the folder with the descriptor `parent` has such a file, folder or link."""
-    with suppress(FileNotFoundError):
-        os.stat(name, dir_fd=parent, follow_symlinks=False)
-        return True
-    return False
+    return bool(_mode(name, parent))
 
 
 def is_file(name: str, parent: int) -> bool:
     """Whether the folder with the descriptor `parent` has such a file, whatever its list says."""
+    return stat.S_ISREG(_mode(name, parent))
+
+
+def _mode(name: str, parent: int) -> int:
+    """Kind and permissions of what a folder has by a name; 0 if it has no such thing."""
     with suppress(FileNotFoundError):
-        return stat.S_ISREG(os.lstat(name, dir_fd=parent).st_mode)
-    return False
+        return os.lstat(name, dir_fd=parent).st_mode
+    return 0
 
 
 def _has_runs(store: int) -> bool:

@@ -10,7 +10,6 @@ import os
 import random
 import secrets
 import stat
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import BufferedReader, FileIO, RawIOBase
@@ -55,12 +54,13 @@ class _Prompt(FileIO):
 class _Held:
     """A folder that is held: its status, and those of folders in it, once they have been opened.
 
-    It then stays open until no thread holds it: so file systems that number folders anew keep the
-    number of this one.
+    They then stay open until no thread holds it: file systems that number folders anew keep the
+    numbers of those that are open.
     """
 
     def __init__(self) -> None:
         self.statuses: dict[Path, os.stat_result] = {}
+        self.with_folders = False
 
 
 _held: WeakValueDictionary[Path, _Held] = WeakValueDictionary()
@@ -75,14 +75,16 @@ def kind(mode: int) -> str:
 
 
 @contextmanager
-def held(root: Path) -> Iterator[None]:
+def held(root: Path, with_folders: bool = False) -> Iterator[None]:
     """Let functions of this module raise StoreError if another folder takes the place of `root`.
 
-    A folder that is not there yet is held from when it is first opened. Raises as `folder`, but no
-    OSError.
+    A folder that is not there yet is held from when it is first opened. `with_folders`: also hold
+    the folders of a store's own files in it, so that what is moved or removed there is what was
+    read. Raises as `folder`, but no OSError.
     """
     mine = _held.setdefault(root, _Held())
     try:
+        mine.with_folders |= with_folders
         with suppress(OSError):
             if root.is_dir():
                 hold(root)
@@ -98,23 +100,19 @@ def hold(root: Path) -> None:
 
 
 def _open_root(root: Path) -> int:
-    """Open a folder. Raises StoreError if it is held, and is gone or another took its place."""
+    """Open a folder. Raises StoreError if it is held, and is gone."""
     # only the status: an error that is kept has this frame, and would hold the folder
     first: os.stat_result | None = getattr(_held.get(root), "statuses", {}).get(root)
-    other = StoreError(f"{root} is no longer the folder with which this command began")
     try:
-        descriptor = places.open_folder(root) if first is None else os.open(root, places.OPEN)
+        return places.open_folder(root) if first is None else os.open(root, places.OPEN)
     except OSError as error:
         if first is None or error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
             raise
-        raise other from None  # it must not seem empty
-    if first is None and (mine := _held.get(root)):
-        finalize(mine, os.close, os.dup(descriptor)).atexit = False
-        mine.statuses[root] = os.fstat(descriptor)
-    elif first is not None and not os.path.samestat(first, os.fstat(descriptor)):
-        os.close(descriptor)
-        raise other
-    return descriptor
+        raise _another(root) from None  # it must not seem empty
+
+
+def _another(path: Path) -> StoreError:
+    return StoreError(f"{path} is no longer the folder with which this command began")
 
 
 @contextmanager
@@ -136,6 +134,7 @@ def folder(root: Path, *names: str, make: bool = False) -> Iterator[int]:
     """
     path, descriptor = root, _open_root(root)
     try:
+        _check_same(root, root, descriptor)
         for name in names:
             path /= name
             if make:
@@ -155,14 +154,17 @@ def folder(root: Path, *names: str, make: bool = False) -> Iterator[int]:
 
 
 def _check_same(path: Path, root: Path, folder: int) -> None:
-    """Raise StoreError if `root` is held, and `path` was another folder when it was first opened.
-
-    So what is moved or removed there is what was read. Only folders of a store's own files count.
-    """
-    now = os.fstat(folder)
-    first = getattr(_held.get(root), "statuses", {}).setdefault(path, now)
-    if path.name in places.OWN_FOLDERS and not os.path.samestat(first, now):
-        raise StoreError(f"{path} is no longer the folder with which this command began")
+    """Raise StoreError if `path` is held with `root`, and was another folder when first opened."""
+    mine = _held.get(root)
+    if not mine or not (path == root or (mine.with_folders and path.name in places.OWN_FOLDERS)):
+        return
+    if path not in mine.statuses:
+        finalize(mine, os.close, os.dup(folder)).atexit = False
+        mine.statuses[path] = os.fstat(folder)
+    first = mine.statuses[path]
+    del mine  # an error that is kept has this frame
+    if not os.path.samestat(first, os.fstat(folder)):
+        raise _another(path)
 
 
 def _open(path: Path, parent: int, flags: int) -> int:
@@ -275,18 +277,15 @@ def listed(root: Path, *names: str) -> dict[str, bool]:
     return {}
 
 
-def set_aside(path: Path, root: Path, since: int = 2**63) -> Path | None:
+def set_aside(path: Path, root: Path) -> Path:
     """Move a file of the store `root`, as it is, into its folder `quarantine`.
 
-    `since`: a file that changed after this time (ns, by the file system's clock) stays, unless it
-    says a time still to come. Returns its new path, or None. Raises as `folder`.
+    Returns its new path. Raises as `folder`.
     """
     with (
         folder(root, "quarantine", make=True) as aside,
         folder(root, *path.parent.relative_to(root).parts) as there,
     ):
-        if since < os.lstat(path.name, dir_fd=there).st_ctime_ns <= time.time_ns():
-            return None
         # that very many are there already takes no time
         numbers = chain(range(1, 100), iter(lambda: random.getrandbits(60), None))
         names = chain([path.name], (_with_end(path.name, f".{n}") for n in numbers))

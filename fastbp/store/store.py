@@ -177,7 +177,7 @@ class Store:
         StoreFullError
             If a folder cannot be made, or the file of the lock cannot be written.
         """
-        with safe_files.held(self.path), ExitStack() as stack:
+        with safe_files.held(self.path, with_folders=True), ExitStack() as stack:
             self._open(any_version=any_version)
             if not find_spec("fcntl"):
                 raise StoreError(
@@ -255,8 +255,9 @@ class Store:
                 metadata, f"fastbp {metadata.get('fastbp.version', 'that made them')} replays them"
             )
             table = parquet.fill(table, SETUP_COLUMNS)
-            found = table.filter(pc.equal(table["seed"], seed))
-            rows.append(found.replace_schema_metadata(metadata))
+            rows.append(
+                table.filter(pc.equal(table["seed"], seed)).replace_schema_metadata(metadata)
+            )
         times = sum(table.num_rows for table in rows)
         if times != 1:
             raise StoreError(

@@ -636,6 +636,8 @@ def test_strangers_among_the_problems_are_found(store, learnt):
     (store.path / "problems" / "notes.txt").write_text("mine")
     (store.path / "problems" / "old").mkdir()
     assert found(store) == dict.fromkeys(("notes.txt", "old"), OTHER_DATA)
+    sound = [StoreFault(file, "why") for file in (store.path / "problems").glob("*.npz")]
+    assert (len(sound), integrity.move_aside(store, sound)) == (1, []), "it may have been restored"
 
 
 # Moving aside

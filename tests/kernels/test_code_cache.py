@@ -136,8 +136,11 @@ print(whole(2), whole.signatures, code_cache.cache_folder(), code_cache.why_not_
 
 @pytest.mark.jit
 def test_with_a_newer_numba_kernels_compile_in_its_plain_way_and_a_note_says_so(tmp_path):
-    env = environment(FASTBP_CACHE_DIR=str(tmp_path))
-    done = command(cwd=tmp_path, program=[sys.executable, "-c", NEWER], env=env)
+    done = command(
+        cwd=tmp_path,
+        program=[sys.executable, "-c", NEWER],
+        env=environment(FASTBP_CACHE_DIR=str(tmp_path)),
+    )
     assert succeeded(done).stdout.splitlines() == [
         "15",
         "[(int64,)]",

@@ -379,8 +379,10 @@ def test_the_last_seeds_are_told_apart(tmp_path):
     rows, last = runs(XOR, 7, 30), pa.array(range(2**63 - 30, 2**63), pa.int64())
     path = write(tmp_path, replaced(rows, "seed", last))
     assert parquet.read(path, ["seed"])[0]["seed"].combine_chunks() == last
-    equal = replaced(rows, "seed", pa.repeat(last[0], 30))
-    damaged(write(tmp_path, equal), "its seeds do not match its name")
+    damaged(
+        write(tmp_path, replaced(rows, "seed", pa.repeat(last[0], 30))),
+        "its seeds do not match its name",
+    )
 
 
 def test_a_file_by_a_name_of_its_own_is_read_for_what_it_is(tmp_path):
