@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from fastbp.cli import process
 from fastbp.cli.arguments import STORE, file_ending, option
 from fastbp.cli.terminal import Phase, print_data, print_note
-from fastbp.schema.columns import COLUMNS
 from fastbp.schema.errors import StoreFullError, SweepError
 from fastbp.schema.text import plural
 
@@ -23,6 +22,7 @@ def replay(
     """Train a run again; show it, or compare it with its stored row."""
     from fastbp.engine import compile_ahead, stored_run, tasks
     from fastbp.engine.retrain import retrain
+    from fastbp.schema.columns import COLUMNS
     from fastbp.store.store import Store
 
     run = stored_run.find(Store(store), setup, seed, held=check)

@@ -167,8 +167,13 @@ NOTHING = PointsInterval(0.0, 0.0, 0.0)
     ],
 )
 def test_a_diagnosis_is_scored(named, effect, base, wanted):
-    made = effects([(RATE, 600), (MORE, 540), (OTHER, 300)], base=base)
-    assert judge.score(made, judge.Diagnosed(judge.change_of(named), "", effect)) == wanted
+    assert (
+        judge.score(
+            effects([(RATE, 600), (MORE, 540), (OTHER, 300)], base=base),
+            judge.Diagnosed(judge.change_of(named), "", effect),
+        )
+        == wanted
+    )
 
 
 def test_a_diagnosis_where_nothing_helps_or_hardly_a_seed_fails():
@@ -179,8 +184,10 @@ def test_a_diagnosis_where_nothing_helps_or_hardly_a_seed_fails():
     useless, rare = effects([(RATE, 0)]), effects([(RATE, 20)], base=980)
     assert judge.score(useless, none) == "best"
     assert judge.score(useless, rate) == "wrong"
-    larger = rate._replace(effect=PointsInterval(0.8, 0.7, 0.9))
-    assert judge.score(useless, larger) == "right by its own runs"
+    assert (
+        judge.score(useless, rate._replace(effect=PointsInterval(0.8, 0.7, 0.9)))
+        == "right by its own runs"
+    )
     assert judge.score(rare, seed) == "right"
     assert judge.score(rare, rate) == "best"
 

@@ -52,8 +52,11 @@ def functions(summary: pd.DataFrame) -> pd.DataFrame:
     """
     tables = [bits_of(problem) for problem in summary["problem"]]
     columns = {"bits": tables, "pn_class": classes(tables, PN), "npn_class": classes(tables, NPN)}
-    names = [FUNCTIONS.get(each) for each in columns["npn_class"]]
-    named = pd.DataFrame(columns | {"function": names}, dtype=object, index=summary.index)
+    named = pd.DataFrame(
+        columns | {"function": [FUNCTIONS.get(each) for each in columns["npn_class"]]},
+        dtype=object,
+        index=summary.index,
+    )
     return pd.concat([named, summary.drop(columns="problem")], axis=1).sort_values(
         ["npn_class", "pn_class", "bits"], kind="stable", ignore_index=True
     )

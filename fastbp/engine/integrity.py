@@ -34,10 +34,14 @@ _KNOWN = {column.name for column in COLUMNS}
 
 
 class StoreFault(NamedTuple):
-    """A file that is damaged or should not be there, and why."""
+    """A file that is damaged or should not be there, and why.
+
+    `other`: the file that has its rows, if that alone is why.
+    """
 
     file: Path
     why: str
+    other: Path | None = None
 
 
 class IntegrityReport(NamedTuple):
@@ -330,16 +334,25 @@ def _seeds_twice(
         if (one in unsure) != (other in unsure):
             is_first, is_second = one in unsure, other in unsure
         if is_second:
-            yield StoreFault(other.path, f"{one.path.name} has {rows} for some of its seeds")
+            yield StoreFault(
+                other.path,
+                f"{one.path.name} has {rows} for some of its seeds",
+                one.path if agree else None,
+            )
         if is_first:
-            yield StoreFault(one.path, f"{other.path.name} has {rows} for some of its seeds")
+            yield StoreFault(
+                one.path,
+                f"{other.path.name} has {rows} for some of its seeds",
+                other.path if agree else None,
+            )
 
 
 def move_aside(store: Store, faults: Iterable[StoreFault]) -> list[tuple[StoreFault, Path]]:
     """Move files into `quarantine/` of a store, so that the next sweep trains their runs again.
 
     A file that is not what was read while `parquet.unchanged` lasts, or a problem that is sound by
-    now, stays: it may have been restored. It ends at the first file that cannot be moved.
+    now, stays: it may have been restored; so does one whose rows no other file has any more. It
+    ends at the first file that cannot be moved.
 
     Parameters
     ----------
@@ -360,10 +373,11 @@ def move_aside(store: Store, faults: Iterable[StoreFault]) -> list[tuple[StoreFa
     """
     by_file = {fault.file: fault for fault in faults if fault.file != store.path / "problems"}
     moved: list[tuple[StoreFault, Path]] = []
-    for file, fault in by_file.items():
+    # first those that do not depend on others
+    for file, fault in sorted(by_file.items(), key=lambda each: each[1].other is not None):
         try:
             with writing(store.path / "quarantine"):
-                if _is_as_found(file):
+                if fault.why != parquet.CHANGED and _is_as_found(fault):
                     moved.append((fault, safe_files.set_aside(file, store.path)))
         except (StoreError, StoreFullError):
             if not moved:
@@ -372,9 +386,9 @@ def move_aside(store: Store, faults: Iterable[StoreFault]) -> list[tuple[StoreFa
     return moved
 
 
-def _is_as_found(file: Path) -> bool:
+def _is_as_found(fault: StoreFault) -> bool:
     return (
-        size_of(file) is None
-        if file.parent.name == "problems"
-        else not RunFile.parse(file) or parquet.is_as_read(file)
-    )
+        size_of(fault.file) is None
+        if fault.file.parent.name == "problems"
+        else not RunFile.parse(fault.file) or parquet.is_as_read(fault.file)
+    ) and (fault.other is None or fault.other.exists())

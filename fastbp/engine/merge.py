@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -125,7 +125,7 @@ def _check(stores: Sequence[Store], tick: Callable[[str], None]) -> list[list[Ru
 def _refuse(store: Path, findings: Sequence[integrity.StoreFault]) -> None:
     """Raise StoreError that names files of a store that are not sound, if there are any."""
     if findings:
-        faults = first_of([f"{file} ({why})" for file, why in findings], MAX_NAMED)
+        faults = first_of([f"{file} ({why})" for file, why, _ in findings], MAX_NAMED)
         raise StoreError(f"{store} is not sound: {'; '.join(faults)}; `fastbp verify` says more")
 
 
@@ -205,7 +205,7 @@ def _write(into: Store, parts: Sequence[Part], tick: Callable[[str], None]) -> M
         if gaps == [file.seeds]:
             content, _ = parquet.contents(file.path)
             into.write(into.runs / file.path.name, content)
-            _remove(into, [replaces.path] if replaces else [])
+            _remove(into, {replaces.path: into.runs / file.path.name} if replaces else {})
         elif gaps:
             rows, metadata = parquet.read_as_written(file.path)
             for start, count in gaps:
@@ -215,14 +215,16 @@ def _write(into: Store, parts: Sequence[Part], tick: Callable[[str], None]) -> M
     return Merged(len(written), sum(written), there)
 
 
-def _remove(store: Store, files: Iterable[Path]) -> None:
-    """Remove files of runs.
+def _remove(store: Store, files: Mapping[Path, Path]) -> None:
+    """Remove files of runs, each of which has its rows in another file.
 
-    Raises FileError if one is not what was checked, and StoreFullError if one cannot be removed.
+    Raises FileError if one is not what was checked, and StoreFullError if one cannot be removed, or
+    if the other is gone.
     """
     with writing(store.runs):
-        for file in files:
+        for file, other in files.items():
             parquet.contents(file)
+            os.stat(file if other in files else other)
             safe_files.remove(file, store.path)
 
 
@@ -277,13 +279,13 @@ def _remove_joined(store: Store, tick: Callable[[str], None]) -> None:
     Raises StoreError, before that, if anything else is not sound.
     """
     fuller = parquet.Comparison().fuller
-    joined = set[Path]()
+    joined = dict[Path, Path]()
     for one, other in filename.overlaps(store.run_files()):
         best = fuller(one, other)
         if best == one and other.stop <= one.stop:
-            joined.add(other.path)
+            joined[other.path] = one.path
         elif best == other and one.seeds == other.seeds:
-            joined.add(one.path)
+            joined[one.path] = other.path
     if joined:
         _refuse(
             store.path,
@@ -315,8 +317,10 @@ def _join(store: Store, parts: Sequence[_Read]) -> None:
         rows = pa.concat_tables([part.rows for part in parts]).unify_dictionaries()
         first = parts[0]
         with suppress(TooLargeError):
-            store.publish(first.file.setup, first.file.start, rows.combine_chunks(), first.metadata)
-            _remove(store, [part.file.path for part in parts])
+            joined = store.publish(
+                first.file.setup, first.file.start, rows.combine_chunks(), first.metadata
+            )
+            _remove(store, dict.fromkeys((part.file.path for part in parts), joined))
 
 
 def _copy_other_files(into: Store, sources: Sequence[Store], is_checked: bool) -> None:

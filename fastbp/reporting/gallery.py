@@ -130,8 +130,9 @@ def _cell(results: Path, name: str, page: Page) -> str:
     image = ""
     if picture:
         label = html.escape(plain(" ".join(page[2][first_figure(page)].split())))
-        source = f"{_quoted(name)}/{quote(picture)}"
-        image = f'{link}<img src="{source}" alt="{label}" width="100%"></a><br>'
+        image = (
+            f'{link}<img src="{_quoted(name)}/{quote(picture)}" alt="{label}" width="100%"></a><br>'
+        )
     found, title = (
         html.escape(plain(" ".join(each.split()))) for each in (finding(page[1]), page[0])
     )
