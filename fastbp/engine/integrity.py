@@ -350,9 +350,10 @@ def _seeds_twice(
 def move_aside(store: Store, faults: Iterable[StoreFault]) -> list[tuple[StoreFault, Path]]:
     """Move files into `quarantine/` of a store, so that the next sweep trains their runs again.
 
-    A file that is not what was read while `parquet.unchanged` lasts, or a problem that is sound by
-    now, stays: it may have been restored; so does one whose rows no other file has any more. It
-    ends at the first file that cannot be moved.
+    A file stays if it is no longer what was read while `parquet.unchanged` lasts, and a problem if
+    it is sound by now: somebody may have restored it. A file whose only fault is that another one
+    has its rows stays if that other one is gone. Moving ends at the first file that cannot be
+    moved.
 
     Parameters
     ----------

@@ -216,14 +216,15 @@ def _write(into: Store, parts: Sequence[Part], tick: Callable[[str], None]) -> M
 
 
 def _remove(store: Store, files: Mapping[Path, Path]) -> None:
-    """Remove files of runs, each of which has its rows in another file.
+    """Remove files of runs. `files`: for each, another file that has its rows.
 
-    Raises FileError if one is not what was checked, and StoreFullError if one cannot be removed, or
-    if the other is gone.
+    Raises FileError if a file is not what was checked, and StoreFullError if it cannot be removed,
+    or if the file that has its rows is gone.
     """
     with writing(store.runs):
         for file, other in files.items():
             parquet.contents(file)
+            # what goes itself has its rows in yet another file, which is looked for then
             os.stat(file if other in files else other)
             safe_files.remove(file, store.path)
 
