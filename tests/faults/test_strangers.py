@@ -861,7 +861,7 @@ def test_of_very_many_problems_only_some_are_tried(folder, monkeypatch):
         return rows, {name: text for name, text in said.items() if name != "fastbp.problem"}
 
     monkeypatch.setattr(parquet, "read_as_written", without)
-    for file, why in integrity.check(store).findings:
+    for file, why, _ in integrity.check(store).findings:
         assert (file.name, "very many, and " in why) == ("problems", True)
 
 
@@ -1247,7 +1247,7 @@ def test_a_store_that_another_takes_the_place_of_is_not_written(tmp_path):
         other.path.rename(store.path)
         for use in (
             lambda: store.publish(ONE, 0, rows()),
-            lambda: _remove(store, [own]),
+            lambda: _remove(store, {own: own}),
             lambda: integrity.move_aside(store, [integrity.StoreFault(own, "it is damaged")]),
         ):
             with pytest.raises(StoreError, match="no longer the folder with which this command"):
