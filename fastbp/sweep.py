@@ -91,8 +91,9 @@ def _conflicts(options: Options) -> list[str]:
         (adapts and options.shard, "--shard", f"{adaptive}, which needs all seeds"),
         (options.bisect and options.dry_run, "--dry-run", "--bisect, whose runs depend on results"),
     )
-    lone = ["--detect: given without --dry-run, allowed: only with it"]
-    return lone * bool(options.detect and not options.dry_run) + [
+    return ["--detect: given without --dry-run, allowed: only with it"] * bool(
+        options.detect and not options.dry_run
+    ) + [
         f"{option}: given together with {other}, allowed: only one of the two"
         for wrong, option, other in conflicts
         if wrong

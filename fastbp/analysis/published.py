@@ -325,8 +325,11 @@ def published(
         for one in figures
         for i in sorted({order[setup] for setup in one.setups if setup in order})
     ]
-    rows = [_row(one, ours(t.setup, one.shift)) for one, t in compared]
-    table = pd.DataFrame(rows, columns=[*_TYPES], dtype=object).astype(_TYPES)
+    table = pd.DataFrame(
+        [_row(one, ours(t.setup, one.shift)) for one, t in compared],
+        columns=[*_TYPES],
+        dtype=object,
+    ).astype(_TYPES)
     setups = [t for _, t in compared]
     keys = pd.DataFrame(key_columns(setups, varying(counted)))
     keys["setup"] = pd.Series([t.setup for t in setups], dtype=object)

@@ -262,8 +262,11 @@ def train_some(experiment: Experiment, more: Sequence[Change]) -> list[ChangeEff
         results = experiment.train([trial], 0, 0.6)
         if not results:
             break
-        cost = costs(experiment.setup, trial.setup)
-        rows.append(ChangeEffect(change.name, change.cause, results[trial], cost))
+        rows.append(
+            ChangeEffect(
+                change.name, change.cause, results[trial], costs(experiment.setup, trial.setup)
+            )
+        )
     return rows
 
 

@@ -23,6 +23,9 @@ WIDTH = 80
 MAX_FINDING = 139
 """The most characters of a `finding`."""
 
+_NULLS = {"None", "<NA>", "nan"}
+"""How values that are not there are written, as Python, pandas and NumPy have them."""
+
 SPLIT = 1_000
 """Numbers within a word count as numbers in so many of its first characters."""
 
@@ -311,10 +314,8 @@ def sort_key(values: Iterable[Any]) -> list[list[tuple[int, float, str]]]:
 
 
 def _natural(value: Any) -> list[tuple[int, float, str]]:
-    if value is None:
-        return []
     if not isinstance(value, str):
-        return [(0, float(value), "")]
+        return [] if str(value) in _NULLS else [(0, float(value), "")]
     head, tail = value[:SPLIT], value[SPLIT:]
     parts = re.split(r"(\d+)", head)
     return [

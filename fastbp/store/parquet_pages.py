@@ -307,8 +307,7 @@ class _Thrift:
 
     def value(self, kind: int, of: _Type | None) -> Any:
         """Read a value of a type, which must be `of` if there is any; None of what nobody reads."""
-        expected = {int: of, list: _LIST, dict: _STRUCT}.get(type(of), kind)
-        if kind != expected:
+        if kind != {int: of, list: _LIST, dict: _STRUCT}.get(type(of), kind):
             raise ValueError("a part of its footer or its pages has another type")
         value: Any = None
         if kind in _BITS:

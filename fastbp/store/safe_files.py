@@ -33,6 +33,9 @@ _KINDS = {
 _FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """A link is not followed, and a pipe that nobody writes to is not waited for."""
 
+_GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
+"""Errors of a folder that is not there."""
+
 NO_FSYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}
 """Errors with which file systems say that they cannot flush a folder."""
 
@@ -79,8 +82,7 @@ def held(root: Path, with_folders: bool = False) -> Iterator[None]:
     """Let functions of this module raise StoreError if another folder takes the place of `root`.
 
     A folder that is not there yet is held from when it is first opened. `with_folders`: also hold
-    the folders of a store's own files in it, so that what is moved or removed there is what was
-    read. Raises as `folder`, but no OSError.
+    the folders of a store's own files in it. Raises as `folder`, but no OSError.
     """
     mine = _held.setdefault(root, _Held())
     try:
@@ -101,14 +103,17 @@ def hold(root: Path) -> None:
 
 def _open_root(root: Path) -> int:
     """Open a folder. Raises StoreError if it is held, and is gone."""
-    # only the status: an error that is kept has this frame, and would hold the folder
-    first: os.stat_result | None = getattr(_held.get(root), "statuses", {}).get(root)
     try:
-        return places.open_folder(root) if first is None else os.open(root, places.OPEN)
+        return os.open(root, places.OPEN) if _is_held(root, root) else places.open_folder(root)
     except OSError as error:
-        if first is None or error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+        if error.errno not in _GONE or not _is_held(root, root):
             raise
         raise _another(root) from None  # it must not seem empty
+
+
+def _is_held(path: Path, root: Path) -> bool:
+    """Whether a folder below `root`, or `root` itself, is held, and has been opened."""
+    return path in getattr(_held.get(root), "statuses", {})
 
 
 def _another(path: Path) -> StoreError:
@@ -127,8 +132,7 @@ def folder(root: Path, *names: str, make: bool = False) -> Iterator[int]:
         If one of `names` is a link, or anything else but a folder; or if a link on the way to
         `root` lies in a store.
     StoreError
-        If `root` is held, and is gone, or another folder has taken its place, or that of a folder
-        of files in it.
+        If `root` or a folder of files in it is held, and is gone, or is another one by now.
     OSError
         If a folder cannot be opened or made.
     """
@@ -137,7 +141,7 @@ def folder(root: Path, *names: str, make: bool = False) -> Iterator[int]:
         _check_same(root, root, descriptor)
         for name in names:
             path /= name
-            if make:
+            if make and not _is_held(path, root):
                 with suppress(FileExistsError):
                     os.mkdir(name, dir_fd=descriptor)
             descriptor, above = _open(path, descriptor, os.O_RDONLY | os.O_DIRECTORY), descriptor
@@ -145,6 +149,8 @@ def folder(root: Path, *names: str, make: bool = False) -> Iterator[int]:
             _check_same(path, root, descriptor)
         yield descriptor
     except OSError as error:
+        if error.errno in _GONE and error.filename == str(path) and _is_held(path, root):
+            raise _another(path) from None  # it must not seem empty
         if "/" not in str(error.filename or "/"):  # a name in here, or the number of a descriptor
             inside = error.filename if isinstance(error.filename, str) else ""
             raise OSError(error.errno, error.strerror, str(path / inside)) from error
@@ -282,13 +288,11 @@ def set_aside(path: Path, root: Path) -> Path:
 
     Returns its new path. Raises as `folder`.
     """
-    with (
-        folder(root, "quarantine", make=True) as aside,
-        folder(root, *path.parent.relative_to(root).parts) as there,
-    ):
+    parts = path.parent.relative_to(root).parts
+    with folder(root, "quarantine", make=True) as aside, folder(root, *parts) as there:
         # that very many are there already takes no time
-        numbers = chain(range(1, 100), iter(lambda: random.getrandbits(60), None))
-        names = chain([path.name], (_with_end(path.name, f".{n}") for n in numbers))
+        ends = chain(("",), range(1, 100), iter(lambda: random.getrandbits(60), None))
+        names = (_with_end(path.name, f".{end}" if end else "") for end in ends)
         name = next(name for name in names if not is_there(name, aside))
         os.rename(path.name, name, src_dir_fd=there, dst_dir_fd=aside)
     return root / "quarantine" / name
@@ -301,10 +305,7 @@ def _with_end(name: str, end: str) -> str:
 
 def remove(path: Path, root: Path) -> None:
     """Remove a file below `root`, if it is there. Raises as `opened` does."""
-    with (
-        folder(root, *path.parent.relative_to(root).parts) as parent,
-        suppress(FileNotFoundError),
-    ):
+    with folder(root, *path.parent.relative_to(root).parts) as parent, suppress(FileNotFoundError):
         _check(path, os.lstat(path.name, dir_fd=parent).st_mode, "a file")
         os.unlink(path.name, dir_fd=parent)
 

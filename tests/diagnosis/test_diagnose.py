@@ -618,8 +618,9 @@ def test_held_out_rows_are_compared_with_a_constant_answer_and_with_their_copies
     ]
     for success, said in (("rows", True), ("rows", False)):  # held out by the user, they count
         own = one.setup.replaced(success=success, test=0.25 * said)
-        told = one._replace(setup=own, recommended=best).verdict
-        assert ("on held-out rows" in " ".join(told)) == said
+        assert (
+            "on held-out rows" in " ".join(one._replace(setup=own, recommended=best).verdict)
+        ) == said
 
 
 def test_one_seed_is_told_in_the_singular() -> None:

@@ -417,5 +417,9 @@ def test_batches_of_all_sizes_are_one_compilation():
 def test_outputs_beyond_float32_are_infinite_without_a_warning():
     """A linear output unit diverges; a warning would be an error."""
     setup = Setup(problem="xor", hidden=[2], output="linear", lr=50, epochs=30)
-    rows = train(setup, 0, 5, lanes=LANES)
-    assert np.isinf(to_arrow(setup, 0, rows)["outputs"].combine_chunks().flatten().to_numpy()).any()
+    assert np.isinf(
+        to_arrow(setup, 0, train(setup, 0, 5, lanes=LANES))["outputs"]
+        .combine_chunks()
+        .flatten()
+        .to_numpy()
+    ).any()

@@ -156,8 +156,11 @@ def test_a_home_that_there_is_not_and_settings_with_which_no_package_is_imported
 
 def test_settings_of_a_package_with_which_it_is_not_imported(tmp_path):
     (tmp_path / "loop").symlink_to("loop")
-    looped = environment(MPLCONFIGDIR=str(tmp_path / "loop"))
-    refused(command("mine.toml", cwd=tmp_path, env=looped), 2, "matplotlib cannot be imported: .*")
+    refused(
+        command("mine.toml", cwd=tmp_path, env=environment(MPLCONFIGDIR=str(tmp_path / "loop"))),
+        2,
+        "matplotlib cannot be imported: .*",
+    )
 
 
 def test_a_user_whom_nobody_knows(complete, tmp_path):

@@ -123,8 +123,11 @@ def store(
 
 
 def mixed(keys: dict[str, object], n: int, share: str = "usual", T: np.ndarray = BITS) -> pa.Table:
-    rng = np.random.default_rng(int(frames.identity(keys), 16))
-    return runs(keys, frames.mixed(n, rng, *SHARES[share]), T)
+    return runs(
+        keys,
+        frames.mixed(n, np.random.default_rng(int(frames.identity(keys), 16)), *SHARES[share]),
+        T,
+    )
 
 
 def of_grid(

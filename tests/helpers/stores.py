@@ -99,8 +99,9 @@ def publish(
 ) -> Path:
     """A file of runs that nobody trained."""
     metadata = {"fastbp.version": fastbp.__version__, "fastbp.numerics": str(numerics)}
-    rows = runs(setup, start, count, numerics)
-    return store.publish(setup.identity(numerics), start, rows, metadata)
+    return store.publish(
+        setup.identity(numerics), start, runs(setup, start, count, numerics), metadata
+    )
 
 
 def trained(setup: Setup, start: int, count: int) -> pa.Table:

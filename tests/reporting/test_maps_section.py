@@ -243,15 +243,17 @@ def test_a_tick_of_many_has_a_round_name() -> None:
 def test_a_map_says_what_its_line_is_which_strikes_no_number_out(high: float, told: bool) -> None:
     rows = pd.DataFrame(
         [
-            {"lr": x, "init_scale": y, "runs": 10, "converged_share": high * x / 3}
-            for x in range(4)
+            {"lr": x, "init_scale": y, "runs": 10, "converged_share": high * x / 4}
+            for x in range(5)
             for y in range(4)
         ]
     )
+    rows["lr"] = rows["lr"].astype("Int64").replace(0, pd.NA)  # as of a key that others lack
     ax = heatmap(rows, "lr", "init_scale")
+    assert [each.get_text() for each in ax.get_xticklabels()] == ["–", "1", "2", "3", "4"]
     lines = [each for each in ax.collections if isinstance(each, ContourSet)]
     assert bool(lines) is told
-    assert len(ax.texts) == 16
+    assert len(ax.texts) == 20
     for text in ax.texts:
         assert text.get_bbox_patch().get_facecolor()[3] == 1
         assert all(text.get_zorder() > line.get_zorder() for line in lines)

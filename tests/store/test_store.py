@@ -305,15 +305,19 @@ def test_what_is_checked_is_what_is_written_to(store, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("is_copy", [True, False])
-def test_a_folder_of_runs_that_was_exchanged_is_not_written(store, is_copy):
-    """What is removed in one folder would have been read in the other. An empty one may get the
-    number of the one that it replaces, unless that is still open."""
+def test_a_folder_of_runs_that_is_away_or_was_exchanged_is_not_written(store, is_copy):
+    """It is not taken for an empty one. What is removed in one folder would have been read in the
+    other. An empty one may get the number of the one that it replaces, unless that is still
+    open."""
     path = store.publish(ONE, 0, rows())
     with store.locked():
         assert [*store.files()] == [path]
         aside = shutil.move(store.runs, store.path.with_name("aside"))
+        for use in (store.files, lambda: [store.publish(ONE, 60, rows())]):
+            with pytest.raises(StoreError, match="runs is no longer the folder with which this"):
+                [*use()]
         shutil.copytree(aside, store.runs) if is_copy else shutil.rmtree(aside)
-        store.runs.mkdir(exist_ok=True)
+        store.runs.mkdir(exist_ok=is_copy)  # nothing was made in its place
         with pytest.raises(StoreError, match="runs is no longer the folder with which this"):
             safe_files.remove(path, store.path)
     assert [*store.files()] == [path] * is_copy
