@@ -69,8 +69,12 @@ def _sweep_one(options: Options, began: float) -> int:
     job.store.check_usable()
     pool = options.pool()
     if options.dry_run:
-        most = job._replace(sweep=with_max_seeds(job, pool, options))
-        estimate = dry_run(most.plan(), job.store, pool, options.detect)
+        estimate = dry_run(
+            job._replace(sweep=with_max_seeds(job, pool, options)).plan(),
+            job.store,
+            pool,
+            options.detect,
+        )
         print_data(json.dumps(estimate.as_json()) if options.json else estimate.text())
     forecast.check(job.plan(), job.store, pool)
     if options.dry_run:

@@ -194,10 +194,9 @@ class _Setups:
 def check(store: Store, tick: Callable[[str], None] = lambda step: None) -> IntegrityReport:
     """Read every file of a store and check it.
 
-    Checked are the seal over all bytes, the checksums of pages, the digest of the rows, schema,
-    number of rows and seeds; whether setups have the ids of their keys, outcomes follow from
-    measures, every seed is there once, and problems have the digests in their names. A file of an
-    older fastbp is checked by the columns that it has.
+    Checked are the seal over all bytes, checksums of pages, the digest of the rows, schema and
+    seeds; whether setups have the ids of their keys, outcomes follow from measures, every seed is
+    there once, and problems have the digests in their names. What older files lack is not missed.
 
     Parameters
     ----------
@@ -211,12 +210,14 @@ def check(store: Store, tick: Callable[[str], None] = lambda step: None) -> Inte
     StoreError
         If the path is not a store, has no runs, or has a file that cannot be read.
     """
-    store.check_usable(any_version=True, with_runs=True)
+    store.check_usable(any_version=True)
     names = safe_files.listed(store.path, "runs")
-    foreign = [name for name in names if not (names[name] and RunFile.parse(store.runs / name))]
     files = [file for file in store.run_files() if names.get(file.path.name)]
+    foreign = [name for name in names if not (names[name] and RunFile.parse(store.runs / name))]
     foreign = [name for name in foreign if not name.startswith(".")]  # as a Mac makes them
     findings = [StoreFault(store.runs / name, "it is not a file of runs") for name in foreign]
+    if not files and not findings:
+        raise StoreError(f"{store.path} holds no runs")
     problems = StoredProblems(store, tick)
     setups = _Setups(store, problems)
     wrong = "its data do not match the digest in its name"
@@ -224,8 +225,7 @@ def check(store: Store, tick: Callable[[str], None] = lambda step: None) -> Inte
     for done, (file, reading) in enumerate(_read_in_order(files)):
         tick(f"reading {store.path}: {done:,} of {len(files):,} files")
         try:
-            rows, metadata = reading.result()
-            setups.add(file, rows, metadata)
+            setups.add(file, *reading.result())
         except DamagedFileError as error:
             findings.append(StoreFault(file.path, error.why))
     findings += setups.faults()

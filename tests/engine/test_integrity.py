@@ -34,7 +34,7 @@ from fastbp.problems import targets
 from fastbp.problems.problem import Meaning, Problem
 from fastbp.schema import errors
 from fastbp.schema.columns import COLUMNS
-from fastbp.schema.errors import FileError
+from fastbp.schema.errors import FileError, StoreError
 from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.store import filename, load, parquet, safe_files
 from fastbp.store.digest import RowsHash, digest
@@ -100,6 +100,9 @@ def test_a_sound_store_is_called_sound(store, learnt):
     checked = integrity.check(store)
     assert (*checked[:3], len(checked.keys)) == (7, 45, [], 3)
     assert re.fullmatch("[0-9a-f]{64}", checked.digest)
+    store.runs.rename(store.path.with_name("away"))
+    with pytest.raises(StoreError, match="holds no runs"):
+        integrity.check(store)
 
 
 def test_the_digest_of_a_store_is_that_of_its_setups_in_their_order(store):

@@ -263,8 +263,11 @@ def test_only_drafts_of_ours_are_removed(tmp_path):
 
 def bomb(rows_claimed: int) -> bytes:
     """A sealed file of runs in which a few bytes stand for many equal rows."""
-    table = rows(ONE, 0, 200)
-    equal = pa.concat_tables([table.slice(0, 1)] * 50_000).unify_dictionaries().combine_chunks()
+    equal = (
+        pa.concat_tables([rows(ONE, 0, 200).slice(0, 1)] * 50_000)
+        .unify_dictionaries()
+        .combine_chunks()
+    )
     equal = equal.drop_columns("outputs")
     with io.BytesIO() as buffer:
         with pq.ParquetWriter(buffer, equal.schema, compression="zstd") as writer:
@@ -304,9 +307,11 @@ def test_lists_that_unpack_to_gigabytes_are_refused_before_they_are(monkeypatch,
 @pytest.mark.parametrize("encoding", ["DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"])
 def test_encodings_of_texts_in_which_few_bytes_are_many_are_not_read(encoding):
     """Texts that are parts of others, here 450 MB, or a page that says how many texts it has."""
-    table = pa.table({"x": ["a" * i for i in range(30_000)]})
     raw = as_parquet(
-        table, use_dictionary=False, column_encoding={"x": encoding}, compression="zstd"
+        pa.table({"x": ["a" * i for i in range(30_000)]}),
+        use_dictionary=False,
+        column_encoding={"x": encoding},
+        compression="zstd",
     )
     unread(raw, f"encoding {encoding}, not read")
 
