@@ -183,8 +183,9 @@ class _OurFigures:
     ) -> None:
         self.runs, self._left = one.runs, left
         # The last evaluation of a budget may lie within an epoch.
-        epochs = np.ceil(one.times / updates_per_epoch) + shift
-        times, place = np.unique(epochs, return_inverse=True)
+        times, place = np.unique(
+            np.ceil(one.times / updates_per_epoch) + shift, return_inverse=True
+        )
         # Without any success, one time remains, with no events.
         self._times: Real = times if times.size else np.ones(1)
         self._events: Real = np.bincount(place, one.events, self._times.size).astype(float)

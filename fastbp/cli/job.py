@@ -376,8 +376,11 @@ def _report(
         seconds["page"] = time.perf_counter() - written
     requested = {setup.identity(): sweep.seeds_of(setup).count for setup in sweep.setups}
     if (report.summary["runs"] > report.summary["setup"].map(requested)).any():
-        equal = len(set(requested.values())) == 1
-        number = f"the {sweep.seeds.count:,} requested" if equal else "requested for some setups"
+        number = (
+            "requested for some setups"
+            if len({*requested.values()}) > 1
+            else f"the {sweep.seeds.count:,} requested"
+        )
         print_note(f"note: {store.path} has more seeds than {number}; the tables count all of them")
     seconds["total"] = time.perf_counter() - began
     return report

@@ -379,6 +379,8 @@ def _sweep(diagnosis: Diagnosis, sweep: Sweep) -> Sweep:
     if "batch" in new:  # with the full batch these have other defaults
         old |= {key: columns[key] for key in ("order", "eval_every")}
         new |= {key: best.setup.columns()[key] for key in ("order", "eval_every")}
-    both = old | scaled(setup), new | scaled(best.setup)
-    grid = [{key: [value] for key, value in each.items()} for each in both]
+    grid = [
+        {key: [value] for key, value in each.items()}
+        for each in (old | scaled(setup), new | scaled(best.setup))
+    ]
     return Sweep(title=f"Does it fix {title}?", seeds=SWEEP_SEEDS, setup=keys, grid=grid)

@@ -199,8 +199,9 @@ def _training_bytes(setup: Setup, several_budgets: bool) -> float:
     work = strip * (net.work_rows * item + measured.work_rows * (item + 8) + 8 * measured.rows)
     group = lanes * (net.rows * item + 4 * rows) + work
     if setup.stop == "converged":
-        cut_short = setup.budget % setup.updates_per_epoch != 0  # which takes a second group
-        group = (1 + cut_short) * group + 3 * lanes * net.rows * item
+        group = (
+            1 + (setup.budget % setup.updates_per_epoch != 0)
+        ) * group + 3 * lanes * net.rows * item
     elif several_budgets:
         group *= 2
     return float(group + lanes * (3 * 8 * rows * units + 8 * MEASURES))
@@ -305,8 +306,9 @@ def expected(setup: Setup) -> tuple[float, float]:
         Seconds for the beginning and end of the run, and for each update.
     """
     fixed = (1000 + 60 * setup.parameters + setup.rows * (50 + setup.parameters)) * 1e-9
+    start, update = seconds_per_run(setup, 0), seconds_per_run(setup, 1)
     # Twice as many float32 lanes fit into a register.
-    return fixed, seconds_per_run(setup, 1) * (0.5 if setup.dtype == "float32" else 1.0)
+    return fixed + start, (update - start) * (0.5 if setup.dtype == "float32" else 1.0)
 
 
 def slowness(setup: Setup) -> float | None:

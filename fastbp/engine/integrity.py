@@ -392,4 +392,4 @@ def _is_as_found(fault: StoreFault) -> bool:
         size_of(fault.file) is None
         if fault.file.parent.name == "problems"
         else not RunFile.parse(fault.file) or parquet.is_as_read(fault.file)
-    ) and (fault.other is None or fault.other.exists())
+    ) and (fault.other is None or parquet.is_as_read(fault.other))

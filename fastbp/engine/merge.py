@@ -14,7 +14,7 @@ from fastbp.config import toml_text
 from fastbp.engine import integrity
 from fastbp.engine.plan import missing
 from fastbp.problems import table_files, targets
-from fastbp.schema.errors import StoreError, TooLargeError
+from fastbp.schema.errors import DamagedFileError, StoreError, TooLargeError
 from fastbp.schema.text import first_of, grouped, shown
 from fastbp.store import filename, parquet, safe_files
 from fastbp.store.filename import Range, RunFile
@@ -218,14 +218,14 @@ def _write(into: Store, parts: Sequence[Part], tick: Callable[[str], None]) -> M
 def _remove(store: Store, files: Mapping[Path, Path]) -> None:
     """Remove files of runs. `files`: for each, another file that has its rows.
 
-    Raises FileError if a file is not what was checked, and StoreFullError if it cannot be removed,
-    or if the file that has its rows is gone.
+    Raises FileError if one of the two is not what was checked or written, and StoreFullError if a
+    file cannot be removed.
     """
     with writing(store.runs):
         for file, other in files.items():
             parquet.contents(file)
-            # what goes itself has its rows in yet another file, which is looked for then
-            os.stat(file if other in files else other)
+            if not parquet.is_as_read(files.get(other, other)):  # where that goes, too, the next
+                raise DamagedFileError(other, parquet.CHANGED)
             safe_files.remove(file, store.path)
 
 

@@ -307,7 +307,8 @@ def table_of(arrays: Mapping[str, NDArray[Any]]) -> DataTable:
         given = arrays.get(key)
         if given is not None and given.shape == (len(names),) and given.dtype.kind == "U":
             names = given.tolist()
-        if part.dtype.kind in "biufU":
+        # NumPy's own texts are all as long as the longest
+        if part.dtype.kind in "biufU" or {type(value) for value in part.flat} == {str}:
             parts.append(columns_of(pd.DataFrame(part), names))
         else:
             none = np.zeros(len(part), bool)

@@ -74,16 +74,16 @@ def fixed(path: Path, targets: list[str] | None) -> Changed | None:
 def fixed_arrays(X: Any, T: Any, name: str = "the table") -> tuple[Any, Any, list[DataNote]]:
     """Change arrays X and T [row, …] as `fixed` changes a table; also returns the notes about it.
 
-    Objects, as pandas holds text, become text, bool or numbers of NumPy. The arrays come back as
-    they are if that is impossible: then `Setup.from_arrays` says what is wrong.
+    Objects, as pandas may hold them, become bool or numbers of NumPy. The arrays come back as they
+    are if that is impossible: then `Setup.from_arrays` says what is wrong.
     """
-    with suppress(TypeError, ValueError):
+    with suppress(TypeError, ValueError, ArithmeticError):
         parts = np.asarray(X), np.asarray(T)
         gaps = [pd.isna(part).reshape(len(part), -1).any(axis=1) for part in parts]
         rows, notes = _rows(name, np.any(gaps, axis=0))
         X, T = (part[rows] for part in parts)
         kinds = {type(value) for value in T.flat} if T.dtype == object else set()
-        one = len(kinds) == 1 and kinds <= {str, bool, int, float}
+        one = len(kinds) == 1 and kinds <= {bool, int, float}
         return X, T.astype(kinds.pop()) if one else T, notes
     return X, T, []
 

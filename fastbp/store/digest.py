@@ -99,8 +99,9 @@ def _contents(values: pa.Array, words: Sequence[str] = ()) -> Iterator[bytes | N
             {dictionary[code] for code in np.flatnonzero(np.bincount(codes[codes >= 0]))}
         )
         at = {word: place for place, word in enumerate(used)}
-        places = [at.get(word, 0) for word in dictionary]
-        codes = np.where(codes < 0, 0, np.array(places or [0], "<i4")[codes])
+        codes = np.where(
+            codes < 0, 0, np.array([at.get(word, 0) for word in dictionary] or [0], "<i4")[codes]
+        )
         if not words:
             yield "\0".join(used).encode() + b"\0"
     yield np.ones(len(values), "u1") if valid else _plain(values.is_valid(), "u1")

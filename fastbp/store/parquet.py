@@ -1,6 +1,7 @@
 """Encode, seal, read and check files of runs."""
 
 import io
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -57,8 +58,9 @@ CHANGED = "it has changed since it was checked"
 _plausible: set[bytes] = set()
 """The seals of files that may have the rows that they say they have."""
 
-_first_seals: list[dict[Path, bytes]] = []
-"""While `unchanged` lasts: the seal of what each file was first, by `seal_of`."""
+_first_seals, _seals = list[dict[Path, bytes]](), dict[tuple[int, ...], bytes]()
+"""While `unchanged` lasts: the seal of what each file was first, by `seal_of`; and that of what has
+a number, size and times in a file system, so that `is_as_read` reads it once."""
 
 
 def encode(rows: pa.Table, metadata: dict[str, str]) -> tuple[bytes, str]:
@@ -120,9 +122,18 @@ def _check_plausible(content: bytes) -> None:
 def is_as_read(file: Path) -> bool:
     """Whether a file is what it was when it was first read while `unchanged` lasts, if it was."""
     seal = b""  # if it could not be read
-    with suppress(UnsafeFileError, OSError):
-        seal = seal_of(safe_files.read(file, root_of(file.parent)[0], MAX_FILE))
+    with suppress(UnsafeFileError, OSError), safe_files.opened(file, root_of(file.parent)[0]) as f:
+        s = os.fstat(f.fileno())
+        state = s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns
+        seal = _seals.get(state) or seal_of(safe_files.whole(f, min(s.st_size, MAX_FILE)))
+        _seals[state] = seal
     return all(seals.get(file, b"") == seal for seals in _first_seals)
+
+
+def remember(file: Path, content: bytes) -> None:
+    """Take a file that was written as read with these bytes while `unchanged` lasts."""
+    for seals in _first_seals:
+        seals[file] = seal_of(content)
 
 
 @contextmanager
@@ -284,8 +295,7 @@ def _check_columns(file: Path, found: pa.Schema, number: int, names: Sequence[st
     in_place = ordered == in_order(ordered) and len({*found.names}) == len(found)
     if not (same and in_place and required <= {*ordered}):
         raise ValueError("its columns are not columns of runs")
-    types = schema().types
-    if newer := [field for field in found if field.type not in types]:
+    if newer := [f for f in found if f.name not in known and f.type not in schema().types]:
         raise FileError(
             file,
             f"column {newer[0].name} has the type {newer[0].type}, which only a newer fastbp knows",

@@ -337,6 +337,7 @@ class Store:
         StoreFullError
             If the file cannot be written.
         """
+        parquet.remember(target, content)
         return write(target, content, self.path, self.path / "tmp")
 
 

@@ -330,8 +330,12 @@ def test_one_seed_says_little() -> None:
 
 
 def test_no_common_seeds() -> None:
-    every = grid({"lr": [0.2, 0.1], "momentum": [0.0, 0.9]})
-    runs = frames.frame(*(frames.table(keys, ["partial"], [i]) for i, keys in enumerate(every)))
+    runs = frames.frame(
+        *(
+            frames.table(keys, ["partial"], [i])
+            for i, keys in enumerate(grid({"lr": [0.2, 0.1], "momentum": [0.0, 0.9]}))
+        )
+    )
     assert attribution(runs, frames.identity({})).empty
 
 
@@ -347,9 +351,14 @@ def test_never_across_stop() -> None:
     )
     assert found["to"].tolist() == [frames.identity({"lr": 0.1, "momentum": 0.9})] * 2
     assert found["key"].tolist() == ["lr", "momentum"]
-    pair = grid({"lr": [0.2, 0.1], "stop": ["budget", "converged"]})
     assert attribution(
-        frames.frame(*(frames.table(keys, ["partial"]) for keys in pair)), frames.identity({})
+        frames.frame(
+            *(
+                frames.table(keys, ["partial"])
+                for keys in grid({"lr": [0.2, 0.1], "stop": ["budget", "converged"]})
+            )
+        ),
+        frames.identity({}),
     ).empty
 
 

@@ -293,9 +293,11 @@ def test_files_that_are_cut_elsewhere_do_not_tell(store: Path, tmp_path: Path) -
 
 def test_the_strongest_is_told() -> None:
     a = frames.frame(*(frames.table({"lr": lr}, [P] * 40) for lr in (0.1, 0.2, 0.4)))
-    ends = {0.1: 12, 0.2: 36, 0.4: 1}
     b = frames.frame(
-        *(frames.table({"lr": lr}, [C] * n + [P] * (40 - n)) for lr, n in ends.items())
+        *(
+            frames.table({"lr": lr}, [C] * n + [P] * (40 - n))
+            for lr, n in ((0.1, 12), (0.2, 36), (0.4, 1))
+        )
     )
     table = comparison(a, b)
     assert sentences(table, OLD) == [

@@ -230,8 +230,9 @@ def test_orders_are_those_of_the_oracle(name):
 
 @pytest.mark.parametrize("n", NUMBERS_OF_ROWS)
 def test_shuffled_shows_each_row_once_an_epoch(n):
-    found = presented("shuffled", n, range(50), range(50))
-    assert (np.sort(found, axis=0) == np.arange(n)[:, None]).all()
+    assert (
+        np.sort(presented("shuffled", n, range(50), range(50)), axis=0) == np.arange(n)[:, None]
+    ).all()
 
 
 def test_blocked_shows_each_row_so_many_times_in_a_row_across_epochs():

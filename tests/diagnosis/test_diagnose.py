@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from decimal import Decimal
 from itertools import permutations
 from types import SimpleNamespace
 from typing import Any
@@ -670,6 +671,8 @@ def test_explain_tells_every_mistake() -> None:
         ([[0], [1]], [np.nan, np.nan]),
         ("abc", 3),
         ([[1e300]], [0]),
+        ([[0], [1]], [2**70, 1]),
+        ([[0], [1]], [Decimal("sNaN"), 1]),
     ):
         with pytest.raises(SweepError):
             fastbp.explain(X, T, updates=9)
@@ -883,8 +886,9 @@ def test_lucky_and_unlucky_weights() -> None:
         own_weights.as_json(unlucky), allow_nan=False
     )
     for factor, name in ((100, "large"), (1e-5, "small")):
-        sized = [(factor * W, factor * b) for W, b in good.initial]
-        placed = own_weights.place(setup, sized, unlucky.fresh)
+        placed = own_weights.place(
+            setup, [(factor * W, factor * b) for W, b in good.initial], unlucky.fresh
+        )
         assert placed.fault == f"which are too {name}"
         text = own_weights.sentences(placed)[0]
         assert text.startswith(f"it is your weights, which are too {name}: ")

@@ -43,8 +43,11 @@ def test_the_fault_is_named_and_mended(command, tmp_path, own: RealTable, seeds:
     if told["recommended"] and told["recommended"]["fresh"]["converged"] > 0.5:
         assert "best that was found" not in " ".join(told["verdict"])
     (X, T), quantity = own.arrays(), own.table()[1].dtype.kind == "f"
-    majority = own.frame()["y"].value_counts(normalize=True).max()
-    level = 0.9 if quantity else max(0.95, (1 + majority) / 2)
+    level = (
+        0.9
+        if quantity
+        else max(0.95, (1 + own.frame()["y"].value_counts(normalize=True).max()) / 2)
+    )
     encoded = own.fault | ({} if quantity else {"scale_targets": "minmax"})  # labels as 0 and 1
     best = told["recommended"] or {"setting": {}, "fresh": told["baseline"]}
     programs = own.fault | own.mistake, encoded, encoded | own.good, encoded | best["setting"]

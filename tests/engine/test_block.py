@@ -204,8 +204,9 @@ def test_rows_hold_the_measures_of_the_oracle(keys):
         wanted = oracle.measures(recipe, network)
         begun = {f"{name}_start": start[name] for name in ("loss", "spread")}
         for name, value in (wanted | begun).items():
-            near = pytest.approx(value, rel=1e-12, abs=1e-12)
-            assert (row[name] is None and np.isnan(value)) or row[name] == near, name
+            assert (row[name] is None and np.isnan(value)) or row[name] == pytest.approx(
+                value, rel=1e-12, abs=1e-12
+            ), name
         assert row["outcome"] == oracle.outcome(recipe, wanted)
         outputs = oracle.outputs(recipe, network)
         np.testing.assert_allclose(np.reshape(row["outputs"], outputs.shape), outputs, rtol=2**-23)

@@ -24,7 +24,7 @@ from fastbp.engine import (
     tasks,
 )
 from fastbp.engine.executor_map import Pool
-from fastbp.engine.plan import Plan
+from fastbp.engine.plan import Plan, seconds_per_run
 from fastbp.schema.errors import StoreFullError, SweepError
 from fastbp.store.store import Store
 
@@ -297,6 +297,16 @@ def test_time_grows_with_what_is_missing_and_shrinks_with_cores(monkeypatch):
     assert forecast.duration(
         Plan(sweep(100, {"lr": [0.1]}), {sweep(1, lr=0.1).setups[0].identity(): [(0, 100)]}), 2
     ) == (start, 0)
+
+
+@pytest.mark.parametrize("split", ["fixed", "seed"])
+def test_a_run_takes_as_long_as_its_beginning_and_its_updates(split):
+    """Rows that are drawn for each seed are drawn once, not for each update."""
+    setup = Setup.from_arrays(
+        [[i] for i in range(8)], [0, 1] * 4, updates=999, test=0.5, test_split=split
+    )
+    fixed, update = forecast.expected(setup)
+    assert fixed + 999 * update == pytest.approx(seconds_per_run(setup), rel=0.2)
 
 
 @pytest.mark.parametrize(("most", "kernels"), [(300, 4), (1, 8)])

@@ -22,6 +22,7 @@ from stores import (
     XOR,
     contents_of,
     file_of,
+    flip,
     opened,
     publish,
     rows_of,
@@ -676,8 +677,11 @@ def test_what_is_moved_aside_is_not_deleted(store):
 def test_what_was_moved_aside_is_told_though_no_more_can_be(store, monkeypatch):
     paths, really = sorted(store.files()), os.rename
     faults = [StoreFault(path, "why") for path in paths[:2]]
-    kept = [StoreFault(paths[0], "why", store.runs / "gone"), StoreFault(paths[1], parquet.CHANGED)]
-    assert not integrity.move_aside(store, kept), "they may be sound by now"
+    kept = [StoreFault(paths[0], "why", paths[2]), StoreFault(paths[1], parquet.CHANGED)]
+    with parquet.unchanged():
+        integrity.check(store)
+        flip(paths[2])
+        assert not integrity.move_aside(store, kept), "they may be sound by now"
 
     def rename(name, *more, **where):
         if name == paths[1].name:

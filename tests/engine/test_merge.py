@@ -34,7 +34,7 @@ from fastbp.engine.merge import Merged, compact, merge
 from fastbp.engine.plan import missing
 from fastbp.schema.errors import StoreError
 from fastbp.schema.keys import NUMERICS_VERSION
-from fastbp.store import parquet, provenance
+from fastbp.store import parquet, provenance, store as store_module
 from fastbp.store.digest import digest
 from fastbp.store.filename import Range
 from fastbp.store.parquet_pages import unpacked
@@ -217,6 +217,16 @@ def test_no_sound_file_gives_way_to_one_that_is_not(many, tmp_path, forged):
     if forged != "columns":
         integrity.move_aside(many, integrity.check(many).findings)
         assert {path: path.read_bytes() for path in own} == own
+
+
+def test_files_stay_if_what_joins_them_is_not_what_was_written(many, monkeypatch):
+    before, really = contents_of(many.runs), store_module.write
+    monkeypatch.setattr(
+        store_module, "write", lambda file, raw, *more: really(file, raw[:-1] + b"?", *more)
+    )
+    with pytest.raises(StoreError, match=parquet.CHANGED):
+        compact(many)
+    assert before.items() < contents_of(many.runs).items()
 
 
 def test_files_that_do_not_go_together_stay_apart(many, monkeypatch):

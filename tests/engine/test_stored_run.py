@@ -74,11 +74,15 @@ def publish(store: Store, setup: Setup, start: int, count: int, **changed: Any) 
     rows = trained(setup, start, count)
     for name, value in changed.items():
         kind = rows.schema.field(name).type
-        values = [value, *rows[name].to_pylist()[1:]]
         rows = replaced(
             rows,
             name,
-            coded(pa.array(values, pa.string() if pa.types.is_dictionary(kind) else kind)),
+            coded(
+                pa.array(
+                    [value, *rows[name].to_pylist()[1:]],
+                    pa.string() if pa.types.is_dictionary(kind) else kind,
+                )
+            ),
         )
     store.publish(setup.identity(), start, rows)
     return setup.identity()

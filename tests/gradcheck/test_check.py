@@ -1106,10 +1106,9 @@ def test_a_step_counts_before_the_gradients_that_come_with_it() -> None:
 
 @pytest.mark.parametrize("lr", [None, 1e-8])
 def test_steps_that_rounding_swallows_are_not_judged(lr: float | None) -> None:
-    tiny = Student(dtype=np.float32, returns="new weights", lr=1e-8)
-    assert check(tiny, (3, 4, 1), lr=lr).mistake.startswith(
-        "its steps are so small that rounding its weights loses them; needed: "
-    )
+    assert check(
+        Student(dtype=np.float32, returns="new weights", lr=1e-8), (3, 4, 1), lr=lr
+    ).mistake.startswith("its steps are so small that rounding its weights loses them; needed: ")
 
 
 # Arguments that are none

@@ -82,8 +82,9 @@ def assert_in_step(keys, epochs=4, seeds=range(40, 40 + LANES), relative=1e-12, 
         before = [(runs.layers(lane), kept(runs, lane)) for lane in CHECKED]
         runs.advance(1)
         for lane, (network, own) in zip(CHECKED, before, strict=True):
-            states = [*own, *oracle.still(network)][:2]
-            wanted, *wanted_states = oracle.train_epoch(recipe, network, states, seeds[lane], epoch)
+            wanted, *wanted_states = oracle.train_epoch(
+                recipe, network, [*own, *oracle.still(network)][:2], seeds[lane], epoch
+            )
             assert_near(runs.layers(lane), wanted, relative)
             for got, wanted in zip(kept(runs, lane), wanted_states[0], strict=False):
                 assert_near(got, wanted, relative)

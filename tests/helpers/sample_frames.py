@@ -119,6 +119,10 @@ def founding(n: int = 10_000) -> list[pa.Table]:
         share = converging[updates, lr] * (1 + 0.01 * (order == "shuffled"))
         won = (luck + rng.normal(0, 0.02, n)) % 1 < share
         shares = [0, 0, 0.72, 0.26, 0.02] if updates == 999 else [0, 0, 0.001, 0.1, 0.899]
-        outcomes = np.where(won, "converged", mixed(n, rng, *shares))
-        tables.append(table({"order": order, "updates": updates, "lr": lr}, list(outcomes)))
+        tables.append(
+            table(
+                {"order": order, "updates": updates, "lr": lr},
+                list(np.where(won, "converged", mixed(n, rng, *shares))),
+            )
+        )
     return tables

@@ -83,8 +83,9 @@ def trajectory(
     outcome_strip(evaluations, figure.add_subplot(grid[0, 0], sharex=outputs), converged_at)
     panels = [figure.add_subplot(grid[i, 1], sharex=outputs) for i in range(1, 5)]
     for ax, (names, label, log) in zip(panels, _PANELS, strict=True):
-        shown = losses(evaluations) if label == "loss" else names
-        measure_curves(evaluations, shown, ax, label, log)
+        measure_curves(
+            evaluations, losses(evaluations) if label == "loss" else names, ax, label, log
+        )
     outputs.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     outputs.xaxis.set_major_formatter("{x:,.0f}")
     for ax in (outputs, *panels):
