@@ -303,10 +303,10 @@ def test_time_grows_with_what_is_missing_and_shrinks_with_cores(monkeypatch):
 def test_a_run_takes_as_long_as_its_beginning_and_its_updates(split):
     """Rows that are drawn for each seed are drawn once, not for each update."""
     setup = Setup.from_arrays(
-        [[i] for i in range(8)], [0, 1] * 4, updates=999, test=0.5, test_split=split
+        [[i] for i in range(8)], [0, 1] * 4, updates=9999, test=0.5, test_split=split
     )
     fixed, update = forecast.expected(setup)
-    assert fixed + 999 * update == pytest.approx(seconds_per_run(setup), rel=0.2)
+    assert fixed + 9999 * update == pytest.approx(seconds_per_run(setup), rel=0.2)
 
 
 @pytest.mark.parametrize(("most", "kernels"), [(300, 4), (1, 8)])
