@@ -145,9 +145,8 @@ def random_example(terms: Terms, rng: np.random.Generator) -> Example:
         classes = np.eye(sizes[-1])[rng.integers(sizes[-1], size=rows)]
         return example._replace(T=0.8 * classes + 0.2 * T / T.sum(axis=1, keepdims=True))
     # float32 also keeps few digits of a difference near 0.
-    return example._replace(
-        T=np.where((np.abs(forward(example)[1][-1] - T) < 0.1), (T + 0.4) % 0.8 + 0.1, T)
-    )
+    near = np.abs(forward(example)[1][-1] - T) < 0.1
+    return example._replace(T=np.where(near, (T + 0.4) % 0.8 + 0.1, T))
 
 
 def prime(a: Real) -> Real:

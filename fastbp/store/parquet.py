@@ -1,7 +1,6 @@
 """Encode, seal, read and check files of runs."""
 
 import io
-import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -58,9 +57,8 @@ CHANGED = "it has changed since it was checked"
 _plausible: set[bytes] = set()
 """The seals of files that may have the rows that they say they have."""
 
-_first_seals, _seals = list[dict[Path, bytes]](), dict[tuple[int, ...], bytes]()
-"""While `unchanged` lasts: the seal of what each file was first, by `seal_of`; and that of what has
-a number, size and times in a file system, so that `is_as_read` reads it once."""
+_first_seals: list[dict[Path, bytes]] = []
+"""While `unchanged` lasts: the seal of what each file was first, by `seal_of`."""
 
 
 def encode(rows: pa.Table, metadata: dict[str, str]) -> tuple[bytes, str]:
@@ -120,13 +118,13 @@ def _check_plausible(content: bytes) -> None:
 
 
 def is_as_read(file: Path) -> bool:
-    """Whether a file is what it was when it was first read while `unchanged` lasts, if it was."""
+    """Whether a file is what it was when it was first read while `unchanged` lasts, if it was.
+
+    All of it is read: a file that somebody maps into memory changes without its times.
+    """
     seal = b""  # if it could not be read
-    with suppress(UnsafeFileError, OSError), safe_files.opened(file, root_of(file.parent)[0]) as f:
-        s = os.fstat(f.fileno())
-        state = s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns
-        seal = _seals.get(state) or seal_of(safe_files.whole(f, min(s.st_size, MAX_FILE)))
-        _seals[state] = seal
+    with suppress(UnsafeFileError, OSError):
+        seal = seal_of(safe_files.read(file, root_of(file.parent)[0], MAX_FILE))
     return all(seals.get(file, b"") == seal for seals in _first_seals)
 
 

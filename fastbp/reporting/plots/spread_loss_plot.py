@@ -148,9 +148,8 @@ def _dots(points: pd.DataFrame, ax: Axes) -> None:
 def _cells(points: pd.DataFrame, ax: Axes) -> None:
     """Draw cells in the colour of their most frequent outcome, transparent without runs."""
     across = np.floor(points["spread"].to_numpy(float) * PER_SPREAD).astype(int)
-    up = np.floor(
-        np.log10(np.maximum(points["loss"].to_numpy(float), MIN_LOSS)) * PER_DECADE
-    ).astype(int)
+    loss = np.maximum(points["loss"].to_numpy(float), MIN_LOSS)
+    up = np.floor(np.log10(loss) * PER_DECADE).astype(int)
     weight = points["runs"].to_numpy() if "runs" in points else 1
     base, wide, high = up.min(), across.max() + 1, up.max() - up.min() + 1
     counts = np.zeros((len(OUTCOMES), high, wide))
