@@ -165,7 +165,8 @@ def _check_same(path: Path, root: Path, folder: int) -> None:
     if not mine or not (path == root or (mine.with_folders and path.name in places.OWN_FOLDERS)):
         return
     if path not in mine.statuses:
-        finalize(mine, os.close, os.dup(folder)).atexit = False
+        # errors of this are ignored
+        finalize(mine, os.closerange, kept := os.dup(folder), kept + 1).atexit = False
         mine.statuses[path] = os.fstat(folder)
     first = mine.statuses[path]
     del mine  # an error that is kept has this frame
@@ -213,8 +214,7 @@ def opened(path: Path, root: Path | None = None, mode: str = "rb") -> Iterator[I
     OSError
         If it cannot be opened.
     """
-    names = path.parent.relative_to(root).parts if root else ()
-    with folder(root or path.parent, *names) as parent:
+    with folder(root or path.parent, *path.parent.relative_to(root or path.parent).parts) as parent:
         descriptor = _open(path, parent, os.O_RDONLY if mode == "rb" else os.O_RDWR | os.O_CREAT)
     # A buffer has a lock, which a thread that a forked process lacks may have taken.
     raw = _Prompt(descriptor, mode)
