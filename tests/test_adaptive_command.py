@@ -23,6 +23,7 @@ import fastbp
 from fastbp.analysis.statistics.proportions import confidence_sequence, sequence_prior, wilson
 from fastbp.config.sweep import Sweep
 from fastbp.engine import block, forecast, machine
+from fastbp.reporting import build
 from fastbp.schema.keys import LAST_SEED
 from fastbp.schema.outcomes import CONSTANT, OUTCOMES
 
@@ -168,6 +169,24 @@ def test_the_most_seeds_are_told_and_where_they_end_it_ends(file, tmp_path, here
         f"After {most:,} seeds not every share has a 95% interval at most 0.02 wide; the widest is "
         "0.0"
     )
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("options", [[], ["--until-width=0.1"], ["--bisect=lr"]], ids=str)
+def test_runs_that_are_taken_away_before_the_tables_are_missed(file, here, monkeypatch, options):
+    tables = build.tables_of_sweep
+
+    def without_runs(store, *arguments, **named):
+        next(store.files()).unlink()
+        return tables(store, *arguments, **named)
+
+    here(file, "--no-report", *options)
+    with monkeypatch.context() as patch:
+        patch.setattr(build, "tables_of_sweep", without_runs)
+        assert ended(here(file, "--no-report", *options), 3).stderr.endswith(
+            " runs are gone from results/mine/runs: the same command goes on\n"
+        )
+    assert "runs trained" in succeeded(here(file, "--no-report", *options)).stderr
 
 
 @pytest.mark.jit

@@ -115,14 +115,10 @@ class UntilWidthResult(NamedTuple):
         return self.widest <= self.width
 
     def lines(self, summary: pd.DataFrame) -> list[str]:
-        """Describe the result in a sentence; `summary`: the table of these runs.
-
-        Raises StoreError if it lacks the setup: its runs were taken away after they were counted.
-        """
-        if (rows := summary[summary["setup"] == self.setup]).empty:
-            raise StoreError(f"the runs of setup {self.setup} are gone: the same command goes on")
+        """Describe the result in a sentence; `summary`: the table of these runs."""
+        row = summary[summary["setup"] == self.setup].iloc[0]
         wilson = max((summary[f"{s}_high"] - summary[f"{s}_low"]).max() for s in SHARES)
-        setting = phrases.setting(rows.iloc[0], keys_of(summary))
+        setting = phrases.setting(row, keys_of(summary))
         return [
             f"After {plural(self.sweep.seeds.count, 'seed')} "
             f"{'' if self.complete else 'not '}every share has a 95% interval at "

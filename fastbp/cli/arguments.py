@@ -86,8 +86,9 @@ class Parser(argparse.ArgumentParser):
         """Print the usage and what is wrong, and exit with code 2."""
         for each in self.format_usage().splitlines():
             print_note(each)
-        line = re.sub("^argument ([^:]*/)?", "", message)
-        print_errors([f"{line}; for all options: {self.prog} -h"])
+        print_errors(
+            [f"{re.sub('^argument ([^:]*/)?', '', message)}; for all options: {self.prog} -h"]
+        )
         self.exit(2)
 
 

@@ -24,7 +24,7 @@ from fastbp.engine.plan import Plan, shard
 from fastbp.kernels.code_cache import why_not_kept
 from fastbp.kernels.jit import has_fma
 from fastbp.reporting import gallery
-from fastbp.schema.errors import SweepError, UnsafeFileError
+from fastbp.schema.errors import StoreError, SweepError, UnsafeFileError
 from fastbp.schema.outcomes import OUTCOMES
 from fastbp.schema.text import first_of, named, plural
 from fastbp.store import provenance
@@ -352,29 +352,42 @@ def _import_reporting() -> None:
 def _report(
     job: Job, page: bool, jobs: int, trained: driver.Trained, show: ProgressLine, began: float
 ) -> Report:
-    """Write the tables, made.json, and the page if it is not up to date."""
+    """Write the tables, made.json, and the page if it is not up to date.
+
+    Raises StoreError if runs were taken away before they were counted.
+    """
     started = time.perf_counter()
     from fastbp.reporting import build
 
     sweep, store, seconds = job.sweep, job.store, trained.seconds
-    collapses = {setup.identity(): setup.collapse for setup in sweep.setups}
+    setups = {setup.identity(): setup for setup in sweep.setups}
     baseline = sweep.baseline.identity() if sweep.baseline else None
-    page = page and (trained.runs > 0 or not build.is_current(store.path, [*collapses]))
-    report = build.tables_of_sweep(store, collapses, baseline, pictures=page)
+    page = page and (trained.runs > 0 or not build.is_current(store.path, [*setups]))
+    report = build.tables_of_sweep(
+        store,
+        {name: setup.collapse for name, setup in setups.items()},
+        baseline,
+        pictures=page,
+    )
     written = time.perf_counter()
     seconds["tables"], seconds["total"] = written - started, written - began
     if trained.runs:
         provenance.add_made(store, [driver.made_entry(trained, jobs)])
+    counted = dict(zip(report.summary["setup"], report.summary["runs"], strict=True))
+    wanted = Plan(sweep, seeds=job.shard).requested
+    gone = sum(max(0, wanted(setup)[1] - counted.get(name, 0)) for name, setup in setups.items())
+    if gone and not trained.failed:
+        raise StoreError(f"{gone:,} runs are gone from {store.runs}: the same command goes on")
     if page and report.counted:
         build.write_page(
             report,
-            build.page_key(store.path, [*collapses]),
+            build.page_key(store.path, [*setups]),
             store.write,
             lambda phase: show(Phase(phase)),
         )
         show.end()
         seconds["page"] = time.perf_counter() - written
-    requested = {setup.identity(): sweep.seeds_of(setup).count for setup in sweep.setups}
+    requested = {name: sweep.seeds_of(setup).count for name, setup in setups.items()}
     if (report.summary["runs"] > report.summary["setup"].map(requested)).any():
         number = (
             "requested for some setups"

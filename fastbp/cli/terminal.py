@@ -62,8 +62,10 @@ def print_data(text: str, coloured: bool = False) -> None:
 
 def print_answer(answer: Iterable[str], *parts: Sequence[str]) -> None:
     """Print wrapped paragraphs, then other groups of lines, with empty lines between them."""
-    texts = "\n".join(paragraphs(answer, screen()))
-    print_data("\n\n".join(filter(None, [texts, *map("\n".join, parts)])), coloured=True)
+    print_data(
+        "\n\n".join(filter(None, map("\n".join, [paragraphs(answer, screen()), *parts]))),
+        coloured=True,
+    )
 
 
 def paragraphs(answer: Iterable[str], shown: Screen) -> list[str]:

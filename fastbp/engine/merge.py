@@ -211,8 +211,7 @@ def _write(into: Store, parts: Sequence[Part], tick: Callable[[str], None]) -> M
             for start, count in gaps:
                 into.publish(file.setup, start, rows.slice(start - file.start, count), metadata)
     written = [count for _, gaps, _ in parts for _, count in gaps]
-    there = sum(file.count for file, *_ in parts) - sum(written)
-    return Merged(len(written), sum(written), there)
+    return Merged(len(written), sum(written), sum(file.count for file, *_ in parts) - sum(written))
 
 
 def _remove(store: Store, files: Mapping[Path, Path]) -> None:

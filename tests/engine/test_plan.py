@@ -168,8 +168,13 @@ def test_shares_are_of_the_missing_ranges(present):
 
 def test_setups_of_many_ranges_are_counted_and_not_listed(monkeypatch):
     """Each range has all setups with more seeds: their lists together grow with the square."""
-    grids = [{"updates": [n], "seeds": n} for n in range(1, 301)]
-    planned = Plan(Sweep(seeds=1, setup={"problem": "xor"}, grid=grids))
+    planned = Plan(
+        Sweep(
+            seeds=1,
+            setup={"problem": "xor"},
+            grid=[{"updates": [n], "seeds": n} for n in range(1, 301)],
+        )
+    )
     assert len(list(planned.missing_ranges())) == 300
     monkeypatch.setattr(Plan, "missing_ranges", lambda _: pytest.fail("all are listed"))
     assert (planned.runs, planned.updates, len(planned.collapses)) == (45_150, 300 * 300, 300)

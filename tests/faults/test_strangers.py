@@ -545,8 +545,9 @@ def an_npz(folder: Path, pack: int, header: bytes | None = None, **arrays: int) 
         for name, values in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 if header is None:
-                    said = {"descr": "|u1", "fortran_order": False, "shape": (values, 1)}
-                    npy.write_array_header_1_0(member, said)
+                    npy.write_array_header_1_0(
+                        member, {"descr": "|u1", "fortran_order": False, "shape": (values, 1)}
+                    )
                 else:
                     member.write(header)
                 for _ in range(values // 1_000_000):
@@ -819,8 +820,9 @@ def test_a_problem_in_units_without_end_is_used_by_nobody(folder, units):
     """Its digest is right, and no picture could have such an axis."""
     problems, Xs = folder / "store" / "problems", [[0.0], [1.0]]
     meaning = json.dumps({"groups": [], "units": [units], "test_rows": 0})
-    own = npz.data_digest(np.array(Xs), np.array(Xs))
-    digest = hashlib.sha256(f"{own}{meaning}".encode()).hexdigest()
+    digest = hashlib.sha256(
+        f"{npz.data_digest(np.array(Xs), np.array(Xs))}{meaning}".encode()
+    ).hexdigest()
     content = npz.npz(X=np.array(Xs), T=np.array(Xs), inputs=["a"], outputs=["t"], meaning=meaning)
     (problems / f"{digest}.npz").write_bytes(content)
     with pytest.raises(TableError, match="units with which outputs are finite"):

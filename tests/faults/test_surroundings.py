@@ -266,10 +266,9 @@ def test_a_current_folder_in_which_nothing_can_be_opened(complete, tmp_path, exe
 def test_few_open_files(undisturbed, tmp_path):
     """Fewer than there are setups, files of runs or pictures."""
     rates = [0.5, 2, *range(3, 41)]
-    limit = (24, 24)
     done = command(
         "mine.toml", "-o", "store", "--set", f"lr={rates}", "--quiet", cwd=tmp_path,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limit),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24)),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     rows = rows_of(tmp_path / "store")

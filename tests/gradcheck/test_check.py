@@ -269,8 +269,10 @@ def test_biases_may_be_a_column_or_row_of_the_weights(
             found = check(function, sizes, rows=rows)
             assert found.ok, found
             order, line = ("out, in + 1", "column") if out_in else ("in + 1, out", "row")
-            where = f"W[{order}], the biases in the {joined} {line}"
-            assert f"called with {where} of each W, samples " in found.convention
+            assert (
+                f"called with W[{order}], the biases in the {joined} {line} of each W, samples "
+                in found.convention
+            )
             assert set(found.errors) == {
                 f"{kind}{i}" for kind in "Wb" for i in range(len(sizes) - 1)
             }

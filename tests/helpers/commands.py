@@ -101,8 +101,12 @@ def refused(done: subprocess.CompletedProcess[str], code: int, *patterns: str) -
 def environment(**more: str) -> dict[str, str]:
     """With compiled code where it is, even if there is no home."""
     folder = code_cache.cache_folder()
-    cache = {"FASTBP_CACHE_DIR": str(folder.parent)} if folder else {}
-    return os.environ | {"PYTHONPATH": str(ROOT)} | cache | more
+    return (
+        os.environ
+        | {"PYTHONPATH": str(ROOT)}
+        | ({"FASTBP_CACHE_DIR": str(folder.parent)} if folder else {})
+        | more
+    )
 
 
 def hears_signals(then: Callable[[], None] = lambda: None) -> Callable[[], None]:

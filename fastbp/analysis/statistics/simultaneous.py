@@ -89,5 +89,7 @@ def _largest(sums: Real, squares: Real) -> Real:
 def _normal_maxima(products: Real, rng: np.random.Generator) -> Real:
     """The largest |t| in draws of normal numbers with this covariance."""
     values, vectors = np.linalg.eigh(products)
-    root = vectors * np.sqrt(np.maximum(values, 0))
-    return _largest(rng.standard_normal((FLIPS, len(products))) @ root.T, np.diag(products))
+    return _largest(
+        rng.standard_normal((FLIPS, len(products))) @ (vectors * np.sqrt(np.maximum(values, 0))).T,
+        np.diag(products),
+    )
