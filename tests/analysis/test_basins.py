@@ -152,8 +152,13 @@ def test_every_run_is_a_square_of_whole_pixels_in_its_colour(side: int) -> None:
     assert (cells == cells[:, :1, :, :1]).all()
     cells = cells[:, 0, :, 0].astype(int)
     for outcome in set(OUTCOMES) - {Outcome.CONVERGED}:
-        wanted = 0.36 * 255 * np.array(to_rgb(outcome.colour))
-        assert abs(cells[codes == OUTCOMES.index(outcome)] - wanted).max() <= 1
+        assert (
+            abs(
+                cells[codes == OUTCOMES.index(outcome)]
+                - (0.36 * 255 * np.array(to_rgb(outcome.colour)))
+            ).max()
+            <= 1
+        )
     light = cells[found.converged] @ [0.2126, 0.7152, 0.0722]
     assert (np.diff(light[np.argsort(times[found.converged], kind="stable")]) >= -1).all()
 

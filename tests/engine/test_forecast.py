@@ -189,8 +189,11 @@ def test_the_disk_takes_what_was_said(tmp_path, setup, seeds):
 def part(
     some: Sweep, name: str, workers: int = 2, stored: bool = True, frame: bool = False
 ) -> float:
-    terms = forecast.memory(Plan(some), threads(workers), stored, frame)
-    (term,) = [term for term in terms if name in term.what]
+    (term,) = [
+        term
+        for term in forecast.memory(Plan(some), threads(workers), stored, frame)
+        if name in term.what
+    ]
     return term.bytes
 
 
