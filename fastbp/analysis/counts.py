@@ -340,16 +340,22 @@ def _parts_of_folder(
     files = grouped(wanted, [file.setup for file in wanted])
     for group in files.values():
         filename.check_overlaps(group, group[0].path.parent.parent)
+    versions = set[str]()
     for setup, group in files.items():
         group.sort(key=lambda file: file.start)
-        yield setup, _read([file.path for file in group], columns)
+        yield setup, _read([file.path for file in group], columns, versions)
         pa.default_memory_pool().release_unused()
 
 
-def _read(paths: Sequence[Path], columns: Sequence[str]) -> _Parts:
-    """Yield rows, keys and metadata of each file of a setup; only the first is read for keys."""
+def _read(paths: Sequence[Path], columns: Sequence[str], versions: set[str]) -> _Parts:
+    """Yield rows, keys and metadata of each file of a setup; only the first is read for keys.
+
+    `versions`: the numerics versions of all files that have been read.
+    """
     for i, path in enumerate(paths):
         rows, metadata = parquet.read(path, [*(() if i else _KEYS), *columns])
+        versions.add(metadata.get("fastbp.numerics", "none"))
+        filename.check_versions(versions, path.parent.parent)
         yield frame_of(rows.select(columns)), _keys(rows.slice(0, 1).to_pylist()[0]), metadata
 
 

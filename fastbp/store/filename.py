@@ -1,7 +1,7 @@
 """Build and parse the names of files of runs, SETUP-START-COUNT-DIGEST.parquet."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Self
 
 from fastbp.schema.errors import RunsError, remedy
 from fastbp.schema.keys import LAST_SEED
-from fastbp.schema.text import nearest
+from fastbp.schema.text import nearest, plain
 from fastbp.store import safe_files
 from fastbp.store.places import RUN_FILE
 
@@ -109,6 +109,18 @@ def run_files(folder: Path) -> Iterator[RunFile]:
     yield from filter(None, files)
 
 
+def all_names(store: Path) -> dict[Path, RunFile | None]:
+    """All in the folder `runs` of a store but what is hidden, and which of it are files of runs.
+
+    Raises as `safe_files.listed`.
+    """
+    return {
+        store / "runs" / name: RunFile.parse(store / "runs" / name) if is_file else None
+        for name, is_file in safe_files.listed(store, "runs").items()
+        if not name.startswith(".")  # as a Mac makes them
+    }
+
+
 def root_of(runs: Path) -> tuple[Path, *tuple[str, ...]]:
     """The store of a folder with files of runs, and the name of the folder in it.
 
@@ -136,4 +148,13 @@ def check_overlaps(files: Iterable[RunFile], store: Path) -> None:
     for one, other in overlaps(files):
         raise RunsError(
             f"{one.path} and {other.path.name} have runs of the same seeds: {remedy(store)}"
+        )
+
+
+def check_versions(versions: Collection[str], store: Path) -> None:
+    """Raise RunsError if files of a store have several numerics versions."""
+    if len(versions) > 1:
+        raise RunsError(
+            f"{store} holds runs of numerics versions {plain(' and '.join(sorted(versions)), 90)}, "
+            "which do not mix: move those of one version to another folder"
         )

@@ -13,7 +13,7 @@ from fastbp.schema.errors import StoreError, remedy
 from fastbp.schema.text import plural, printable
 from fastbp.store import parquet
 from fastbp.store.digest import in_order
-from fastbp.store.filename import check_overlaps, run_files
+from fastbp.store.filename import check_overlaps, check_versions, run_files
 
 _SHOWN = ("setup", "seed", "outcome", "updates_done", "converged_at", "loss", "spread", "max_error")
 
@@ -111,14 +111,9 @@ def read_all(store: Path) -> pa.Table:
     """
     files = [*run_files(store / "runs")]
     readings = [parquet.read(file.path) for file in files]
-    versions = {metadata.get("fastbp.numerics", "none") for _, metadata in readings}
     if not files:
         raise StoreError(f"{store} holds no runs")
-    if len(versions) > 1:
-        raise StoreError(
-            f"{store} holds runs of numerics versions {' and '.join(sorted(versions))}, "
-            "which do not mix: move those of one version to another folder"
-        )
+    check_versions({metadata.get("fastbp.numerics", "none") for _, metadata in readings}, store)
     check_overlaps(files, store)
     try:
         rows = pa.concat_tables([table for table, _ in readings], promote_options="default")

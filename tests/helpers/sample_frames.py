@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from fastbp.schema.columns import schema
+from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.schema.outcomes import OUTCOMES
 from fastbp.store import filename, parquet
 
@@ -88,13 +89,15 @@ def table(
 def write(
     folder: Path, runs: pa.Table, parts: int = 1, said: Mapping[str, str] | None = None
 ) -> Path:
-    """Publish the runs of one setup under `folder/runs` as so many files, whose footers say this;
-    returns the store."""
+    """Publish the runs of one setup under `folder/runs` as so many files, whose footers say this
+    besides the numerics version; returns the store."""
     (folder / "runs").mkdir(parents=True, exist_ok=True)
     for rows in np.array_split(np.arange(runs.num_rows), parts):
         part = runs.slice(rows[0], len(rows))
         start, setup = part["seed"][0].as_py(), part["setup"][0].as_py()
-        content, digest = parquet.encode(part.cast(schema()), dict(said or {}))
+        content, digest = parquet.encode(
+            part.cast(schema()), {"fastbp.numerics": str(NUMERICS_VERSION)} | dict(said or {})
+        )
         (folder / "runs" / filename.name(setup, start, part.num_rows, digest)).write_bytes(content)
     return folder
 
