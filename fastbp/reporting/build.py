@@ -172,7 +172,8 @@ def page_key(store: Path, setups: Sequence[str] = (), collapse: float | None = N
 def is_current(store: Path, setups: Sequence[str]) -> bool:
     """Whether the page in the store has the `page_key` of these setups, and all files it links to.
 
-    Its pictures may be of another report, which was interrupted or made at the same time.
+    Its pictures may be of another report, which was interrupted or made at the same time; and runs
+    may have been away while it was made.
     """
     try:
         text = safe_files.text_of(store / "report.html", store)
@@ -184,16 +185,18 @@ def is_current(store: Path, setups: Sequence[str]) -> bool:
         f"figures/{name}": is_file for name, is_file in safe_files.listed(store, "figures").items()
     }
     pictures = sorted(link for link in links if link.startswith("figures/"))
+    wanted, files = {*setups}, filename.run_files(store / "runs")
+    runs = sum(file.count for file in files if not wanted or file.setup in wanted)
     try:
-        digest = _digest((link, safe_files.read(store / link, store)) for link in pictures)
+        digest = _digest(((link, safe_files.read(store / link, store)) for link in pictures), runs)
     except (OSError, UnsafeFileError):
         return False
     return all(there.get(link) for link in links) and f'{key}{digest}"' in text
 
 
-def _digest(files: Iterable[tuple[str, bytes]]) -> str:
-    """16 hex digits for files by their names, if they are not too large together."""
-    hasher, left = hashlib.sha256(), MAX_PICTURES
+def _digest(files: Iterable[tuple[str, bytes]], runs: int) -> str:
+    """16 hex digits for files by their names, if they are not too large together, and for runs."""
+    hasher, left = hashlib.sha256(f"{runs} ".encode()), MAX_PICTURES
     for name, content in files:
         hasher.update(f"{name} {len(content)} ".encode() + content)
         left -= len(content)
@@ -245,9 +248,8 @@ def write_page(report: Report, key: str, write: Write, tick: Tick) -> None:
     content = top_of_page(report, report.verdict) | {"lead": lead, "sections": sections}
     drawn = report.drawing.drawn
     pictures = {path.relative_to(report.store).as_posix(): file for path, file in drawn.items()}
-    page = render(
-        "report.html", report.title, content, f"{key}-{_digest(sorted(pictures.items()))}"
-    )
+    digest = _digest(sorted(pictures.items()), sum(one.runs for one in report.counted))
+    page = render("report.html", report.title, content, f"{key}-{digest}")
     write_tables(report, write)
     files = drawn | {report.store / "report.html": page}
     for path, file in files.items():
