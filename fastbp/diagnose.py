@@ -210,8 +210,9 @@ def _sweep(
     from fastbp.choices.families import FAMILIES
     from fastbp.diagnosis.diagnose import usual_epochs
 
-    names = {*FAMILIES["problem"].choices} - {"file"}
-    is_table = data is not None and data.partition(":")[0] not in names
+    is_table = data is not None and data.partition(":")[0] not in (
+        {*FAMILIES["problem"].choices} - {"file"}
+    )
     if targets and not is_table:
         given = "without DATA" if data is None else f"with {data[:60]}"
         raise SweepError([f"--targets: given {given}, allowed: only with a table such as mine.csv"])

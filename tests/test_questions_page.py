@@ -103,8 +103,7 @@ def test_the_best_change_leaves_out_what_is_not_single_and_another_task():
     counts = [(RATE, 300), (MORE, 300), (BOTH, 600), (data, 900)]
     assert effects(counts).best() == judge.change_of(data)
     made = effects(counts, task=True)
-    assert made.best() == judge.change_of(BOTH)
-    assert made.best(single=True) == judge.change_of(RATE)  # of equals the first
+    assert (made.best(), made.best(single=True)) == (judge.change_of(BOTH), judge.change_of(RATE))
     assert effects(counts, [[BOTH]]).best(single=True) == judge.change_of(data)
     assert effects(counts, [[BOTH]], task=True).best(single=True) == judge.change_of(BOTH)
 
@@ -182,21 +181,18 @@ def test_a_diagnosis_where_nothing_helps_or_hardly_a_seed_fails():
         for keys in ({}, RATE, {"seed": "another"})
     )
     useless, rare = effects([(RATE, 0)]), effects([(RATE, 20)], base=980)
-    assert judge.score(useless, none) == "best"
-    assert judge.score(useless, rate) == "wrong"
+    assert (judge.score(useless, none), judge.score(useless, rate)) == ("best", "wrong")
     assert (
         judge.score(useless, rate._replace(effect=PointsInterval(0.8, 0.7, 0.9)))
         == "right by its own runs"
     )
-    assert judge.score(rare, seed) == "right"
-    assert judge.score(rare, rate) == "best"
+    assert (judge.score(rare, seed), judge.score(rare, rate)) == ("right", "best")
 
 
 def test_changes_are_read_as_they_were_written():
     change = judge.change_of({"hidden": [8, 8], "lr": 0.02, "problem": "file:a/b.csv", "x": True})
     assert judge.written(change) == "hidden=8-8; lr=0.02; problem=b.csv; x=true"
-    assert judge.read(judge.written(change)) == change
-    assert judge.read("") == judge.AS_ASKED
+    assert (judge.read(judge.written(change)), judge.read("")) == (change, judge.AS_ASKED)
 
 
 # The files
@@ -206,8 +202,7 @@ QUESTIONS = judge.questions()
 
 def test_every_sweep_file_has_its_answer():
     files = {path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.toml")}
-    assert {each.file for each in QUESTIONS} == files | {"../founding.toml"}
-    assert len(QUESTIONS) == 32
+    assert ({each.file for each in QUESTIONS}, len(QUESTIONS)) == (files | {"../founding.toml"}, 32)
     assert sum(bool(each.ways) for each in QUESTIONS) == 24
     assert len({each.store for each in QUESTIONS}) == 32
 

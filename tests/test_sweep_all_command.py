@@ -44,8 +44,7 @@ def test_every_sweep_is_trained_into_its_own_place_and_shown(folder, tmp_path, h
         assert filename.run_files(results / name / "runs")
         assert (results / name / "report.html").is_file()
         assert f"{name} ({number} of 3): 8 runs trained" in done.stderr
-    blocks = done.stdout.strip().split("\n\n")
-    assert [block.splitlines()[0] for block in blocks] == [
+    assert [block.splitlines()[0] for block in done.stdout.strip().split("\n\n")] == [
         f"{name}: What of {name}?" for name in NAMES
     ]
     text = (results / "README.md").read_text()

@@ -188,8 +188,9 @@ def _boxes(counted: Sequence[SetupCounts], keys: Sequence[str], baseline: str | 
         return []
     start = next((one for one in counted if one.setup == baseline), counted[0])
     alike = [one for one in counted if _goals(one) == _goals(start)]
-    as_many = [one for one in alike if one.runs >= start.runs]
-    boxes = _complete_boxes(start, as_many, keys) or _complete_boxes(start, alike, keys)
+    boxes = _complete_boxes(
+        start, [one for one in alike if one.runs >= start.runs], keys
+    ) or _complete_boxes(start, alike, keys)
     most = max((len(changed) for changed, _ in boxes), default=0)
     farthest = [box for box in boxes if len(box[0]) == most]
     share = start.ended_converged / start.runs

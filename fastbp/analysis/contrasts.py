@@ -198,8 +198,7 @@ def least_effect(contrasts: pd.DataFrame) -> float:
     """
     if contrasts.empty:
         return np.nan
-    fixed = math.floor(1 + math.log2(len(contrasts) / ALPHA)) + 1  # p is 2^(1 − fixed)
-    return fixed / float(contrasts["pairs"].max())
+    return (math.floor(1 + math.log2(len(contrasts) / ALPHA)) + 1) / float(contrasts["pairs"].max())
 
 
 def independent_keys(counted: Sequence[SetupCounts]) -> list[str]:

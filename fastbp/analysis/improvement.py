@@ -85,11 +85,8 @@ def _settings(runs: Runs, baseline: str | None) -> tuple[list[str], list[Setting
 
 def _profile(one: SetupCounts, budget: int) -> Real:
     """Share of a setup's runs that had converged after each step of a budget, [step]."""
-    limits = np.arange(STEPS + 1) * budget // STEPS
-    return np.asarray(
-        np.append(0, np.cumsum(one.events))[np.searchsorted(one.times, limits, side="right")]
-        / one.runs
-    )
+    places = np.searchsorted(one.times, np.arange(STEPS + 1) * budget // STEPS, side="right")
+    return np.asarray(np.append(0, np.cumsum(one.events))[places] / one.runs)
 
 
 def profiles(runs: Runs, baseline: str | None = None) -> pd.DataFrame:

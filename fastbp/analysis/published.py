@@ -82,8 +82,11 @@ def published_figures(sweep: LatestSweep) -> tuple[PublishedFigure, ...]:
 def _figure(entry: Mapping[str, Any], setups: tuple[str, ...]) -> PublishedFigure:
     figure, value = str(entry["figure"]), _printed(entry["value"])
     runs = None if entry.get("runs") is None else int(entry["runs"])
-    too_much = figure == "success" and value > 1
-    if figure not in FIGURES or too_much or not (runs is None or 1 <= runs <= MAX_RUNS):
+    if (
+        figure not in FIGURES
+        or (figure == "success" and value > 1)
+        or not (runs is None or 1 <= runs <= MAX_RUNS)
+    ):
         raise ValueError(f"no published figure: {entry}")
     reach, low, high = (
         _printed(entry[name]) if name in entry else nan for name in ("plus_minus", "low", "high")
@@ -204,10 +207,10 @@ class _OurFigures:
         if figure == "success":
             low, high = clopper_pearson(self._events.sum(), self.runs, LEVEL)
             return float(low), float(high)
-        if figure not in ("efficiency", "limit"):
-            return self.spread(figure, self.runs)
         if figure == "limit":
             return self._best.at_low, self._best.at_high
+        if figure != "efficiency":
+            return self.spread(figure, self.runs)
         costs = self._best.cost_high, self._best.cost_low
         least, most = (1000 / cost if cost else inf for cost in costs)
         return least, most

@@ -108,13 +108,12 @@ class Done(NamedTuple):
 
     def summary(self) -> str:
         """Say how many runs were trained, how fast, and how long everything took."""
-        trained, nothing = self.trained, "complete already, nothing to train"
-        took = f"{trained.seconds['total']:.1f} s"
+        trained, took = self.trained, f"{self.trained.seconds['total']:.1f} s"
         each = f" ({speed(trained.speed)})" if trained.speed else ""
         return (
             f"{plural(trained.runs, 'run')} trained in {took}{each}"
             if trained.runs
-            else (f"{nothing} ({took})")
+            else f"complete already, nothing to train ({took})"
         )
 
     def as_json(self, store: Store) -> dict[str, object]:

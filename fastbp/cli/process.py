@@ -208,17 +208,16 @@ def exit_code(work: Callable[[], int], place: Path, used: Iterable[Path] = ()) -
         return NOT_WRITABLE
     except Exception as error:
         known = next((row[1:] for row in EXIT_CODES if isinstance(error, row[0])), None)
-        is_expected = known and not isinstance(error, ArithmeticError)
-        if not is_expected and (why := _why_not_read(used)):
+        if not (known and not isinstance(error, ArithmeticError)) and (why := _why_not_read(used)):
             print_errors([why])
             return BAD_STORE
         if not known:
             raise
         code, before = known
         interruption.without_memory = isinstance(error, MemoryError)
-        after = interruption.stays if isinstance(error, LostError) else ""
         print_errors(
-            f"{before}{line}{after}" for line in getattr(error, "lines", [str(error) or NO_MEMORY])
+            f"{before}{line}{interruption.stays if isinstance(error, LostError) else ''}"
+            for line in getattr(error, "lines", [str(error) or NO_MEMORY])
         )
         return code
 

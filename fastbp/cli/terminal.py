@@ -47,9 +47,9 @@ def print_data(text: str, coloured: bool = False) -> None:
         If it cannot be written, for example because the disk is full. It is no error if the reader
         has left, such as `head`.
     """
-    pieces = _COLOUR.split(text) if coloured else [text]
     text = "".join(
-        piece if coloured and _COLOUR.fullmatch(piece) else escaped(piece, "\n") for piece in pieces
+        piece if coloured and _COLOUR.fullmatch(piece) else escaped(piece, "\n")
+        for piece in (_COLOUR.split(text) if coloured else [text])
     )
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")

@@ -300,11 +300,10 @@ def _init_cause(setup: Setup, init: str) -> str:
     sizes = {"uniform": 3**-0.5, "glorot-normal": glorot, "glorot-uniform": glorot}
     sizes |= {"he-normal": (2 / inputs) ** 0.5, "torch": (3 * inputs) ** -0.5}
     size, other = setup.init_scale * sizes.get(setup.init, 1.0), sizes.get(init, 1.0)
-    unlike = LARGE if size > other else SMALL
     return (
         f"the distribution of the initial weights, {setup.init}"
         if (max(size, other) < 1.5 * min(size, other))
-        else unlike
+        else (LARGE if size > other else SMALL)
     )
 
 

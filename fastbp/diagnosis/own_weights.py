@@ -271,8 +271,7 @@ def _luck(placement: Placement) -> str:
     often, usual = custom.mean() > 0.5, fresh.mean() > 0.5
     if worst >= 95 or (usual and not often):
         return "your network is unlucky"
-    is_lucky = worst <= 5 or (often and not usual)
-    return f"your network is {'lucky' if is_lucky else 'like others'}"
+    return f"your network is {'lucky' if (worst <= 5 or (often and not usual)) else 'like others'}"
 
 
 def as_json(placement: Placement) -> dict[str, Any]:

@@ -98,8 +98,8 @@ class Recommendation(NamedTuple):
         always giving the mean.
         """
         setup = self.setup if self.setup.test else self.setup.with_columns({"test": HELD_OUT})
-        both = np.column_stack(setup.data()), setup.prepared().labels
-        rows, classes = map(kinds_of_rows, both)
+        rows = kinds_of_rows(np.column_stack(setup.data()))
+        classes = kinds_of_rows(setup.prepared().labels)
         copies = np.isin(rows[setup.rows :], rows[: setup.rows]).sum()
         commonest = classes[setup.rows :] == np.bincount(classes[: setup.rows]).argmax()
         return setup.test_rows, int(copies), float(commonest.mean()) if setup.groups else 0.0

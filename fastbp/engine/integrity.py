@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fastbp.engine import stored_problems
 from fastbp.engine.machine import available_cores
 from fastbp.engine.stored_problems import MISNAMED, OTHER_KEYS, Said, StoredProblems, size_of
 from fastbp.schema.columns import COLUMNS, SCHEMA, SETUP_COLUMNS
@@ -36,12 +37,14 @@ _KNOWN = {column.name for column in COLUMNS}
 class StoreFault(NamedTuple):
     """A file that is damaged or should not be there, and why.
 
-    `other`: the file that has its rows, if that alone is why.
+    `other`: the file that has its rows, if that alone is why. `problems`: all sound problems that
+    the store had, if the file lacks its own.
     """
 
     file: Path
     why: str
     other: Path | None = None
+    problems: Collection[Path] | None = None
 
 
 class IntegrityReport(NamedTuple):
@@ -68,6 +71,8 @@ class IntegrityReport(NamedTuple):
         how rows are divided into files. Empty if there are findings.
     sound : list of RunFile
         The files that are sound, by setup and seeds.
+    problems : list of Path
+        The problems that are sound.
     """
 
     files: int
@@ -79,6 +84,7 @@ class IntegrityReport(NamedTuple):
     types: dict[str, str]
     digest: str
     sound: list[RunFile]
+    problems: list[Path]
 
 
 class _Setups:
@@ -101,8 +107,7 @@ class _Setups:
         """
         keys = json.dumps(keys_of(parquet.fill(rows, SETUP_COLUMNS)), sort_keys=True)
         version, problem = metadata["fastbp.numerics"], metadata.get("fastbp.problem", "")
-        hashed = hashlib.sha256(keys.encode())
-        is_newer = int(metadata["fastbp.schema"]) > SCHEMA
+        hashed, is_newer = hashlib.sha256(keys.encode()), int(metadata["fastbp.schema"]) > SCHEMA
         said = Said(file.setup, hashed.digest(), version, problem, is_newer)
         if said not in self.said:
             self._problems.add(said, keys, file.path)
@@ -113,8 +118,11 @@ class _Setups:
         if file.setup not in self.digests:
             self._rows_hash, self._kinds = RowsHash(), {}
         # writers of Parquet have two names for what is in a list
-        names = (f for f in rows.schema if f.name not in _KNOWN)
-        own = {f.name: str(f.type).replace("<item:", "<element:") for f in names}
+        own = {
+            field.name: str(field.type).replace("<item:", "<element:")
+            for field in rows.schema
+            if field.name not in _KNOWN
+        }
         if own:
             self._unknown[file] = own
         if own.items() <= {**own, **self._kinds}.items():  # else one of the types is wrong
@@ -128,18 +136,14 @@ class _Setups:
         found = [*self._of_other_setups(), *_other_versions(self.sound)]
         found += self._of_other_types({fault.file for fault in found})
         wrong = {fault.file for fault in found}
-        lacking = self._problems.lacking
-        unsure = {
-            file: lacking[said]
-            for said, files in self.said.items()
-            if lacking[said]
-            for file in files
-        }
+        why = self._problems.lacking
+        unsure = {f.path: why[said] for said, fs in self.said.items() if why[said] for f in fs}
+        found += _seeds_twice(
+            (file for file in self.sound if file.path not in wrong), unsure, self._unknown
+        )
         return [
-            *found,
-            *_seeds_twice(
-                (file for file in self.sound if file.path not in wrong), unsure, self._unknown
-            ),
+            fault._replace(problems=self._problems.sound) if fault.file in unsure else fault
+            for fault in found
         ]
 
     def _of_other_types(self, wrong: set[Path]) -> list[StoreFault]:
@@ -211,11 +215,11 @@ def check(store: Store, tick: Callable[[str], None] = lambda step: None) -> Inte
         If the path is not a store, has no runs, or has a file that cannot be read.
     """
     store.check_usable(any_version=True)
-    names = safe_files.listed(store.path, "runs")
-    files = [file for file in store.run_files() if names.get(file.path.name)]
-    foreign = [name for name in names if not (names[name] and RunFile.parse(store.runs / name))]
-    foreign = [name for name in foreign if not name.startswith(".")]  # as a Mac makes them
-    findings = [StoreFault(store.runs / name, "it is not a file of runs") for name in foreign]
+    names = filename.all_names(store.path)
+    files = sorted(filter(None, names.values()), key=lambda file: (file.setup, file.start))
+    findings = [
+        StoreFault(at, "it is not a file of runs") for at, file in names.items() if not file
+    ]
     if not files and not findings:
         raise StoreError(f"{store.path} holds no runs")
     problems = StoredProblems(store, tick)
@@ -239,6 +243,7 @@ def check(store: Store, tick: Callable[[str], None] = lambda step: None) -> Inte
         types=setups.types,
         digest="" if findings else hashlib.sha256(b"".join(setups.digests.values())).hexdigest(),
         sound=[*setups.sound],
+        problems=[*problems.sound],
     )
 
 
@@ -300,7 +305,7 @@ def _other_versions(sound: dict[RunFile, str]) -> list[StoreFault]:
 
 
 def _seeds_twice(
-    sound: Iterable[RunFile], unsure: Mapping[RunFile, str], newer: Collection[RunFile]
+    sound: Iterable[RunFile], unsure: Mapping[Path, str], newer: Collection[RunFile]
 ) -> Iterator[StoreFault]:
     """Find files that share seeds: both if rows differ, else the one with fewer seeds or columns.
 
@@ -323,28 +328,20 @@ def _seeds_twice(
         except DamagedFileError as error:  # it changed since it was read
             yield StoreFault(error.file, error.why)
             continue
-        doubts = {unsure[file] for file in (one, other) if file in unsure}
-        if not agree and one in unsure and other in unsure and doubts != {OTHER_KEYS}:
+        doubts = {unsure[file.path] for file in (one, other) if file.path in unsure}
+        if not agree and one.path in unsure and other.path in unsure and doubts != {OTHER_KEYS}:
             continue
         if agree and not better:
             better = one if other in newer or one not in newer else other
         rows = "the same rows" if agree else "other rows"
         is_first = not agree or (better == other and one.seeds == other.seeds)
         is_second = better != other or one.seeds != other.seeds
-        if (one in unsure) != (other in unsure):
-            is_first, is_second = one in unsure, other in unsure
-        if is_second:
-            yield StoreFault(
-                other.path,
-                f"{one.path.name} has {rows} for some of its seeds",
-                one.path if agree else None,
-            )
-        if is_first:
-            yield StoreFault(
-                one.path,
-                f"{other.path.name} has {rows} for some of its seeds",
-                other.path if agree else None,
-            )
+        if (one.path in unsure) != (other.path in unsure):
+            is_first, is_second = one.path in unsure, other.path in unsure
+        for is_fault, file, twin in ((is_second, other, one), (is_first, one, other)):
+            if is_fault:
+                why = f"{twin.path.name} has {rows} for some of its seeds"
+                yield StoreFault(file.path, why, twin.path if agree else None)
 
 
 def move_aside(store: Store, faults: Iterable[StoreFault]) -> list[tuple[StoreFault, Path]]:
@@ -352,8 +349,8 @@ def move_aside(store: Store, faults: Iterable[StoreFault]) -> list[tuple[StoreFa
 
     A file stays if it is no longer what was read while `parquet.unchanged` lasts, and a problem if
     it is sound by now: somebody may have restored it. A file whose only fault is that another one
-    has its rows stays if that other one is gone. Moving ends at the first file that cannot be
-    moved.
+    has its rows stays if that other one is gone, and one that lacks its problem if a problem has
+    come since. Moving ends at the first file that cannot be moved.
 
     Parameters
     ----------
@@ -373,12 +370,14 @@ def move_aside(store: Store, faults: Iterable[StoreFault]) -> list[tuple[StoreFa
         If none can be moved.
     """
     by_file = {fault.file: fault for fault in faults if fault.file != store.path / "problems"}
+    known = [fault.problems for fault in by_file.values() if fault.problems is not None]
+    has_more = bool(known) and stored_problems.has_more(store.path, known[0])
     moved: list[tuple[StoreFault, Path]] = []
     # first those that do not depend on others
     for file, fault in sorted(by_file.items(), key=lambda each: each[1].other is not None):
         try:
             with writing(store.path / "quarantine"):
-                if fault.why != parquet.CHANGED and _is_as_found(fault):
+                if _is_as_found(fault) and not (has_more and fault.problems is not None):
                     moved.append((fault, safe_files.set_aside(file, store.path)))
         except (StoreError, StoreFullError):
             if not moved:
@@ -391,5 +390,7 @@ def _is_as_found(fault: StoreFault) -> bool:
     return (
         size_of(fault.file) is None
         if fault.file.parent.name == "problems"
-        else not RunFile.parse(fault.file) or parquet.is_as_read(fault.file)
-    ) and (fault.other is None or parquet.is_as_read(fault.other))
+        else fault.why != parquet.CHANGED
+        and (not RunFile.parse(fault.file) or parquet.is_as_read(fault.file))
+        and (fault.other is None or parquet.is_as_read(fault.other))
+    )

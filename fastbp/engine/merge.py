@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +17,7 @@ from fastbp.schema.errors import DamagedFileError, StoreError, TooLargeError
 from fastbp.schema.text import first_of, grouped, shown
 from fastbp.store import filename, parquet, safe_files
 from fastbp.store.filename import Range, RunFile
-from fastbp.store.npz import MAX_BYTES, problem_files
+from fastbp.store.npz import MAX_BYTES
 from fastbp.store.provenance import add_made, read_made
 from fastbp.store.store import Store, writing
 
@@ -75,24 +74,24 @@ def merge(
         If a file cannot be written.
     """
     with parquet.unchanged():
-        own: list[RunFile] = []
-        if any(into.files()):
-            _remove_joined(into, tick)
-            own, *theirs = _check([into, *sources], tick)
-        else:
-            theirs = _check(sources, tick)
-        wanted = _wanted(own, [*chain(*theirs)])
+        _remove_joined(into, tick)
+        reports = _check([into, *sources] if any(into.files()) else sources, tick)
+        own, theirs = reports[: -len(sources)], reports[-len(sources) :]
+        files = [file for report in own for file in report.sound]
+        wanted = _wanted(files, [file for report in theirs for file in report.sound])
+        changed = {*files} ^ {*into.run_files()}  # it may have seemed empty
+        _refuse(into.path, [integrity.StoreFault(each.path, parquet.CHANGED) for each in changed])
         # before the runs: if this is killed, runs without their problems would not be sound
-        _copy_other_files(into, sources, bool(own))
+        _copy_other_files(into, sources, own, theirs)
         return _write(into, wanted, tick)
 
 
-def _check(stores: Sequence[Store], tick: Callable[[str], None]) -> list[list[RunFile]]:
-    """List the files of stores, which nobody may change from now on.
+def _check(stores: Sequence[Store], tick: Callable[[str], None]) -> list[integrity.IntegrityReport]:
+    """Check stores whose files nobody may change from now on.
 
     Raises StoreError if a store is not sound, or if two stores cannot be merged.
     """
-    files: list[list[RunFile]] = []
+    reports: list[integrity.IntegrityReport] = []
     versions: dict[str, Path] = {}
     keys: dict[str, tuple[str, Path]] = {}
     types: dict[str, tuple[str, Path]] = {}
@@ -100,7 +99,7 @@ def _check(stores: Sequence[Store], tick: Callable[[str], None]) -> list[list[Ru
         path = store.path
         report = integrity.check(store, tick)
         _refuse(path, report.findings)
-        files.append(report.sound)
+        reports.append(report)
         versions.setdefault(report.version, path)
         for name, its_type in report.types.items():
             kind, first = types.setdefault(name, (its_type, path))
@@ -119,13 +118,13 @@ def _check(stores: Sequence[Store], tick: Callable[[str], None]) -> list[list[Ru
         raise StoreError(
             "; ".join(f"{path} holds runs of numerics version {v}" for v, path in versions.items())
         )
-    return files
+    return reports
 
 
 def _refuse(store: Path, findings: Sequence[integrity.StoreFault]) -> None:
     """Raise StoreError that names files of a store that are not sound, if there are any."""
     if findings:
-        faults = first_of([f"{file} ({why})" for file, why, _ in findings], MAX_NAMED)
+        faults = first_of([f"{file} ({why})" for file, why, *_ in findings], MAX_NAMED)
         raise StoreError(f"{store} is not sound: {'; '.join(faults)}; `fastbp verify` says more")
 
 
@@ -256,7 +255,7 @@ def compact(
     before = list(store.run_files())
     with parquet.unchanged():
         _remove_joined(store, tick)
-        (files,) = _check([store], tick)
+        files = _check([store], tick)[0].sound
         parts: list[_Read] = []
         count = size = 0
         for number, file in enumerate(files):
@@ -323,21 +322,26 @@ def _join(store: Store, parts: Sequence[_Read]) -> None:
             _remove(store, dict.fromkeys((part.file.path for part in parts), joined))
 
 
-def _copy_other_files(into: Store, sources: Sequence[Store], is_checked: bool) -> None:
+def _copy_other_files(
+    into: Store,
+    sources: Sequence[Store],
+    own: Sequence[integrity.IntegrityReport],
+    theirs: Sequence[integrity.IntegrityReport],
+) -> None:
     """Copy the other files of stores: problems, the sweep, and how runs were made.
 
-    `is_checked`: whether the problems that `into` has are sound. Raises StoreError if one of a
-    source has changed since it was checked.
+    `own`: what was found of `into`, if it had runs. `theirs`: what was found of each source. Raises
+    StoreError if a problem of a source has changed since.
     """
-    there = {file.name for file in (problem_files(into.path) if is_checked else ())}
-    for store in sources:
-        for file in problem_files(store.path):
+    there = {file.name for report in own for file in report.problems}
+    for store, report in zip(sources, theirs, strict=True):
+        for file in report.problems:
             if file.name not in there:
                 there.add(file.name)
-                content = safe_files.read(file, store.path, MAX_BYTES)
                 try:
+                    content = safe_files.read(file, store.path, MAX_BYTES)
                     targets.stored_from(str(file), content)
-                except (ValueError, TypeError, AttributeError):
+                except (FileNotFoundError, ValueError, TypeError, AttributeError):
                     _refuse(store.path, [integrity.StoreFault(file, parquet.CHANGED)])
                 into.write(into.path / "problems" / file.name, content)
         if "sweep.toml" in safe_files.listed(into.path):

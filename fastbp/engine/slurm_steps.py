@@ -105,8 +105,14 @@ class SlurmSteps(ThreadPoolExecutor):
         except Exception:  # the pipes ended, in the middle of anything
             own.step.terminate()
             own.log.seek(0)
-            lines = own.log.read().decode(errors="replace").splitlines()
-            why = next((line for line in lines if "error" in line.lower()), "it ended")
+            why = next(
+                (
+                    line
+                    for line in own.log.read().decode(errors="replace").splitlines()
+                    if "error" in line.lower()
+                ),
+                "it ended",
+            )
             if not own.is_ready:
                 raise BrokenExecutor(why) from None
             self._start()

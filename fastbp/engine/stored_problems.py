@@ -1,7 +1,7 @@
 """Check the problems of a store, and find those on which its runs were trained."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ from fastbp.problems import targets
 from fastbp.problems.problem import ProblemData
 from fastbp.schema.errors import DamagedFileError, FileError
 from fastbp.store import safe_files
+from fastbp.store.npz import problem_files
 from fastbp.store.parquet import CHANGED
 from fastbp.store.store import Store
 
@@ -44,6 +45,8 @@ class StoredProblems:
 
     Attributes
     ----------
+    sound : dict
+        Sound files, each with the bytes of its data.
     damaged : list of Path
         Damaged files: the digest of their data is not the one in their name.
     lacking : dict
@@ -52,8 +55,8 @@ class StoredProblems:
     """
 
     def __init__(self, store: Store, tick: Callable[[str], None]) -> None:
-        self._sizes, self.damaged = _problems(store, tick)
-        self._named = {path.stem: path for path in self._sizes}
+        self.sound, self.damaged = _problems(store, tick)
+        self._named = {path.stem: path for path in self.sound}
         self._waiting: list[tuple[Said, str]] = []
         self._files: dict[Said, str] = {}
         self._bytes = self._spent = 0
@@ -98,7 +101,7 @@ class StoredProblems:
     def _search(self, left: dict[Said, str]) -> None:
         """Find the problems of files that name none, by trying all. `left`: their keys as JSON."""
         is_over = False
-        for path, size in self._sizes.items():
+        for path, size in self.sound.items():
             self._spent += bool(left) * size + sum(TRY + 2 * len(keys) for keys in left.values())
             if is_over := self._spent > MAX_SPENT:
                 break
@@ -107,7 +110,7 @@ class StoredProblems:
             left = {said: keys for said, keys in left.items() if said not in self.lacking}
         for said, keys in left.items():
             over = f"they are very many, and {self._files[said]} does not say which is its own"
-            known = OTHER_KEYS if said.is_newer and self._sizes else _lacks(said, keys)
+            known = OTHER_KEYS if said.is_newer and self.sound else _lacks(said, keys)
             self.lacking[said] = over if is_over else known
 
 
@@ -156,6 +159,11 @@ def _problems(store: Store, tick: Callable[[str], None]) -> tuple[dict[Path, int
         else:
             sound[path] = size
     return sound, damaged
+
+
+def has_more(store: Path, known: Collection[Path]) -> bool:
+    """Whether a store has sound problems besides those that are known. Raises as `size_of`."""
+    return any(size_of(file) is not None for file in problem_files(store) if file not in known)
 
 
 def size_of(problem: Path) -> int | None:

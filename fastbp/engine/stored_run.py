@@ -23,6 +23,7 @@ from fastbp.schema.columns import schema
 from fastbp.schema.errors import DamagedFileError, FileError, StoreError, SweepError
 from fastbp.schema.keys import COLUMN_DEFAULTS, LAST_SEED, NUMERICS_VERSION
 from fastbp.schema.text import and_, first_of, shown
+from fastbp.store.filename import RunFile
 from fastbp.store.npz import npz, problem_files
 from fastbp.store.store import Store
 
@@ -110,9 +111,14 @@ def find(store: Store, setup: str, seed: str, *, held: bool = False) -> StoredRu
     return _stored(store, identity, number, None if is_held else ranges[0][0])
 
 
-def _stored(store: Store, setup: str, seed: int, other: int | None) -> StoredRun:
-    """The run of a setup and a seed; if the store lacks it, `other` is a seed that it has."""
-    found = store.run(setup, seed if other is None else other)
+def _stored(
+    store: Store, setup: str, seed: int, other: int | None, file: RunFile | None = None
+) -> StoredRun:
+    """The run of a setup and a seed; if the store lacks it, `other` is a seed that it has.
+
+    `file`: the only file to look into.
+    """
+    found = store.run(setup, seed if other is None else other, [file] if file else None)
     row: dict[str, Any] = found.to_pylist()[0]
     made = setup_of(
         store, setup, row, (found.schema.metadata or {}).get(b"fastbp.problem", b"").decode()
@@ -136,7 +142,7 @@ def sample(store: Store, count: int) -> Iterator[tuple[Path, StoredRun]]:
     for at in sorted(random.sample(range(total), min(count, total))):
         index = int(np.searchsorted(bounds, at, "right")) - 1
         file, seed = files[index], files[index].start + at - int(bounds[index])
-        yield file.path, _stored(store, file.setup, seed, None)
+        yield file.path, _stored(store, file.setup, seed, None, file)
 
 
 def too_large(run: StoredRun, *, rows: bool) -> list[str]:
@@ -206,12 +212,11 @@ def differences(run: StoredRun) -> list[str]:
 
 def keys(setup: Setup) -> dict[str, Any]:
     """The main keys of a setup, and all keys that differ from their defaults, with their values."""
-    derived = "" if setup.epochs is None else "updates"
     return {
         name.removesuffix("_function"): value
         for name, value in setup.columns().items()
         if value is not None
-        and name not in ("collapse", derived)
+        and name not in ("collapse", "" if setup.epochs is None else "updates")
         and (name in _ALWAYS_SHOWN or value != COLUMN_DEFAULTS[name])
     }
 

@@ -154,12 +154,11 @@ def best_change(changes: Changes) -> str:
         change_of(row) for row in changes.direct if row is not best and row[_HIGH] >= best[_LOW]
     ]
     as_good = f", and {and_(first_of(ties, MAX_CHANGES))} may raise it as much" * bool(ties)
-    constant = _constant(changes, best) or "does not measurably change"
     return (
         f"{_headline(best, end, len(helpful) > 1 and not ties)}: going from {named(best['from'])} "
         f"to {named(best['to'])} raises the convergence rate{changes.rates(best)} "
         f"({_difference(changes, best)}){as_good}; the share of runs that give the same answer to "
-        f"every input {constant}."
+        f"every input {_constant(changes, best) or 'does not measurably change'}."
     )
 
 

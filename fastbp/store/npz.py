@@ -234,8 +234,10 @@ def read_problem(store: Path, digest: str) -> StoredProblem:
     units, test_rows = np.array(meaning["units"], float), int(meaning["test_rows"])
     check_units(units)
     # a digest of the data alone says that there is no more to their meaning
-    is_plain = digest == own and not units.size and not test_rows
-    if not is_plain and digest != hashlib.sha256(f"{own}{text}".encode()).hexdigest():
+    if (
+        not (digest == own and not units.size and not test_rows)
+        and digest != hashlib.sha256(f"{own}{text}".encode()).hexdigest()
+    ):
         raise TableError("what is said in its name")
     rows = len(X) - test_rows
     if rows < 1:

@@ -270,9 +270,8 @@ def _decoded(
             raise ValueError("its columns are not columns of runs")
         rows = runs.read(names, use_threads=False)
         rows.validate(full=True)  # of the numbers of words, for example, it has not been checked
-        said = rows.schema.metadata or {}  # not what pandas is to make of the columns
         return rows.replace_schema_metadata(
-            {k: v for k, v in said.items() if k not in (b"pandas", OWN)}
+            {k: v for k, v in (rows.schema.metadata or {}).items() if k not in (b"pandas", OWN)}
         )
 
 

@@ -216,6 +216,21 @@ class _Way:
         )
 
 
+def make_new(path: Path) -> bool:
+    """Make a folder below one that is made too, and need not be readable; whether it is new.
+
+    Raises as `open_folder`.
+    """
+    above = open_folder(path.parent, make=True, flags=STEP)
+    try:
+        os.mkdir(path.name, dir_fd=above)
+    except FileExistsError:
+        return False
+    finally:
+        os.close(above)
+    return True
+
+
 def _next(name: str, parent: int, make: bool) -> int:
     with suppress(FileNotFoundError):
         return os.open(name, STEP | os.O_NOFOLLOW, dir_fd=parent)

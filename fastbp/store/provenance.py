@@ -25,16 +25,16 @@ def read_made(store: Path) -> list[dict[str, Any]]:
     If the file is missing or damaged, there are none. Anything that is not an entry is left out.
     Raises UnsafeFileError and OSError if it cannot be read.
     """
-    return _entries(store) or []
+    return _entries(store / "made.json", store) or []
 
 
-def _entries(store: Path) -> list[dict[str, Any]] | None:
-    """The entries of `made.json`, none if there is no file; None if it is damaged.
+def _entries(made: Path, store: Path) -> list[dict[str, Any]] | None:
+    """The entries of a `made.json` of a store, none if there is no file; None if it is damaged.
 
     Raises UnsafeFileError and OSError if it cannot be read.
     """
     try:
-        text = safe_files.text_of(store / "made.json", store, MAX_MADE)
+        text = safe_files.text_of(made, store, MAX_MADE)
         entries = None if _is_too_large(text) else json.loads(text)
     except FileNotFoundError:
         return []
@@ -53,17 +53,18 @@ def add_made(store: Store, entries: Iterable[dict[str, Any]]) -> None:
     StoreFullError
         If the file cannot be written.
     """
-    with writing(store.path / "made.json"):
-        found = _entries(store.path)
+    made = store.path / "made.json"
+    added = dict.fromkeys(islice(map(json.dumps, entries), MAX_ENTRIES))
+    with writing(made):
+        found = _entries(made, store.path)
+        if is_damaged := found is None and bool(added):  # what is moved may be sound by now
+            found = _entries(safe_files.set_aside(made, store.path), store.path)
     before = dict.fromkeys(map(json.dumps, found or []))  # in linear time, however many there are
-    lines = [*(before | dict.fromkeys(islice(map(json.dumps, entries), MAX_ENTRIES)))]
-    if len(lines) > len(before):
-        if found is None:
-            with writing(store.path / "made.json"):
-                safe_files.set_aside(store.path / "made.json", store.path)
+    lines = [*(before | added)]
+    if is_damaged or len(lines) > len(before):
         while _is_too_large(content := "[\n" + ",\n".join(lines) + "\n]"):
             lines = lines[len(lines) // 2 + 1 :]
-        store.write(store.path / "made.json", content.encode())
+        store.write(made, content.encode())
 
 
 def _is_too_large(text: str) -> bool:

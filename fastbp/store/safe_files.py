@@ -269,17 +269,23 @@ def text_of(path: Path, root: Path | None = None, most: int = 1 << 25) -> str:
 def listed(root: Path, *names: str) -> dict[str, bool]:
     """The names in a folder below `root`, sorted; whether each is a file, and not a link.
 
-    If the folder does not exist, there are none. Raises UnsafeFileError and OSError as `folder`.
+    If the folder does not exist, there are none. Raises UnsafeFileError and OSError as `folder`;
+    OSError also if names vanish whenever it is listed.
     """
     with suppress(FileNotFoundError), folder(root, *names) as descriptor:
-        with os.scandir(descriptor) as entries:
-            kinds = {
-                entry.name: entry.is_file(follow_symlinks=False)
-                or places.is_file(entry.name, descriptor)
-                for entry in entries
-                if entry.name  # an empty one, as a stranger's file system may give, is the folder
-            }
-        return dict(sorted(kinds.items()))
+        for _ in range(30):
+            before = {*os.listdir(descriptor)} - {""}  # of a stranger's file system: the folder
+            with os.scandir(descriptor) as entries:
+                kinds = {
+                    entry.name: entry.is_file(follow_symlinks=False)
+                    or places.is_file(entry.name, descriptor)
+                    for entry in entries
+                    if entry.name
+                }
+            # a file that joins others is there before they go: else it and they may be missed
+            if before <= kinds.keys():
+                return dict(sorted(kinds.items()))
+        raise OSError(0, "names vanish whenever it is listed", str(root.joinpath(*names)))
     return {}
 
 
@@ -356,18 +362,6 @@ def write(
 def make(root: Path) -> None:
     """Make a folder, and those above it, unless it is there. Raises UnsafeFileError, OSError."""
     os.close(places.open_folder(root, make=True))
-
-
-def make_new(root: Path) -> bool:
-    """Make a folder as `make` does, below one that need not be readable; whether it is new."""
-    above = places.open_folder(root.parent, make=True, flags=places.STEP)
-    try:
-        os.mkdir(root.name, dir_fd=above)
-    except FileExistsError:
-        return False
-    finally:
-        os.close(above)
-    return True
 
 
 def write_all(files: Mapping[Path, bytes], root: Path) -> None:

@@ -7,7 +7,7 @@ become outdated.
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -128,7 +128,7 @@ class Store:
             with suppress(OSError):
                 safe_files.hold(self.path)  # StoreError if it was there when this command began
             with writing(self.path):
-                self._made = missing if safe_files.make_new(self.path) else []
+                self._made = missing if places.make_new(self.path) else []
         # what is there now may not be what was made: it is held, checked, and then written to
         with writing(self.path):
             self._check_entries()
@@ -231,8 +231,8 @@ class Store:
         files = [*self.run_files()]
         return grouped((file.seeds for file in files), (file.setup for file in files))
 
-    def run(self, setup: str, seed: int) -> pa.Table:
-        """Read the row of one run. `setup`: the setup's id.
+    def run(self, setup: str, seed: int, files: Iterable[RunFile] | None = None) -> pa.Table:
+        """Read the row of one run. `setup`: the setup's id. `files`: by default all of the store.
 
         Only files whose names say that they have the run are opened.
 
@@ -247,9 +247,9 @@ class Store:
         StoreError
             If the file is damaged or has another numerics version, or several files have the run.
         """
-        files = (f for f in self.run_files() if f.setup == setup and f.start <= seed < f.stop)
         rows = []
-        for file in files:
+        files = files or self.run_files()
+        for file in (f for f in files if f.setup == setup and f.start <= seed < f.stop):
             table, metadata = parquet.read_as_written(file.path)
             self._check_version(
                 metadata, f"fastbp {metadata.get('fastbp.version', 'that made them')} replays them"

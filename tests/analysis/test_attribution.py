@@ -183,8 +183,7 @@ def test_where_changes_are_opposed_differences_of_differences_take_the_place_of_
     neither, momentum_, lr_, both = (each.astype(float) for each in won)
     each = both - lr_ - momentum_ + neither
     assert row["points"] == pytest.approx(100 * each.mean()) == -125
-    assert {row["key"], row["other"]} == {"lr", "momentum"}
-    assert row["pairs"] == 100
+    assert ({row["key"], row["other"]}, row["pairs"]) == ({"lr", "momentum"}, 100)
     spread = NormalDist().inv_cdf(0.975) * each.std() / 10
     assert row["points_low"] == pytest.approx(100 * (each.mean() - spread), abs=4)
     assert row["points_high"] == pytest.approx(100 * (each.mean() + spread), abs=4)

@@ -52,8 +52,7 @@ def test_equal_rates_are_told_apart_by_constant_answers() -> None:
 
 def test_the_share_of_constant_answers_over_rates() -> None:
     ends = over_rates(summary(), ["activation"]).set_index("activation")
-    assert ends.loc["relu"].tolist() == [0.5, 0.75]
-    assert ends.loc["tanh"].tolist() == [0.0, 0.25]
+    assert (ends.loc["relu"].tolist(), ends.loc["tanh"].tolist()) == ([0.5, 0.75], [0.0, 0.25])
 
 
 def test_the_answer_goes_from_the_fewest_constant_answers_to_the_most() -> None:

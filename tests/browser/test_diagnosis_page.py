@@ -95,6 +95,5 @@ def test_it_is_quiet_and_open_to_everybody(
         for width in (360, 1440):
             page.set_viewport_size({"width": width, "height": 800})
             assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert said == []
-    assert asked == [file.as_uri()]  # nothing but itself
+    assert (said, asked) == ([], [file.as_uri()])  # nothing but itself
     assert_open_to_everybody(file)

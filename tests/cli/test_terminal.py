@@ -60,8 +60,7 @@ def test_paragraphs_end_between_words_and_are_never_wider_than_80():
     for width in (40, 80, 120):
         lines = paragraphs([text, text], Screen(width))
         assert max(len(line) for line in lines if line != path) <= min(width, 80)
-        assert lines.count(path) == 2
-        assert " ".join(lines).split() == f"{text} {text}".split()
+        assert (lines.count(path), " ".join(lines).split()) == (2, f"{text} {text}".split())
 
 
 def test_signs_that_a_stream_lacks_are_written_in_ascii(monkeypatch):

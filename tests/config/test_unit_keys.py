@@ -87,8 +87,7 @@ def test_an_unknown_activation_gets_a_hint() -> None:
 
 def test_a_list_of_activations_has_one_for_each_layer() -> None:
     setup = Setup(**PLAIN, hidden=[3, 2], activation=["tanh", "leaky-relu:slope=0.01"])
-    assert setup.activation == "tanh | leaky-relu"
-    assert setup.activations == ("tanh", "leaky-relu")
+    assert (setup.activation, setup.activations) == ("tanh | leaky-relu", ("tanh", "leaky-relu"))
     alike = Setup(**PLAIN, hidden=[3, 2], activation=["relu", "relu"])
     assert alike == Setup(**PLAIN, hidden=[3, 2], activation="relu")
     for each in (setup, alike, Setup(**PLAIN, optimizer="rprop", bias_init=0.5, batch="full")):

@@ -237,8 +237,7 @@ def test_cures_are_of_other_units_and_optimisers(monkeypatch: pytest.MonkeyPatch
 def test_a_healthy_setup_has_nothing_wrong() -> None:
     one = diagnose(HEALTHY, SEEDS)
     text = one.verdict
-    assert one.converged == 1
-    assert one.symptoms == []
+    assert (one.converged, one.symptoms) == (1, [])
     assert one.example is None
     assert one.recommended is None
     assert text == [
@@ -445,8 +444,7 @@ def test_half_of_the_time_is_left_after_compiling(monkeypatch, each, ready, beyo
     monkeypatch.setattr(module, "warm_up", warm_up)
     tried = changes(FOUNDING)
     now, late, past = module._compiled(FOUNDING, tried, 60.0, 0.0)
-    assert len(compiled) == ready
-    assert past == beyond
+    assert (len(compiled), past) == (ready, beyond)
     assert {tasks.kernel_key(changed(FOUNDING, change)) for change in now} <= {*compiled}
     assert {change.name for change in tried} - {change.name for change in now} == {*late}
     assert late

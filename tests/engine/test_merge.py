@@ -528,7 +528,7 @@ def test_a_file_that_is_damaged_after_it_was_checked_is_refused(
         integrity,
         "check",
         lambda store, tick: IntegrityReport(
-            1, 10, [], {}, "2", False, {}, "", [*store.run_files()]
+            1, 10, [], {}, "2", False, {}, "", [*store.run_files()], []
         ),
     )
     with pytest.raises(
@@ -600,15 +600,24 @@ def test_what_comes_into_a_source_after_the_check_is_not_copied(tmp_path, into, 
     (source,) = sources = learnt(tmp_path, (0, 5))
     (problem,) = (source.path / "problems").iterdir()
     (file,) = source.files()
-    after_the_check(monkeypatch, lambda: shutil.copy(file, file.with_name("0" + file.name[1:])))
-    assert merge(into, sources) == Merged(1, 5, 0)
-    after_the_check(monkeypatch, lambda: problem.write_text("theirs"))
-    file.with_name("0" + file.name[1:]).unlink()
-    with (
-        unchanged(opened(tmp_path / "new").path),
-        pytest.raises(StoreError, match=f"{problem.name} .*changed since"),
-    ):
-        merge(Store(tmp_path / "new"), sources)
+    content, other = problem.read_bytes(), file.with_name("0" + file.name[1:])
+    with monkeypatch.context() as patched:
+        after_the_check(patched, lambda: shutil.copy(file, other))
+        assert merge(into, sources) == Merged(1, 5, 0)
+    other.unlink()
+    for change in (problem.unlink, lambda: problem.write_text("theirs")):
+        problem.write_bytes(content)
+        with monkeypatch.context() as patched, unchanged(opened(tmp_path / "new").path):
+            after_the_check(patched, change)
+            with pytest.raises(StoreError, match=f"{problem.name} .*changed since"):
+                merge(Store(tmp_path / "new"), sources)
+
+
+def test_a_store_whose_runs_were_away_for_an_instant_is_not_taken_for_empty(tmp_path, monkeypatch):
+    own = made(tmp_path / "own", (0, 5))
+    monkeypatch.setattr(Store, "files", lambda store: iter(()))
+    with unchanged(own.path), pytest.raises(StoreError, match=r"own is not sound: .*changed since"):
+        merge(own, [made(tmp_path / "source", (0, 9))])
 
 
 # Killed, or out of room

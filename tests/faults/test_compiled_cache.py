@@ -184,8 +184,7 @@ def test_nor_is_a_folder_that_others_can_exchange(tmp_path, monkeypatch, case, p
     find().rmdir()
     os.chown(tmp_path / place, -1, group)
     (tmp_path / place).chmod(mode)
-    assert bool(find()) == kept
-    assert any((tmp_path / "shared" / "mine").iterdir()) == kept  # nothing is made there
+    assert (bool(find()), any((tmp_path / "shared" / "mine").iterdir())) == (kept, kept)
 
 
 @pytest.mark.parametrize(("mode", "owner"), [(0o777, -1), (0o1777, 12_345)])
@@ -372,5 +371,4 @@ def test_a_folder_that_can_only_be_read(whole, cache, tmp_path):
         ),
         NOTE,
     )
-    assert rows_of(tmp_path / "store") == whole[1]
-    assert contents_of(cache) == before
+    assert (rows_of(tmp_path / "store"), contents_of(cache)) == (whole[1], before)

@@ -534,8 +534,7 @@ def test_gradients_of_some_arrays_alone_lack_the_others(
     part: Any, missing: str, first: str, sizes: tuple[int, ...]
 ) -> None:
     found = check(returning(part), sizes)
-    assert found.mistake == f"the gradients of {missing} are missing"
-    assert found.first_wrong == first
+    assert (found.mistake, found.first_wrong) == (f"the gradients of {missing} are missing", first)
 
 
 @pytest.mark.parametrize(

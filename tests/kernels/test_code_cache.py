@@ -26,8 +26,7 @@ def test_two_processes_that_save_at_once_leave_the_code_of_one_of_them(tmp_path,
 
     monkeypatch.setattr(Path, "write_bytes", interrupted)
     seal(file, b"code of one")
-    assert unsealed(file) == b"code of one"
-    assert list(tmp_path.iterdir()) == [file]
+    assert (unsealed(file), list(tmp_path.iterdir())) == (b"code of one", [file])
 
 
 def test_a_disk_that_is_full_leaves_no_part_of_a_file(tmp_path, monkeypatch):

@@ -424,8 +424,7 @@ def test_rows_with_gaps_are_left_out_of_a_diagnosis(
     else:
         {"csv": frame.to_csv, "parquet": frame.to_parquet}[suffix](path, index=False)
     content, notes = samples.fixed(path, ["t"])
-    gaps = "missing values in rows 2 and 3: 2 of 4 rows are left out"
-    assert notes == [("missing-values", gaps)]
+    assert notes == [("missing-values", "missing values in rows 2 and 3: 2 of 4 rows are left out")]
     monkeypatch.setattr(samples, "MAX_LEARNT", 1)
     monkeypatch.setattr(samples, "SAMPLED", 1)
     assert samples.fixed(path, ["t"])[1][1].text.startswith(f"d.{suffix} has 2 rows, more than 1: ")

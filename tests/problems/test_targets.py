@@ -111,8 +111,7 @@ def test_a_users_csv(here: Path) -> None:
     sweep = Sweep.from_toml("mine.toml")
     assert [setup.sizes for setup in sweep.setups] == [(4, 2, 3), (4, 2, 3), (4, 8, 3), (4, 8, 3)]
     setup, with_margin = sweep.setups[:2]
-    assert (setup.rows, setup.budget) == (150, 450)
-    assert setup.columns()["problem"] == "file:iris.csv"
+    assert ((setup.rows, setup.budget), setup.columns()["problem"]) == ((150, 450), "file:iris.csv")
     assert setup.columns()["targets"] == "species"
     names = [str(name) for name in table.columns[:-1]]
     assert setup.source.names == Names(
@@ -164,8 +163,7 @@ def test_the_same_data_in_each_format(here: Path, data: st.DataObject) -> None:
     X = frame.iloc[:, :-1].to_numpy(float)
     third = made(npz(X=X, T=np.array(frame.y.tolist())), "d.npz", None, **scale)
     assert one.digest == other.digest == third.digest
-    assert one.source.names == other.source.names
-    assert one.source.values.X.tolist() == X.tolist()
+    assert (one.source.names, one.source.values.X.tolist()) == (other.source.names, X.tolist())
 
 
 @pytest.mark.parametrize(
@@ -191,8 +189,7 @@ def test_labels_and_shares(
     here: Path, values: str, outputs: list[str], targets: list[list[float]]
 ) -> None:
     setup = made("y,x\n" + "".join(f"{value},{i}\n" for i, value in enumerate(values.split())))
-    assert setup.source.names == Names(("x",), tuple(outputs))
-    assert setup.data().T.tolist() == targets
+    assert (setup.source.names, setup.data().T.tolist()) == (Names(("x",), tuple(outputs)), targets)
     assert setup.sizes == (1, 4, len(outputs))
 
 
@@ -656,8 +653,7 @@ def test_of_very_many_mistakes_only_some_are_looked_for(here: Path) -> None:
     assert last == "targets: given 990 more like these, allowed: columns of d.csv: x, y"
     grid = {"problem": [f"file:{name}.csv" for name in wrong], "targets": ["y"]}
     lines = mistakes_of(lambda: Sweep(seeds=1, setup={"updates": 9}, grid=grid))
-    assert len(lines) == 191
-    assert lines[-1] == "after 190 mistakes no more were looked for"
+    assert (len(lines), lines[-1]) == (191, "after 190 mistakes no more were looked for")
 
 
 def test_nothing_to_learn_is_worth_a_note(here: Path) -> None:
@@ -762,8 +758,7 @@ def test_paths_are_seen_from_the_sweep_file(here: Path) -> None:
         set_by_hand.setups,
         from_text.setups,
     ):
-        assert setups == (by_hand,)
-        assert setups[0].identity(1) == by_hand.identity(1)
+        assert (setups, setups[0].identity(1)) == ((by_hand,), by_hand.identity(1))
     assert by_hand.columns()["problem"] == by_hand.problem_name == "file:d.csv"
     assert by_hand.problem == f"file:{here.resolve()}/data/d.csv"
 
@@ -778,8 +773,7 @@ def test_odd_names(name: str, here: Path, monkeypatch: pytest.MonkeyPatch) -> No
     setup = Setup(problem=f"file:{name}", targets="y", updates=9)
     assert setup.problem_name == f"file:{path.name}"
     sweep = Sweep(seeds=1, setup={"problem": f"file:{name}", "targets": "y", "updates": 9})
-    assert sweep.setups == (setup,)
-    assert Sweep.from_text(sweep.to_toml()) == sweep
+    assert (sweep.setups, Sweep.from_text(sweep.to_toml())) == ((setup,), sweep)
 
 
 def test_the_resolved_sweep_leads_to_the_data(here: Path) -> None:
@@ -891,10 +885,8 @@ def test_a_setup_from_a_row_and_a_store(here: Path, test: float) -> None:
     Path("d.csv").unlink()
     file = targets_module.stored(name)
     again = Setup.from_columns(setup.columns() | {"setup": "0", "seed": 3}, file)
-    assert again.prepared() == kept
-    assert again.prepared().data_digest == setup.digest
-    assert again.identity(1) == setup.identity(1)
-    assert again.columns() == setup.columns()
+    assert (again.prepared(), again.prepared().data_digest) == (kept, setup.digest)
+    assert (again.identity(1), again.columns()) == (setup.identity(1), setup.columns())
     assert (
         (again.shape, again.test_rows)
         == (setup.shape, setup.test_rows)

@@ -73,8 +73,7 @@ def test_each_store_has_its_picture_its_finding_and_its_question(text, results, 
     assert len(cells) == len(COMMANDS)
     for name, (link, picture, label, found, again, title) in zip(COMMANDS, cells, strict=True):
         page = gallery.page_of(results / name)
-        assert html.unescape(title) == page[0]
-        assert html.unescape(found) == finding(page[1])
+        assert (html.unescape(title), html.unescape(found)) == (page[0], finding(page[1]))
         assert page[1] == first_sentence(answers[name])[0], "it leads the page"
         assert {link, again} == {f"{name}/report.html"}
         stem, labels = Path(picture).stem, page[2]
@@ -138,8 +137,7 @@ def test_what_is_not_there_yet_is_named(text):
     "table", ["", "runs\nfour\n", "setup\na\n", "runs\n1e400\n", "runs,a\n,1\n", '"']
 )
 def test_a_store_whose_table_is_damaged_is_left_out(results, tmp_path, table):
-    store = shutil.copytree(results / "founding", tmp_path / "founding")
-    (store / "summary.csv").write_text(table)
+    (shutil.copytree(results / "founding", tmp_path / "founding") / "summary.csv").write_text(table)
     told = gallery.text(tmp_path, {"founding": "make founding"}, "make all")
     assert told.endswith("\n\nNot there yet: `founding`.\n")
 

@@ -245,8 +245,7 @@ def test_fits_into_a_grid_of_somebodys_own(name: str, size: Any, side: int, draw
         assert len({*names}) == len(names)
     shown = " ".join(text.get_text() for text in texts_of(figure))
     assert bool(re.search(r"\d of (24 setups|12 settings)", shown)) == name.endswith(" of many")
-    assert faults(figure) == []
-    assert figure.axes == [*grid]
+    assert (faults(figure), figure.axes) == ([], [*grid])
     assert (figure.texts, figure.legends) == ([], [])
     tight = [ax.get_tightbbox() for ax in grid]
     assert not any(a.overlaps(b) for a, b in combinations(tight, 2))

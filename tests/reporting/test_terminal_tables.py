@@ -87,11 +87,10 @@ def test_a_key_that_another_one_determines_gives_way() -> None:
 
 
 def test_the_strongest_changes_stand_where_not_all_do() -> None:
-    rates = [0.1, 0.2, 0.3, 0.4, 0.5]
     runs = frames.frame(
         *(
             frames.table({"lr": lr}, [C] * n + [P] * (40 - n))
-            for lr, n in zip(rates, (9, 9, 30, 12, 8), strict=True)
+            for lr, n in zip((0.1, 0.2, 0.3, 0.4, 0.5), (9, 9, 30, 12, 8), strict=True)
         )
     )
     base = frames.identity({"lr": 0.1})
@@ -112,8 +111,7 @@ def test_a_markdown_table_has_the_rows_of_the_summary_in_its_order() -> None:
     assert head == [
         *("order", "lr", "updates", "runs", "converged", "95% CI", "constant", "median updates")
     ]
-    assert sides == ["---", *["---:"] * 7]
-    assert len(rows) == len(table)
+    assert (sides, len(rows)) == (["---", *["---:"] * 7], len(table))
     for cells, row in zip(rows, table.to_dict("records"), strict=True):
         assert cells[:4] == [plain(row[key]) for key in ("order", "lr", "updates", "runs")]
         assert cells[4] == percent(row["converged_share"])
@@ -238,8 +236,7 @@ def test_a_map_without_colours_has_a_sign_for_each_cell(
     assert max(map(len, lines)) <= width
     table, shown = picture(lines)
     legend, (above, *rows, below) = " ".join(shown[:-10]), shown[-10:]
-    assert (above, len(rows)) == ("init_scale", 8)
-    assert below.split() == ["0.01", "lr", "100"]
+    assert ((above, len(rows)), below.split()) == (("init_scale", 8), ["0.01", "lr", "100"])
     assert legend.startswith("Share converged: ")
     signs = "░█" if ink == "shades" else "09"
     scales = [SCALES[round(i * 20 / 7)] for i in range(8)][::-1]

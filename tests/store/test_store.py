@@ -152,6 +152,22 @@ def test_a_folder_whose_list_is_wrong(store, monkeypatch):
     assert job._sweep_files(store.path.parent) == {}
 
 
+def test_a_file_that_joins_others_while_they_are_listed_is_found(store, monkeypatch):
+    """The list comes to its place before it is there, and to theirs when they are gone."""
+    path, really = store.publish(ONE, 0, rows()), os.scandir
+
+    def join(folder):
+        monkeypatch.setattr(os, "scandir", really)
+        path.rename(store.runs / "joined")
+        return nullcontext([])
+
+    monkeypatch.setattr(os, "scandir", join)
+    assert safe_files.listed(store.path, "runs") == {"joined": True}
+    monkeypatch.setattr(os, "scandir", lambda folder: nullcontext([]))
+    with pytest.raises(OSError, match="names vanish whenever it is listed"):
+        safe_files.listed(store.path, "runs")
+
+
 def test_a_file_with_more_bytes_than_it_says_is_not_read_in_part():
     with pytest.raises(OSError, match="says that it has 0 bytes, but it has more"):
         safe_files.read(Path("/proc/self/status"))
@@ -276,7 +292,7 @@ def test_what_is_checked_is_what_is_written_to(store, tmp_path, monkeypatch):
     """Though somebody exchanges what is there meanwhile."""
     mine = tree(tmp_path / "mine", {"summary.csv": "my own", "tmp/a.csv.1.draft": ""})
     new, link = Store(tmp_path / "new"), Store(tmp_path / "link")
-    monkeypatch.setattr(safe_files, "make_new", lambda root: root.symlink_to(mine))
+    monkeypatch.setattr(places, "make_new", lambda root: root.symlink_to(mine))
     with unchanged(mine), pytest.raises(StoreError, match="other things in it"), new.locked():
         pass
     link.path.symlink_to(mine)
@@ -576,5 +592,4 @@ def test_any_file_of_a_store_is_written_whole(store):
 def test_a_name_may_have_all_255_bytes(tmp_path):
     """Its draft has a shorter one."""
     path = tmp_path / f"{'é' * 127}n"
-    assert safe_files.write(path, b"1").read_bytes() == b"1"
-    assert [*tmp_path.iterdir()] == [path]
+    assert (safe_files.write(path, b"1").read_bytes(), [*tmp_path.iterdir()]) == (b"1", [path])

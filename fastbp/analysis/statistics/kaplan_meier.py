@@ -57,9 +57,8 @@ class Survival(NamedTuple):
         low: Real = np.where((self.share == 0) & np.isfinite(self.low).any(), 0.0, self.low)
         # In float64, a share of ½ may be slightly more: the product of n quotients for n of 2n
         # runs, each with an event at another time.
-        half = 0.5 * (1 + _ROUNDING)
         median, earliest, latest = (
-            next(iter(self.times[curve <= half].tolist()), np.nan)
+            next(iter(self.times[curve <= (0.5 * (1 + _ROUNDING))].tolist()), np.nan)
             for curve in (self.share, low, self.high)
         )
         return median, earliest, latest

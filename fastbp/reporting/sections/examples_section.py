@@ -189,9 +189,9 @@ def _curves(data: ReportData) -> Content | None:
     traces = _traces(data)
     if not traces:
         return None
-    ends = {name: trace.iloc[-1] for name, trace in traces.items()}
     texts = [
-        f"{name} ended {end['outcome']} with loss {end['loss']:.3g}" for name, end in ends.items()
+        f"{name} ended {trace['outcome'].iloc[-1]} with loss {trace['loss'].iloc[-1]:.3g}"
+        for name, trace in traces.items()
     ]
     return {
         "curves": data.drawing(

@@ -210,7 +210,6 @@ def _content(data: ReportData) -> Content:
         png=True,
     )
     scores = ", and mean accuracy or R²" * bool(score_columns(data.summary))
-    some_diverged = data.summary["diverged"].any()
     columns = [
         column("runs"),
         TableColumn(
@@ -220,7 +219,7 @@ def _content(data: ReportData) -> Content:
         *(
             TableColumn(title, lambda row, name=name: share(row, name))  # type: ignore[misc]
             for name, title in SHARES.items()
-            if name != "diverged" or some_diverged
+            if name != "diverged" or data.summary["diverged"].any()
         ),
         *score_columns(data.summary),
     ]
@@ -315,8 +314,10 @@ def _constant_finding(data: ReportData) -> str:
     failed = data.summary["runs"].sum() - data.summary["converged"].sum()
     if not failed:
         return "No run fails"
-    share = percent(data.summary["constant"].sum() / failed)
-    return f"Of the runs that fail, {share} give the same answer to every input"
+    return (
+        f"Of the runs that fail, {percent(data.summary['constant'].sum() / failed)} give the same "
+        "answer to every input"
+    )
 
 
 SPREAD = Section(

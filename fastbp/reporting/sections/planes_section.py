@@ -83,13 +83,12 @@ def _figure(
     runs, reach, near, far = plane.one.runs, basin.plane.reach, plane.unlike[0], plane.unlike[-1]
     title = f"How {plural(runs, 'run')} end, by where they start{name}"
     most = PIXELS[not single]
-    converged = percent(basin.shares.get(Outcome.CONVERGED, 0.0))
     return data.drawing(
         lambda: plots.basin(basin, names=weights, title=title, most=most, limits=limits),
         "basin" if single else f"basin-{plane.one.setup}",
         f"A plane of initial weights{name}",
         f"Map of {plural(runs, 'run')} over the initial values of {and_(weights)}, from "
-        f"{-reach:g} to {reach:g}: {converged} converged.",
+        f"{-reach:g} to {reach:g}: {percent(basin.shares.get(Outcome.CONVERGED, 0.0))} converged.",
         f"Each run stands at the initial values of its {and_(weights)}; all other parameters start "
         f"alike. {percent(near)} of starts next to each other ({2 * reach / basin.plane.side:.3g} "
         f"apart) end differently, and {percent(far)} of those {STEPS[-1]} cells apart. "
