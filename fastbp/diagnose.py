@@ -113,7 +113,6 @@ def diagnose(
         if folder:
             phase("drawing")
             return diagnosis, placed, about, *printout.write_files(diagnosis, about, sweep, folder)
-        setups = "both setups" if diagnosis.recommended else "the setup"
         return (
             diagnosis,
             placed,
@@ -121,7 +120,8 @@ def diagnose(
             [],
             [
                 *printout.commands(diagnosis),
-                f"-o DIR writes this as a page, and a sweep file of {setups}",
+                "-o DIR writes this as a page, and a sweep file of "
+                + ("both setups" if diagnosis.recommended else "the setup"),
             ],
         )
 

@@ -37,14 +37,14 @@ _KNOWN = {column.name for column in COLUMNS}
 class StoreFault(NamedTuple):
     """A file that is damaged or should not be there, and why.
 
-    `other`: the file that has its rows, if that alone is why. `problems`: all sound problems that
-    the store had, if the file lacks its own.
+    `other`: the file that has its rows, if that alone is why. `among`: all sound files of runs and
+    problems that the store had, if these are why.
     """
 
     file: Path
     why: str
     other: Path | None = None
-    problems: Collection[Path] | None = None
+    among: Collection[Path] | None = None
 
 
 class IntegrityReport(NamedTuple):
@@ -133,6 +133,7 @@ class _Setups:
 
     def faults(self) -> list[StoreFault]:
         """Find what is wrong with the added files together, each by itself being sound."""
+        among = {file.path for file in self.sound}.union(self._problems.sound)
         found = [*self._of_other_setups(), *_other_versions(self.sound)]
         found += self._of_other_types({fault.file for fault in found})
         wrong = {fault.file for fault in found}
@@ -141,10 +142,7 @@ class _Setups:
         found += _seeds_twice(
             (file for file in self.sound if file.path not in wrong), unsure, self._unknown
         )
-        return [
-            fault._replace(problems=self._problems.sound) if fault.file in unsure else fault
-            for fault in found
-        ]
+        return [fault._replace(among=among) for fault in found]
 
     def _of_other_types(self, wrong: set[Path]) -> list[StoreFault]:
         """Find files in which a column of a newer release has another type than in most runs.
@@ -349,8 +347,9 @@ def move_aside(store: Store, faults: Iterable[StoreFault]) -> list[tuple[StoreFa
 
     A file stays if it is no longer what was read while `parquet.unchanged` lasts, and a problem if
     it is sound by now: somebody may have restored it. A file whose only fault is that another one
-    has its rows stays if that other one is gone, and one that lacks its problem if a problem has
-    come since. Moving ends at the first file that cannot be moved.
+    has its rows stays if that other one is gone, and one that does not go together with others
+    if files have come since, or were damaged themselves. Moving ends at the first file that cannot
+    be moved.
 
     Parameters
     ----------
@@ -370,14 +369,14 @@ def move_aside(store: Store, faults: Iterable[StoreFault]) -> list[tuple[StoreFa
         If none can be moved.
     """
     by_file = {fault.file: fault for fault in faults if fault.file != store.path / "problems"}
-    known = [fault.problems for fault in by_file.values() if fault.problems is not None]
-    has_more = bool(known) and stored_problems.has_more(store.path, known[0])
+    among = [fault.among for fault in by_file.values() if fault.among is not None]
+    has_more = bool(among) and stored_problems.has_more(store, among[0])
     moved: list[tuple[StoreFault, Path]] = []
     # first those that do not depend on others
     for file, fault in sorted(by_file.items(), key=lambda each: each[1].other is not None):
         try:
             with writing(store.path / "quarantine"):
-                if _is_as_found(fault) and not (has_more and fault.problems is not None):
+                if _is_as_found(fault) and not (has_more and fault.among is not None):
                     moved.append((fault, safe_files.set_aside(file, store.path)))
         except (StoreError, StoreFullError):
             if not moved:

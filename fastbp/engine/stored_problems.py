@@ -161,9 +161,14 @@ def _problems(store: Store, tick: Callable[[str], None]) -> tuple[dict[Path, int
     return sound, damaged
 
 
-def has_more(store: Path, known: Collection[Path]) -> bool:
-    """Whether a store has sound problems besides those that are known. Raises as `size_of`."""
-    return any(size_of(file) is not None for file in problem_files(store) if file not in known)
+def has_more(store: Store, known: Collection[Path]) -> bool:
+    """Whether a store has files of runs, or sound problems, that are not known.
+
+    Raises as `size_of`.
+    """
+    return any(file not in known for file in store.files()) or any(
+        size_of(file) is not None for file in problem_files(store.path) if file not in known
+    )
 
 
 def size_of(problem: Path) -> int | None:
