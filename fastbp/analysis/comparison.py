@@ -222,5 +222,5 @@ def _is_identical(
     """
     if not (one and other and a and b) or one.setup != other.setup:
         return None
-    first, second = a[one.setup], b[other.setup]
-    return first == second if first.keys() == second.keys() else None
+    first, second = a.get(one.setup), b.get(other.setup)  # they may have gone since
+    return first == second if first and second and first.keys() == second.keys() else None

@@ -10,7 +10,7 @@ import pytest
 import sample_frames as frames
 from scipy import stats
 
-from fastbp.analysis.comparison import comparison, only_difference
+from fastbp.analysis.comparison import _is_identical, comparison, only_difference
 from fastbp.analysis.counts import count_runs
 from fastbp.analysis.statistics.paired import holm, mcnemar, tango
 from fastbp.reporting.sections.comparison_section import (
@@ -117,8 +117,10 @@ def test_is_what_scipy_says() -> None:
     a, b = drawn(1, n=70), drawn(2, n=50, start=1000)
     (row,) = comparison(frames.frame(a), frames.frame(b)).to_dict("records")
     x, y = row["converged_a"], row["converged_b"]
-    assert (row["pairs"], row["fixed"], row["broken"]) == (0, 0, 0)
-    assert (row["paired_a"], row["paired_b"]) == (0, 0)
+    assert ((row["pairs"], row["fixed"], row["broken"]), (row["paired_a"], row["paired_b"])) == (
+        (0, 0, 0),
+        (0, 0),
+    )
     assert compared(row) == (x / 70, y / 50), "of all runs"
     assert row["difference"] == pytest.approx(y / 50 - x / 70)
     assert row["p"] == row["p_holm"] == stats.fisher_exact([[x, 70 - x], [y, 50 - y]]).pvalue
@@ -147,8 +149,10 @@ def test_other_ids_of_the_same_keys() -> None:
     runs = [drawn(i, lr=lr) for i, lr in enumerate((0.1, 0.2))]
     other = frames.frame(*(renamed(each, f"{i:012x}") for i, each in enumerate(runs)))
     table = comparison(frames.frame(*runs), other)
-    assert table["setup_b"].tolist() == ["0" * 12, f"{1:012x}"]
-    assert table["difference"].tolist() == [0, 0]
+    assert (table["setup_b"].tolist(), table["difference"].tolist()) == (
+        ["0" * 12, f"{1:012x}"],
+        [0, 0],
+    )
     assert table["identical"].isna().all()
 
 
@@ -188,8 +192,10 @@ def test_runs_that_do_not_say_their_keys_match_by_id() -> None:
 def test_setups_of_one_alone() -> None:
     a = frames.frame(drawn(1, lr=0.1), drawn(2, lr=0.2), drawn(3, lr=0.4))
     table = comparison(a, frames.frame(drawn(1, lr=0.1), drawn(3, lr=0.8)))
-    assert table["lr"].tolist() == [0.1, 0.2, 0.4, 0.8]
-    assert table["setup_a"].isna().tolist() == [False, False, False, True]
+    assert (table["lr"].tolist(), table["setup_a"].isna().tolist()) == (
+        [0.1, 0.2, 0.4, 0.8],
+        [False, False, False, True],
+    )
     assert table["setup_b"].isna().tolist() == [False, True, True, False]
     alone = table.iloc[1:]
     assert (
@@ -289,6 +295,9 @@ def test_files_that_are_cut_elsewhere_do_not_tell(store: Path, tmp_path: Path) -
     assert comparison(store, tmp_path / "b")["identical"].isna().all()
     assert comparison(pd.read_parquet(store / "runs"), store)["identical"].isna().all()
     assert comparison(count_runs(store), count_runs(store))["identical"].isna().all()
+    one, two = count_runs(store)
+    there, gone = ({each.setup: {(0, 1): "digest"}} for each in (one, two))
+    assert _is_identical(one, one, there, gone) is _is_identical(one, one, gone, there) is None
 
 
 def test_the_strongest_is_told() -> None:
@@ -370,8 +379,10 @@ def test_setups_are_matched_apart_from_a_key() -> None:
     alike = comparison(before, after.assign(momentum=0.0))  # the same runs as if they were alike
     same = ["runs_a", "converged_a", "runs_b", "converged_b", "fixed", "broken", "p_holm"]
     pd.testing.assert_frame_equal(table[same], alike[same])
-    assert only_difference(before, after) == "momentum"
-    assert comparison(before, after)["pairs"].sum() == 0
+    assert (only_difference(before, after), comparison(before, after)["pairs"].sum()) == (
+        "momentum",
+        0,
+    )
 
 
 @pytest.mark.parametrize(
@@ -389,8 +400,10 @@ def test_a_budget_a_loss_or_the_data_may_be_what_differs(
     key: str, one: dict[str, object], other: dict[str, object]
 ) -> None:
     a, b = frames.frame(drawn(1, **one)), frames.frame(drawn(2, **other))
-    assert comparison(a, b, key)["pairs"].tolist() == [60]
-    assert comparison(a, b, only_difference(a, b))["pairs"].tolist() == [60]
+    assert (
+        comparison(a, b, key)["pairs"].tolist(),
+        comparison(a, b, only_difference(a, b))["pairs"].tolist(),
+    ) == ([60], [60])
 
 
 def test_what_cannot_be_varied_is_refused() -> None:
