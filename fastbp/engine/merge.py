@@ -24,8 +24,9 @@ from fastbp.store.store import Store, writing
 MAX_ROWS, MAX_JOINED_BYTES = 1 << 18, 1 << 27
 """The most rows of a file that `compact` makes, and the most bytes of them in memory."""
 
-MAX_WORK = 10**10
-"""The most bytes to read while paths in a `sweep.toml` are written anew: some seconds."""
+MAX_WORK, A_PATH = 10**10, 2_000_000
+"""The most bytes to read while paths in a `sweep.toml` are written anew, some seconds, and as how
+many each path counts, which may go through links."""
 
 MAX_NAMED = 3
 """The most faults or files that a message names."""
@@ -170,7 +171,8 @@ def _wanted(into: Sequence[RunFile], sources: Sequence[RunFile]) -> list[Part]:
             others.append(file)
     if different:
         raise StoreError(
-            "for the same seeds these have different rows, or columns that the other lacks: "
+            "for the same seeds these have different rows, or problems or columns that the other "
+            "lacks: "
             f"{', '.join(first_of(different, MAX_NAMED))}; nothing was written"
         )
     return parts
@@ -288,7 +290,11 @@ def _remove_joined(store: Store, tick: Callable[[str], None]) -> None:
     if joined:
         _refuse(
             store.path,
-            [fault for fault in integrity.check(store, tick).findings if fault.file not in joined],
+            [
+                fault
+                for fault in integrity.check(store, tick).findings
+                if not (fault.other and fault.file in joined)
+            ],
         )
         _remove(store, joined)
 
@@ -366,7 +372,7 @@ def _moved(sweep: bytes, old: Path, new: Path) -> bytes:
                         todo.append(item)
                     elif str(item).startswith("file:"):
                         paths.add(item)
-        if len(paths) * len(sweep) > MAX_WORK:
+        if len(paths) * (len(sweep) + A_PATH) > MAX_WORK:
             return sweep
         for path in paths:
             file = table_files.located(path[5:], str(old))

@@ -53,13 +53,15 @@ def digest(rows: pa.Table) -> str:
 
 
 def same(one: pa.Table, other: pa.Table) -> bool:
-    """Whether two tables with the same columns have the same bits in all rows.
+    """Whether two tables with the same columns have the same types, and the same bits in all rows.
 
     Two files can be made for each other that have one digest and other rows: `digest` does not say
-    which parts it covers once.
+    which parts it covers once, nor the types.
     """
     return one.num_rows == other.num_rows and all(
-        [*map(bytes, _contents(a.combine_chunks()))] == [*map(bytes, _contents(b.combine_chunks()))]
+        a.type == b.type
+        and [*map(bytes, _contents(a.combine_chunks()))]
+        == [*map(bytes, _contents(b.combine_chunks()))]
         for a, b in zip(one.columns, other.columns, strict=True)
     )
 

@@ -39,8 +39,7 @@ from fastbp.store.parquet_pages import (
 )
 
 _MEASURED = [c.name for c in RESULT_COLUMNS if c.kind == "real"]
-_UNLIKE = {*_MEASURED, "seed", "outputs"}
-_REPEATED = [c.name for c in columns.COLUMNS if c.name not in _UNLIKE]
+_REPEATED = [c.name for c in columns.COLUMNS if c.name not in {*_MEASURED, "seed", "outputs"}]
 
 MAX_UNPACKED, MAX_RATIO = 1 << 28, 64
 """The most bytes of the decoded rows of a file, or of those for each byte of a larger file. Runs
@@ -58,7 +57,7 @@ _plausible: set[bytes] = set()
 """The seals of files that may have the rows that they say they have."""
 
 _first_seals: list[dict[Path, bytes]] = []
-"""While `unchanged` lasts: the seal of what each file was first, by `seal_of`."""
+"""While `unchanged` lasts: the `seal_of` what each file was first, or the number of an error."""
 
 
 def encode(rows: pa.Table, metadata: dict[str, str]) -> tuple[bytes, str]:
@@ -122,9 +121,10 @@ def is_as_read(file: Path) -> bool:
 
     All of it is read: a file that somebody maps into memory changes without its times.
     """
-    seal = b""  # if it could not be read
-    with suppress(UnsafeFileError, OSError):
+    try:
         seal = seal_of(safe_files.read(file, root_of(file.parent)[0], MAX_FILE))
+    except (UnsafeFileError, OSError) as error:
+        seal = str(getattr(error, "errno", "")).encode()  # of what is no file there is none
     return all(seals.get(file, b"") == seal for seals in _first_seals)
 
 
@@ -164,6 +164,8 @@ def _checked(file: Path) -> tuple[bytes, dict[str, str], pa.Schema]:
     except UnsafeFileError as error:
         raise DamagedFileError(file, error.why) from error
     except OSError as error:
+        for seals in _first_seals:
+            seals.setdefault(file, str(error.errno).encode())
         raise unread(file, error) from error
     try:
         seal = seal_of(content)
@@ -382,7 +384,7 @@ class Comparison:
         return one if others <= names else other
 
     def agree(self, one: RunFile, other: RunFile) -> bool:
-        """Whether shared seeds and columns have the same values. Raises DamagedFileError."""
+        """Whether shared seeds and columns, and problems, are the same. Raises DamagedFileError."""
         (a, said), (b, more) = self._read(one, other)
         shared = in_order({*a.column_names} & {*b.column_names})
         start, stop = max(one.start, other.start), min(one.stop, other.stop)
@@ -390,7 +392,8 @@ class Comparison:
             table.select(shared).slice(start - file.start, stop - start)
             for table, file in ((a, one), (b, other))
         )
-        return said.get("fastbp.numerics") == more.get("fastbp.numerics") and same(*parts)
+        keys = ("fastbp.numerics", "fastbp.problem")
+        return same(*parts) and all(len({said.get(k), more.get(k)} - {None}) < 2 for k in keys)
 
     def _read(self, *files: RunFile) -> list[tuple[pa.Table, dict[str, str]]]:
         self._kept = {f.path: self._kept.get(f.path) or read_as_written(f.path) for f in files}

@@ -56,7 +56,7 @@ def add_made(store: Store, entries: Iterable[dict[str, Any]]) -> None:
     made = store.path / "made.json"
     added = dict.fromkeys(islice(map(json.dumps, entries), MAX_ENTRIES))
     with writing(made):
-        found = _entries(made, store.path)
+        found = _entries(made, store.path) or _entries(made, store.path)  # it may have been away
         if is_damaged := found is None and bool(added):  # what is moved may be sound by now
             found = _entries(safe_files.set_aside(made, store.path), store.path)
     before = dict.fromkeys(map(json.dumps, found or []))  # in linear time, however many there are

@@ -219,6 +219,19 @@ def test_no_sound_file_gives_way_to_one_that_is_not(many, tmp_path, forged):
         assert {path: path.read_bytes() for path in own} == own
 
 
+@pytest.mark.parametrize("odd", ["type", "problem"])
+def test_the_same_bits_of_another_type_or_problem_are_other_rows(tmp_path, odd):
+    store = opened(tmp_path / "store")
+    for count, is_odd in ((5, False), (6, True)):
+        kind = pa.int64() if is_odd and odd == "type" else pa.float64()
+        rows = runs(XOR, 0, count).append_column("zz", pa.array([0.5] * count).view(kind))
+        said = footer("1" * 64 if is_odd and odd == "problem" else "0" * 64)
+        store.publish(XOR.identity(), 0, rows, said | {"fastbp.schema": "9"})
+    assert parquet.Comparison().fuller(*store.run_files()) is None
+    with unchanged(store.path), pytest.raises(StoreError, match="is not sound"):
+        compact(store)
+
+
 def test_files_stay_if_what_joins_them_is_not_what_was_written(many, monkeypatch):
     before, really = contents_of(many.runs), store_module.write
     monkeypatch.setattr(
@@ -456,7 +469,9 @@ def test_other_rows_for_the_same_seeds_are_refused_with_both_names(tmp_path, int
         made(tmp_path / "c", (30, 5)),
     )
     pair = re.escape(f"{other_rows(other, 9, 5)} and {next(one.files())}")
-    said = "for the same seeds these have different rows, or columns that the other lacks"
+    said = (
+        "for the same seeds these have different rows, or problems or columns that the other lacks"
+    )
     told = rf"\A{said}: {pair}; nothing was written\Z"
     with unchanged(into.path, one.path, other.path, third.path):
         with pytest.raises(StoreError, match=told):

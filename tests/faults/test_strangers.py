@@ -242,15 +242,18 @@ def test_a_damaged_list_of_how_runs_were_made_is_kept(command, folder):
     assert len(provenance.read_made(folder / "store")) == 1
 
 
-def test_a_list_of_how_runs_were_made_that_is_sound_again_keeps_its_entries(folder, monkeypatch):
-    store, really, texts = Store(folder / "store"), safe_files.text_of, ["{", "[]"]
+def test_a_list_of_how_runs_were_made_keeps_its_entries(folder, monkeypatch):
+    """Though it is damaged, or away, for an instant."""
+    store, really, texts = Store(folder / "store"), safe_files.text_of, list[str]()
     entries = [{"when": "now"}, {"when": "then"}]
+    provenance.add_made(store, entries[:1])
     monkeypatch.setattr(
         safe_files, "text_of", lambda *file: texts.pop() if texts else really(*file)
     )
-    for entry in entries:
-        provenance.add_made(store, [entry])
-    assert (provenance.read_made(store.path), texts) == (entries, [])
+    for seen in (["{"], ["{", "{"], ["[]"]):
+        texts += seen
+        provenance.add_made(store, entries[1:])
+        assert (provenance.read_made(store.path), texts) == (entries, [])
 
 
 def test_a_path_of_very_many_folders_is_refused(command, folder):
@@ -723,10 +726,18 @@ def test_a_huge_grid_is_not_expanded_by_a_merge(folder):
     ).read_text().replace("../", "../../")
 
 
-def test_paths_that_become_very_many_bytes_are_copied_as_they_are(folder):
+ZEROS_AND_ONES = str.maketrans({"0": "/", "1": "./"})
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [["file:a"] * 50_000, [f"file:./{n:013b}a".translate(ZEROS_AND_ONES) for n in range(8_000)]],
+    ids=["far", "many"],
+)
+def test_paths_that_become_very_many_bytes_are_copied_as_they_are(folder, paths):
     """The folder of the merge is far away: each path would become a thousand times longer."""
     sweep = folder / "store" / "sweep.toml"
-    text = sweep.read_text().replace("[grid]", f"[grid]\nother = {['file:a'] * 50_000}", 1)
+    text = sweep.read_text().replace("[grid]", f"[grid]\nother = {paths}", 1)
     sweep.write_text(text.replace("'", '"'))
     (folder / "store" / "a").write_text("")
     into = opened(folder / "far" / "/".join(["n" * 50] * 20) / "new")
