@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -44,7 +44,7 @@ class StoreFault(NamedTuple):
     file: Path
     why: str
     other: Path | None = None
-    among: Collection[Path] | None = None
+    among: Set[Path] | None = None
 
 
 class IntegrityReport(NamedTuple):
@@ -279,11 +279,10 @@ def _checked_rows(path: Path) -> tuple[pa.Table, dict[str, str]]:
         if column.name in there and len(rows[column.name].unique()) > 1:
             raise DamagedFileError(path, f"its rows differ in {column.name}")
     filled = parquet.fill(rows, COLUMNS)
-    keys = {name: filled[name][0].as_py() for name in JUDGING}
     measures = {name: filled[name].cast("float64").to_numpy() for name in DECISIVE}
     stored = pc.index_in(filled["outcome"].cast(pa.string()), pa.array(map(str, OUTCOMES)))
     try:
-        outcomes = classify(measures, keys)
+        outcomes = classify(measures, {name: filled[name][0].as_py() for name in JUDGING})
     except ValueError as error:
         raise DamagedFileError(path, str(error)) from error
     if not np.array_equal(stored.fill_null(-1).to_numpy(), outcomes):
@@ -346,10 +345,9 @@ def move_aside(store: Store, faults: Iterable[StoreFault]) -> list[tuple[StoreFa
     """Move files into `quarantine/` of a store, so that the next sweep trains their runs again.
 
     A file stays if it is no longer what was read while `parquet.unchanged` lasts, and a problem if
-    it is sound by now: somebody may have restored it. A file whose only fault is that another one
-    has its rows stays if that other one is gone, and one that does not go together with others
-    if files have come since, or were damaged themselves. Moving ends at the first file that cannot
-    be moved.
+    it is sound by now: somebody may have restored it. What another file has, too, stays if that is
+    gone, and what does not go together with others if files have come or changed since, or were
+    damaged. Moving ends at the first file that cannot be moved.
 
     Parameters
     ----------
@@ -369,14 +367,21 @@ def move_aside(store: Store, faults: Iterable[StoreFault]) -> list[tuple[StoreFa
         If none can be moved.
     """
     by_file = {fault.file: fault for fault in faults if fault.file != store.path / "problems"}
-    among = [fault.among for fault in by_file.values() if fault.among is not None]
-    has_more = bool(among) and stored_problems.has_more(store, among[0])
+    known = next((fault.among for fault in by_file.values() if fault.among is not None), set())
+    has_changed = bool(known) and stored_problems.has_changed(store, known)
     moved: list[tuple[StoreFault, Path]] = []
     # first those that do not depend on others
-    for file, fault in sorted(by_file.items(), key=lambda each: each[1].other is not None):
+    in_order = sorted(by_file.items(), key=lambda each: each[1].other is not None)
+    for i, (file, fault) in enumerate(in_order):
         try:
             with writing(store.path / "quarantine"):
-                if _is_as_found(fault) and not (has_more and fault.among is not None):
+                if _is_as_found(fault) and (
+                    fault.among is None
+                    or not (
+                        has_changed := has_changed  # of very many not looked at before each
+                        or (i % (1 + len(by_file) // 100) == 0 and not {*store.files()} <= known)
+                    )
+                ):
                     moved.append((fault, safe_files.set_aside(file, store.path)))
         except (StoreError, StoreFullError):
             if not moved:

@@ -1,7 +1,7 @@
 """Check the problems of a store, and find those on which its runs were trained."""
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from fastbp.problems.problem import ProblemData
 from fastbp.schema.errors import DamagedFileError, FileError
 from fastbp.store import safe_files
 from fastbp.store.npz import problem_files
-from fastbp.store.parquet import CHANGED
+from fastbp.store.parquet import CHANGED, is_as_read
 from fastbp.store.store import Store
 
 MAX_SPENT, TRY = 1 << 32, 200_000
@@ -161,13 +161,15 @@ def _problems(store: Store, tick: Callable[[str], None]) -> tuple[dict[Path, int
     return sound, damaged
 
 
-def has_more(store: Store, known: Collection[Path]) -> bool:
-    """Whether a store has files of runs, or sound problems, that are not known.
+def has_changed(store: Store, known: Set[Path]) -> bool:
+    """Whether files of runs or sound problems have come to those that are known, or changed.
 
     Raises as `size_of`.
     """
-    return any(file not in known for file in store.files()) or any(
-        size_of(file) is not None for file in problem_files(store.path) if file not in known
+    return (
+        not {*store.files()} <= known
+        or any(size_of(file) is not None for file in problem_files(store.path) if file not in known)
+        or not all(is_as_read(file) for file in known if file.parent.name == "runs")
     )
 
 

@@ -98,7 +98,6 @@ def forward_variants(task: CheckTask) -> list[ForwardVariant]:
         "the bias of the output layer is": range(last, last + 1),
         "the biases of the hidden layers are": range(last),
     }
-    rows = {"first": slice(0, 1), "last": slice(-1, None)}
     return [
         ForwardVariant((), lambda example: example),
         *(
@@ -112,7 +111,7 @@ def forward_variants(task: CheckTask) -> list[ForwardVariant]:
         * task.terms.bias,
         *[
             ForwardVariant((f"only the {row} row is used",), partial(_rows, only))
-            for row, only in rows.items()
+            for row, only in {"first": slice(0, 1), "last": slice(-1, None)}.items()
         ]
         * (task.terms.rows > 1),
     ]

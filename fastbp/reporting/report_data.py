@@ -216,11 +216,10 @@ class ReportData:
             if (plane := plane_of(t.keys)) and 10 * t.runs >= plane.side**2
         )
         basins = [(t, Basin.read(self.store, t)) for t in islice(seen, MAX_PLANES)]
-        names = self.names if len(self.summary) > 1 else {}
         return [
             StartPlane(
                 t,
-                names.get(t.setup, ""),
+                self.names.get(t.setup, "") if len(self.summary) > 1 else "",
                 basin,
                 unlike_neighbours(basin.converged, basin.present, STEPS).tolist(),
             )

@@ -143,8 +143,10 @@ def test_is_the_average_over_all_orders(changes: int) -> None:
     )
     start, to = ({key: values[end] for key, values in axes.items()} for end in (0, 1))
     found = attribution(runs, frames.identity(start))
-    assert set(found["from"]) == {frames.identity(start)}
-    assert set(found["to"]) == {frames.identity(to)}
+    assert (set(found["from"]), set(found["to"])) == (
+        {frames.identity(start)},
+        {frames.identity(to)},
+    )
     expected = literal(runs, start, to).set_index("key").loc[found["key"]].reset_index()
     low, high = (expected[[f"alone_points{end}", f"last_points{end}"]] for end in ("_low", "_high"))
     opposed = (low.max(axis=1) > 0) & (high.min(axis=1) < 0)
@@ -260,8 +262,10 @@ def test_where_some_have_more_seeds_only_over_those() -> None:
         frames.table(keys, ["partial"] * (9 if keys["momentum"] else 50)) for keys in grid(axes)
     ]
     found = attribution(frames.frame(*tables), frames.identity({}))
-    assert found["to"].tolist() == [frames.identity({"lr": 0.1, "order": "shuffled"})] * 2
-    assert set(found["pairs"]) == {50}
+    assert (found["to"].tolist(), set(found["pairs"])) == (
+        [frames.identity({"lr": 0.1, "order": "shuffled"})] * 2,
+        {50},
+    )
     turned = [
         frames.table(keys, ["partial"] * (50 if keys["momentum"] else 9)) for keys in grid(axes)
     ]
@@ -308,8 +312,10 @@ def test_boxes_that_lack_a_corner_are_left_out() -> None:
         frames.frame(*(frames.table(keys, ["partial"]) for keys in star)), frames.identity({})
     )
     assert empty.empty
-    assert empty.columns.tolist() == found.columns.tolist()
-    assert empty.dtypes.tolist() == found.dtypes.tolist()
+    assert (empty.columns.tolist(), empty.dtypes.tolist()) == (
+        found.columns.tolist(),
+        found.dtypes.tolist(),
+    )
 
 
 def test_one_seed_says_little() -> None:
@@ -370,8 +376,10 @@ def test_check_every_that_follows_the_batch_is_no_change() -> None:
     found = attribution(
         frames.frame(*(frames.table(k, ["partial"]) for k in keys)), frames.identity(keys[0])
     )
-    assert found["key"].tolist() == ["batch", "lr"]
-    assert found["to"].tolist() == [frames.identity(keys[3])] * 2
+    assert (found["key"].tolist(), found["to"].tolist()) == (
+        ["batch", "lr"],
+        [frames.identity(keys[3])] * 2,
+    )
 
 
 def test_budgets_in_epochs() -> None:
@@ -412,8 +420,10 @@ def test_medians_and_restarts_are_those_of_the_times(frame: pd.DataFrame) -> Non
             np.minimum(runs["converged_at"].fillna(np.inf), at).sum() / (times <= at).sum()
             for at in t
         ]
-        assert row["restart_cost"] == pytest.approx(min(costs))
-        assert row["restart_at"] == t[int(np.argmin(costs))]
+        assert (row["restart_cost"], row["restart_at"]) == (
+            pytest.approx(min(costs)),
+            t[int(np.argmin(costs))],
+        )
         assert (row["restart_at_low"], row["restart_at_high"]) == (best.at_low, best.at_high)
         assert (row["restart_cost_low"], row["restart_cost_high"]) == (
             best.cost_low,
@@ -514,16 +524,20 @@ def test_cells_count_exactly(frame: pd.DataFrame) -> None:
         spread=table["spread"].round(9), loss=(20 * (np.log10(table["loss"]) + 6)).round(6)
     )
     counts = found.set_index(["setup", "outcome", "spread", "loss"])["runs"].sort_index()
-    assert (counts.index.tolist(), counts.tolist()) == (expected.index.tolist(), expected.tolist())
-    assert counts.sum() == len(seen)
+    assert ((counts.index.tolist(), counts.tolist()), counts.sum()) == (
+        (expected.index.tolist(), expected.tolist()),
+        len(seen),
+    )
 
 
 def test_a_cell_holds_its_runs() -> None:
     runs = frames.table({}, ["partial"] * 2)
     runs = runs.set_column(runs.column_names.index("loss"), "loss", pa.array([0.125, np.inf]))
     (row,) = density(frames.frame(runs)).to_dict("records")
-    assert (row["runs"], row["spread"]) == (1, pytest.approx(0.25, abs=1 / 60))
-    assert row["loss"] == pytest.approx(0.125, rel=0.13)
+    assert ((row["runs"], row["spread"]), row["loss"]) == (
+        (1, pytest.approx(0.25, abs=1 / 60)),
+        pytest.approx(0.125, rel=0.13),
+    )
 
 
 def test_the_mean_of_very_low_scores_may_be_infinite() -> None:
@@ -543,8 +557,10 @@ def test_any_number_counts_in_the_nearest_cell() -> None:
             runs.column_names.index(name), name, pa.array([1e308, -1e308, -0.0, -1.0])
         )
     cells = density(frames.frame(runs))
-    assert cells["runs"].tolist() == [3, 1]
-    assert cells["spread"].tolist() == pytest.approx([0.5 / 60, 74.5 / 60])
+    assert (cells["runs"].tolist(), cells["spread"].tolist()) == (
+        [3, 1],
+        pytest.approx([0.5 / 60, 74.5 / 60]),
+    )
 
 
 def test_examples_are_the_first_seeds(frame: pd.DataFrame, store: Path) -> None:
@@ -601,8 +617,10 @@ def test_two_files_of_one_name_are_two_problems(tmp_path: Path) -> None:
             )
             frames.write(tmp_path, runs, said={"fastbp.problem": digest})
     counted = count_runs(tmp_path)
-    assert [one.problem for one in counted] == ["a" * 64, "b" * 64] * 2
-    assert len(contrasts(counted)) == 2
+    assert ([one.problem for one in counted], len(contrasts(counted))) == (
+        ["a" * 64, "b" * 64] * 2,
+        2,
+    )
 
 
 @pytest.mark.parametrize("collapse", [0.001, 0.1, 0.37, 0.999])

@@ -62,8 +62,10 @@ def test_keeps_the_seeds_as_ranges() -> None:
     (one,) = count_runs(
         frames.frame(frames.table({}, ended, seeds, ever=[True, True, True, True, False]))
     )
-    assert (one.starts.tolist(), one.lengths.tolist()) == ([3, 7, 100], [3, 1, 1])
-    assert one.seeds().tolist() == sorted(seeds)
+    assert ((one.starts.tolist(), one.lengths.tolist()), one.seeds().tolist()) == (
+        ([3, 7, 100], [3, 1, 1]),
+        sorted(seeds),
+    )
     assert one.results().tolist() == [False, True, False, True, True]
     assert (one.runs, one.ever_converged, one.relapsed) == (5, 4, 1)
     assert dict(zip(OUTCOMES, one.counts.tolist(), strict=True)) == {
@@ -108,8 +110,10 @@ def test_copies_by_other_names_are_no_runs(store: Path, tmp_path: Path) -> None:
 def test_order_of_setups_is_natural() -> None:
     axes: dict[str, list[object]] = {"hidden": ["16", "4", "8-8"], "lr": [1.0, 10.0, 2.5]}
     table = summary(sweep(axes))
-    assert table["hidden"].unique().tolist() == ["4", "8-8", "16"]
-    assert table["lr"].tolist() == [1.0, 2.5, 10.0] * 3
+    assert (table["hidden"].unique().tolist(), table["lr"].tolist()) == (
+        ["4", "8-8", "16"],
+        [1.0, 2.5, 10.0] * 3,
+    )
 
 
 def test_mistakes(tmp_path: Path) -> None:
@@ -149,16 +153,22 @@ def test_is_what_pandas_counts(founding: list[pa.Table]) -> None:
     table = summary(runs).set_index("setup")
     counts = runs.groupby(["setup", "outcome"], observed=False).size().unstack(fill_value=0)
     counts["constant"] = counts["collapsed"] + counts["one-class"]
-    assert table.columns[:4].tolist() == ["order", "lr", "updates", "runs"]
-    assert set(table["runs"]) == {2000}
+    assert (table.columns[:4].tolist(), set(table["runs"])) == (
+        ["order", "lr", "updates", "runs"],
+        {2000},
+    )
     for outcome in ("converged", "collapsed", "one-class", "partial", "constant"):
         name = outcome.replace("-", "_")
         expected = counts[outcome].reindex(table.index)
-        assert table[name].tolist() == expected.tolist()
-        assert table[f"{name}_share"].tolist() == (expected / 2000).tolist()
+        assert (table[name].tolist(), table[f"{name}_share"].tolist()) == (
+            expected.tolist(),
+            (expected / 2000).tolist(),
+        )
         low, high = modified_wilson(expected, 2000)
-        assert table[f"{name}_low"].tolist() == low.tolist()
-        assert table[f"{name}_high"].tolist() == high.tolist()
+        assert (table[f"{name}_low"].tolist(), table[f"{name}_high"].tolist()) == (
+            low.tolist(),
+            high.tolist(),
+        )
     assert table["diverged"].tolist() == [0] * 8
     assert (
         table["ever_converged"].tolist()
@@ -189,8 +199,10 @@ def test_no_runs() -> None:
     nothing = sweep({}).iloc[:0]
     assert summary(nothing).empty
     assert contrasts(nothing).empty
-    assert result_table(summary(nothing)) == ["No runs."]
-    assert effect_lines(contrasts(nothing), summary(nothing)) == []
+    assert (result_table(summary(nothing)), effect_lines(contrasts(nothing), summary(nothing))) == (
+        ["No runs."],
+        [],
+    )
 
 
 def test_is_what_pandas_merges(founding: list[pa.Table], store: Path) -> None:
@@ -371,8 +383,10 @@ def test_full_batches_are_one_change() -> None:
         frames.table({"batch": 1}, ["partial"]),
         frames.table({"batch": 8, "eval_every": 1}, ["partial"]),
     )
-    assert changes(contrasts(runs)) == [("batch", 1, 8)]
-    assert summary(runs).columns[:2].tolist() == ["batch", "eval_every"]
+    assert (changes(contrasts(runs)), summary(runs).columns[:2].tolist()) == (
+        [("batch", 1, 8)],
+        ["batch", "eval_every"],
+    )
     crossed = changes(contrasts(sweep({"batch": [1, 8], "eval_every": [1, 10]})))
     assert crossed == [("batch", 1, 8)] * 2 + [("eval_every", 1, 10)] * 2
 
@@ -511,8 +525,10 @@ def test_one_axis() -> None:
         frames.table({"lr": 0.1}, ["partial"] * 9), frames.table({"lr": 0.2}, ["converged"] * 9)
     )
     lines = lines_of(runs)
-    assert len(lines) == 4
-    assert " ".join(lines[3].split()) == "lr 0.2 → 0.1 0 9 −100.0 −100.0 to −40.2 breaks"
+    assert (len(lines), " ".join(lines[3].split())) == (
+        4,
+        "lr 0.2 → 0.1 0 9 −100.0 −100.0 to −40.2 breaks",
+    )
     assert lines_of(runs, None)[3].split()[:4] == ["lr", "0.1", "→", "0.2"]
 
 
@@ -537,8 +553,10 @@ def test_all_alike(outcome: str, n: int) -> None:
 
 def test_a_baseline_that_was_not_run() -> None:
     lines = lines_of(sweep({"lr": [0.1, 0.3], "momentum": [0.0, 0.5]}), "0" * 12)
-    assert lines[0] == "Each change alone:"
-    assert lines[3].split() == ["lr", "0.1", "→", "0.3", "2", "0.0", "not", "shown"]
+    assert (lines[0], lines[3].split()) == (
+        "Each change alone:",
+        ["lr", "0.1", "→", "0.3", "2", "0.0", "not", "shown"],
+    )
 
 
 def test_budgets_in_epochs_and_in_updates() -> None:

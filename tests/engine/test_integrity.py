@@ -482,9 +482,14 @@ def test_a_file_that_names_a_lacking_problem_gives_way_to_others(store, learnt):
     path = store.publish(learnt.identity(), 0, runs(learnt, 0, 6), problem="0" * 64)
     assert set(found(store)) == {path.name, "problems"}
     faults = integrity.check(store).findings
-    for there in [*store.files()], [path, problem(store)]:
+    for there in {*store.files()}, {path, problem(store)}:
         early = [fault._replace(among=there) for fault in faults]
         assert not integrity.move_aside(store, early), "a problem or runs have come since"
+    with parquet.unchanged():
+        integrity.check(store)
+        flip(min(others))
+        assert not integrity.move_aside(store, faults), "others have changed since"
+    flip(min(others))
     integrity.move_aside(store, faults)
     assert {file: file.read_bytes() for file in store.files()} == others
     assert integrity.check(store).findings == []
@@ -697,9 +702,16 @@ def test_what_was_moved_aside_is_told_though_no_more_can_be(store, monkeypatch):
         flip(paths[2])
         assert not integrity.move_aside(store, kept), "they may be sound by now"
 
+    def fail(*file):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with parquet.unchanged(), monkeypatch.context() as patched:
+        patched.setattr(safe_files, "read", fail)
+        assert not integrity.move_aside(store, faults), "they were not read before, nor now"
+
     def rename(name, *more, **where):
         if name == paths[1].name:
-            raise OSError(errno.EIO, "Input/output error")
+            fail()
         really(name, *more, **where)
 
     monkeypatch.setattr(os, "rename", rename)
