@@ -48,8 +48,12 @@ def read(path: str | Path, setup: Setup) -> Layers:
         raise SweepError([f"{refusal} an existing .npz file"]) from None
     except Exception as error:  # over damaged bytes NumPy and zipfile raise a dozen kinds
         raise_memory_error(error)
-        why = getattr(error, "strerror", None) or first_line(error)
-        raise SweepError([f"{refusal} a readable .npz file; {why}"]) from None
+        raise SweepError(
+            [
+                f"{refusal} a readable .npz file; "
+                f"{getattr(error, 'strerror', None) or first_line(error)}"
+            ]
+        ) from None
     return fitting(arrays, setup)
 
 

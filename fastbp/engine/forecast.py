@@ -180,9 +180,11 @@ def _frame(groups: Sequence[SimilarSetups], stored: bool) -> MemoryTerm:
 
 def _counts(groups: Sequence[SimilarSetups]) -> MemoryTerm:
     longest, runs = max(s for _, s in groups), sum(len(setups) * s for setups, s in groups)
-    compared = min(50 * longest, 2e8)  # not all of the seeds, or not at a time
     return MemoryTerm(
-        compared + 5 * longest + 2.25 * runs, "counts for the tables", "try fewer seeds"
+        # not all of the seeds are compared, or not at a time
+        min(50 * longest, 2e8) + 5 * longest + 2.25 * runs,
+        "counts for the tables",
+        "try fewer seeds",
     )
 
 

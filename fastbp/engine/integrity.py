@@ -92,7 +92,7 @@ class _Setups:
 
     def __init__(self, store: Store, problems: StoredProblems) -> None:
         self._store, self._problems = store, problems
-        self._rows_hash, self._kinds = RowsHash(), dict[str, str]()
+        self._rows_hash = RowsHash()
         self.said: dict[Said, list[RunFile]] = {}
         self._unknown: dict[RunFile, dict[str, str]] = {}
         self.types: dict[str, str] = {}
@@ -116,23 +116,23 @@ class _Setups:
             self.keys[file.setup] = keys if len(keys) < MAX_KEYS else long
         self.said[said].append(file)
         if file.setup not in self.digests:
-            self._rows_hash, self._kinds = RowsHash(), {}
+            self._finish()
+            self.digests[file.setup], self._rows_hash = b"", RowsHash()
         # writers of Parquet have two names for what is in a list
-        own = {
-            field.name: str(field.type).replace("<item:", "<element:")
-            for field in rows.schema
-            if field.name not in _KNOWN
-        }
-        if own:
-            self._unknown[file] = own
-        if own.items() <= {**own, **self._kinds}.items():  # else one of the types is wrong
-            self._kinds |= own
-            self._rows_hash.update(rows)
-        self.digests[file.setup] = self._rows_hash.digest()
+        names = (f for f in rows.schema if f.name not in _KNOWN)
+        own = {f.name: str(f.type).replace("<item:", "<element:") for f in names}
+        self._unknown |= {file: own} if own else {}
+        self._rows_hash.update(rows)
         self.sound[file] = version
+
+    def _finish(self) -> None:
+        """Hash the rows of the latest setup."""
+        if self.digests:
+            self.digests[next(reversed(self.digests))] = self._rows_hash.digest()
 
     def faults(self) -> list[StoreFault]:
         """Find what is wrong with the added files together, each by itself being sound."""
+        self._finish()
         among = {file.path for file in self.sound}.union(self._problems.sound)
         found = [*self._of_other_setups(), *_other_versions(self.sound)]
         found += self._of_other_types({fault.file for fault in found})

@@ -80,8 +80,13 @@ def merge(
         own, theirs = reports[: -len(sources)], reports[-len(sources) :]
         files = [file for report in own for file in report.sound]
         wanted = _wanted(files, [file for report in theirs for file in report.sound])
-        changed = {*files} ^ {*into.run_files()}  # it may have seemed empty
-        _refuse(into.path, [integrity.StoreFault(each.path, parquet.CHANGED) for each in changed])
+        _refuse(
+            into.path,
+            [
+                integrity.StoreFault(each.path, parquet.CHANGED)
+                for each in {*files} ^ {*into.run_files()}  # it may have seemed empty
+            ],
+        )
         # before the runs: if this is killed, runs without their problems would not be sound
         _copy_other_files(into, sources, own, theirs)
         return _write(into, wanted, tick)

@@ -224,10 +224,11 @@ def keys(setup: Setup) -> dict[str, Any]:
 def trace_file(trajectory: Trajectory) -> bytes:
     """Make a Parquet file of a trajectory's evaluations, with setup, seed and the store's types."""
     types = {field.name: field.type for field in schema()} | {"epoch": pa.int64()}
-    names = ("setup", "seed", *trajectory.evaluations.columns)
     table = pa.Table.from_pandas(
         trajectory.evaluations.assign(setup=trajectory.setup.identity(), seed=trajectory.seed),
-        pa.schema([(name, types[name]) for name in names]),
+        pa.schema(
+            [(name, types[name]) for name in ("setup", "seed", *trajectory.evaluations.columns)]
+        ),
         preserve_index=False,
     ).replace_schema_metadata(
         {"fastbp.version": __version__, "fastbp.numerics": str(NUMERICS_VERSION)}
@@ -309,8 +310,10 @@ def setup_of(
                 return setup
         except (ValueError, TypeError, AttributeError) as error:
             # a damaged one may be another problem's
-            is_damaged = isinstance(error, DamagedFileError) and not problem
-            unread = error if isinstance(error, FileError) and not is_damaged else unread
+            if isinstance(error, FileError) and (
+                problem or not isinstance(error, DamagedFileError)
+            ):
+                unread = error
     if unread:
         raise unread
     who = f"setup {identity} of {store.path}"

@@ -102,8 +102,11 @@ def optimizer_of(name: str) -> Optimizer | None:
 def losses(dtype: str, loss: str, output: str) -> Any:
     """Return the compiled function that computes the losses of output units."""
     choice, is_softmax = FAMILIES["loss"].choices[loss], output == "softmax"
-    value = choice.mark("of_softmax") if is_softmax else choice.function
-    return make_losses(dtype, value, f"{loss},{is_softmax}")
+    return make_losses(
+        dtype,
+        (choice.mark("of_softmax") if is_softmax else choice.function),
+        f"{loss},{is_softmax}",
+    )
 
 
 @cache

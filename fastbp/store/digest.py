@@ -125,9 +125,8 @@ def _plain(values: pa.Array, dtype: str) -> NDArray[Any]:
 
 def keys_of(rows: pa.Table) -> dict[str, Any]:
     """The columns `KEY_COLUMNS` of the first row, as far as they exist, by name."""
-    there = {*rows.column_names}  # Arrow makes the list anew each time
-    names = [name for name in KEY_COLUMNS if name in there]
-    return next(iter(rows.slice(0, 1).select(names).to_pylist()), {})
+    first = rows.slice(0, 1).select([*({*rows.column_names} & {*KEY_COLUMNS})])
+    return next(iter(first.to_pylist()), {})
 
 
 class RowsHash:
@@ -147,35 +146,36 @@ class RowsHash:
     def __init__(self) -> None:
         self._keys: dict[str, Any] = {}
         self._columns: dict[str, tuple[pa.DataType, list[Any]]] = {}
-        self._rows = 0
+        self._rows, self._done = 0, dict[str, int]()
 
     def update(self, rows: pa.Table) -> None:
         """Add the next rows, with the columns that their file has."""
         self._keys |= keys_of(rows)
-        there = {*rows.column_names}
-        for name in there - {*KEY_COLUMNS} - {*self._columns}:
-            kind = rows.schema.field(name).type
-            self._columns[name] = (
-                kind,
-                [hashlib.sha256() for _ in range(2 + pa.types.is_list(kind))],
-            )
-            self._hash(name, stand_in(name, kind, self._rows))
-        for name, (kind, _) in self._columns.items():
-            self._hash(
-                name,
-                rows[name].combine_chunks()
-                if name in there
-                else stand_in(name, kind, rows.num_rows),
-            )
+        for name in {*rows.column_names} - {*KEY_COLUMNS}:
+            if name not in self._columns:
+                kind = rows.schema.field(name).type
+                self._columns[name] = (
+                    kind,
+                    [hashlib.sha256() for _ in range(2 + pa.types.is_list(kind))],
+                )
+            self._catch_up(name)
+            self._hash(name, rows[name].combine_chunks())
         self._rows += rows.num_rows
+
+    def _catch_up(self, name: str) -> None:
+        """Hash what files without a column have: a stranger's may each have thousands of others."""
+        if count := self._rows - self._done.get(name, 0):
+            self._hash(name, stand_in(name, self._columns[name][0], count))
 
     def _hash(self, name: str, values: pa.Array) -> None:
         contents = [*_contents(values, [str(outcome) for outcome in OUTCOMES])]
         kind, hashers = self._columns[name]
         if name != "outcome" and str(kind).startswith("dictionary"):  # other words have no places
             contents[-1] = "".join(f"{word}\0" for word in values.to_pylist()).encode()
-        for hasher, content in zip(hashers, contents, strict=True):
+        # a file with another type has more or fewer: it is at fault, and the hash of no use
+        for hasher, content in zip(hashers, contents, strict=False):
             hasher.update(content)
+        self._done[name] = self._done.get(name, 0) + len(values)
 
     def digest(self) -> bytes:
         """The sha256, 32 bytes, over all rows so far."""
@@ -183,6 +183,7 @@ class RowsHash:
             hashlib.sha256(json.dumps(self._keys, sort_keys=True).encode()).digest()
         )
         for name in in_order(self._columns):
+            self._catch_up(name)
             for hasher in self._columns[name][1]:
                 total.update(hasher.digest())
         return total.digest()

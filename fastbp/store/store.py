@@ -208,9 +208,10 @@ class Store:
             if not os.path.samestat(named, os.fstat(lock.fileno())):
                 raise BlockingIOError  # who had it has removed the store
         except (BlockingIOError, FileNotFoundError):
-            who = printable(lock.read(200).decode(errors="replace").strip())
             raise StoreError(
-                f"{self.path} is in use by {who or 'another run'}: wait for it, or {self._another}"
+                f"{self.path} is in use by "
+                f"{printable(lock.read(200).decode(errors='replace').strip()) or 'another run'}: "
+                f"wait for it, or {self._another}"
             ) from None
         if named.st_nlink > 1:  # what is written into it would be written there too
             raise UnsafeFileError(self.path / "lock", "it is also a file elsewhere, by a hard link")
