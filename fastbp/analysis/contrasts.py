@@ -198,6 +198,7 @@ def least_effect(contrasts: pd.DataFrame) -> float:
     """
     if contrasts.empty:
         return np.nan
+    # p is 2^(1 − n) where all n changed pairs are fixed
     return (math.floor(1 + math.log2(len(contrasts) / ALPHA)) + 1) / float(contrasts["pairs"].max())
 
 

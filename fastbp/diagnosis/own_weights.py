@@ -275,7 +275,7 @@ def _luck(placement: Placement) -> str:
     often, usual = custom.mean() > 0.5, fresh.mean() > 0.5
     if worst >= 95 or (usual and not often):
         return "your network is unlucky"
-    return f"your network is {'lucky' if (worst <= 5 or (often and not usual)) else 'like others'}"
+    return f"your network is {'lucky' if worst <= 5 or (often and not usual) else 'like others'}"
 
 
 def as_json(placement: Placement) -> dict[str, Any]:

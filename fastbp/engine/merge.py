@@ -93,7 +93,7 @@ def merge(
 
 
 def _check(stores: Sequence[Store], tick: Callable[[str], None]) -> list[integrity.IntegrityReport]:
-    """Check stores whose files nobody may change from now on.
+    """Check stores before their runs are merged: from now on their files must stay as they are.
 
     Raises StoreError if a store is not sound, or if two stores cannot be merged.
     """

@@ -104,7 +104,7 @@ def losses(dtype: str, loss: str, output: str) -> Any:
     choice, is_softmax = FAMILIES["loss"].choices[loss], output == "softmax"
     return make_losses(
         dtype,
-        (choice.mark("of_softmax") if is_softmax else choice.function),
+        choice.mark("of_softmax") if is_softmax else choice.function,
         f"{loss},{is_softmax}",
     )
 

@@ -272,7 +272,7 @@ def _decoded(
             raise ValueError("its columns are not columns of runs")
         rows = runs.read(names, use_threads=False)
         rows.validate(full=True)  # of the numbers of words, for example, it has not been checked
-        return rows.replace_schema_metadata(
+        return rows.replace_schema_metadata(  # without what pandas is to make of the columns
             {k: v for k, v in (rows.schema.metadata or {}).items() if k not in (b"pandas", OWN)}
         )
 

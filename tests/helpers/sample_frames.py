@@ -89,8 +89,9 @@ def table(
 def write(
     folder: Path, runs: pa.Table, parts: int = 1, said: Mapping[str, str] | None = None
 ) -> Path:
-    """Publish the runs of one setup under `folder/runs` as so many files, whose footers say this
-    besides the numerics version; returns the store."""
+    """Write the runs of one setup to `folder/runs`, in `parts` files, and return the store.
+
+    `said`: what the footers say besides the numerics version."""
     (folder / "runs").mkdir(parents=True, exist_ok=True)
     for rows in np.array_split(np.arange(runs.num_rows), parts):
         part = runs.slice(rows[0], len(rows))

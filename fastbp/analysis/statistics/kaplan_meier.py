@@ -58,7 +58,7 @@ class Survival(NamedTuple):
         # In float64, a share of ½ may be slightly more: the product of n quotients for n of 2n
         # runs, each with an event at another time.
         median, earliest, latest = (
-            next(iter(self.times[curve <= (0.5 * (1 + _ROUNDING))].tolist()), np.nan)
+            next(iter(self.times[curve <= 0.5 * (1 + _ROUNDING)].tolist()), np.nan)
             for curve in (self.share, low, self.high)
         )
         return median, earliest, latest
