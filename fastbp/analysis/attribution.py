@@ -178,8 +178,11 @@ def _goals(one: SetupCounts) -> tuple[Value, ...]:
 def _unless_opposed(part: Contribution) -> Contribution:
     """Drop the average of a change that does the opposite alone of what it does last."""
     alone, last = part.alone, part.last
-    opposed = alone.low > 0 > last.high or alone.high < 0 < last.low
-    return part._replace(average=PointsInterval(*[np.nan] * 3)) if opposed else part
+    return (
+        part._replace(average=PointsInterval(*[np.nan] * 3))
+        if (alone.low > 0 > last.high or alone.high < 0 < last.low)
+        else part
+    )
 
 
 def _boxes(counted: Sequence[SetupCounts], keys: Sequence[str], baseline: str | None) -> list[Box]:

@@ -77,8 +77,10 @@ def map_axes(summary: pd.DataFrame) -> list[tuple[str, str]]:
         wide, high = summary[x].nunique(), summary[y].nunique()
         others = [key for key in keys_of(summary) if key not in (x, y)]
         # Setups that differ in none of the keys as written would share a cell.
-        twice = summary[[x, y, *others]].duplicated().any()
-        if 2 * len(summary[[x, y]].drop_duplicates()) <= wide * high or twice:
+        if (
+            2 * len(summary[[x, y]].drop_duplicates()) <= wide * high
+            or summary[[x, y, *others]].duplicated().any()
+        ):
             continue
         if any(_is_plane(rows, x, y) for rows in settings_of(summary, others)):
             pairs.append((x, y) if wide >= high else (y, x))

@@ -181,8 +181,9 @@ class ProgressLine:
 
     def __call__(self, progress: Progress | Phase) -> None:
         """Show the progress, unless the line before is too recent."""
-        interval = TERMINAL_SECONDS if self._terminal else PLAIN_SECONDS
-        if self._quiet or self._clock() - self._last < interval:
+        if self._quiet or self._clock() - self._last < (
+            TERMINAL_SECONDS if self._terminal else PLAIN_SECONDS
+        ):
             return
         self._last = self._clock()
         line = escaped(self._name + describe(progress))
@@ -207,8 +208,10 @@ def describe(progress: Progress | Phase) -> str:
     share = progress.budget / progress.total_budget if progress.total_budget else 1.0
     line = f"{share:4.0%} · {progress.done:,} of {progress.runs:,} runs"
     if progress.updates and progress.seconds > 0:
-        left = duration(progress.seconds * (1 - share) / share)
-        line += f" · {speed(progress.updates / progress.seconds)} · {left} left"
+        line += (
+            f" · {speed(progress.updates / progress.seconds)} · "
+            f"{duration(progress.seconds * (1 - share) / share)} left"
+        )
     return line
 
 

@@ -84,8 +84,11 @@ class Setup(SetupData):
                 raise SweepError([f"problem: {refusal(keys['problem'], 'only with its data')}"])
             return cls(**keys)
         # The column joins the targets with commas; the file knows what they are.
-        targets = None if keys["targets"] is None else (keys["targets"],)
-        known = {"problem": keys["problem"], "targets": targets, "file": file}
+        known = {
+            "problem": keys["problem"],
+            "targets": None if keys["targets"] is None else (keys["targets"],),
+            "file": file,
+        }
         return cls.unchecked(vars(_built(keys, known, [], any_range=True)))
 
     @classmethod

@@ -262,8 +262,12 @@ class Sweep:
             seed_counts=_seed_counts(setups, counts, chosen),
         )
         if (count := sum(map(len, sweep._matching))) > MAX_COMPARED:
-            given = f"given figures for {count:,} setups or more together"
-            raise SweepError([f"{here}published: {given}, allowed: at most {MAX_COMPARED:,}"])
+            raise SweepError(
+                [
+                    f"{here}published: given figures for {count:,} setups or more together, "
+                    f"allowed: at most {MAX_COMPARED:,}"
+                ]
+            )
         return sweep
 
     def to_toml(self, folder: str | PathLike[str] | None = None) -> str:
@@ -353,10 +357,9 @@ def _read_seeds(value: object, here: str, override: SeedsGiven, lines: list[str]
         )
         if chosen.stop <= LAST_SEED:
             return chosen
-    text = "not given" if given is None else f"given {shown(given)}"
     lines.append(
-        f"{place}: {text}, allowed: an integer from 1, or {{start = S, count = N}} "
-        "with S ≥ 0 and S + N ≤ 2^63"
+        f"{place}: {'not given' if given is None else f'given {shown(given)}'}, allowed: an "
+        "integer from 1, or {start = S, count = N} with S ≥ 0 and S + N ≤ 2^63"
     )
     return None
 

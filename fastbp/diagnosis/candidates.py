@@ -80,9 +80,13 @@ def larger(setup: Setup, tried: Sequence[Change]) -> list[Change]:
     lr, scale = setup.lr or 0.0, setup.init_scale
     candidates: list[Candidate] = []
     for n in (10**power for power in range(2, 8)):
-        fits = n < 10_000 and setup.budget * n <= MAX_LARGER
         candidates += [
-            (fits, f"{n:,} × the updates", UPDATES_FEW, _budget(setup, n)),
+            (
+                n < 10_000 and setup.budget * n <= MAX_LARGER,
+                f"{n:,} × the updates",
+                UPDATES_FEW,
+                _budget(setup, n),
+            ),
             (lr / n >= MIN_RATE, f"rate ÷ {n:,}", RATE_HIGH, {"lr": lr / n}),
             (lr * n <= MAX_RATE, f"{n:,} × the rate", RATE_LOW, {"lr": lr * n}),
         ]

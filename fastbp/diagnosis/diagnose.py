@@ -198,8 +198,9 @@ def diagnose(
     try:
         return _tried(experiment, uncompiled, advice)._replace(beyond=beyond, impossible=why)
     except SweepError as error:
-        notes = (f"note: {note.text}" for note in setup.data_notes())
-        raise SweepError([*error.lines, *notes]) from None
+        raise SweepError(
+            [*error.lines, *(f"note: {note.text}" for note in setup.data_notes())]
+        ) from None
 
 
 def _tried(experiment: Experiment, uncompiled: list[str], advice: Sequence[Change]) -> Diagnosis:

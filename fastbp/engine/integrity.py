@@ -101,10 +101,7 @@ class _Setups:
         self.sound: dict[RunFile, str] = {}
 
     def add(self, file: RunFile, rows: pa.Table, metadata: dict[str, str]) -> None:
-        """Add a file: its rows, and what its footer says.
-
-        Raises DamagedFileError if they belong to another setup.
-        """
+        """Add a file, its rows and footer. Raises DamagedFileError if another setup has them."""
         keys = json.dumps(keys_of(parquet.fill(rows, SETUP_COLUMNS)), sort_keys=True)
         version, problem = metadata["fastbp.numerics"], metadata.get("fastbp.problem", "")
         hashed, is_newer = hashlib.sha256(keys.encode()), int(metadata["fastbp.schema"]) > SCHEMA
@@ -169,7 +166,11 @@ class _Setups:
         most runs say: the id does not depend on all keys.
         """
         self._problems.look_up()
-        best = {said.setup: said for said in sorted(self.said, key=self._weight)}
+        ordered, known = sorted(self.said, key=self._weight), self._problems.classes
+        best = {said.setup: said for said in ordered}
+        classes = {said.setup: known[said] for said in ordered if said in known}
+        for setup, its_classes in classes.items():
+            self.keys[setup] = f'{self.keys[setup][:-1]}, "classes": {its_classes}}}'
         lacks = dict[str, None]()
         for said, files in self.said.items():
             right, lacking = best[said.setup], self._problems.lacking[said]
@@ -179,7 +180,9 @@ class _Setups:
                 why = lacking
             elif said.keys != right.keys and (is_known or lacking == OTHER_KEYS):
                 why = "its keys differ from those in the setup's other files"
-            elif lacking and is_known and said[:3] != right[:3]:
+            elif (lacking and is_known and said[:3] != right[:3]) or (
+                said in known and known[said] != classes[said.setup]
+            ):
                 why = MISNAMED
             elif lacking and lacking != OTHER_KEYS:
                 lacks[lacking] = None
@@ -215,15 +218,13 @@ def check(store: Store, tick: Callable[[str], None] = lambda step: None) -> Inte
     store.check_usable(any_version=True)
     names = filename.all_names(store.path)
     files = sorted(filter(None, names.values()), key=lambda file: (file.setup, file.start))
-    findings = [
-        StoreFault(at, "it is not a file of runs") for at, file in names.items() if not file
-    ]
-    if not files and not findings:
+    if not names:
         raise StoreError(f"{store.path} holds no runs")
     problems = StoredProblems(store, tick)
     setups = _Setups(store, problems)
-    wrong = "its data do not match the digest in its name"
-    findings += [StoreFault(path, wrong) for path in problems.damaged]
+    not_theirs = dict.fromkeys(problems.damaged, "its data do not match the digest in its name")
+    not_theirs |= {at: "it is not a file of runs" for at, file in names.items() if not file}
+    findings = [StoreFault(at, why) for at, why in not_theirs.items()]
     for done, (file, reading) in enumerate(_read_in_order(files)):
         tick(f"reading {store.path}: {done:,} of {len(files):,} files")
         try:
@@ -264,10 +265,7 @@ def _read_in_order(
 def _checked_rows(path: Path) -> tuple[pa.Table, dict[str, str]]:
     """Read and check one file: its rows, with the columns that it has, and its footer.
 
-    Raises
-    ------
-    DamagedFileError
-        If something is wrong with this file by itself.
+    Raises DamagedFileError if something is wrong with this file by itself.
     """
     rows, metadata = parquet.read_as_written(path)
     if digest(rows) != metadata.get("fastbp.digest"):

@@ -52,6 +52,9 @@ class StoredProblems:
     lacking : dict
         What the store lacks to make a setup again, or `MISNAMED` or `OTHER_KEYS`, for what files
         say of it; empty if it can be made. It is complete after `look_up`.
+    classes : dict
+        For what files say of a setup, if it can be made, the hash of its `groups`. Its id covers
+        the data, but not which outputs are classes.
     """
 
     def __init__(self, store: Store, tick: Callable[[str], None]) -> None:
@@ -61,6 +64,7 @@ class StoredProblems:
         self._files: dict[Said, str] = {}
         self._bytes = self._spent = 0
         self.lacking: dict[Said, str] = {}
+        self.classes: dict[Said, int] = {}
 
     def add(self, said: Said, keys: str, file: Path) -> None:
         """Add what a file says, with the keys of its setup as JSON.
@@ -73,7 +77,7 @@ class StoredProblems:
             self._bytes += len(keys)
             if self._bytes > MAX_WAITING:
                 self.look_up()
-        elif _makes(said, keys):
+        elif self._makes(said, keys):
             self.lacking[said] = ""
         elif said.is_newer:
             self.lacking[said] = OTHER_KEYS
@@ -89,7 +93,9 @@ class StoredProblems:
         for said, keys in sorted(waiting, key=lambda each: each[0].problem):
             if path := self._named.get(said.problem):
                 self.lacking[said] = (
-                    "" if _makes(said, keys, path) else (OTHER_KEYS if said.is_newer else MISNAMED)
+                    ""
+                    if self._makes(said, keys, path)
+                    else (OTHER_KEYS if said.is_newer else MISNAMED)
                 )
             elif said.problem:
                 self.lacking[said] = _lacks(said, keys)
@@ -105,7 +111,7 @@ class StoredProblems:
             self._spent += bool(left) * size + sum(TRY + 2 * len(keys) for keys in left.values())
             if is_over := self._spent > MAX_SPENT:
                 break
-            found = [said for said, keys in left.items() if _makes(said, keys, path)]
+            found = [said for said, keys in left.items() if self._makes(said, keys, path)]
             self.lacking |= dict.fromkeys(found, "")
             left = {said: keys for said, keys in left.items() if said not in self.lacking}
         for said, keys in left.items():
@@ -113,21 +119,24 @@ class StoredProblems:
             known = OTHER_KEYS if said.is_newer and self.sound else _lacks(said, keys)
             self.lacking[said] = over if is_over else known
 
+    def _makes(self, said: Said, keys: str, problem: Path | None = None) -> bool:
+        """Whether keys, with a problem if it is a file, make the setup of this id, as spelt here.
 
-def _makes(said: Said, keys: str, problem: Path | None = None) -> bool:
-    """Whether keys, with a problem if it is a file, make the setup of this id, as fastbp spells it.
-
-    Other spellings make the same setup, but no fastbp writes them. Raises FileError if the problem,
-    which was sound, cannot be read again: nobody knows then.
-    """
-    data, stored = _again(problem) if problem else None, json.loads(keys)
-    try:
-        setup = Setup.from_columns(stored, data)
-        # numbers as reals: 1 is 1.0, and 0.0 is not −0.0
-        both = json.loads(json.dumps([stored, stored | setup.columns()]), parse_int=float)
-        return repr(both[0]) == repr(both[1]) and setup.identity(int(said.version)) == said.setup
-    except (ValueError, TypeError, AttributeError):
-        return False
+        Other spellings make the same setup, but no fastbp writes them. Raises FileError if the
+        problem, which was sound, cannot be read again: nobody knows then.
+        """
+        data, stored = _again(problem) if problem else None, json.loads(keys)
+        try:
+            setup = Setup.from_columns(stored, data)
+            # numbers as reals: 1 is 1.0, and 0.0 is not −0.0
+            both = json.loads(json.dumps([stored, stored | setup.columns()]), parse_int=float)
+            is_made = (
+                repr(both[0]) == repr(both[1]) and setup.identity(int(said.version)) == said.setup
+            )
+            self.classes |= {said: hash(setup.groups)} if is_made else {}
+            return is_made
+        except (ValueError, TypeError, AttributeError):
+            return False
 
 
 def _again(problem: Path) -> ProblemData:

@@ -290,12 +290,13 @@ def setup_of(
     """Make the setup of a stored row.
 
     If its problem is a file, that of the digest `problem` is taken; if none is given, at most
-    `MAX_TRIED` of the stored problems are tried until the setup has the id `identity`.
+    `MAX_TRIED` of the stored problems are tried, which must not disagree about what is a class.
 
     Raises
     ------
     StoreError
-        If no setup has this id, a problem cannot be read, or the folder of problems is a link.
+        If no setup has this id, several problems make it with different classes, one cannot be
+        read, or the folder of problems is a link.
     """
     from_file = str(row["problem"]).startswith("file:")
     folder = store.path / "problems"
@@ -303,23 +304,29 @@ def setup_of(
     if from_file:
         files = [file for file in problem_files(store.path) if problem in ("", file.stem)]
     unread: FileError | None = None
+    made = dict[tuple[tuple[int, int], ...], Setup]()
     for file in files if problem else files[:MAX_TRIED]:
         try:
             setup = Setup.from_columns(row, targets.stored(file) if file else None)
             if setup.identity() == identity:
-                return setup
+                made.setdefault(setup.groups, setup)
         except (ValueError, TypeError, AttributeError) as error:
             # a damaged one may be another problem's
             if isinstance(error, FileError) and (
                 problem or not isinstance(error, DamagedFileError)
             ):
                 unread = error
+    if len(made) == 1:
+        return next(iter(made.values()))
     if unread:
         raise unread
     who = f"setup {identity} of {store.path}"
     why = (
-        f"{folder} lacks the problem it was trained on"
+        f"problems in {folder} have its data with other classes, and its file does not say which "
+        "one is its own"
+        if made
+        else f"{folder} lacks the problem it was trained on, or a newer fastbp made it"
         if from_file
-        else "its columns are those of another setup"
+        else "its columns are those of another setup, or a newer fastbp made it"
     )
-    raise StoreError(f"{who} cannot be trained again: {why}, or a newer fastbp made it")
+    raise StoreError(f"{who} cannot be trained again: {why}")

@@ -74,8 +74,10 @@ def test_each_run_has_its_cell(tmp_path: Path, parts: int) -> None:
     store = frames.write(tmp_path, frames.table(KEYS, outcomes), parts)
     (one,) = count_runs(store)
     for found in (Basin.of(frame.sample(frac=1, random_state=1)), Basin.read(store, one)):
-        assert found.plane == Plane(SIDE, 0, 2, 3.0)
-        assert [OUTCOMES[code] for code in found.codes.ravel()] == outcomes
+        assert (found.plane, [OUTCOMES[code] for code in found.codes.ravel()]) == (
+            Plane(SIDE, 0, 2, 3.0),
+            outcomes,
+        )
         assert (np.isfinite(found.times) == found.converged).all()
         assert found.present.all()
         assert found.shares == {outcome: outcomes.count(outcome) / SIDE**2 for outcome in OUTCOMES}
@@ -187,8 +189,10 @@ def test_a_smaller_picture_has_the_mean_colours() -> None:
     fewer = Basin(Plane(98, 0, 1, 1.0), codes[:98, :98], found.times[:98, :98])
     (odder,) = basin(fewer, most=25).get_images()
     for reduced, cells in ((odd, 100), (odder, 100)):
-        assert reduced.get_array().shape[0] == 800 // (cells // 4) * (cells // 4)
-        assert reduced.get_extent()[0] == -1
+        assert (reduced.get_array().shape[0], reduced.get_extent()[0]) == (
+            800 // (cells // 4) * (cells // 4),
+            -1,
+        )
 
 
 def test_planes_that_share_limits_have_the_same_colour_for_the_same_updates() -> None:

@@ -403,8 +403,10 @@ def test_a_function_added_to_a_module_is_a_choice():
     assert functions == [module.cyclic, module.upside_down_]
     (skip,) = found.choices["upside-down"].parameters
     assert (skip.name, skip.default, skip.required) == ("skip", 0, False)
-    assert found.choices["upside-down"].usage == "upside-down:skip=SKIP"
-    assert found.choices["cyclic"].usage == "cyclic"
+    assert (found.choices["upside-down"].usage, found.choices["cyclic"].usage) == (
+        "upside-down:skip=SKIP",
+        "cyclic",
+    )
     rows = np.zeros(8, np.int32)
     compiled(functions[1])(rows, 4, 2, rows, rows, 1)
     assert rows.reshape(4, 2)[:, 0].tolist() == [2, 1, 0, 3]

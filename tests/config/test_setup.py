@@ -26,8 +26,10 @@ FOUNDING = Path(__file__).parents[2] / "sweeps" / "founding.toml"
 
 def test_founding_sweep() -> None:
     sweep = Sweep.from_toml(FOUNDING)
-    assert sweep.title == "Order, updates or rate: what fixes a constant network?"
-    assert sweep.seeds == Seeds(count=10_000)
+    assert (sweep.title, sweep.seeds) == (
+        "Order, updates or rate: what fixes a constant network?",
+        Seeds(count=10_000),
+    )
     assert [(s.order, s.updates, s.lr) for s in sweep.setups] == [
         (order, updates, lr)
         for order in ("random", "shuffled")

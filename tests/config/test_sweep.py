@@ -65,8 +65,10 @@ def counts(sweep: Sweep) -> dict[float, int]:
 def test_a_grid_may_have_seeds_of_its_own_and_a_setup_has_the_most():
     sweep = Sweep.from_text(SEVERAL)
     assert counts(sweep) == {1: 1000, 2: 1000, 3: 10, 4: 3, 0.1: 20}
-    assert {sweep.seeds_of(setup).start for setup in sweep.setups} == {5}
-    assert sweep.all_seeds == Seeds(start=5, count=1000)
+    assert ({sweep.seeds_of(setup).start for setup in sweep.setups}, sweep.all_seeds) == (
+        {5},
+        Seeds(start=5, count=1000),
+    )
     assert sweep.runs == sum(counts(sweep).values())
 
 

@@ -294,8 +294,10 @@ def hold(cell: Cell, made: dict[str, Any], here: dict[str, Any], part: str) -> N
     lanes = USED[cell.lanes] or SHIPPED_LANES
     assert made["lanes"] == sorted([dtype, lanes[dtype]] for dtype in DTYPES)
     file, size = BLOCKS[cell.blocks] or (336, 336)
-    assert made["files"] == ranges(cell, file) * len(places)
-    assert made["blocks"] == ranges(cell, size) * len(longest)
+    assert (made["files"], made["blocks"]) == (
+        ranges(cell, file) * len(places),
+        ranges(cell, size) * len(longest),
+    )
     assert (made["processes"] == [made["main process"]]) == (cell.executor == "threads")
     assert cell.executor == "threads" or made["main process"] not in made["processes"]
     assert made["workers"] <= cell.workers or cell.executor != "threads"

@@ -375,8 +375,10 @@ def test_what_is_recommended_is_checked_on_seeds_that_took_no_part(
             assert not set(seeds) & set(check)
     single = [seeds for trials_, seeds in asked if Trial(FOUNDING, OTHER_ORDERS) in trials_]
     pairs = [seeds for trials_, seeds in asked if seeds.start == 2000 + SEEDS]
-    assert min(seeds.start for seeds in single) == 2000
-    assert max(seeds.stop for seeds in single) == pairs[0].start
+    assert (min(seeds.start for seeds in single), max(seeds.stop for seeds in single)) == (
+        2000,
+        pairs[0].start,
+    )
     assert len(check) == one.runs == recommended.runs == SEEDS
     assert (
         recommended.converged

@@ -285,8 +285,10 @@ def test_changes_are_ranked_by_mended_less_broken() -> None:
     found = table((300, 200, 1, "stirs"), (150, 0, 1, "fixes"), (0, 90, 1, "breaks"))
     assert found["change"].tolist() == ["fixes", "stirs", "nothing", "breaks"]
     assert found["fixes"].tolist() == [True, True, False, False]
-    assert found["difference"].tolist() == [0.15, 0.1, 0.0, -0.09]
-    assert found["fixed"].tolist() == [150, 300, 0, 0]
+    assert (found["difference"].tolist(), found["fixed"].tolist()) == (
+        [0.15, 0.1, 0.0, -0.09],
+        [150, 300, 0, 0],
+    )
     assert found["broken"].tolist() == [0, 200, 0, 90]
     assert (found["difference_low"] <= found["difference"]).all()
     assert (found["p_holm"] >= found["p"]).all()
@@ -494,8 +496,10 @@ def test_batches_at_equal_updates_and_at_equal_presentations() -> None:
     assert by_name["full batch, as many samples"].budget == 999 // 8
     full = Setup(problem="xor", batch="full", epochs=100)
     by_name = {change.name: changed(full, change) for change in changes(full)}
-    assert by_name["batch 1, as many updates"].budget == 100
-    assert by_name["batch 1, as many samples"].budget == 400
+    assert (
+        by_name["batch 1, as many updates"].budget,
+        by_name["batch 1, as many samples"].budget,
+    ) == (100, 400)
     assert by_name["batch 1, as many updates"].eval_interval == 10
 
 

@@ -32,8 +32,9 @@ from fastbp import Setup, Sweep
 from fastbp.analysis.counts import count_runs
 from fastbp.engine import driver, integrity, plan, stored_problems, stored_run
 from fastbp.engine.integrity import StoreFault
+from fastbp.engine.merge import merge
 from fastbp.problems import targets
-from fastbp.problems.problem import Meaning, Problem
+from fastbp.problems.problem import Group, Meaning, Problem
 from fastbp.schema import errors
 from fastbp.schema.columns import COLUMNS
 from fastbp.schema.errors import FileError, StoreError
@@ -374,8 +375,10 @@ def test_strangers_among_the_runs_are_found(store):
     (store.runs / f"{XOR.identity()}-0-7-0123456789abcdef.parquet.99.draft").write_text("half")
     checked = integrity.check(store)
     assert {finding.file for finding in checked.findings} == {*store.runs.iterdir()} - own
-    assert {finding.why for finding in checked.findings} == {"it is not a file of runs"}
-    assert checked.runs == 40
+    assert ({finding.why for finding in checked.findings}, checked.runs) == (
+        {"it is not a file of runs"},
+        40,
+    )
 
 
 # Problems
@@ -462,7 +465,7 @@ def test_files_that_name_another_problem_than_their_setup_has_are_found(
 
 
 def test_of_two_problems_with_the_same_data_one_is_lacking(store, learnt):
-    """They have other names of classes, say, and the same setups: no file of runs is damaged."""
+    """They have other units, say, and the same setups: no file of runs is damaged."""
     first, path = problem(store), file_of(store, learnt, 0)
     rows, said = parquet.read_as_written(path)
     path.write_bytes(parquet.encode(rows, said | {"fastbp.problem": first.stem})[0])
@@ -474,6 +477,24 @@ def test_of_two_problems_with_the_same_data_one_is_lacking(store, learnt):
         path.unlink()
         assert found(store) == {"problems": LACKS.format(learnt.identity())}
         path.write_bytes(content)
+
+
+def test_of_two_problems_with_the_same_data_and_other_classes_one_is_not_its_own(store, learnt):
+    """The outcomes of its rows do not mean the same, which training again does not show."""
+    names = problem(store).stem, another(store, meaning=Meaning((Group(0, 1, ("no", "yes")),)))
+    with pytest.raises(StoreError, match="with other classes, and its file does not say which"):
+        stored_run.find(store, learnt.identity(), "0")
+    _, odd = (
+        store.publish(learnt.identity(), start, runs(learnt, start, count), problem=name)
+        for start, count, name in zip((5, 14), (9, 3), names, strict=True)
+    )
+    assert found(store) == {odd.name: stored_problems.MISNAMED}
+    other = Store(shutil.copytree(store.path, store.path.with_name("other")))
+    for file in {*other.files()} - {other.runs / odd.name}:
+        file.unlink()
+    odd.unlink()
+    with pytest.raises(StoreError, match=f"setup {learnt.identity()} with different classes"):
+        merge(store, [other])
 
 
 def test_a_file_that_names_a_lacking_problem_gives_way_to_others(store, learnt):
@@ -572,13 +593,13 @@ def test_very_many_large_problems_are_not_read_for_each_file(store, learnt, monk
     size = targets.stored(problem(store)).nbytes
     monkeypatch.setattr(stored_problems, "TRY", 0)
     monkeypatch.setattr(stored_problems, "MAX_SPENT", size + 100)  # less than its keys
-    makes = stored_problems._makes
+    makes = stored_problems.StoredProblems._makes
 
-    def only_named(said: stored_problems.Said, *more: Any) -> bool:
+    def only_named(problems: Any, said: stored_problems.Said, *more: Any) -> bool:
         assert said.problem or len(more) == 1
-        return makes(said, *more)
+        return makes(problems, said, *more)
 
-    monkeypatch.setattr(stored_problems, "_makes", only_named)
+    monkeypatch.setattr(stored_problems.StoredProblems, "_makes", only_named)
     said = f"they are very many, and {file.name} does not say which is its own"
     assert found(store) == {"problems": said}
     store.publish(learnt.identity(), 5, runs(learnt, 5, 3), problem=problem(store).stem)
@@ -689,8 +710,10 @@ def test_what_is_moved_aside_is_not_deleted(store):
     link.symlink_to("nowhere")
     path.write_bytes(b"damaged 4")
     integrity.move_aside(store, [StoreFault(path, "why")])
-    assert os.readlink(link) == "nowhere"
-    assert (quarantine / f"{path.name}.4").read_bytes() == b"damaged 4"
+    assert (os.readlink(link), (quarantine / f"{path.name}.4").read_bytes()) == (
+        "nowhere",
+        b"damaged 4",
+    )
 
 
 def test_what_was_moved_aside_is_told_though_no_more_can_be(store, monkeypatch):

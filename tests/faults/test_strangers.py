@@ -141,8 +141,10 @@ def test_a_folder_that_is_a_link_is_not_followed(command, folder, name):
     checking = ["sweep", "own sweep", "verify", "repair", "merge into"]
     told = attacked(command, folder, checking + USERS.get(name, []))
     why = f"fastbp: store/{name} cannot be used: it is a link, not a folder; "
-    assert set(told) == {*checking, *USERS.get(name, [])}
-    assert set(told.values()) == {f"{why}move it away"}
+    assert (set(told), set(told.values())) == (
+        {*checking, *USERS.get(name, [])},
+        {f"{why}move it away"},
+    )
 
 
 KINDS: dict[str, Callable[[Path], object]] = {

@@ -76,8 +76,8 @@ def _flipped_sums(d: NDArray[np.float32], rng: np.random.Generator) -> tuple[Rea
 
 def _words(bits: NDArray[np.uint8], wide: int) -> NDArray[np.uint64]:
     """Pack the bits of each row into so many words."""
-    ends = [(0, 0)] * (bits.ndim - 1)
-    return np.pad(bits, [*ends, (0, 8 * wide - bits.shape[-1])]).view(np.uint64)
+    ends = [*[(0, 0)] * (bits.ndim - 1), (0, 8 * wide - bits.shape[-1])]
+    return np.pad(bits, ends).view(np.uint64)
 
 
 def _largest(sums: Real, squares: Real) -> Real:
