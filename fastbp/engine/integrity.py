@@ -168,7 +168,9 @@ class _Setups:
         self._problems.look_up()
         ordered, known = sorted(self.said, key=self._weight), self._problems.classes
         best = {said.setup: said for said in ordered}
-        classes = {said.setup: known[said] for said in ordered if said in known}
+        # of files that name no problem it is a guess
+        sure = sorted(ordered, key=lambda said: said.problem != "")
+        classes = {said.setup: known[said] for said in sure if said in known}
         for setup, its_classes in classes.items():
             self.keys[setup] = f'{self.keys[setup][:-1]}, "classes": {its_classes}}}'
         lacks = dict[str, None]()
@@ -181,7 +183,7 @@ class _Setups:
             elif said.keys != right.keys and (is_known or lacking == OTHER_KEYS):
                 why = "its keys differ from those in the setup's other files"
             elif (lacking and is_known and said[:3] != right[:3]) or (
-                said in known and known[said] != classes[said.setup]
+                said.problem and said in known and known[said] != classes[said.setup]
             ):
                 why = MISNAMED
             elif lacking and lacking != OTHER_KEYS:
@@ -220,8 +222,7 @@ def check(store: Store, tick: Callable[[str], None] = lambda step: None) -> Inte
     files = sorted(filter(None, names.values()), key=lambda file: (file.setup, file.start))
     if not names:
         raise StoreError(f"{store.path} holds no runs")
-    problems = StoredProblems(store, tick)
-    setups = _Setups(store, problems)
+    setups = _Setups(store, problems := StoredProblems(store, tick))
     not_theirs = dict.fromkeys(problems.damaged, "its data do not match the digest in its name")
     not_theirs |= {at: "it is not a file of runs" for at, file in names.items() if not file}
     findings = [StoreFault(at, why) for at, why in not_theirs.items()]
