@@ -99,13 +99,24 @@ class StoredProblems:
                 )
             elif said.problem:
                 self.lacking[said] = _lacks(said, keys)
-        right = {said[:3] for said, lacking in self.lacking.items() if not lacking}
-        unnamed = {said: keys for said, keys in waiting if not said.problem}
-        self.lacking |= {said: "" for said in unnamed if said[:3] in right}
-        self._search({said: keys for said, keys in unnamed.items() if said[:3] not in right})
+        others = {said.setup: said.problem for said, why in self.lacking.items() if not why}
+        unnamed = sorted(
+            (each for each in waiting if not each[0].problem),
+            key=lambda each: others.get(each[0].setup, ""),
+        )
+        self.lacking |= {
+            said: ""
+            for said, keys in unnamed
+            if (path := self._named.get(others.get(said.setup, "")))
+            and self._makes(said, keys, path)
+        }
+        self._search({said: keys for said, keys in unnamed if said not in self.lacking})
 
     def _search(self, left: dict[Said, str]) -> None:
-        """Find the problems of files that name none, by trying all. `left`: their keys as JSON."""
+        """Find problems by trying all, for files that name none, and whose setup's others do not.
+
+        `left`: their keys as JSON.
+        """
         is_over = False
         for path, size in self.sound.items():
             self._spent += bool(left) * size + sum(TRY + 2 * len(keys) for keys in left.values())
