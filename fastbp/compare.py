@@ -10,9 +10,12 @@ from fastbp.schema.errors import SweepError
 
 def compare(a: Path, b: Path, folder: Path | None, vary: str | None) -> None:
     """Compare two stores and print what differs."""
-    section = "reporting.sections.comparison_section:compare"
     try:
-        compared = process.in_thread(lambda phase: lazily(section, a, b, folder, phase, vary))
+        compared = process.in_thread(
+            lambda phase: lazily(
+                "reporting.sections.comparison_section:compare", a, b, folder, phase, vary
+            )
+        )
     except SweepError as error:
         raise SweepError("--" * line.startswith("vary") + line for line in error.lines) from None
     print_answer(compared.verdict, compared.lines(screen().width))

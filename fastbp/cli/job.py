@@ -109,9 +109,9 @@ class Done(NamedTuple):
     def summary(self) -> str:
         """Say how many runs were trained, how fast, and how long everything took."""
         trained, took = self.trained, f"{self.trained.seconds['total']:.1f} s"
-        each = f" ({speed(trained.speed)})" if trained.speed else ""
         return (
-            f"{plural(trained.runs, 'run')} trained in {took}{each}"
+            f"{plural(trained.runs, 'run')} trained in {took}"
+            + (f" ({speed(trained.speed)})" if trained.speed else "")
             if trained.runs
             else f"complete already, nothing to train ({took})"
         )

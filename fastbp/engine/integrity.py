@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from statistics import mode
 from typing import NamedTuple
 
 import numpy as np
@@ -166,17 +165,21 @@ class _Setups:
         most runs say: the id does not depend on all keys.
         """
         self._problems.look_up()
-        ordered, known = sorted(self.said, key=self._weight), self._problems.classes
-        best = {said.setup: said for said in ordered}
-        # of files that name no problem it is a guess
-        sure = sorted(ordered, key=lambda said: said.problem != "")
-        classes = {said.setup: known[said] for said in sure if said in known}
+        known, lack, runs = self._problems.classes, self._problems.lacking, Counter[object]()
+        for said, files in self.said.items():
+            # of files that name no problem it is a guess
+            of_classes = said.setup, said.problem and known.get(said)
+            runs.update(dict.fromkeys((said[:2], of_classes), sum(file.count for file in files)))
+        weight = {one: (not lack[one], lack[one] != MISNAMED, runs[one[:2]]) for one in self.said}
+        best = {said.setup: said for said in sorted(self.said, key=weight.__getitem__)}
+        sure = sorted(known, key=lambda said: (said.problem != "", runs[said.setup, known[said]]))
+        classes = {said.setup: known[said] for said in sure}
         for setup, its_classes in classes.items():
             self.keys[setup] = f'{self.keys[setup][:-1]}, "classes": {its_classes}}}'
         lacks = dict[str, None]()
         for said, files in self.said.items():
-            right, lacking = best[said.setup], self._problems.lacking[said]
-            is_known = not self._problems.lacking[right]  # which keys are right
+            right, lacking = best[said.setup], lack[said]
+            is_known = not lack[right]  # which keys are right
             why = ""
             if lacking == MISNAMED or (lacking == OTHER_KEYS and is_known):
                 why = lacking
@@ -192,10 +195,6 @@ class _Setups:
                 del self.sound[file]
                 yield StoreFault(file.path, why)
         yield from (StoreFault(self._store.path / "problems", why) for why in lacks)
-
-    def _weight(self, said: Said) -> tuple[bool, bool, int]:
-        lacking, runs = self._problems.lacking[said], sum(file.count for file in self.said[said])
-        return not lacking, lacking != MISNAMED, runs
 
 
 def check(store: Store, tick: Callable[[str], None] = lambda step: None) -> IntegrityReport:
@@ -291,8 +290,10 @@ def _checked_rows(path: Path) -> tuple[pa.Table, dict[str, str]]:
 
 def _other_versions(sound: dict[RunFile, str]) -> list[StoreFault]:
     """Find files of another numerics version than that of this fastbp, or if none has it, most."""
-    own = str(NUMERICS_VERSION)
-    usual = own if own in sound.values() or not sound else mode(sound.values())
+    runs = Counter[str]()
+    for file, version in sound.items():
+        runs[version] += file.count
+    usual = max(runs, key=lambda each: (each == str(NUMERICS_VERSION), runs[each]), default="")
     return [
         StoreFault(file.path, f"its numerics version is {version}, that of others {usual}")
         for file, version in sound.items()

@@ -288,5 +288,7 @@ def test_a_killed_rank(folder, undisturbed):
     assert "Traceback" not in err
     # the mpiexec of MPICH kills the driver too, and ends with 9, its signal
     assert err.count("interrupted; finished work stays in ") == (process.returncode != 9)
-    assert main([str(folder / "mine.toml"), "-o", str(store), *QUIET]) == 0
-    assert rows_of(store) == undisturbed
+    assert (main([str(folder / "mine.toml"), "-o", str(store), *QUIET]), rows_of(store)) == (
+        0,
+        undisturbed,
+    )

@@ -117,8 +117,10 @@ def test_a_mistake_in_a_series_over_the_file_names_where_it_is() -> None:
 
 def test_no_grid_is_the_baseline_alone() -> None:
     sweep = Sweep.from_text(HEAD + "updates = 9")
-    assert sweep.setups == (sweep.baseline,)
-    assert Sweep.from_text(HEAD + "updates = 9\n[grid]").setups == sweep.setups
+    assert (sweep.setups, Sweep.from_text(HEAD + "updates = 9\n[grid]").setups) == (
+        (sweep.baseline,),
+        sweep.setups,
+    )
 
 
 @pytest.mark.parametrize(

@@ -177,8 +177,10 @@ def test_rows_hold_the_setup_and_the_seeds():
     rows = table_of(setup, 2**62, 3).to_pylist()
     assert [row["seed"] for row in rows] == [2**62, 2**62 + 1, 2**62 + 2]
     for row in rows:
-        assert {key: row[key] for key in setup.columns()} == setup.columns()
-        assert row["schedule"] == "step:every=2,factor=0.5"
+        assert ({key: row[key] for key in setup.columns()}, row["schedule"]) == (
+            setup.columns(),
+            "step:every=2,factor=0.5",
+        )
         assert (row["setup"], row["updates_done"]) == (setup.identity(), 9)
 
 

@@ -311,6 +311,8 @@ def test_a_store_all_of_another_numerics_version_is_sound(tmp_path):
     for setup in (XOR, PARITY):
         publish(store, setup, 0, 9, numerics=999)
     assert integrity.check(store).findings == []
+    odd = {publish(store, XOR, start, 1, numerics=998).name for start in range(3)}
+    assert {*found(store)} == odd, "they are more files, but fewer runs"
 
 
 @pytest.mark.parametrize(("start", "count"), [(3, 2), (0, 8), (5, 4), (6, 20)])
@@ -493,6 +495,11 @@ def test_of_two_problems_with_the_same_data_and_other_classes_one_is_not_its_own
         for start, count, name in zip((5, 9), (4, 3), sorted(names)[::-1], strict=True)
     )
     assert found(store) == {odd.name: stored_problems.MISNAMED}
+    # more runs than each of the three files has, and fewer than they have together
+    few = replaced(runs(learnt, 50, 10), "collapse", pa.array([0.09] * 10))
+    other_keys = store.publish(learnt.identity(), 50, few, problem=names[0])
+    assert {*found(store)} == {odd.name, other_keys.name}
+    other_keys.unlink()
     other = Store(shutil.copytree(store.path, store.path.with_name("other")))
     for file in {*other.files()} - {other.runs / odd.name}:
         file.unlink()

@@ -82,8 +82,10 @@ def test_of_rows_that_are_cut_otherwise_only_missing_seeds_are_written(tmp_path,
 
 def test_the_same_store_twice_is_the_store(tmp_path, into):
     source = made(tmp_path / "a", (0, 10), (10, 7))
-    assert merge(into, [source, source]) == Merged(2, 17, 17)
-    assert contents_of(into.runs) == contents_of(source.runs)
+    assert (merge(into, [source, source]), contents_of(into.runs)) == (
+        Merged(2, 17, 17),
+        contents_of(source.runs),
+    )
     assert merge(into, [Store(into.path)]) == Merged(0, 0, 17)
 
 

@@ -253,8 +253,10 @@ def test_nothing_present_is_planned_again(present, wanted, updates):
     sweep = sweep_of(Seeds(start=wanted[0], count=wanted[1]), updates)
     planned = list(planned_files(Plan(sweep, {sweep.setups[0].identity(): present})))
     seeds = seeds_in([(p.start, p.runs) for p in planned])
-    assert len(set(seeds)) == len(seeds)
-    assert set(seeds) == set(seeds_in([wanted])) - set(seeds_in(present))
+    assert (len(set(seeds)), set(seeds)) == (
+        len(seeds),
+        set(seeds_in([wanted])) - set(seeds_in(present)),
+    )
 
 
 def test_files_of_a_setup_do_not_depend_on_what_else_is_in_the_sweep():

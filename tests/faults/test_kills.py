@@ -86,8 +86,10 @@ def whole(store: Path, before: set[str]) -> set[str]:
 
 
 def assert_the_same(store: Path, other: Path) -> None:
-    assert (list((store / "tmp").iterdir()), names(store)) == ([], names(other))
-    assert rows_of(store) == rows_of(other)
+    assert ((list((store / "tmp").iterdir()), names(store)), rows_of(store)) == (
+        ([], names(other)),
+        rows_of(other),
+    )
 
 
 @pytest.mark.parametrize(("kills", "seeds"), KILLS)
