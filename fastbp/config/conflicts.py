@@ -12,6 +12,7 @@ import numpy as np
 from fastbp.choices import inits
 from fastbp.choices.families import FAMILIES
 from fastbp.config.choice_syntax import read_call
+from fastbp.problems.problem import summary
 from fastbp.problems.targets import FEW_CLASSES, Mistake
 from fastbp.schema.keys import KEYS, MAX_EPOCHS, MAX_PARAMETERS, MAX_UPDATES
 from fastbp.schema.text import dashed, plain, refusal, shown
@@ -167,7 +168,7 @@ def _of_units(setup: Setup) -> list[Rule]:
             "sigmoid, as there is one output: a softmax over one output is always 1",
         ),
         (
-            softmax and not single and not setup.prepared().sums_to_one,
+            softmax and not single and not summary(*setup.data_key)[1],
             "output",
             "sigmoid, as softmax outputs sum to 1 and the targets of a row do not",
         ),

@@ -173,7 +173,7 @@ class SetupData:
     @property
     def digest(self) -> str:
         """sha256 of the inputs and targets that `data()` returns, 64 hex digits."""
-        return problem_module.digest(*self.data_key)
+        return problem_module.summary(*self.data_key)[0]
 
     @property
     def groups(self) -> tuple[tuple[int, int], ...]:

@@ -214,8 +214,10 @@ def _nothing_fixes(diagnosis: Diagnosis) -> str:
     if not best:
         return f"{none}."
     both = "both" if len(best.changes) == 2 else "all"
-    causes = and_([each.cause for each in best.changes])
-    return f"{causes}, {both} at once. {_capital(none)}. Together, some do."
+    return (
+        f"{and_([each.cause for each in best.changes])}, {both} at once. {_capital(none)}. "
+        "Together, some do."
+    )
 
 
 def _others(diagnosis: Diagnosis) -> Iterator[Line]:

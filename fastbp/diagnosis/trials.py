@@ -290,8 +290,12 @@ def train_rounds(
     if len(results) < len(required):
         takes = 2 * FIRST_SEEDS * guess(setup)
         which = f", which take about {takes:,.0f} s" if takes >= 1 else ""
-        ask = "allow more seconds, or a smaller budget"
-        raise SweepError([f"there is no time for even a few runs of this setup{which}: {ask}"])
+        raise SweepError(
+            [
+                f"there is no time for even a few runs of this setup{which}: "
+                "allow more seconds, or a smaller budget"
+            ]
+        )
     slower = (time.perf_counter() - began) / sum(guess(trial.setup) for trial in required)
     rest = sorted(others, key=lambda trial: guess(trial.setup))
     for first in range(0, len(rest), AT_ONCE):

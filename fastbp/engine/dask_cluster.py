@@ -86,8 +86,9 @@ class _DaskExecutor(Executor):
     def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
         # A worker ends if it cannot unpickle a task, as one without fastbp, and nobody hears of it.
         # In a task of Python's own that is an error like others.
-        call = pickle.dumps((function, arguments, named))
-        future = self.client.submit(eval, _CALL, {"call": call}, pure=False)
+        future = self.client.submit(
+            eval, _CALL, {"call": pickle.dumps((function, arguments, named))}, pure=False
+        )
         return asyncio.run_coroutine_threadsafe(self._result(future), self.client.loop.asyncio_loop)
 
     async def _result(self, future: Any) -> Any:

@@ -111,6 +111,9 @@ class StoredProblems:
             and self._makes(said, keys, path)
         }
         self._search({said: keys for said, keys in unnamed if said not in self.lacking})
+        # the search may have ended before the file came that names the problem
+        made = {said[:3] for said, why in self.lacking.items() if not why}
+        self.lacking |= {said: "" for said in self.lacking if said[:3] in made and not said.problem}
 
     def _search(self, left: dict[Said, str]) -> None:
         """Find problems by trying all, for files that name none, and whose setup's others do not.

@@ -206,13 +206,14 @@ class ProblemData:
         return bool(np.isin(X, (0, 1)).all()) and len(np.unique(X, axis=0)) == len(X)
 
     @cached_property
+    @np.errstate(over="ignore")  # held-out rows may have numbers of any size
     def sums_to_one(self) -> bool:
         """Whether the targets of each row sum to 1, as outputs of a softmax do."""
         return np.allclose(self.values.T.sum(axis=1), 1.0)
 
     @cached_property
-    def digests(self) -> dict["Preparation", str]:
-        """The `data_digest` of what was already made of this problem, by what was done to it."""
+    def summaries(self) -> dict["Preparation", tuple[str, bool]]:
+        """The `summary` of what was already made of this problem, by what was done to it."""
         return {}
 
     @property
@@ -341,11 +342,11 @@ MAX_HELD_OUT = 1.7e308
 """The largest number of a held-out row, scaled as those to train on."""
 
 
-def digest(source: ProblemData, how: Preparation) -> str:
-    """The digest of X and T as `prepared` makes them."""
-    if how not in source.digests:
-        source.digests[how] = prepared(source, how).data_digest
-    return source.digests[how]
+def summary(source: ProblemData, how: Preparation) -> tuple[str, bool]:
+    """Of X and T as `prepared` makes them, the digest, and whether targets of each row sum to 1."""
+    if how not in source.summaries:
+        source.summaries[how] = (made := prepared(source, how)).data_digest, made.sums_to_one
+    return source.summaries[how]
 
 
 def _scaled(column: NDArray[np.float64], trained: int, how: str) -> NDArray[np.float64]:

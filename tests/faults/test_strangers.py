@@ -1045,8 +1045,7 @@ def test_held_out_rows_may_be_far_outside(tmp_path, monkeypatch, margin):
 def test_outputs_are_finite_in_any_units(dtype):
     converted = npz.in_units(np.array([0, 1, -50, 1e30, np.nan, np.inf], dtype), [(0.0, 1e38)])
     assert np.isfinite(converted).tolist() == [True] * 4 + [False, True]
-    assert converted.dtype == dtype
-    assert converted[1] == np.asarray(1e38, dtype)
+    assert (converted.dtype, converted[1]) == (dtype, np.asarray(1e38, dtype))
 
 
 # Trajectories

@@ -89,6 +89,21 @@ def test_what_was_prepared_last_is_kept(here: Path, monkeypatch: pytest.MonkeyPa
     assert again is not first
     assert again == first
     assert one.prepared() is again
+    prepare, times = problem.prepare, list[object]()
+    monkeypatch.setattr(problem, "prepare", lambda *of: [times.append(of), prepare(*of)][1])
+    Path("d.csv").write_text("a,y\n" + "1,p\n2,q\n3,r\n" * 5)
+    sweep = Sweep(
+        seeds=1,
+        setup={
+            "problem": "file:d.csv",
+            "targets": ["y"],
+            "updates": 9,
+            "output": "softmax",
+            "loss": "cross-entropy",
+        },
+        grid={"lr": [1, 2, 3], "scale_inputs": ["standard", "minmax"]},
+    )
+    assert (len(sweep.setups), len(times)) == (6, 2), "each asks what its targets sum to"
 
 
 # A user's table
@@ -863,8 +878,7 @@ def test_a_file_that_changes_makes_another_setup(here: Path) -> None:
     Path("d.csv").unlink()
     for setup in (before, pickle.loads(travelled)):
         assert setup.data().X.tolist() == X
-        assert setup.identity(1) == identity
-        assert setup == before
+        assert (setup.identity(1), setup) == (identity, before)
         assert hash(setup) == hash(before)
 
 
