@@ -180,7 +180,7 @@ def _unless_opposed(part: Contribution) -> Contribution:
     alone, last = part.alone, part.last
     return (
         part._replace(average=PointsInterval(*[np.nan] * 3))
-        if (alone.low > 0 > last.high or alone.high < 0 < last.low)
+        if alone.low > 0 > last.high or alone.high < 0 < last.low
         else part
     )
 

@@ -167,7 +167,7 @@ class _Setups:
         self._problems.look_up()
         known, lack, runs = self._problems.classes, self._problems.lacking, Counter[object]()
         for said, files in self.said.items():
-            # of files that name no problem it is a guess
+            # for files that name no problem, the classes are a guess, and do not count
             of_classes = said.setup, said.problem and known.get(said)
             runs.update(dict.fromkeys((said[:2], of_classes), sum(file.count for file in files)))
         weight = {one: (not lack[one], lack[one] != MISNAMED, runs[one[:2]]) for one in self.said}
@@ -175,7 +175,7 @@ class _Setups:
         sure = sorted(known, key=lambda said: (said.problem != "", runs[said.setup, known[said]]))
         classes = {said.setup: known[said] for said in sure}
         for setup, its_classes in classes.items():
-            self.keys[setup] = f'{self.keys[setup][:-1]}, "classes": {its_classes}}}'
+            self.keys[setup] = json.dumps(json.loads(self.keys[setup]) | {"classes": its_classes})
         lacks = dict[str, None]()
         for said, files in self.said.items():
             right, lacking = best[said.setup], lack[said]

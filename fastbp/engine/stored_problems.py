@@ -111,14 +111,15 @@ class StoredProblems:
             and self._makes(said, keys, path)
         }
         self._search({said: keys for said, keys in unnamed if said not in self.lacking})
-        # the search may have ended before the file came that names the problem
+        # the search may have been given up before the file that names the problem was read
         made = {said[:3] for said, why in self.lacking.items() if not why}
         self.lacking |= {said: "" for said in self.lacking if said[:3] in made and not said.problem}
 
     def _search(self, left: dict[Said, str]) -> None:
-        """Find problems by trying all, for files that name none, and whose setup's others do not.
+        """Try all sound problems for files that name none.
 
-        `left`: their keys as JSON.
+        `left`: what these files say, with their keys as JSON. No other file of their setups names a
+        problem that fits.
         """
         is_over = False
         for path, size in self.sound.items():
@@ -134,7 +135,7 @@ class StoredProblems:
             self.lacking[said] = over if is_over else known
 
     def _makes(self, said: Said, keys: str, problem: Path | None = None) -> bool:
-        """Whether keys, with a problem if it is a file, make the setup of this id, as spelt here.
+        """Whether keys, with a problem if it is a file, make this id, and are spelt as fastbp does.
 
         Other spellings make the same setup, but no fastbp writes them. Raises FileError if the
         problem, which was sound, cannot be read again: nobody knows then.

@@ -289,14 +289,15 @@ def setup_of(
 ) -> Setup:
     """Make the setup of a stored row.
 
-    If its problem is a file, that of the digest `problem` is taken; if none is given, at most
-    `MAX_TRIED` of the stored problems are tried, which must not disagree about what is a class.
+    If its problem is a file, that of the digest `problem` is taken. If none is given, at most
+    `MAX_TRIED` of the stored problems are tried: all with which the setup has the id `identity`
+    must have the same outputs as classes.
 
     Raises
     ------
     StoreError
-        If no setup has this id, several problems make it with different classes, one cannot be
-        read, or the folder of problems is a link.
+        If no setup has this id, several have it whose outputs that are classes differ, a problem
+        cannot be read, or the folder of problems is a link.
     """
     from_file = str(row["problem"]).startswith("file:")
     folder = store.path / "problems"
