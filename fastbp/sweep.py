@@ -118,8 +118,7 @@ def _print_result(job: Job, done: Done, options: Options) -> None:
             )
         )
         return
-    answer = answer or report.answer()
-    shown = screen()
+    answer, shown = answer or report.answer(), screen()
     print_answer(answer, *report.parts(shown, len(paragraphs(answer, shown))))
     for line in (f"{done.summary()}.", *_files(job, report, options.no_report)):
         print_note(line)

@@ -219,8 +219,7 @@ def test_what_a_repair_cannot_mend_is_told(command, tmp_path):
 
 
 def test_a_row_that_was_changed_and_sealed_anew_is_found_by_training_it_again(here, store):
-    path = change_a_row(store, SHORT, 4)
-    done = here("store")
+    path, done = change_a_row(store, SHORT, 4), here("store")
     assert (done.returncode, done.stdout.splitlines()[0] + "\n") == (0, SOUND)
     done = ended(here("store", "--replay", "12"), 3)
     assert re.fullmatch(

@@ -160,8 +160,7 @@ class Bisection:
         self.axis, self.seeds, self.start = axis, seeds, start
         self.given = sorted(set(given)) if len(set(given)) > 1 else []
         self.converged: dict[float, int] = {}
-        self._allowed = allowed
-        self._exploration = self._explore()
+        self._allowed, self._exploration = allowed, self._explore()
 
     def side(self, value: float, level: float = 0.95) -> int:
         """Return 1 if more than half converge at a value, −1 if fewer, 0 if that is uncertain."""

@@ -148,8 +148,7 @@ def measures(epochs: Real, counts: Real, runs: int) -> dict[str, Real]:
         Each figure. For a sample without a converged run it is NaN, or the value for infinite
         times.
     """
-    done = counts.cumsum(axis=1)
-    total = counts.sum(axis=1)
+    done, total = counts.cumsum(axis=1), counts.sum(axis=1)
     costs = costs_of_draws(epochs, counts, counts * epochs, runs)
     least = costs.min(axis=1)
     half = epochs[np.argmax(2 * done >= done[:, -1:], axis=1)]
@@ -240,8 +239,7 @@ class _OurFigures:
         if runs not in self._drawn:
             rng = np.random.default_rng(0)
             shares = [*self._events / self.runs, max(0.0, 1 - self._events.sum() / self.runs)]
-            some = max(1, _CELLS // len(shares))
-            parts = []
+            some, parts = max(1, _CELLS // len(shares)), []
             for start in range(0, DRAWS, some):
                 drawn = rng.multinomial(runs, shares, min(some, DRAWS - start))
                 parts.append(measures(self._times, drawn[:, :-1].astype(float), runs))

@@ -20,6 +20,7 @@ from fastbp.config.choice_syntax import (
 from fastbp.config.setup import Setup, load
 from fastbp.config.short_forms import MAX_SETUPS, listed, tables_of
 from fastbp.config.toml_text import as_list
+from fastbp.problems import targets
 from fastbp.problems.problem import Preparation, ProblemData
 from fastbp.problems.targets import Mistake
 from fastbp.schema.errors import SweepError
@@ -29,17 +30,17 @@ from fastbp.schema.text import plain, refusal, shown
 _FILE_KEYS = ("problem", "targets", "target_kind")  # what is read of a file depends on these
 
 MAX_DATA, MAX_PREPARED = 2**26, 2**29
-"""The most inputs and targets that a sweep may have of files; they count for each `targets`. And
-the most of all problems in all ways in which rows are held out and values scaled: each takes
-time."""
+"""The most inputs and targets that a sweep may have of files; they count for each `targets`, and
+before that for each file, for to read many takes long. And the most of all problems in all ways in
+which rows are held out and values scaled: each takes time."""
 
 MAX_EXPANDED = 1_000_000
 """The most values that series and other short forms of a file may make, for they take memory before
 it is known how many setups there are. It is more than `MAX_SETUPS`, as `--set` may replace some."""
 
-MAX_MISTAKES, MAX_REPEATED = 190, 2_000
-"""The most mistakes that are looked for: different ones, and all with those that setups repeat.
-Some take long, such as files that are not there."""
+MAX_MISTAKES, MAX_REPEATED, MAX_REFUSED = 190, 2_000, 10
+"""The most mistakes that are looked for: different ones, all with those that setups repeat, and
+problems. Some take long, such as files that are not there, and tables most of all."""
 
 GridValues = dict[str, tuple[Any, ...]]
 """The checked values that one `[grid]` lists, by key."""
@@ -68,10 +69,10 @@ class SweepTables:
         self.here, self.folder, self.lines, self.any_range = here, folder, lines, any_range
         self.grids: list[Placed] = []
         self._files: dict[tuple[Any, ...], ProblemData | tuple[Mistake, ...] | None] = {}
-        self._expanded = self._bits = 0
-        self._values = Counter[int]()
+        self._expanded = self._bits = self._refused = 0
+        self._values = Counter[str]()
         self._prepared: set[tuple[ProblemData | str, Preparation]] = set()
-        self._added, self._repeated = set[str](), 0
+        self._added, self._tables, self._repeated = set[str](), set[str](), 0
         self._names: dict[tuple[Any, ...], ProblemData] = {}
         self._setups: dict[tuple[Any, ...], tuple[Setup, list[int]]] = {}
         setup, grid = data.get("setup", {}), data.get("grid", [])
@@ -209,7 +210,11 @@ class SweepTables:
             else:
                 right: list[Any] = []
                 for option in options:
-                    right += checked({key: Given(place, option, folder)}, self.lines).values()
+                    found = checked({key: Given(place, option, folder)}, self.lines)
+                    right += found.values()
+                    if key == "problem":
+                        self._refused += not found
+                        self._count_tables(*found.values())
                     self._stop_after_many()
                 values[key] = tuple(right)
         return values
@@ -244,7 +249,11 @@ class SweepTables:
             # a built-in problem to which nothing is done takes no time
             if (file or how != Preparation()) and (data, how) not in self._prepared:
                 self._prepared.add((data, how))
-                self._count(setup.source, MAX_PREPARED, "choice of rows to hold out and of scales")
+                self._count(
+                    setup.source.nbytes // 8,
+                    MAX_PREPARED,
+                    "choice of rows to hold out and of scales",
+                )
             # Other layers may allow the axes of a grid of weights.
             known = wrong | {"init"} if "hidden" in wrong else wrong
             found = list(conflicts.find(setup, self.any_range))
@@ -260,12 +269,12 @@ class SweepTables:
         """Read the file of a problem, or add messages about it. `keys`: its `_FILE_KEYS`."""
         if is_new := keys not in self._files:
             self._files[keys] = load(dict(zip(_FILE_KEYS, keys, strict=True)))
-        result = self._files[keys]
+        result, (path, *others) = self._files[keys], keys
         if isinstance(result, tuple):
+            self._refused += is_new
             self._add(result, table)
         elif result and is_new:
-            self._count(result, MAX_DATA, "targets")
-            path, *others = keys
+            self._count(result.nbytes // 8, MAX_DATA, "targets")
             name = problem_name(path)
             if self._names.setdefault((name, *others), result) != result:
                 text = refusal(
@@ -275,10 +284,16 @@ class SweepTables:
                 )
                 self._add([Mistake("problem", text)], table)
 
-    def _count(self, file: ProblemData, most: int, each: str) -> None:
-        """Count the values of a file for `each`. Raises SweepError if they are more than `most`."""
-        self._values[most] += sum(part.size for part in file.values)
-        if self._values[most] > most:
+    def _count_tables(self, *problems: str) -> None:
+        """Count the values of files, each once. Raises SweepError if they are too many."""
+        for path in {*filter(None, map(file_path, problems))} - self._tables:
+            self._tables.add(path)
+            self._count(targets.check(path), MAX_DATA, "file")
+
+    def _count(self, size: int, most: int, each: str) -> None:
+        """Count values for `each`. Raises SweepError if they are more than `most`."""
+        self._values[each] += size
+        if self._values[each] > most:
             self.lines.append(
                 f"{self.here}grid: given problems that make more than {most:,} inputs and targets, "
                 f"counted for each {each}, allowed: at most {most:,} in a sweep"
@@ -314,19 +329,18 @@ class SweepTables:
 
     def _stop_after_many(self) -> None:
         """Raise SweepError if there are more mistakes than are looked for."""
-        are_many = len(self.lines) > MAX_MISTAKES
-        if are_many or self._repeated > MAX_REPEATED:
-            after = (
-                f"{MAX_MISTAKES} mistakes"
-                if are_many
-                else f"{MAX_REPEATED:,} mistakes, with repeats,"
-            )
-            raise SweepError(
-                [
-                    *dict.fromkeys(self.lines[:MAX_MISTAKES]),
-                    f"{self.here}after {after} no more were looked for",
-                ]
-            )
+        for found, most, after in (
+            (len(self.lines), MAX_MISTAKES, f"{MAX_MISTAKES} mistakes"),
+            (self._repeated, MAX_REPEATED, f"{MAX_REPEATED:,} mistakes, with repeats,"),
+            (self._refused, MAX_REFUSED, f"{self._refused} problems that cannot be trained"),
+        ):
+            if found > most:
+                raise SweepError(
+                    [
+                        *dict.fromkeys(self.lines[:MAX_MISTAKES]),
+                        f"{self.here}after {after} no more were looked for",
+                    ]
+                )
 
 
 def _outside(setup: Mapping[Any, Any], table: Iterable[str]) -> dict[Any, Any]:

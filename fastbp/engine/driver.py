@@ -307,9 +307,9 @@ def run(
             "Sweep.from_dict a dictionary)"
         )
     pool = backends.pool(executor or "threads")
-    if store is None:
-        return _run_in_memory(sweep, pool)
-    return _run_in_store(sweep, Store(store), pool)
+    return (
+        _run_in_memory(sweep, pool) if store is None else _run_in_store(sweep, Store(store), pool)
+    )
 
 
 def _run_in_memory(sweep: Sweep, pool: Pool) -> pd.DataFrame:

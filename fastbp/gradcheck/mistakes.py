@@ -345,8 +345,7 @@ def inputs(layer: int, last: int) -> list[Variant]:
 
 def biases(layer: int) -> list[Variant]:
     """List the ways to write the gradient of a layer's biases. Right: deltas, summed over rows."""
-    below = layer - 1
-    hint = ": it is δ alone, summed over rows"
+    below, hint = layer - 1, ": it is δ alone, summed over rows"
     ways: dict[str, Callable[[LayerState], Any]] = {
         "": lambda at: at.delta.sum(axis=0),
         "the factor δ is missing in {b}: 1 stands in its place": (

@@ -27,9 +27,8 @@ Real: TypeAlias = Any
 
 def address(context: Any, builder: Any, kind: Any, memory: Any) -> Any:
     """Where an array begins, or where a pointer points."""
-    if isinstance(kind, types.CPointer):
-        return memory
-    return context.make_array(kind)(context, builder, memory).data
+    is_pointer = isinstance(kind, types.CPointer)
+    return memory if is_pointer else context.make_array(kind)(context, builder, memory).data
 
 
 LLVM_TYPES: dict[np.dtype[Any], Any] = {

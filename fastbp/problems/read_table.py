@@ -300,8 +300,7 @@ def table_of(arrays: Mapping[str, NDArray[Any]]) -> DataTable:
             f"X [row, input] and T [row, output] with the same number of rows; it has {sizes}"
         )
     check_size(len(X), X.shape[1] + T.shape[1])
-    parts = []
-    usual = numbered(X.shape[1], T.shape[1])
+    parts, usual = [], numbered(X.shape[1], T.shape[1])
     for key, part in (("inputs", X), ("outputs", T)):
         names: Sequence[str] = getattr(usual, key)
         given = arrays.get(key)

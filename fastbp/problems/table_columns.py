@@ -6,6 +6,7 @@ Mistakes are raised as `TableError`, which says what is allowed and what the fil
 from __future__ import annotations
 
 import re
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
@@ -65,6 +66,19 @@ class DataTable(NamedTuple):
     columns: tuple[DataColumn, ...]
     targets: tuple[DataColumn, ...] = ()
     meaning: str = ""
+
+    @property
+    def size(self) -> int:
+        """How many values it has."""
+        return sum(len(column.values) for column in (*self.columns, *self.targets))
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes that the values take, of texts once for all that are the same."""
+        parts = [column.values for column in (*self.columns, *self.targets)]
+        return sum(part.nbytes for part in parts) + sum(
+            sum(map(sys.getsizeof, {*part})) for part in parts if part.dtype == object
+        )
 
 
 def rows_of(mask: NDArray[np.bool_]) -> str:

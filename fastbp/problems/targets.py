@@ -156,13 +156,16 @@ def from_arrays(X: Any, T: Any, lines: list[str], kind: str = "auto") -> Problem
     return None
 
 
-def check(path: str) -> None:
-    """Read a file, unless it is cached. Raises SweepError if it is missing or not a table."""
+def check(path: str) -> int:
+    """Read a file, unless it is cached, and count the values of its table.
+
+    Raises SweepError if it is missing or not a table.
+    """
     stamp = current_stamp(path)
-    _CHECKED.get((path, stamp), lambda: bool(_table(path, stamp)))
+    return _CHECKED.get((path, stamp), lambda: _table(path, stamp).size)
 
 
-_CHECKED: Kept[bool] = Kept(lambda _: 0)
+_CHECKED: Kept[int] = Kept(lambda _: 0)
 
 
 def _table(path: str, stamp: Stamp) -> DataTable:
@@ -173,12 +176,7 @@ def _table(path: str, stamp: Stamp) -> DataTable:
     return found
 
 
-_TABLES: Kept[DataTable | SweepError] = Kept(
-    lambda found: (
-        isinstance(found, DataTable)
-        and sum(each.values.nbytes for each in (*found.columns, *found.targets))
-    )
-)
+_TABLES: Kept[DataTable | SweepError] = Kept(lambda found: getattr(found, "nbytes", 0))
 
 
 def _read(path: str, stamp: Stamp) -> DataTable | SweepError:
@@ -218,9 +216,7 @@ class Target(NamedTuple):
     labels: tuple[str, ...]
 
 
-_PROBLEMS: Kept[ProblemData | tuple[Mistake, ...]] = Kept(
-    lambda made: made.nbytes if isinstance(made, ProblemData) else 0
-)
+_PROBLEMS: Kept[ProblemData | tuple[Mistake, ...]] = Kept(lambda made: getattr(made, "nbytes", 0))
 
 
 def _problem(
@@ -254,16 +250,17 @@ def _made(
         text for column in inputs for text in _wrong_numbers(column, "columns but targets", most)
     ]
     targets: list[Target] = []
+    rows, outputs = len(inputs[0].values), 0
     for column in chosen:
         try:
             targets.append(_target(column, kind, most))
+            outputs += len(targets[-1].names)
         except TableError as error:
             texts.append(str(error))
-    rows, names = len(inputs[0].values), tuple(name for each in targets for name in each.names)
-    if rows * len(names) > MAX_VALUES:
-        texts.append(
-            f"at most {MAX_VALUES:,} target values; it has {rows:,} rows × {len(names):,} outputs"
-        )
+        if (size := rows * outputs) > MAX_VALUES:  # all may take memory for thousands more columns
+            texts.append(f"at most {MAX_VALUES:,} target values; it has {size:,} or more")
+            break
+    names = tuple(name for each in targets for name in each.names)
     own = tuple(column.name for column in inputs)
     letters = 6 * sum(len(label) for target in targets for label in target.labels)
     letters += sum(len(each) * max(map(len, each), default=0) for each in (own, names))

@@ -111,9 +111,11 @@ class Report(ReportData):
 
     def published_lines(self, width: int) -> list[str]:
         """The comparison of published figures with ours for a terminal; empty without any."""
-        if self.published.empty:
-            return []
-        return published_section.terminal_lines(self.published, self.baseline, width)
+        return (
+            []
+            if self.published.empty
+            else published_section.terminal_lines(self.published, self.baseline, width)
+        )
 
     def parts(self, screen: Screen, before: int) -> list[list[str]]:
         """The tables for a terminal, as groups of lines that leave room for `before` lines.

@@ -89,9 +89,8 @@ def typed(path: str | PathLike[str]) -> str:
 
 def printable(text: str) -> str:
     """Text with `?` for each unprintable character, such as those that move a cursor."""
-    if text.isprintable():  # as most are: some have a million characters
-        return text
-    return "".join(c if c.isprintable() else "?" for c in text)
+    # Most are, and some have a million characters.
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
 def shown(value: object) -> str:

@@ -146,8 +146,7 @@ def test_coverage_is_what_it_should_be(n: int, step: float) -> None:
     """
     looks = np.arange(step, 1.6, step)
     until = 1 - np.exp(-looks)
-    m = int(np.flatnonzero(until >= 0.5)[0])
-    k = np.arange(1, n)
+    m, k = int(np.flatnonzero(until >= 0.5)[0]), np.arange(1, n)
     bounds = [kaplan_meier([1, 2], [x, 0], [0, n - x]) for x in k]
     above = np.array([curve.low[0] > 0.5 for curve in bounds])
     below = np.array([curve.high[0] <= 0.5 for curve in bounds])

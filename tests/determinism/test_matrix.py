@@ -387,8 +387,7 @@ def test_shards_of_three_processors_are_one_sweep(pairs, here, tmp_path):
     made = {cell.processor: cell for cell in pairs.requested if cell.shards == 3}
     if len(made) < 3:
         pytest.skip("this machine cannot stand in for so many, or was not requested to do so")
-    merged_store = opened(tmp_path / "merged")
-    parts = []
+    merged_store, parts = opened(tmp_path / "merged"), []
     for number, cell in enumerate(list(made.values())[:3], 1):
         assert pairs.of(cell)
         parts.append(Store(pairs.folder / cell.processor / str(cell) / f"shard {number}"))

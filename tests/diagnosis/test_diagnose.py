@@ -515,8 +515,7 @@ def test_the_founding_diagnosis(founding: Diagnosis) -> None:
         r"Order: the answerer's advice, compared fairly: with 7,992 updates at rate 0\.1 in both,",
         text,
     )
-    judged = one.orders
-    start = 3 * SEEDS
+    judged, start = one.orders, 3 * SEEDS
     for order, count in (("random", judged.converged), ("shuffled", judged.other)):
         setup = Setup(problem="table:11101011", lr=0.1, order=order, updates=7992)
         assert train([Trial(setup)], start, SEEDS)[Trial(setup)].converged().sum() == count
@@ -601,8 +600,7 @@ def test_where_nothing_mends_nothing_is_said_to() -> None:
 def test_held_out_rows_are_compared_with_a_constant_answer_and_with_their_copies() -> None:
     X = np.tile(np.arange(20.0), 3)[:, None]
     setup = Setup.from_arrays(X, X[:, 0] < 4, updates=3, test=0.25)
-    one = diagnose(setup, 4)
-    runs = made(ends(100), "converged")
+    one, runs = diagnose(setup, 4), made(ends(100), "converged")
     runs.scores[:] = np.array([1.0, np.nan, 0.8, np.nan])[:, None]
     best = Recommendation(changes(setup)[:1], setup, runs, runs)
     text = " ".join(one._replace(recommended=best).verdict)

@@ -422,8 +422,7 @@ def test_a_flipped_bit_of_a_problem_is_found_or_changes_nothing(tmp_path):
     learn(store)
     path = problem(store)
     content, before = path.read_bytes(), integrity.check(store)
-    silent = 0
-    step = 31
+    silent, step = 0, 31
     for at in range(0, len(content), step):
         path.write_bytes(content[:at] + bytes([content[at] ^ 1 << at % 8]) + content[at + 1 :])
         checked = integrity.check(store)

@@ -98,8 +98,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_rows(tmp_path, undisturbed, 
     while something is published. None is so late that too little is left for the rest."""
     file = sweep_file(tmp_path, seeds)
     told, other, lasted = undisturbed(seeds)
-    draw = random.Random(5)
-    store = tmp_path / "store"
+    draw, store = random.Random(5), tmp_path / "store"
     published: set[str] = set()
     for attempt in range(kills):
         with started(*OPTIONS, cwd=tmp_path, start_new_session=True) as process:
@@ -123,8 +122,7 @@ def test_stopped_at_any_moment_it_says_how_to_go_on_and_does(tmp_path, undisturb
     told is run as it stands."""
     sweep_file(tmp_path, seeds)
     told, other, _ = undisturbed(seeds)
-    draw = random.Random(6)
-    store = tmp_path / "store"
+    draw, store = random.Random(6), tmp_path / "store"
     published: set[str] = set()
     for number in [signal.SIGINT, signal.SIGTERM] * stops:
         with started(*OPTIONS, cwd=tmp_path) as process:
@@ -149,8 +147,7 @@ def lock_of(store: Path) -> str:
 def test_a_second_driver_is_refused_at_once_and_disturbs_nobody(tmp_path):
     """It compiles nothing: most of what it takes, it imports."""
     sweep_file(tmp_path, 20_000)
-    store = tmp_path / "store"
-    nothing = tmp_path / "compiled"
+    store, nothing = tmp_path / "store", tmp_path / "compiled"
     with started(*OPTIONS, cwd=tmp_path) as first:
         until(lambda: names(store), first)
         second = command(*OPTIONS, cwd=tmp_path, env=environment(FASTBP_CACHE_DIR=str(nothing)))

@@ -1329,8 +1329,7 @@ def test_a_store_that_another_has_made_meanwhile_is_not_removed(tmp_path):
 
 def test_a_lock_that_was_removed_is_not_taken(tmp_path, monkeypatch):
     """Another had opened it before, and would write into a store of somebody else."""
-    store = opened(tmp_path / "store")
-    take = store_module._take
+    store, take = opened(tmp_path / "store"), store_module._take
 
     def removed(lock: object) -> None:
         take(lock)

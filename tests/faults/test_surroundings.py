@@ -196,8 +196,7 @@ def test_a_folder_that_can_only_be_written_to(complete, tmp_path):
 
 
 def test_an_installation_that_can_only_be_read(complete, tmp_path):
-    program = [*powerless(), *MODULE]
-    site = tmp_path / "site"
+    program, site = [*powerless(), *MODULE], tmp_path / "site"
     for name in ("fastbp", "sweeps"):
         shutil.copytree(ROOT / name, site / name, ignore=shutil.ignore_patterns("__pycache__"))
     with read_only(site), unchanged(site):

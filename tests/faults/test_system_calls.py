@@ -104,8 +104,7 @@ def whole(stores) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def calls(publish, stores, tmp_path_factory) -> dict[str, list[Call]]:
     """For each start, all calls of an undisturbed process that name something of the store."""
-    store = tmp_path_factory.mktemp("calls") / "store"
-    found = {}
+    store, found = tmp_path_factory.mktemp("calls") / "store", {}
     for start in STARTS:
         set_up(stores[start], store)
         ended = publish(store, [])

@@ -125,8 +125,7 @@ def assert_they_end(group: list[int]) -> None:
 @pytest.mark.parametrize("executor", ["processes", pytest.param("dask", marks=pytest.mark.soak)])
 def test_workers_that_are_killed_lose_nothing(folder, undisturbed, executor):
     """The busiest of its processes is a worker, now and then while it trains."""
-    draw = random.Random(7)
-    process = start(folder, executor)
+    draw, process = random.Random(7), start(folder, executor)
     killed: set[int] = set()
     while process.poll() is None and len(killed) < 2:
         time.sleep(draw.uniform(0.05, 0.3))

@@ -125,8 +125,7 @@ def batch_in_out(W, b, X, T):
     A = [X]
     for w, v in zip(W, b, strict=True):
         A.append(sigma(A[-1] @ w + v))
-    grads = []
-    d = (A[-1] - T) * prime(A[-1])
+    grads, d = [], (A[-1] - T) * prime(A[-1])
     for i in reversed(range(len(W))):
         grads.insert(0, (A[i].T @ d, d.sum(axis=0)))
         d = d @ W[i].T * prime(A[i])
@@ -138,8 +137,7 @@ def batch_columns(W, b, X, T):
     A = [X]
     for w, v in zip(W, b, strict=True):
         A.append(sigma(w @ A[-1] + v[:, None]))
-    grads = {}
-    d = (A[-1] - T) * prime(A[-1])
+    grads, d = {}, (A[-1] - T) * prime(A[-1])
     for i in reversed(range(len(W))):
         grads[f"dW{i + 1}"], grads[f"db{i + 1}"] = d @ A[i].T, d.sum(axis=1)
         d = W[i].T @ d * prime(A[i])

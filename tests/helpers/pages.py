@@ -40,8 +40,7 @@ SHARES = {
 
 def answers(outcomes: Sequence[str], T: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Outputs as networks of these outcomes give them, [run, row, output]."""
-    n = len(outcomes)
-    how = np.array(outcomes)[:, None, None]
+    n, how = len(outcomes), np.array(outcomes)[:, None, None]
     learnt = np.where(
         how == "converged", rng.uniform(0.65, 0.98, (n, 1, 1)), rng.uniform(0.2, 0.55, (n, 1, 1))
     )

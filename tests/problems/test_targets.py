@@ -66,6 +66,13 @@ def test_files_with_many_choices_of_targets_are_refused(
         "grid: given problems that make more than 60 inputs and targets, counted for each targets, "
         "allowed: at most 60 in a sweep"
     ]
+    for name in "ef":  # they take no room, and reading them takes time; x.csv is not there
+        Path(f"{name}.csv").symlink_to("d.csv")
+    files = {"problem": [f"file:{name}.csv" for name in "ddefx"], "targets": ["no"]}
+    assert mistakes_of(Sweep, seeds=1, setup={"updates": 9}, grid=files) == [
+        "grid: given problems that make more than 60 inputs and targets, counted for each file, "
+        "allowed: at most 60 in a sweep"
+    ]
     monkeypatch.setattr(grid, "MAX_PREPARED", 90)
     setup |= {"targets": "a"}
     scales = {"scale_inputs": ["none", "minmax", "standard"], "lr": [1, 2]}
@@ -668,7 +675,29 @@ def test_of_very_many_mistakes_only_some_are_looked_for(here: Path) -> None:
     assert last == "targets: given 990 more like these, allowed: columns of d.csv: x, y"
     grid = {"problem": [f"file:{name}.csv" for name in wrong], "targets": ["y"]}
     lines = mistakes_of(lambda: Sweep(seeds=1, setup={"updates": 9}, grid=grid))
-    assert (len(lines), lines[-1]) == (191, "after 190 mistakes no more were looked for")
+    last = "after 11 problems that cannot be trained no more were looked for"
+    assert (len(lines), lines[-1]) == (12, last)
+    (here / "e.csv").write_text("x,y\n1,\n2,1\n")
+    grid = {"problem": ["file:e.csv"], "targets": ["y", *([name] for name in wrong)]}
+    lines = mistakes_of(lambda: Sweep(seeds=1, setup={"updates": 9}, grid=grid))
+    assert (len(lines), lines[-1]) == (12, last)
+
+
+def test_columns_are_not_made_when_there_are_too_many_targets(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table of 600 kB may have a thousand times as many classes as values."""
+    monkeypatch.setattr(targets_module, "MAX_VALUES", 10)
+    table = "x,u,v,w\n" + "".join(f"1,{c},{c},0.5\n" for c in "abc")
+    (line,) = mistakes_of(made, table, targets=["u", "v", "w"], target_kind="classes")
+    assert line.endswith("allowed: at most 10 target values; it has 18 or more")
+
+
+def test_of_texts_their_characters_count(here: Path) -> None:
+    path = here / "d.csv"
+    path.write_text("x,y\n" + f"1,{'a' * 9_000}\n2,{'b' * 9_000}\n" * 5)
+    table = targets_module._table(str(path), table_files.current_stamp(str(path)))
+    assert (table.size, 18_000 < table.nbytes < 19_000) == (20, True)
 
 
 def test_nothing_to_learn_is_worth_a_note(here: Path) -> None:

@@ -125,8 +125,7 @@ def test_a_store_without_runs_says_so(store, tmp_path):
 def test_nobody_sees_half_a_file(store, monkeypatch):
     """Before the rename there is nothing in `runs/`; the draft in `tmp/` does not look like a
     table."""
-    seen = []
-    replace = os.replace
+    seen, replace = [], os.replace
 
     def rename(draft: str, target: str, **folders: int) -> None:
         path = Path(os.readlink(f"/proc/self/fd/{folders['src_dir_fd']}"), draft)

@@ -384,8 +384,7 @@ def shapley(corners: ArrayLike, level: float = 0.95) -> list[Contribution]:
             "corners must have a row for every subset of one or more changes, and a column for "
             "every run"
         )
-    v = v.astype(float)
-    result = []
+    v, result = v.astype(float), []
     for bit in (1 << change for change in range(changes)):
         without = [subset for subset in range(len(v)) if not subset & bit]
         average = np.zeros(v.shape[1])

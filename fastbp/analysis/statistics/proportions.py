@@ -380,8 +380,7 @@ def crossings(
     if any(each.ndim != 1 or each.shape != rows[0].shape for each in rows):
         raise ValueError("shares and their bounds must be rows of the same length")
     sure = np.where(rows[1] > 0, 1, np.where(rows[2] < 0, -1, 0))
-    positions = np.flatnonzero(sure)
-    result = []
+    positions, result = np.flatnonzero(sure), []
     for i, j in zip(positions[:-1].tolist(), positions[1:].tolist(), strict=True):
         if sure[i] == sure[j]:
             continue

@@ -40,8 +40,7 @@ def tables(published: pd.DataFrame, baseline: str | None = None) -> list[HtmlTab
     baseline : str, optional
         Id of the baseline.
     """
-    names = _names(published, baseline)
-    tables = []
+    names, tables = _names(published, baseline), []
     for source, rows in published.groupby("source", sort=False):
         differ, marked = "", None
         columns, shown = _COLUMNS, rows.to_dict("records")
@@ -94,8 +93,7 @@ def _names(table: pd.DataFrame, baseline: str | None) -> dict[str, str]:
     """Name each setup by what differs from the baseline, or without one by all keys that vary."""
     keys = keys_of(table)[2:]
     setups = {str(row["setup"]): row for row in table.to_dict("records")}
-    start = setups.get(baseline or "")
-    names = {}
+    start, names = setups.get(baseline or ""), {}
     for setup, row in setups.items():
         name = setting(row, keys) if start is None else apart(row, keys, start)
         names[setup] = f"setup {setup}" if setup != baseline and name in ("", BASELINE) else name
