@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 from fastbp.config import conflicts, toml_text
@@ -71,8 +71,8 @@ class SweepTables:
         self._files: dict[tuple[Any, ...], ProblemData | tuple[Mistake, ...] | None] = {}
         self._expanded = self._bits = self._refused = 0
         self._values = Counter[str]()
-        self._prepared: set[tuple[ProblemData | str, Preparation]] = set()
-        self._added, self._tables, self._repeated = set[str](), set[str](), 0
+        self._counted: set[tuple[Hashable, str]] = set()
+        self._added, self._repeated = set[str](), 0
         self._names: dict[tuple[Any, ...], ProblemData] = {}
         self._setups: dict[tuple[Any, ...], tuple[Setup, list[int]]] = {}
         setup, grid = data.get("setup", {}), data.get("grid", [])
@@ -214,7 +214,8 @@ class SweepTables:
                     right += found.values()
                     if key == "problem":
                         self._refused += not found
-                        self._count_tables(*found.values())
+                        for path in filter(None, map(file_path, found.values())):
+                            self._count(path, targets.check(path), MAX_DATA, "file")
                     self._stop_after_many()
                 values[key] = tuple(right)
         return values
@@ -247,13 +248,9 @@ class SweepTables:
             setup = Setup.unchecked(keys, file)
             data, how = file or setup.problem, setup.preparation
             # a built-in problem to which nothing is done takes no time
-            if (file or how != Preparation()) and (data, how) not in self._prepared:
-                self._prepared.add((data, how))
-                self._count(
-                    setup.source.nbytes // 8,
-                    MAX_PREPARED,
-                    "choice of rows to hold out and of scales",
-                )
+            if file or how != Preparation():
+                choice = "choice of rows to hold out and of scales"
+                self._count((data, how), setup.source.nbytes // 8, MAX_PREPARED, choice)
             # Other layers may allow the axes of a grid of weights.
             known = wrong | {"init"} if "hidden" in wrong else wrong
             found = list(conflicts.find(setup, self.any_range))
@@ -269,12 +266,13 @@ class SweepTables:
         """Read the file of a problem, or add messages about it. `keys`: its `_FILE_KEYS`."""
         if is_new := keys not in self._files:
             self._files[keys] = load(dict(zip(_FILE_KEYS, keys, strict=True)))
-        result, (path, *others) = self._files[keys], keys
+        result = self._files[keys]
         if isinstance(result, tuple):
             self._refused += is_new
             self._add(result, table)
         elif result and is_new:
-            self._count(result.nbytes // 8, MAX_DATA, "targets")
+            self._count(keys, result.nbytes // 8, MAX_DATA, "targets")
+            path, *others = keys
             name = problem_name(path)
             if self._names.setdefault((name, *others), result) != result:
                 text = refusal(
@@ -284,15 +282,13 @@ class SweepTables:
                 )
                 self._add([Mistake("problem", text)], table)
 
-    def _count_tables(self, *problems: str) -> None:
-        """Count the values of files, each once. Raises SweepError if they are too many."""
-        for path in {*filter(None, map(file_path, problems))} - self._tables:
-            self._tables.add(path)
-            self._count(targets.check(path), MAX_DATA, "file")
+    def _count(self, what: Hashable, size: int, most: int, each: str) -> None:
+        """Count the values of something for `each`, once.
 
-    def _count(self, size: int, most: int, each: str) -> None:
-        """Count values for `each`. Raises SweepError if they are more than `most`."""
-        self._values[each] += size
+        Raises SweepError if all together are more than `most`.
+        """
+        self._values[each] += size * ((what, each) not in self._counted)
+        self._counted.add((what, each))
         if self._values[each] > most:
             self.lines.append(
                 f"{self.here}grid: given problems that make more than {most:,} inputs and targets, "

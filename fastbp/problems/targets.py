@@ -176,7 +176,9 @@ def _table(path: str, stamp: Stamp) -> DataTable:
     return found
 
 
-_TABLES: Kept[DataTable | SweepError] = Kept(lambda found: getattr(found, "nbytes", 0))
+_TABLES: Kept[DataTable | SweepError] = Kept(
+    lambda found: found.nbytes if isinstance(found, DataTable) else 0
+)
 
 
 def _read(path: str, stamp: Stamp) -> DataTable | SweepError:
@@ -216,7 +218,9 @@ class Target(NamedTuple):
     labels: tuple[str, ...]
 
 
-_PROBLEMS: Kept[ProblemData | tuple[Mistake, ...]] = Kept(lambda made: getattr(made, "nbytes", 0))
+_PROBLEMS: Kept[ProblemData | tuple[Mistake, ...]] = Kept(
+    lambda made: made.nbytes if isinstance(made, ProblemData) else 0
+)
 
 
 def _problem(

@@ -384,7 +384,8 @@ def shapley(corners: ArrayLike, level: float = 0.95) -> list[Contribution]:
             "corners must have a row for every subset of one or more changes, and a column for "
             "every run"
         )
-    v, result = v.astype(float), []
+    v = v.astype(float)
+    result = []
     for bit in (1 << change for change in range(changes)):
         without = [subset for subset in range(len(v)) if not subset & bit]
         average = np.zeros(v.shape[1])
