@@ -15,7 +15,7 @@ from fastbp.choices.family import Family
 from fastbp.choices.problems import MAX_ROWS
 from fastbp.config import choice_syntax, toml_text
 from fastbp.config.choice_syntax import SWEEP_KEYS, allowed
-from fastbp.config.grid import MAX_DATA
+from fastbp.config.grid import MAX_DATA, MIN_COLUMNS
 from fastbp.config.protocols import Published
 from fastbp.config.short_forms import MAX_SETUPS
 from fastbp.problems import read_table, table_columns, targets
@@ -59,7 +59,10 @@ def page() -> str:
         few=targets.FEW_CLASSES,
         columns=f"{table_columns.MAX_COLUMNS:,}",
         values=f"{table_columns.MAX_VALUES:,}",
-        data=f"{MAX_DATA:,}",
+        data=f"{MAX_DATA['file'][0]:,}",
+        file_rows=f"{MAX_DATA['file'][1]:,}",
+        targets_rows=MAX_DATA["targets"][1],
+        min_columns=MIN_COLUMNS,
         text=f"{read_table.MAX_TEXT:,}",
         bytes=f"{npz.MAX_BYTES:,}",
     )
@@ -283,10 +286,12 @@ lr = [0.05, 0.5]
   read.
 - A file has at most {rows} rows, {columns} columns, {values} values in all, {classes} labels in a
   column, and {bytes} bytes, packed or unpacked. All files of a sweep have at most {data} inputs
-  and targets together, counted for each `targets`. Every row has a value in every column: empty
-  cells are missing values, and nothing else is (a class may be called NA or None). A sweep refuses
-  a file with missing values and names the rows; `fastbp diagnose` leaves these rows out and says
-  so. Rows are counted from 1, below the names.
+  and targets together, counted for each `targets`. Small ones count as larger, since many take
+  long: a file as of {file_rows} rows and {min_columns} columns or more, each `targets` of
+  {targets_rows} rows and {min_columns} columns or more. Every row has a value in every column:
+  empty cells are missing values, and nothing else is (a class may be called NA or None). A sweep
+  refuses a file with missing values and names the rows; `fastbp diagnose` leaves these rows out and
+  says so. Rows are counted from 1, below the names.
 - The id of a setup depends on the file's name, without folders, and on a digest of X and T as
   trained. The digest of the same data is the same in all three formats. If a file changes, its
   setups are new ones beside the old. The sweep file in a store has a path relative to the store,

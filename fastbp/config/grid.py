@@ -29,10 +29,16 @@ from fastbp.schema.text import plain, refusal, shown
 
 _FILE_KEYS = ("problem", "targets", "target_kind")  # what is read of a file depends on these
 
-MAX_DATA, MAX_PREPARED = 2**26, 2**29
-"""The most inputs and targets that a sweep may have of files; they count for each `targets`, and
-before that for each file, for to read many takes long. And the most of all problems in all ways in
-which rows are held out and values scaled: each takes time."""
+PREPARED = "choice of rows to hold out and of scales"
+"""What is said to be counted where a problem is prepared."""
+
+MAX_DATA = {"file": (2**26, 1_024), "targets": (2**26, 64), PREPARED: (2**29, 512)}
+"""The most inputs and targets that a sweep may have of files, counted for each file, for each
+`targets` and, of all problems, for each way in which rows are held out and values scaled. And as
+how many rows each counts at least: columns take time, however few their rows are."""
+
+MIN_COLUMNS = 16
+"""As how many columns each of them counts at least."""
 
 MAX_EXPANDED = 1_000_000
 """The most values that series and other short forms of a file may make, for they take memory before
@@ -215,7 +221,7 @@ class SweepTables:
                     if key == "problem":
                         self._refused += not found
                         for path in filter(None, map(file_path, found.values())):
-                            self._count(path, targets.check(path), MAX_DATA, "file")
+                            self._count(path, targets.check(path), "file")
                     self._stop_after_many()
                 values[key] = tuple(right)
         return values
@@ -249,8 +255,7 @@ class SweepTables:
             data, how = file or setup.problem, setup.preparation
             # a built-in problem to which nothing is done takes no time
             if file or how != Preparation():
-                choice = "choice of rows to hold out and of scales"
-                self._count((data, how), setup.source.nbytes // 8, MAX_PREPARED, choice)
+                self._count((data, how), setup.source.shape, PREPARED)
             # Other layers may allow the axes of a grid of weights.
             known = wrong | {"init"} if "hidden" in wrong else wrong
             found = list(conflicts.find(setup, self.any_range))
@@ -271,7 +276,7 @@ class SweepTables:
             self._refused += is_new
             self._add(result, table)
         elif result and is_new:
-            self._count(keys, result.nbytes // 8, MAX_DATA, "targets")
+            self._count(keys, result.shape, "targets")
             path, *others = keys
             name = problem_name(path)
             if self._names.setdefault((name, *others), result) != result:
@@ -282,17 +287,20 @@ class SweepTables:
                 )
                 self._add([Mistake("problem", text)], table)
 
-    def _count(self, what: Hashable, size: int, most: int, each: str) -> None:
-        """Count the values of something for `each`, once.
+    def _count(self, what: Hashable, shape: tuple[int, ...], each: str) -> None:
+        """Count the values of something for `each`, once. `shape`: its rows, and its columns.
 
-        Raises SweepError if all together are more than `most`.
+        Raises SweepError if all together are too many.
         """
+        most, rows = MAX_DATA[each]
+        size = max(rows, shape[0]) * max(MIN_COLUMNS, sum(shape[1:]))
         self._values[each] += size * ((what, each) not in self._counted)
         self._counted.add((what, each))
         if self._values[each] > most:
             self.lines.append(
                 f"{self.here}grid: given problems that make more than {most:,} inputs and targets, "
-                f"counted for each {each}, allowed: at most {most:,} in a sweep"
+                f"counted for each {each}, as {rows:,} rows and {MIN_COLUMNS} columns or "
+                f"more, allowed: at most {most:,} in a sweep"
             )
             raise SweepError(dict.fromkeys(self.lines))
 

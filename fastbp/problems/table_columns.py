@@ -68,9 +68,9 @@ class DataTable(NamedTuple):
     meaning: str = ""
 
     @property
-    def size(self) -> int:
-        """How many values it has."""
-        return sum(len(column.values) for column in (*self.columns, *self.targets))
+    def shape(self) -> tuple[int, int]:
+        """The numbers of rows and columns."""
+        return len(self.columns[0].values), len(self.columns) + len(self.targets)
 
     @property
     def nbytes(self) -> int:

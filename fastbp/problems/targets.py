@@ -156,16 +156,16 @@ def from_arrays(X: Any, T: Any, lines: list[str], kind: str = "auto") -> Problem
     return None
 
 
-def check(path: str) -> int:
-    """Read a file, unless it is cached, and count the values of its table.
+def check(path: str) -> tuple[int, int]:
+    """Read a file, unless it is cached: the numbers of rows and columns of its table.
 
     Raises SweepError if it is missing or not a table.
     """
     stamp = current_stamp(path)
-    return _CHECKED.get((path, stamp), lambda: _table(path, stamp).size)
+    return _CHECKED.get((path, stamp), lambda: _table(path, stamp).shape)
 
 
-_CHECKED: Kept[int] = Kept(lambda _: 0)
+_CHECKED: Kept[tuple[int, int]] = Kept(lambda _: 0)
 
 
 def _table(path: str, stamp: Stamp) -> DataTable:

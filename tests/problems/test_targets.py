@@ -60,27 +60,49 @@ def test_files_with_many_choices_of_targets_are_refused(
     """Each choice has inputs of its own: a megabyte of table could take gigabytes of memory."""
     Path("d.csv").write_text("a,b,c\n" + "0,1,0\n1,0,0\n" * 5)
     setup = {"problem": "file:d.csv", "updates": 9}
-    monkeypatch.setattr(grid, "MAX_DATA", 60)  # two of 10 rows × 3 columns
+    most = {"file": (60, 1), "targets": (60, 9), grid.PREPARED: (90, 0)}
+    monkeypatch.setattr(grid, "MAX_DATA", most)  # two of 10 rows × 3 columns
+    monkeypatch.setattr(grid, "MIN_COLUMNS", 2)
     assert len(Sweep(seeds=1, setup=setup, grid={"targets": ["a", "b"], "lr": [1, 2]}).setups) == 4
     assert mistakes_of(Sweep, seeds=1, setup=setup, grid={"targets": ["a", "b", "c"]}) == [
         "grid: given problems that make more than 60 inputs and targets, counted for each targets, "
-        "allowed: at most 60 in a sweep"
+        "as 9 rows and 2 columns or more, allowed: at most 60 in a sweep"
     ]
     for name in "ef":  # they take no room, and reading them takes time; x.csv is not there
         Path(f"{name}.csv").symlink_to("d.csv")
     files = {"problem": [f"file:{name}.csv" for name in "ddefx"], "targets": ["no"]}
     assert mistakes_of(Sweep, seeds=1, setup={"updates": 9}, grid=files) == [
         "grid: given problems that make more than 60 inputs and targets, counted for each file, "
-        "allowed: at most 60 in a sweep"
+        "as 1 rows and 2 columns or more, allowed: at most 60 in a sweep"
     ]
-    monkeypatch.setattr(grid, "MAX_PREPARED", 90)
     setup |= {"targets": "a"}
     scales = {"scale_inputs": ["none", "minmax", "standard"], "lr": [1, 2]}
     assert len(Sweep(seeds=1, setup=setup, grid=scales).setups) == 6
     assert mistakes_of(Sweep, seeds=1, setup=setup, grid=scales | {"test": [0.2, 0.4]}) == [
         "grid: given problems that make more than 90 inputs and targets, counted for each choice "
-        "of rows to hold out and of scales, allowed: at most 90 in a sweep"
+        "of rows to hold out and of scales, as 0 rows and 2 columns or more, allowed: at "
+        "most 90 in a sweep"
     ]
+
+
+def test_small_tables_count_as_larger(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each file, each choice of targets and each scale takes time, most by its columns."""
+    names, row = (",".join(f"{letter}{i}" for i in range(100)) for letter in "c0")
+    Path("wide.csv").write_text(f"{names}\n{row}\n{row}\n")
+    Path("d.csv").write_text("a,b,c\n0,1,0\n1,0,0\n")
+    for i in range(9):
+        Path(f"{i}.csv").symlink_to("d.csv")
+    setup = {"problem": "file:d.csv", "targets": "a", "updates": 9}
+    wide, files = setup | {"problem": "file:wide.csv"}, [f"file:{i}.csv" for i in range(9)]
+    for each, own, key, values, fit in (
+        ("targets", wide, "targets", names.split(","), 10),
+        ("file", setup, "problem", files, 4),
+        (grid.PREPARED, setup, "target_margin", [i / 99 for i in range(10)], 8),
+    ):
+        monkeypatch.setitem(grid.MAX_DATA, each, (2**16, grid.MAX_DATA[each][1]))
+        assert len(Sweep(seeds=1, setup=own, grid={key: values[:fit]}).setups) == fit
+        found = mistakes_of(Sweep, seeds=1, setup=own, grid={key: values[: fit + 1]})
+        assert f"make more than 65,536 inputs and targets, counted for each {each}" in found[0]
 
 
 def test_what_was_prepared_last_is_kept(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -697,7 +719,7 @@ def test_of_texts_their_characters_count(here: Path) -> None:
     path = here / "d.csv"
     path.write_text("x,y\n" + f"1,{'a' * 9_000}\n2,{'b' * 9_000}\n" * 5)
     table = targets_module._table(str(path), table_files.current_stamp(str(path)))
-    assert (table.size, 18_000 < table.nbytes < 19_000) == (20, True)
+    assert (table.shape, 18_000 < table.nbytes < 19_000) == ((10, 2), True)
 
 
 def test_nothing_to_learn_is_worth_a_note(here: Path) -> None:
