@@ -23,7 +23,7 @@ from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.schema.outcomes import DECISIVE, JUDGING, OUTCOMES, classify
 from fastbp.schema.text import shown
 from fastbp.store import filename, parquet, safe_files
-from fastbp.store.digest import RowsHash, digest, keys_of
+from fastbp.store.digest import RowsHash, digest, keys_of, lengths
 from fastbp.store.filename import RunFile
 from fastbp.store.store import Store, writing
 
@@ -31,6 +31,9 @@ MAX_KEYS = 10_000
 """The most bytes of the keys of a setup that are kept."""
 
 _KNOWN = {column.name for column in COLUMNS}
+
+_TYPE, _OUTPUTS = "type of column", "number of outputs of setup"
+"""What must be the same in all files that have it."""
 
 
 class StoreFault(NamedTuple):
@@ -64,7 +67,8 @@ class IntegrityReport(NamedTuple):
     is_newer : bool
         Whether a newer fastbp made some of the runs.
     types : dict
-        The types of columns that only a newer fastbp knows, as text, by their names.
+        What must be the same in all files, as text, by its kind and name: the types of columns that
+        only a newer fastbp knows, and the numbers of outputs of setups.
     digest : str
         sha256, 64 hex digits, over all rows, setup by setup and seed by seed. It does not depend on
         how rows are divided into files. Empty if there are findings.
@@ -80,7 +84,7 @@ class IntegrityReport(NamedTuple):
     keys: dict[str, str]
     version: str
     is_newer: bool
-    types: dict[str, str]
+    types: dict[tuple[str, str], str]
     digest: str
     sound: list[RunFile]
     problems: list[Path]
@@ -93,8 +97,9 @@ class _Setups:
         self._store, self._problems = store, problems
         self._rows_hash = RowsHash()
         self.said: dict[Said, list[RunFile]] = {}
-        self._unknown: dict[RunFile, dict[str, str]] = {}
-        self.types: dict[str, str] = {}
+        self._types: dict[RunFile, dict[tuple[str, str], str]] = {}
+        self._newer = set[RunFile]()
+        self.types: dict[tuple[str, str], str] = {}
         self.keys: dict[str, str] = {}
         self.digests: dict[str, bytes] = {}
         self.sound: dict[RunFile, str] = {}
@@ -116,8 +121,11 @@ class _Setups:
             self.digests[file.setup], self._rows_hash = b"", RowsHash()
         # writers of Parquet have two names for what is in a list
         names = (f for f in rows.schema if f.name not in _KNOWN)
-        own = {f.name: str(f.type).replace("<item:", "<element:") for f in names}
-        self._unknown |= {file: own} if own else {}
+        own = {(_TYPE, f.name): str(f.type).replace("<item:", "<element:") for f in names}
+        self._newer |= {file} if own else set()
+        for number in lengths(rows):
+            own[_OUTPUTS, file.setup] = str(number)
+        self._types[file] = own
         self._rows_hash.update(rows)
         self.sound[file] = version
 
@@ -136,26 +144,24 @@ class _Setups:
         why = self._problems.lacking
         unsure = {f.path: why[said] for said, fs in self.said.items() if why[said] for f in fs}
         found += _seeds_twice(
-            (file for file in self.sound if file.path not in wrong), unsure, self._unknown
+            (file for file in self.sound if file.path not in wrong), unsure, self._newer
         )
         return [fault._replace(among=among) for fault in found]
 
     def _of_other_types(self, wrong: set[Path]) -> list[StoreFault]:
-        """Find files in which a column of a newer release has another type than in most runs.
+        """Find files in which something that must be the same is not what it is in most runs.
 
         `wrong`: files that do not count.
         """
-        files = [file for file in self.sound if file in self._unknown and file.path not in wrong]
-        runs = Counter[tuple[str, str]]()
+        files = [file for file in self.sound if file.path not in wrong]
+        runs = Counter[tuple[tuple[str, str], str]]()
         for file in files:
-            runs.update(dict.fromkeys(self._unknown[file].items(), file.count))
+            runs.update(dict.fromkeys(self._types[file].items(), file.count))
         right = self.types = dict(sorted(runs, key=lambda each: runs[each]))
         return [
-            StoreFault(
-                file.path, f"its column {shown(odd[0])} has another type than in other files"
-            )
+            StoreFault(file.path, f"its {odd[0][0]} {shown(odd[0][1])} is not that in other files")
             for file in files
-            if (odd := [name for name, kind in self._unknown[file].items() if right[name] != kind])
+            if (odd := [name for name, kind in self._types[file].items() if right[name] != kind])
         ]
 
     def _of_other_setups(self) -> Iterator[StoreFault]:

@@ -100,7 +100,7 @@ def _check(stores: Sequence[Store], tick: Callable[[str], None]) -> list[integri
     reports: list[integrity.IntegrityReport] = []
     versions: dict[str, Path] = {}
     keys: dict[str, tuple[str, Path]] = {}
-    types: dict[str, tuple[str, Path]] = {}
+    types: dict[tuple[str, str], tuple[str, Path]] = {}
     for store in stores:
         path = store.path
         report = integrity.check(store, tick)
@@ -110,7 +110,8 @@ def _check(stores: Sequence[Store], tick: Callable[[str], None]) -> list[integri
         for name, its_type in report.types.items():
             kind, first = types.setdefault(name, (its_type, path))
             if kind != its_type:
-                raise StoreError(f"{first} and {path} have other types of column {shown(name)}")
+                what, of = name
+                raise StoreError(f"{first} and {path} have another {what} {shown(of)}")
         for setup, its_keys in report.keys.items():
             known, first = keys.setdefault(setup, (its_keys, path))
             if known != its_keys:
@@ -330,6 +331,7 @@ def _join(store: Store, parts: Sequence[_Read]) -> None:
             joined = store.publish(
                 first.file.setup, first.file.start, rows.combine_chunks(), first.metadata
             )
+            parquet.read(joined)  # if nobody can read it, the others stay
             _remove(store, dict.fromkeys((part.file.path for part in parts), joined))
 
 

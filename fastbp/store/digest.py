@@ -3,10 +3,12 @@
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from fastbp.schema import columns
@@ -127,6 +129,12 @@ def keys_of(rows: pa.Table) -> dict[str, Any]:
     """The columns `KEY_COLUMNS` of the first row, as far as they exist, by name."""
     first = rows.slice(0, 1).select([*({*rows.column_names} & {*KEY_COLUMNS})])
     return next(iter(first.to_pylist()), {})
+
+
+def lengths(rows: pa.Table) -> set[int]:
+    """The numbers of outputs that runs have. Older files lack the outputs."""
+    own = [rows["outputs"]] if "outputs" in rows.column_names else []
+    return {*chain(*(pc.list_value_length(each).unique().to_pylist() for each in own))} - {None}
 
 
 class RowsHash:

@@ -25,7 +25,7 @@ from fastbp.schema.errors import (
 )
 from fastbp.schema.keys import MAX_WORD
 from fastbp.store import safe_files
-from fastbp.store.digest import digest, in_order, same, stand_in
+from fastbp.store.digest import digest, in_order, lengths, same, stand_in
 from fastbp.store.filename import RunFile, root_of
 from fastbp.store.parquet_pages import (
     OWN,
@@ -335,10 +335,8 @@ def _check_values(rows: pa.Table) -> None:
     both = {"converged_at", "updates_done"} <= there
     if both and pc.any(pc.greater(rows["converged_at"], rows["updates_done"])).as_py():
         raise ValueError("it holds runs that converged after their last update")
-    if "outputs" in there:
-        lengths = {*pc.list_value_length(rows["outputs"]).unique().to_pylist()} - {None}
-        if len(lengths) > 1 or lengths == {0}:
-            raise ValueError("its runs have other numbers of outputs, or none")
+    if len(numbers := lengths(rows)) > 1 or numbers == {0}:
+        raise ValueError("its runs have other numbers of outputs, or none")
 
 
 def fill(rows: pa.Table, wanted: Sequence[Column]) -> pa.Table:

@@ -39,6 +39,10 @@ MAX_PATH = 4095
 OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 """With these flags a folder is opened that is listed, or in which files are opened."""
 
+SEEN = set[tuple[int, ...]]()
+"""The inodes and devices of folders that were stores: one stays so until no folder is held, for
+what makes it a store may be taken out while a command works."""
+
 STEP = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 """With these a folder is opened in which others are looked up or made: it need not be readable."""
 
@@ -63,6 +67,13 @@ def _is_store(folder: int) -> bool:
         if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
             raise
         return False
+
+
+def _was_store(folder: int) -> bool:
+    """Whether a folder is a store, or was one before."""
+    here = os.fstat(folder)[1:3]
+    SEEN.update([here] * (here not in SEEN and _is_store(folder)))
+    return here in SEEN
 
 
 def is_ours(names: set[str]) -> bool:
@@ -113,8 +124,8 @@ def _is_below_store(folder: int) -> bool:
     here = os.dup(folder)
     try:
         for _ in range(MAX_PATH):  # a stranger's file system may say that each is the one above
-            if _is_store(here) or os.path.samestat(os.fstat(here), os.stat("/")):
-                return _is_store(here)
+            if _was_store(here) or os.path.samestat(os.fstat(here), os.stat("/")):
+                return _was_store(here)
             try:
                 above = os.open("..", STEP, dir_fd=here)
             except PermissionError:
@@ -167,6 +178,8 @@ class _Way:
     def go(self, path: Path, make: bool) -> None:
         """Go to a folder. Raises as `open_folder`."""
         names, links = [*reversed(path.parts)], 0
+        with suppress(OSError):
+            _is_below_store(self.start)  # it is remembered
         for _ in range(MAX_STEPS):
             if not names:
                 return
@@ -197,7 +210,7 @@ class _Way:
         elif name == "..":
             del self._stores[-1:]  # another folder may be above by now
         else:
-            self._stores.append(_is_store(folder))
+            self._stores.append(_was_store(folder))
 
     def _target(self, name: str, error: OSError) -> Path | None:
         """Where a link leads; None if only the system knows. Raises `error` if it is no link."""

@@ -93,6 +93,8 @@ def held(root: Path, with_folders: bool = False) -> Iterator[None]:
         yield
     finally:
         del mine  # an error that is kept has this frame
+        if not _held:
+            places.SEEN.clear()
 
 
 def hold(root: Path) -> None:

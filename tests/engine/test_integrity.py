@@ -30,9 +30,16 @@ from stores import (
 
 from fastbp import Setup, Sweep
 from fastbp.analysis.counts import count_runs
-from fastbp.engine import driver, integrity, plan, stored_problems, stored_run
+from fastbp.engine import (
+    driver,
+    integrity,
+    merge as merge_module,
+    plan,
+    stored_problems,
+    stored_run,
+)
 from fastbp.engine.integrity import StoreFault
-from fastbp.engine.merge import merge
+from fastbp.engine.merge import compact, merge
 from fastbp.problems import targets
 from fastbp.problems.problem import Group, Meaning, Problem
 from fastbp.schema import errors
@@ -661,7 +668,7 @@ def test_columns_that_nobody_knows_do_not_count_for_those_that_this_release_has(
         odd.unlink()
 
 
-ODD = "its column 'zz' has another type than in other files"
+ODD = "its type of column 'zz' is not that in other files"
 
 
 @pytest.mark.parametrize(
@@ -686,6 +693,23 @@ def test_columns_of_a_newer_release_have_the_same_type_in_all_files(store, first
     with pytest.raises(errors.StoreError, match=r"columns of several types|numerics versions"):
         load.read_all(store.path)
     assert found(store) == {path.name: why}
+
+
+def test_files_of_a_setup_have_the_same_number_of_outputs(store):
+    """Joined, they would be a file that nobody reads."""
+    path = changed("outputs", [0.5] * 5)(file_of(store, XOR, 7))
+    why = f"its number of outputs of setup '{XOR.identity()}' is not that in other files"
+    assert found(store) == {path.name: why}
+    files = [RunFile.parse(each) for each in (file_of(store, XOR, 0), path)]
+    parts = [merge_module._Read(file, *parquet.read_as_written(file.path)) for file in files]
+    before = contents_of(store.runs)
+    for join, odd in (
+        (lambda: compact(store), why),
+        (lambda: merge_module._join(store, parts), "its runs have other"),
+    ):
+        with pytest.raises(StoreError, match=odd):
+            join()
+        assert before.items() <= contents_of(store.runs).items()
 
 
 def test_strangers_among_the_problems_are_found(store, learnt):

@@ -476,9 +476,11 @@ def test_links_elsewhere_are_followed_as_the_system_does(tmp_path, monkeypatch):
 def test_a_folder_that_becomes_a_link_of_a_store_leads_nowhere_else(
     store, call, monkeypatch, tmp_path
 ):
-    """Before whichever call of the system: what is written gets into the folder or nowhere."""
+    """Before whichever call of the system, also if what makes it a store is taken out with it: what
+    is written gets into the folder or nowhere."""
     with store.locked():
         pass
+    lock, aside = store.path / "lock", tmp_path / "lock"
     mine, spare, theirs = store.path / "mine", store.path / "spare", tmp_path / "theirs"
     mine.mkdir()
     (theirs / "new").mkdir(parents=True)
@@ -489,6 +491,8 @@ def test_a_folder_that_becomes_a_link_of_a_store_leads_nowhere_else(
         mine.rename(tmp_path / "aside")
         spare.rename(mine)
         (tmp_path / "aside").rename(spare)
+        if nth % 2:
+            (lock if lock.exists() else aside).rename(aside if lock.exists() else lock)
 
     def exchanging(*arguments, **named):
         if next(times) == 0:
@@ -497,7 +501,11 @@ def test_a_folder_that_becomes_a_link_of_a_store_leads_nowhere_else(
 
     for nth in range(400):
         times = itertools.count(-nth)
-        with monkeypatch.context() as patched, suppress(StoreError, StoreFullError, OSError):
+        with (
+            monkeypatch.context() as patched,
+            suppress(StoreError, StoreFullError, OSError),
+            safe_files.held(store.path),
+        ):
             patched.setattr(os, call, exchanging)
             write_all({mine / "new" / "a": b"", mine / "other" / "b": b""}, mine)
             with Store(mine / "new" / "store").locked():
