@@ -138,8 +138,7 @@ def test_a_dry_run_of_a_shard_counts_its_own_runs(command, tmp_path, monkeypatch
     assert "runs     10\nupdates  15\n" in done.stdout
     many = ("sweep", "published/hamey-1992-xor", "--shard", "1/2", "--dry-run", "--json")
     sweep = Sweep.from_toml(shipped_sweeps()[many[1]])
-    plan = Plan(sweep, {}, shard(sweep, 1, 2))
-    files = sum(len([*plan.files(setup)]) for setup in sweep.setups)
+    files = sum(len([*Plan(sweep, {}, shard(sweep, 1, 2)).files(setup)]) for setup in sweep.setups)
     assert json.loads(command(*many).stdout)["disk"]["files"] == files
     monkeypatch.setattr(forecast, "slowness", lambda setup: None)
     monkeypatch.setattr(machine, "disk", lambda path: machine.Disk(5_000_000, None))

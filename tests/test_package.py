@@ -176,9 +176,17 @@ def wheel(project, tmp_path_factory):
         if importlib.util.find_spec("hatchling")
         else ["--retries", "0", "--timeout", "10"]
     )
-    quiet = ["--quiet", "--disable-pip-version-check"]
     done = python(
-        "-m", "pip", "wheel", *quiet, "--no-deps", *alone, "-w", str(folder), str(CHECKOUT)
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        *alone,
+        "-w",
+        str(folder),
+        str(CHECKOUT),
     )
     if done.returncode and "hatchling" in done.stderr:
         pytest.skip("no hatchling here, and no way to fetch it")

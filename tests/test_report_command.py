@@ -90,8 +90,9 @@ def test_of_many_changes_those_of_the_baseline_come_first(tmp_path):
         frames.table({"lr": float(lr), "momentum": m}, ["converged" if won else "partial"] * 9)
         for (lr, m), won in wins.items()
     ]
-    counted = count_runs(frames.frame(*tables))
-    data = ReportData(tmp_path, counted, frames.identity({"lr": 1.0, "momentum": 0.0}))
+    data = ReportData(
+        tmp_path, count_runs(frames.frame(*tables)), frames.identity({"lr": 1.0, "momentum": 0.0})
+    )
     table = contrasts_table(data)
     own = [is_marked for _, is_marked in table.rows]
     assert len(data.contrasts) > len(own) == 40
@@ -121,8 +122,15 @@ def test_pairing_is_said_to_be_worth_something_where_it_surely_is(tmp_path):
 
 def without_most_pictures(patch: pytest.MonkeyPatch) -> None:
     """A page without the sections whose figures take most time."""
-    slow = ("spread", "waiting", "threshold", "runs")
-    patch.setattr(build, "SECTIONS", [each for each in build.SECTIONS if each.anchor not in slow])
+    patch.setattr(
+        build,
+        "SECTIONS",
+        [
+            each
+            for each in build.SECTIONS
+            if each.anchor not in ("spread", "waiting", "threshold", "runs")
+        ],
+    )
 
 
 @pytest.fixture(scope="module")

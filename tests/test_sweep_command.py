@@ -83,8 +83,11 @@ def founding(folder):
 @pytest.fixture(scope="module")
 def won(runs):
     """Whether each run converged: a row for each seed, a column for each setup."""
-    converged = runs.assign(won=runs["outcome"] == "converged")
-    return converged.pivot(index="seed", columns=KEYS, values="won").sort_index(axis=1)
+    return (
+        runs.assign(won=runs["outcome"] == "converged")
+        .pivot(index="seed", columns=KEYS, values="won")
+        .sort_index(axis=1)
+    )
 
 
 @pytest.fixture(scope="module")

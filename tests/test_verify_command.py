@@ -290,8 +290,9 @@ def test_a_store_in_use_is_read_but_not_repaired(here, store):
 def test_a_store_of_another_numerics_version_is_sound_but_not_trained_again(here, tmp_path):
     identity = SHORT.identity(999)
     rows = replaced(trained(SHORT, 0, 2), "setup", pa.array([identity] * 2).dictionary_encode())
-    metadata = {"fastbp.version": "9.9", "fastbp.numerics": "999"}
-    opened(tmp_path / "store").publish(identity, 0, rows, metadata)
+    opened(tmp_path / "store").publish(
+        identity, 0, rows, {"fastbp.version": "9.9", "fastbp.numerics": "999"}
+    )
     assert here("store").returncode == 0
     told = (
         rf"store holds runs of numerics version 999, this fastbp makes version {NUMERICS_VERSION}: "

@@ -368,8 +368,9 @@ def _start(sweep: Sweep, axis: SearchAxis, setup: Setup, given: Sequence[float])
     """The value to start from: the baseline's, else the middle of given ones, else the setup's."""
     if len(given) > 1:
         baseline = sweep.setup.get(axis.key)
-        middle = axis.between(min(given), max(given), 0.5)
-        return middle if baseline is None else axis.number(baseline)
+        return (
+            axis.between(min(given), max(given), 0.5) if baseline is None else axis.number(baseline)
+        )
     derived = {"updates": setup.budget, "epochs": setup.epochs_budget}
     return derived[axis.key] if axis.integer else axis.number(getattr(setup, axis.key) or 0.0)
 

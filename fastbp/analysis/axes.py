@@ -96,14 +96,14 @@ def _is_plane(rows: pd.DataFrame, x: str, y: str) -> bool:
 
 def curve_keys(summary: pd.DataFrame) -> list[str]:
     """Numeric keys that take at least `MIN_CURVE` values while all other keys are fixed."""
-
-    def has_curve(key: str) -> bool:
-        return any(
+    return [
+        key
+        for key in _numeric_keys(summary)
+        if any(
             rows[key].nunique() >= MIN_CURVE
             for rows in settings_of(summary, [other for other in keys_of(summary) if other != key])
         )
-
-    return list(filter(has_curve, _numeric_keys(summary)))
+    ]
 
 
 def the_map(summary: pd.DataFrame) -> tuple[str, str] | None:

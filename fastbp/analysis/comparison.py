@@ -126,12 +126,12 @@ def _matched(
     left = {one.setup: one for one in b}
     matches = {one.setup: left.pop(one.setup) for one in a if one.setup in left}
     alike = grouped(left.values(), (_identity(one, vary) for one in left.values()))
-    is_data = vary in _DATA_KEYS
     for one in a:
         if one.setup not in matches:
             others = [other for other in alike.get(_identity(one, vary), []) if other.setup in left]
-            match = next((each for each in others if is_data or _learns_the_same(one, each)), None)
-            if match:
+            if match := next(
+                (each for each in others if vary in _DATA_KEYS or _learns_the_same(one, each)), None
+            ):
                 matches[one.setup] = left.pop(match.setup)
     return [*((one, matches.get(one.setup)) for one in a), *((None, one) for one in left.values())]
 

@@ -107,8 +107,7 @@ def _effects(compared: Sequence[Compared], baseline: str | None) -> dict[str, "p
     columns |= bounded("odds_ratio", zip(*odds_ratio(fixed, broken, LEVEL), strict=True), "float64")
     times = [_of_updates(before, after) for _, before, after, _ in compared]
     for place, kind in enumerate(("mean", "median")):
-        name = f"updates_{kind}_difference"
-        columns |= bounded(name, [each[place] for each in times], "float64")
+        columns |= bounded(f"updates_{kind}_difference", [each[place] for each in times], "float64")
     return columns
 
 

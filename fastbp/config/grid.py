@@ -96,8 +96,7 @@ class SweepTables:
         self.seeds: list[Given | None] = [None] * len(grids)
         """The key `seeds` of each grid; None for a grid without this key."""
         for index, table in enumerate(grids):
-            number = f"[{index + 1}]" * (len(grids) > 1)
-            self._read_grid(index, f"{here}grid{number}", table)
+            self._read_grid(index, f"{here}grid" + f"[{index + 1}]" * (len(grids) > 1), table)
 
     def _read_grid(self, index: int, place: str, table: Mapping[Any, Any]) -> None:
         """Read a grid, and expand its series and other short forms into lists."""

@@ -104,7 +104,14 @@ def toml(value: Any) -> str:
         case str():
             return f'"{"".join(map(_escaped, value))}"'
         case Mapping():
-            return "{" + ", ".join(f"{toml_key(k)} = {toml(v)}" for k, v in value.items()) + "}"
+            return (
+                "{"
+                + ", ".join(
+                    f"{k if _BARE_KEY.fullmatch(k) else toml(k)} = {toml(v)}"
+                    for k, v in value.items()
+                )
+                + "}"
+            )
         case _:
             return "[" + ", ".join(map(toml, value)) + "]"
 
@@ -115,11 +122,6 @@ def _escaped(character: str) -> str:
     if character.isprintable():
         return character
     return f"\\u{ord(character):04x}" if ord(character) < 2**16 else f"\\U{ord(character):08x}"
-
-
-def toml_key(key: str) -> str:
-    """Write a key as TOML: in quotes if it needs them."""
-    return key if _BARE_KEY.fullmatch(key) else toml(key)
 
 
 def as_list(value: object) -> Sequence[Any] | None:

@@ -195,8 +195,9 @@ def moved(measure: str, row: dict[Any, Any]) -> list[str]:
 
 def _effect_in_full(diagnosis: Diagnosis, row: dict[Any, Any]) -> str:
     difference, low, high = moved(diagnosis.measure, row)
-    unit = " points" * (diagnosis.measure not in SCORE_NAMES)
-    return f"{difference}{unit}, 95% CI {low} to {high}"
+    return (
+        f"{difference}{' points' * (diagnosis.measure not in SCORE_NAMES)}, 95% CI {low} to {high}"
+    )
 
 
 def _nothing_fixes(diagnosis: Diagnosis) -> str:

@@ -32,9 +32,6 @@ MAX_KEYS = 10_000
 
 _KNOWN = {column.name for column in COLUMNS}
 
-_TYPE, _OUTPUTS = "type of column", "number of outputs of setup"
-"""What must be the same in all files that have it."""
-
 
 class StoreFault(NamedTuple):
     """A file that is damaged or should not be there, and why.
@@ -67,8 +64,8 @@ class IntegrityReport(NamedTuple):
     is_newer : bool
         Whether a newer fastbp made some of the runs.
     types : dict
-        What must be the same in all files, as text, by its kind and name: the types of columns that
-        only a newer fastbp knows, and the numbers of outputs of setups.
+        What is the same in all files, as text, by its kind and name: types of columns that only a
+        newer fastbp knows, and numbers of outputs of setups.
     digest : str
         sha256, 64 hex digits, over all rows, setup by setup and seed by seed. It does not depend on
         how rows are divided into files. Empty if there are findings.
@@ -120,11 +117,11 @@ class _Setups:
             self._finish()
             self.digests[file.setup], self._rows_hash = b"", RowsHash()
         # writers of Parquet have two names for what is in a list
-        names = (f for f in rows.schema if f.name not in _KNOWN)
-        own = {(_TYPE, f.name): str(f.type).replace("<item:", "<element:") for f in names}
+        newer = ((f.name, str(f.type)) for f in rows.schema if f.name not in _KNOWN)
+        own = {("type of column", n): kind.replace("<item:", "<element:") for n, kind in newer}
         self._newer |= {file} if own else set()
         for number in lengths(rows):
-            own[_OUTPUTS, file.setup] = str(number)
+            own["number of outputs of setup", file.setup] = str(number)
         self._types[file] = own
         self._rows_hash.update(rows)
         self.sound[file] = version
@@ -149,10 +146,7 @@ class _Setups:
         return [fault._replace(among=among) for fault in found]
 
     def _of_other_types(self, wrong: set[Path]) -> list[StoreFault]:
-        """Find files in which something that must be the same is not what it is in most runs.
-
-        `wrong`: files that do not count.
-        """
+        """Find files that differ from most runs in `types`. `wrong`: files that do not count."""
         files = [file for file in self.sound if file.path not in wrong]
         runs = Counter[tuple[tuple[str, str], str]]()
         for file in files:

@@ -171,8 +171,8 @@ class ReportData:
     @cached_property
     def title(self) -> str:
         """The title of the page."""
-        name = Path(real_path(self.store, strict=False)).name
-        return shortened(plain(self.sweep.title or " ".join(["Sweep", *name.split()])), 300)
+        words = ["Sweep", *Path(real_path(self.store, strict=False)).name.split()]
+        return shortened(plain(self.sweep.title or " ".join(words)), 300)
 
     @property
     def marked(self) -> str | None:

@@ -332,8 +332,9 @@ def _check_values(rows: pa.Table) -> None:
             raise ValueError(f"it has {name} of more than {most:,} bytes")
         if any(pc.any(pc.match_substring(c.dictionary, "\0")).as_py() for c in rows[name].chunks):
             raise ValueError(f"it has {name} with null bytes, which end words in digests")
-    both = {"converged_at", "updates_done"} <= there
-    if both and pc.any(pc.greater(rows["converged_at"], rows["updates_done"])).as_py():
+    if {"converged_at", "updates_done"} <= there and pc.any(
+        pc.greater(rows["converged_at"], rows["updates_done"])
+    ).as_py():
         raise ValueError("it holds runs that converged after their last update")
     if len(numbers := lengths(rows)) > 1 or numbers == {0}:
         raise ValueError("its runs have other numbers of outputs, or none")
@@ -390,8 +391,10 @@ class Comparison:
             table.select(shared).slice(start - file.start, stop - start)
             for table, file in ((a, one), (b, other))
         )
-        keys = ("fastbp.numerics", "fastbp.problem")
-        return same(*parts) and all(len({said.get(k), more.get(k)} - {None}) < 2 for k in keys)
+        return same(*parts) and all(
+            len({said.get(key), more.get(key)} - {None}) < 2
+            for key in ("fastbp.numerics", "fastbp.problem")
+        )
 
     def _read(self, *files: RunFile) -> list[tuple[pa.Table, dict[str, str]]]:
         self._kept = {f.path: self._kept.get(f.path) or read_as_written(f.path) for f in files}

@@ -153,8 +153,11 @@ def seal_of(content: bytes) -> bytes:
     hasher = hashlib.sha256(view[: max(0, footer - _SEAL_BYTES)])
     hasher.update(view[max(0, footer) :])
     seal = SEAL + hasher.digest()
-    is_right = content[max(0, footer - _SEAL_BYTES) : footer] == seal
-    return seal if is_right else hashlib.sha256(content).digest()
+    return (
+        seal
+        if content[max(0, footer - _SEAL_BYTES) : footer] == seal
+        else hashlib.sha256(content).digest()
+    )
 
 
 def opened(content: bytes) -> pq.ParquetFile:

@@ -535,8 +535,10 @@ def dependent(rng: np.random.Generator, comparisons: int, runs: int, share: floa
     """Results after changes that do nothing, minus those before, which all comparisons share."""
     base = rng.random(runs)
     before = base < 0.5
-    redrawn = rng.random((comparisons, runs)) < share
-    after = np.where(redrawn, rng.random((comparisons, runs)), base) < 0.5
+    after = (
+        np.where(rng.random((comparisons, runs)) < share, rng.random((comparisons, runs)), base)
+        < 0.5
+    )
     return after.astype(np.int8) - before
 
 

@@ -140,8 +140,11 @@ def cluster(tmp_path_factory) -> Iterator[str]:
 
 
 def cancel(store: Path, cluster: str) -> None:
-    job = (store.parent / f"{store.name} job").read_text().strip()
-    subprocess.run(["scancel", job], env=environment(SLURM_CONF=cluster), check=True)
+    subprocess.run(
+        ["scancel", (store.parent / f"{store.name} job").read_text().strip()],
+        env=environment(SLURM_CONF=cluster),
+        check=True,
+    )
 
 
 def signal_step(number: int) -> Callable[[Path, str], None]:

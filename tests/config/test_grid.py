@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from commands import spied
 from hypothesis import given, strategies as st
 from sweep_texts import HEAD, line_of, lines_of, mistakes_of
 
@@ -223,15 +224,13 @@ def test_too_large_a_grid_is_refused_at_once() -> None:
 def test_short_forms_of_many_grids_are_not_all_expanded(
     text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[int] = []
-    listed = grid.listed
-    monkeypatch.setattr(grid, "listed", lambda *value: made.append(1) or listed(*value))
+    made = spied(monkeypatch, grid, "listed")
     monkeypatch.setattr(grid, "MAX_EXPANDED", 1000)
     text = f"{HEAD}updates = 9\n" + f"[[grid]]\n{text}\n" * 2000
     assert line_of(text) == (
         "bad.toml: grid: given more than 1,000 values, allowed: at most 100,000 setups"
     )
-    assert len(made) < 100
+    assert made.call_count < 100
 
 
 def problems_of(sweep: Sweep) -> list[str]:
@@ -313,9 +312,7 @@ def test_ends_of_a_series_may_be_whole_numbers_beyond_64_bits():
 
 
 def test_a_problem_that_is_listed_again_and_again_is_made_a_few_times(monkeypatch):
-    made: list[int] = []
-    really = problems._bits
-    monkeypatch.setattr(problems, "_bits", lambda d: [made.append(d), really(d)][1])
+    made = spied(monkeypatch, problems, "_bits")
     sweep = Sweep(seeds=1, setup={"epochs": 1}, grid={"problem": ["parity:11"] * 50})
     assert len(sweep.setups) == 1
-    assert len(made) <= 2
+    assert made.call_count <= 2

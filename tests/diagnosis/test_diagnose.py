@@ -198,8 +198,9 @@ def test_the_gradient_says_how_far_the_loss_falls() -> None:
     next_rows = block.train(
         Setup(problem="xor", lr=0.05, batch="full", reduction="mean", epochs=2), 0, 168
     )
-    told = 0.05 * rows.end[m.GRAD_NORM] ** 2
-    np.testing.assert_allclose(rows.end[m.LOSS] - next_rows.end[m.LOSS], told, rtol=0.02)
+    np.testing.assert_allclose(
+        rows.end[m.LOSS] - next_rows.end[m.LOSS], 0.05 * rows.end[m.GRAD_NORM] ** 2, rtol=0.02
+    )
 
 
 def test_lives_are_those_of_the_runs_themselves() -> None:

@@ -346,9 +346,10 @@ def test_a_run_to_train_again_is_read_from_the_file_that_is_named(store):
 @pytest.mark.parametrize(("start", "count"), [(3, 2), (5, 4), (6, 20)])
 def test_seeds_that_are_there_twice_with_other_rows_are_found_in_both_files(store, start, count):
     """Nobody knows which are right."""
-    rows = runs(XOR, start, count)
     path = store.publish(
-        XOR.identity(), start, replaced(rows, "updates_done", pa.array([2**53] * count))
+        XOR.identity(),
+        start,
+        replaced(runs(XOR, start, count), "updates_done", pa.array([2**53] * count)),
     )
     said = found(store)
     others = {

@@ -458,9 +458,10 @@ def test_what_is_no_list_of_how_runs_were_made_is_left_out(tmp_path, into, text)
 
 
 def other_rows(store: Store, start: int, count: int) -> Path:
-    rows = runs(XOR, start, count)
     return store.publish(
-        XOR.identity(), start, replaced(rows, "updates_done", pa.array([2**53] * count))
+        XOR.identity(),
+        start,
+        replaced(runs(XOR, start, count), "updates_done", pa.array([2**53] * count)),
     )
 
 
@@ -491,8 +492,15 @@ def test_files_with_one_digest_and_other_rows_are_refused(tmp_path, into):
         (one, [0.0] * 4, np.frombuffer(hashed[21:])),
         (other, np.frombuffer(hashed[:32]), [0.0] * 4),
     ):
-        rows = replaced(runs(XOR, 0, 4), "loss", pa.array(loss))
-        store.publish(XOR.identity(), 0, replaced(rows, "loss_start", pa.array(loss_start)))
+        store.publish(
+            XOR.identity(),
+            0,
+            replaced(
+                replaced(runs(XOR, 0, 4), "loss", pa.array(loss)),
+                "loss_start",
+                pa.array(loss_start),
+            ),
+        )
     assert next(one.files()).name == next(other.files()).name
     with pytest.raises(StoreError, match="for the same seeds these have different rows"):
         merge(into, stores)

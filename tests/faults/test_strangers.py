@@ -28,7 +28,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from commands import command as child, environment, started, succeeded
+from commands import command as child, environment, spied, started, succeeded
 from fake_runs import ONE, as_parquet, numbered, rows
 from numpy.lib import format as npy
 from stores import contents_of, flip, opened, replaced_by, rows_of, unchanged
@@ -869,9 +869,7 @@ def test_whatever_a_row_calls_its_problem_no_table_is_read(folder, monkeypatch):
 
 def test_of_very_many_problems_only_some_are_tried(folder, monkeypatch):
     """Where the files of runs do not say which one is theirs."""
-    tried: list[Path] = []
-    really = targets.stored
-    monkeypatch.setattr(targets, "stored", lambda path: [tried.append(path), really(path)][1])
+    tried = spied(monkeypatch, targets, "stored")
     store = Store(folder / "store")
     row = store.run(setup_in(folder), 0).to_pylist()[0]
     assert stored_run.setup_of(store, setup_in(folder), row).identity() == setup_in(folder)
@@ -879,7 +877,7 @@ def test_of_very_many_problems_only_some_are_tried(folder, monkeypatch):
     monkeypatch.setattr(stored_run, "MAX_TRIED", 0)
     with pytest.raises(StoreError, match="lacks the problem it was trained on"):
         stored_run.setup_of(store, setup_in(folder), row)
-    assert len(tried) == 1
+    assert tried.call_count == 1
     # their files say which
     assert stored_run.find(store, setup_in(folder), "0").setup.identity() == setup_in(folder)
     assert not integrity.check(store).findings
@@ -1017,11 +1015,9 @@ def test_only_the_problem_that_runs_name_is_tried(command, folder, monkeypatch):
         arrays = {"X": np.full((4, 2), float(number)), "T": np.arange(4.0)[:, None]}
         digest = npz.data_digest(*(np.asarray(each, float) for each in arrays.values()))
         (problems / f"{digest}.npz").write_bytes(npz.npz(**arrays))
-    tried: list[Path] = []
-    really = targets.stored
-    monkeypatch.setattr(targets, "stored", lambda path: [tried.append(path), really(path)][1])
+    tried = spied(monkeypatch, targets, "stored")
     succeeded(command("verify", "store"))
-    assert len(tried) == 6 + 2  # each once, and that of the two setups
+    assert tried.call_count == 6 + 2  # each once, and that of the two setups
 
 
 @pytest.mark.parametrize("margin", [0.0, np.nextafter(0.5, 0.0)])
@@ -1131,14 +1127,12 @@ def test_a_big_file_beside_many_small_ones_is_read_once(tmp_path, monkeypatch):
     for start, count in ((0, 200), *((start, 1) for start in range(0, 200, 40))):
         store.publish(ONE, start, rows(ONE, 0, 200).slice(start, count))
     big, *small = sorted(store.run_files(), key=lambda file: -file.count)
-    read: list[Path] = []
-    really = parquet.read_as_written
-    monkeypatch.setattr(
-        parquet, "read_as_written", lambda path: [read.append(path), really(path)][1]
-    )
+    read = spied(monkeypatch, parquet, "read_as_written")
     fuller = parquet.Comparison().fuller
     assert [fuller(big, file) for file in small] == [big] * 5
-    assert sorted(read) == sorted(file.path for file in (big, *small))
+    assert sorted(path for (path,), _ in read.call_args_list) == sorted(
+        file.path for file in (big, *small)
+    )
 
 
 # Names

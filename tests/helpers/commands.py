@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from pages import without_png
@@ -77,6 +78,13 @@ def helps(done: subprocess.CompletedProcess[str], *words: str) -> None:
     succeeded(done, stderr="")
     assert [word for word in words if word not in done.stdout] == []
     assert done.stdout.isascii()  # a terminal may have nothing else
+
+
+def spied(patch: pytest.MonkeyPatch, module: Any, name: str) -> Mock:
+    """Let a function tell how it was called: its `call_count` and `call_args_list`."""
+    spy = Mock(wraps=getattr(module, name))
+    patch.setattr(module, name, spy)
+    return spy
 
 
 def raising(error: BaseException) -> Callable[..., Any]:

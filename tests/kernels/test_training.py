@@ -197,8 +197,9 @@ def test_in_step_for_numbers_of_outputs(hidden, outputs, loss):
 @pytest.mark.parametrize("batch", [1, 3])
 def test_in_step_on_real_inputs_and_targets(batch):
     chance = np.random.default_rng(5)
-    data = chance.normal(size=(8, 3)), chance.uniform(size=(8, 1))
-    assert_in_step({**PLAIN, "batch": batch}, data=data)
+    assert_in_step(
+        {**PLAIN, "batch": batch}, data=(chance.normal(size=(8, 3)), chance.uniform(size=(8, 1)))
+    )
 
 
 @pytest.mark.parametrize("loss", FAMILIES["loss"].choices)

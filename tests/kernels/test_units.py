@@ -59,8 +59,7 @@ def in_step(**keys):
 @pytest.mark.parametrize("keys", every_choice.UNITS, ids=lambda keys: keys["problem"])
 def test_in_step_with_every_choice(keys):
     """Those of the sweep whose digests are committed: compiled, they are few kernels."""
-    relative = 2e-5 if keys.get("dtype") == "float32" else 1e-12
-    assert_in_step(keys, relative=relative)
+    assert_in_step(keys, relative=2e-5 if keys.get("dtype") == "float32" else 1e-12)
 
 
 @pytest.mark.skipif(JIT, reason="every pair is a kernel: the same source as plain Python is enough")

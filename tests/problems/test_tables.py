@@ -242,8 +242,9 @@ def test_scales_come_from_the_rows_to_train_on(margin: float) -> None:
     assert (X.min(), X.max()) == (0, 1)
     np.testing.assert_allclose((T.min(), T.max()), (margin, 1 - margin), rtol=1e-15)
     assert np.concatenate([T, out.T]).tolist() == setup.data().T.tolist()
-    back = setup.in_table_units(setup.data().T)
-    np.testing.assert_allclose(sorted(back.ravel()), sorted(PRICES), rtol=1e-14)
+    np.testing.assert_allclose(
+        sorted(setup.in_table_units(setup.data().T).ravel()), sorted(PRICES), rtol=1e-14
+    )
 
 
 def test_held_out_rows_change_no_run() -> None:

@@ -11,7 +11,7 @@ import fuzz_inputs
 import numpy as np
 import pandas as pd
 import pytest
-from commands import raising
+from commands import raising, spied
 from hypothesis import HealthCheck, given, settings, strategies as st
 from sweep_texts import made_or_told, mistakes_of
 
@@ -118,8 +118,7 @@ def test_what_was_prepared_last_is_kept(here: Path, monkeypatch: pytest.MonkeyPa
     assert again is not first
     assert again == first
     assert one.prepared() is again
-    prepare, times = problem.prepare, list[object]()
-    monkeypatch.setattr(problem, "prepare", lambda *of: [times.append(of), prepare(*of)][1])
+    prepare = spied(monkeypatch, problem, "prepare")
     Path("d.csv").write_text("a,y\n" + "1,p\n2,q\n3,r\n" * 5)
     sweep = Sweep(
         seeds=1,
@@ -132,7 +131,7 @@ def test_what_was_prepared_last_is_kept(here: Path, monkeypatch: pytest.MonkeyPa
         },
         grid={"lr": [1, 2, 3], "scale_inputs": ["standard", "minmax"]},
     )
-    assert (len(sweep.setups), len(times)) == (6, 2), "each asks what its targets sum to"
+    assert (len(sweep.setups), prepare.call_count) == (6, 2), "each asks what its targets sum to"
 
 
 # A user's table
@@ -737,15 +736,13 @@ def test_of_many_columns_with_nothing_to_learn_a_note_names_the_first(
 ) -> None:
     """Once for each table, however many setups have it."""
     np.savez("d.npz", X=[[0.0], [1.0]], T=np.zeros((2, 9)))
-    looks: list[int] = []
-    ptp = np.ptp
-    monkeypatch.setattr(np, "ptp", lambda *a, **keys: looks.append(1) or ptp(*a, **keys))
+    looks = spied(monkeypatch, np, "ptp")
     keys = {"problem": "file:d.npz", "updates": 9}
     assert Sweep(seeds=1, setup=keys, grid={"lr": range(1, 20)}).notes == [
         "file:d.npz: 't0', 't1', 't2' and 6 more are the same in every row: there is nothing to "
         "learn"
     ]
-    assert len(looks) == 1
+    assert looks.call_count == 1
 
 
 class Counted(np.ndarray):
@@ -886,8 +883,11 @@ def test_files_of_one_name(here: Path) -> None:
         (here / folder / "d.csv").write_text(f"x,y\n{value},0\n3,1\n")
 
     def sweep(*folders: str) -> Sweep:
-        problems = [f"file:{folder}/d.csv" for folder in folders]
-        return Sweep(seeds=1, setup={"targets": "y", "updates": 9}, grid={"problem": problems})
+        return Sweep(
+            seeds=1,
+            setup={"targets": "y", "updates": 9},
+            grid={"problem": [f"file:{folder}/d.csv" for folder in folders]},
+        )
 
     assert len(sweep("a", "c").setups) == 1  # the same data under the same name is the same setup
     (line,) = mistakes_of(sweep, "a", "b", "c")

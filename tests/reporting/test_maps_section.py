@@ -117,8 +117,9 @@ def test_a_map_counts_more_setups_if_some_may_be_wrong() -> None:
         for s in SCALES
     ]
     whole = summary(frames.frame(*tables))
-    p = np.sort(stats.binom.sf(whole["converged"] - 1, 100, 0.5))
-    below = np.flatnonzero(p <= 0.05 * np.arange(1, 43) / 42)
+    below = np.flatnonzero(
+        np.sort(stats.binom.sf(whole["converged"] - 1, 100, 0.5)) <= 0.05 * np.arange(1, 43) / 42
+    )
     assert probably_above_half(whole, "converged") == below[-1] + 1 == 18
     assert (
         "in 6 of 42 setups (at 95% confidence; 18 if 5% of these may be wrong), and perhaps in 12 "

@@ -371,10 +371,12 @@ def test_losses_and_spreads_up_to_the_largest_number_are_drawn(count, spread):
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
-        pictures = cases(Path(folder))[1]
         IMAGES.write_text(
             json.dumps(
-                {name: image(draw().get_figure(root=True)) for name, draw in pictures.items()},
+                {
+                    name: image(draw().get_figure(root=True))
+                    for name, draw in cases(Path(folder))[1].items()
+                },
                 indent=1,
             )
             + "\n"

@@ -425,8 +425,11 @@ def test_other_columns_than_those_of_runs_are_refused(tmp_path, changed):
 def test_there_is_no_schema_before_the_first(tmp_path):
     """A file of schema 0 would need none of the columns."""
     path = tmp_path / "x.parquet"
-    rows = runs(XOR, 7, 30).drop_columns(["seed", "setup"])
-    path.write_bytes(parquet.encode(rows, SAID | {"fastbp.schema": "0"})[0])
+    path.write_bytes(
+        parquet.encode(
+            runs(XOR, 7, 30).drop_columns(["seed", "setup"]), SAID | {"fastbp.schema": "0"}
+        )[0]
+    )
     damaged(path, "the number of its schema is not a number from 1")
 
 

@@ -93,8 +93,9 @@ def test_what_cannot_be_read_is_neither_damaged_nor_empty(store, monkeypatch, fo
     path = store.publish(ONE, 0, rows())
     reads = [store.check_usable, lambda: read_all(store.path)]
     if folder:
-        error = OSError(errno.EIO, os.strerror(errno.EIO), store.runs)
-        monkeypatch.setattr(os, "scandir", raising(error))
+        monkeypatch.setattr(
+            os, "scandir", raising(OSError(errno.EIO, os.strerror(errno.EIO), store.runs))
+        )
         reads, told = [*reads, store.present], "Input/output error"
     else:
         error = PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)

@@ -116,8 +116,9 @@ def outcome_strip(evaluations: pd.DataFrame, ax: Axes, converged_at: int | None 
     updates = shown["updates"].to_numpy(np.float64)
     edges = np.concatenate([updates[:1], (updates[1:] + updates[:-1]) / 2, updates[-1:]])
     outcomes = shown["outcome"].to_numpy(str)
-    changes = np.flatnonzero(outcomes[1:] != outcomes[:-1]) + 1
-    for first, end in pairwise([0, *changes.tolist(), len(outcomes)]):
+    for first, end in pairwise(
+        [0, *(np.flatnonzero(outcomes[1:] != outcomes[:-1]) + 1).tolist(), len(outcomes)]
+    ):
         ax.axvspan(edges[first], edges[end], color=Outcome(outcomes[first]).colour, linewidth=0)
     handles: list[Any] = [Patch(color=o.colour, label=o) for o in STACKED if o in outcomes]
     if converged_at is not None:

@@ -228,8 +228,9 @@ def _called(row: Record) -> str:
     """Name a function and what its class computes: `01101001 (x ⊕ y ⊕ z)`."""
     if not isinstance(row["function"], str):
         return str(row["bits"])
-    up_to = ", up to symmetry" * (row["bits"] != row["npn_class"])
-    return f"{row['bits']} ({row['function']}{up_to})"
+    return (
+        f"{row['bits']} ({row['function']}{', up to symmetry' * (row['bits'] != row['npn_class'])})"
+    )
 
 
 def _with(row: Record, keys: Sequence[str]) -> str:

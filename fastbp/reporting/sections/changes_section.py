@@ -319,8 +319,10 @@ def _finding(data: ReportData) -> str:
         return "Several changes at once"
     if changes := changes_of(data.summary, data.contrasts, data.baseline):
         return headline(changes)
-    shown = sum(map(has_effect, rows))
-    return f"{plain(shown)} of {plural(len(rows), 'single change')} make a measurable difference"
+    return (
+        f"{plain(sum(map(has_effect, rows)))} of {plural(len(rows), 'single change')} make a "
+        "measurable difference"
+    )
 
 
 SECTION = Section(

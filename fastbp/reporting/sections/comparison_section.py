@@ -210,8 +210,9 @@ class StoreComparison(NamedTuple):
         file = next((str(path) for path in self.written if path.suffix == ".csv"), "")
         rest = len(self.table) - len(shown)
         more = f"… and {plain(rest)} more{f' in {file}' * bool(file)}"
-        lines = text_table(columns(self.table), shown.to_dict("records"), width, file)
-        return lines + [more] * (rest > 0)
+        return text_table(columns(self.table), shown.to_dict("records"), width, file) + [more] * (
+            rest > 0
+        )
 
 
 def compare(

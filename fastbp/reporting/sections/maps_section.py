@@ -101,8 +101,10 @@ def _region(summary: pd.DataFrame, keys: tuple[str, str]) -> str:
     ends = f"{percent(low[i])} to {percent(high[i])}"
     most = f"{percent(best['converged_share'])} ({ends}) with {setting(best, keys)}"
     if inside.all() or not inside.any() or not (low >= 0.5).any():
-        count = _count(summary, "converged")
-        return f"At least half of the runs converge in {count}. The highest share is {most}."
+        return (
+            f"At least half of the runs converge in {_count(summary, 'converged')}. The highest "
+            f"share is {most}."
+        )
     where = " and ".join(_reach(summary[key], inside) for key in keys)
     sure, more = int((low >= 0.5).sum()), int(((low < 0.5) & (high >= 0.5)).sum())
     perhaps = f", perhaps in {plain(more)} more" * (more > 0)
@@ -308,8 +310,10 @@ def _caption(x: str, y: str, shown: Settings, outcomes: Sequence[str]) -> str:
     gaps = "; grey cells have no setup" * any(
         len(rows) < rows[x].nunique() * rows[y].nunique() for rows in tables
     )
-    lined = "; the black line is at one half" * line
-    return f"Each cell is a setup, and its colour a share of runs{lined}{gaps}."
+    return (
+        "Each cell is a setup, and its colour a share of runs"
+        f"{'; the black line is at one half' * line}{gaps}."
+    )
 
 
 def _figures(data: ReportData, summary: pd.DataFrame, x: str, y: str) -> list[HtmlFigure]:

@@ -34,8 +34,11 @@ def _table(rows: pd.DataFrame, keys: list[str], first: str) -> HtmlTable:
         return bool(row["setup"] == rows["setup"][0])
 
     def better(row: Record) -> str:
-        bounds = interval(row, "improvement_simultaneous")
-        return "–" if is_first(row) else f"{percent(row['improvement'])} [{bounds}]"
+        return (
+            "–"
+            if is_first(row)
+            else f"{percent(row['improvement'])} [{interval(row, 'improvement_simultaneous')}]"
+        )
 
     columns = [
         TableColumn("converged", lambda row: percent(row["share"])),

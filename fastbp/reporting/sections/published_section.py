@@ -220,8 +220,10 @@ def _finding(data: ReportData) -> str:
     rows = data.published[data.published["agrees"].notna()]
     of_baseline = rows["setup"] == data.marked
     rows = rows[of_baseline] if of_baseline.any() else rows
-    agree = int(rows["agrees"].astype(bool).sum())
-    return f"{plain(agree)} of {plural(len(rows), 'published figure')} agree with ours"
+    return (
+        f"{plain(int(rows['agrees'].astype(bool).sum()))} of "
+        f"{plural(len(rows), 'published figure')} agree with ours"
+    )
 
 
 SECTION = Section(
