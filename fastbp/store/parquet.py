@@ -325,8 +325,7 @@ def _check_values(rows: pa.Table) -> None:
                 raise ValueError(f"it has {column.name} below {column.least:g}")
             if pc.any(pc.greater(values, column.most)).as_py():
                 raise ValueError(f"it has {column.name} above {column.most:g}")
-    words = (name for name in rows.column_names if pa.types.is_dictionary(rows[name].type))
-    for name in words:
+    for name in (name for name in rows.column_names if pa.types.is_dictionary(rows[name].type)):
         most = {"targets": MAX_WORD, "problem": MAX_WORD // 10}.get(name, MAX_WORD // 500)
         if longest(rows[name]) > most:
             raise ValueError(f"it has {name} of more than {most:,} bytes")
@@ -391,10 +390,8 @@ class Comparison:
             table.select(shared).slice(start - file.start, stop - start)
             for table, file in ((a, one), (b, other))
         )
-        return same(*parts) and all(
-            len({said.get(key), more.get(key)} - {None}) < 2
-            for key in ("fastbp.numerics", "fastbp.problem")
-        )
+        keys = ("fastbp.numerics", "fastbp.problem")
+        return same(*parts) and all(len({said.get(k), more.get(k)} - {None}) < 2 for k in keys)
 
     def _read(self, *files: RunFile) -> list[tuple[pa.Table, dict[str, str]]]:
         self._kept = {f.path: self._kept.get(f.path) or read_as_written(f.path) for f in files}
