@@ -141,8 +141,7 @@ def _adjusted(
         # Few changed seeds say little about how they vary under other signs.
         few, most = fixed + broken < FEW_CHANGED, bonferroni(LEVEL, len(family))
         bounds = np.where(few, tango(fixed, broken, n, most), tango(fixed, broken, n, level))
-        values = (holm(p), p_at_once, *bounds)
-        for name, each in zip(names, values, strict=True):
+        for name, each in zip(names, (holm(p), p_at_once, *bounds), strict=True):
             adjusted[name][family] = each
     return adjusted
 

@@ -207,8 +207,10 @@ def _written(
             key, value = choice.parameters[0].name, part.strip()
         elif key not in parameters or not equals:
             usage, is_told = "" if is_told else f"{choice.usage}, ", True
-            hint = nearest(key, parameters) if equals else ""
-            wrong.append(f"{usage}not {plain(repr(part.strip()), 30)}{hint}")
+            wrong.append(
+                f"{usage}not {plain(repr(part.strip()), 30)}"
+                f"{nearest(key, parameters) if equals else ''}"
+            )
             continue
         if key in written:
             wrong.append(f"{key} once")

@@ -111,7 +111,7 @@ def _check(stores: Sequence[Store], tick: Callable[[str], None]) -> list[integri
             kind, first = types.setdefault(name, (its_type, path))
             if kind != its_type:
                 what, of = name
-                raise StoreError(f"{first} and {path} have another {what} {shown(of)}")
+                raise StoreError(f"{first} and {path} differ in the {what} {shown(of)}")
         for setup, its_keys in report.keys.items():
             known, first = keys.setdefault(setup, (its_keys, path))
             if known != its_keys:

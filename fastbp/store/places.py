@@ -39,9 +39,10 @@ MAX_PATH = 4095
 OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 """With these flags a folder is opened that is listed, or in which files are opened."""
 
-SEEN = set[tuple[int, ...]]()
-"""The inodes and devices of folders that were stores: one stays so until no folder is held, for
-what makes it a store may be taken out while a command works."""
+SEEN = set[tuple[int | str, ...]]()
+"""The inodes and devices of folders that were stores, and those of the folders above them with
+their names: one stays so until no folder is held, for what makes it a store may be taken out while
+a command works, or something else put in its place."""
 
 STEP = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 """With these a folder is opened in which others are looked up or made: it need not be readable."""
@@ -201,6 +202,7 @@ class _Way:
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
     def _enter(self, name: str, folder: int) -> None:
+        place = (*os.fstat(self.here)[1:3], name)
         os.close(self.here)
         self.here = folder
         self._names.append(name)
@@ -210,7 +212,8 @@ class _Way:
         elif name == "..":
             del self._stores[-1:]  # another folder may be above by now
         else:
-            self._stores.append(_was_store(folder))
+            SEEN.update([place] * _was_store(folder))
+            self._stores.append(place in SEEN)
 
     def _target(self, name: str, error: OSError) -> Path | None:
         """Where a link leads; None if only the system knows. Raises `error` if it is no link."""
@@ -218,7 +221,11 @@ class _Way:
             target = os.readlink(name, dir_fd=self.here)
         except OSError as other:
             raise (other if other.errno == errno.EACCES else error) from None
-        if any(self._stores) or _is_below_store(self.here if self._is_up else self.start):
+        if (
+            (*os.fstat(self.here)[1:3], name) in SEEN
+            or any(self._stores)
+            or _is_below_store(self.here if self._is_up else self.start)
+        ):
             raise UnsafeFileError(Path(*self._names, name), "it is a link, not a folder")
         os.stat(name, dir_fd=self.here)  # raises if it leads to nowhere, or in a circle
         # /proc/PID/root says "/", also for a process that has another

@@ -166,7 +166,7 @@ def test_stores_with_other_types_of_a_column_are_refused(tmp_path, into):
         rows = runs(setup, 0, 3)
         rows = rows.append_column("zz", pa.array([1] * 3, kind))
         store.publish(setup.identity(), 0, rows, footer() | {"fastbp.schema": "9"})
-    with pytest.raises(StoreError, match="have another type of column 'zz'"):
+    with pytest.raises(StoreError, match="differ in the type of column 'zz'"):
         merge(into, sources)
     assert list(into.files()) == []
 

@@ -115,8 +115,9 @@ def test_a_row_counts_by_its_weight(batch):
     weights = len(T) / (2 * np.bincount(T))[T]
     delta = weights * (output - T) * output * (1 - output)
     np.testing.assert_allclose(run.final[1][0], V - 0.3 * delta @ hidden, rtol=1e-12)
-    below = delta[:, None] * V * hidden * (1 - hidden)
-    np.testing.assert_allclose(run.final[0][0], W - 0.3 * below.T @ X, rtol=1e-12)
+    np.testing.assert_allclose(
+        run.final[0][0], W - 0.3 * (delta[:, None] * V * hidden * (1 - hidden)).T @ X, rtol=1e-12
+    )
 
 
 def test_one_answer_to_every_row_is_no_success():

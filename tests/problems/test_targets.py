@@ -709,8 +709,12 @@ def test_columns_are_not_made_when_there_are_too_many_targets(
 ) -> None:
     """A table of 600 kB may have a thousand times as many classes as values."""
     monkeypatch.setattr(targets_module, "MAX_VALUES", 10)
-    table = "x,u,v,w\n" + "".join(f"1,{c},{c},0.5\n" for c in "abc")
-    (line,) = mistakes_of(made, table, targets=["u", "v", "w"], target_kind="classes")
+    (line,) = mistakes_of(
+        made,
+        "x,u,v,w\n1,a,a,0.5\n1,b,b,0.5\n1,c,c,0.5\n",
+        targets=["u", "v", "w"],
+        target_kind="classes",
+    )
     assert line.endswith("allowed: at most 10 target values; it has 18 or more")
 
 

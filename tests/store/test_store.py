@@ -477,22 +477,24 @@ def test_links_elsewhere_are_followed_as_the_system_does(tmp_path, monkeypatch):
 def test_a_folder_that_becomes_a_link_of_a_store_leads_nowhere_else(
     store, call, monkeypatch, tmp_path
 ):
-    """Before whichever call of the system, also if what makes it a store is taken out with it: what
-    is written gets into the folder or nowhere."""
+    """Before whichever call of the system, also if what makes it a store is taken out with it, or
+    the store itself becomes a link: what is written gets into the folder or nowhere."""
     with store.locked():
         pass
     lock, aside = store.path / "lock", tmp_path / "lock"
     mine, spare, theirs = store.path / "mine", store.path / "spare", tmp_path / "theirs"
     mine.mkdir()
     (theirs / "new").mkdir(parents=True)
-    spare.symlink_to(theirs)
+    for link in (spare, tmp_path / "link"):
+        link.symlink_to(theirs)
     real, times = getattr(os, call), itertools.count()
 
     def exchange() -> None:
-        mine.rename(tmp_path / "aside")
-        spare.rename(mine)
-        (tmp_path / "aside").rename(spare)
-        if nth % 2:
+        here, other = (mine, spare) if nth % 3 else (store.path, tmp_path / "link")
+        here.rename(tmp_path / "aside")
+        other.rename(here)
+        (tmp_path / "aside").rename(other)
+        if nth % 3 == 1:
             (lock if lock.exists() else aside).rename(aside if lock.exists() else lock)
 
     def exchanging(*arguments, **named):
