@@ -329,8 +329,11 @@ def test_options_change_the_sweep(file, tmp_path, here):
 @pytest.mark.jit
 def test_more_seeds_and_values_extend_a_store(file, tmp_path, here):
     wide = ["--seeds", "50", "--set", "lr=[0.5,1,2]", "--no-report"]
-    more = ["--seeds", "50", "--no-report"]
-    for options, count in ((["--seeds", "20"], 80), (more, 120), (wide, 100)):
+    for options, count in (
+        (["--seeds", "20"], 80),
+        (["--seeds", "50", "--no-report"], 120),
+        (wide, 100),
+    ):
         assert f"{count} runs trained" in here(file, "-o", "out", *options).stderr
     assert len(fastbp.load(tmp_path / "out")) == 300
     here(file, "-o", "once", *wide)

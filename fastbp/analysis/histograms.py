@@ -93,8 +93,9 @@ class HistogramBuilder:
             up = (np.log10(np.maximum(loss[finite], 0)) - _MIN_LOSS) * PER_DECADE
         up = np.clip(up, 0, _SHAPE[2] - 1).astype(np.int64)
         # others than fastbp may write any number
-        limited = np.clip(spread[finite], 0, _SHAPE[1] / PER_SPREAD)
-        across = np.minimum(limited * PER_SPREAD, _SHAPE[1] - 1).astype(np.int64)
+        across = np.minimum(
+            np.clip(spread[finite], 0, _SHAPE[1] / PER_SPREAD) * PER_SPREAD, _SHAPE[1] - 1
+        ).astype(np.int64)
         self._cells += np.bincount(
             np.ravel_multi_index((codes[finite], across, up), _SHAPE), minlength=self._cells.size
         )

@@ -176,9 +176,7 @@ def _table(path: str, stamp: Stamp) -> DataTable:
     return found
 
 
-_TABLES: Kept[DataTable | SweepError] = Kept(
-    lambda found: found.nbytes if isinstance(found, DataTable) else 0
-)
+_TABLES = Kept[DataTable | SweepError](lambda x: x.nbytes if isinstance(x, DataTable) else 0)
 
 
 def _read(path: str, stamp: Stamp) -> DataTable | SweepError:
@@ -359,8 +357,9 @@ def _target(column: DataColumn, kind: str, most: float) -> Target:
                 f"{_first(values, broken)}"
             )
         values = values.astype(np.int64)
-    classes, codes = np.unique(values, return_inverse=True)
-    if set(classes.tolist()) <= {0, 1}:
+    known = values.tolist()
+    classes = sorted({*known})  # not all rows: long texts take long to compare
+    if {*classes} <= {0, 1}:
         return Target(
             [name],
             values.astype(bool),
@@ -371,13 +370,15 @@ def _target(column: DataColumn, kind: str, most: float) -> Target:
         raise TableError(
             f"at most {MAX_CLASSES:,} classes; {shown(name)} has {len(classes):,}{hint}"
         )
-    labels = tuple(map(str, classes.tolist()))
+    labels = tuple(map(str, classes))
     if (size := len(labels) * (len(name) + max(map(len, labels)))) > MAX_LETTERS:
         raise TableError(f"{_FEWER_LETTERS}; those of {shown(name)} have {size:,}")
     if len(labels) == 1:
         return Target([name], np.zeros(len(values)), labels)
     units = range(1 if len(labels) == 2 else 0, len(labels))
-    return Target([f"{name}={labels[u]}" for u in units], codes[:, None] == np.array(units), labels)
+    place = {each: code for code, each in enumerate(classes)}
+    codes = np.array([*map(place.__getitem__, known)])[:, None]
+    return Target([f"{name}={labels[u]}" for u in units], codes == np.array(units), labels)
 
 
 def _is_quantity(values: NDArray[Any]) -> bool:

@@ -451,6 +451,7 @@ def test_own_parameters_reach_their_function(choice):
 
 def test_own_values_keep_the_order_of_each_kind():
     module = module_of("def function(x, a: int, b: float, c: Annotated[int, Ge(0)], d: float): ...")
-    choice = family("trial", module, takes=1).choices["function"]
-    integers, reals = parameter_arrays(choice, [1, 2.5, 3, 4.5])
+    integers, reals = parameter_arrays(
+        family("trial", module, takes=1).choices["function"], [1, 2.5, 3, 4.5]
+    )
     assert (integers.tolist(), reals.tolist()) == ([1, 3], [2.5, 4.5])

@@ -323,8 +323,8 @@ starts = st.one_of(st.just(0), st.integers(0, 10**12))
 def sharded(draw: st.DrawFn, most: int = 10**9) -> tuple[Sweep, int]:
     """A sweep, and into how many shards it is to be cut."""
     of = draw(many)
-    count = of + int(draw(st.floats(0, 1)) ** 6 * most)  # few as well as many
-    return sweep_of(Seeds(start=draw(starts), count=count), 8000), of
+    few_or_many = int(draw(st.floats(0, 1)) ** 6 * most)
+    return sweep_of(Seeds(start=draw(starts), count=of + few_or_many), 8000), of
 
 
 @given(sharded())

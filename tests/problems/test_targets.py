@@ -21,6 +21,7 @@ from fastbp.config.conflicts import notes
 from fastbp.engine import tasks
 from fastbp.problems import problem, read_table, table_files, targets as targets_module
 from fastbp.problems.problem import Group, Meaning, Names, Problem, ProblemData, numbered
+from fastbp.problems.table_columns import DataColumn
 from fastbp.store import safe_files
 from fastbp.store.npz import data_digest, npz
 
@@ -291,6 +292,9 @@ def test_columns_of_a_parquet_file(here: Path) -> None:
         setup = made((frame if index is None else frame.set_index(index)).to_parquet(), "d.parquet")
         assert setup.source.names == Names(("x", "z"), ("y=v",))
         assert setup.data().X.tolist() == [[0.5, 1], [2, 2]]
+    assert lines_about("d.parquet", frame[[]].set_index(when).to_parquet()) == [
+        "problem: given 'file:d.parquet', allowed: one or more columns; it has none"
+    ]
     columns = {
         "x": pa.array([1, 2], pa.decimal128(5, 2)),
         "y": pa.array(["u", "v"], pa.large_string()),
@@ -554,8 +558,9 @@ def test_targets_of_what_has_no_columns(here: Path) -> None:
 
 
 def test_texts_of_which_none_says_anything_are_no_quantity(here: Path) -> None:
-    texts = npz(X=ONES, T=np.full(len(ONES), ""))
-    (line,) = lines_about("d.npz", texts, "", 'target_kind = "quantity"')
+    (line,) = lines_about(
+        "d.npz", npz(X=ONES, T=np.full(len(ONES), "")), "", 'target_kind = "quantity"'
+    )
     assert "a value in every row; 't0' has none in rows 1 and 2" in line
 
 
@@ -716,6 +721,15 @@ def test_columns_are_not_made_when_there_are_too_many_targets(
         target_kind="classes",
     )
     assert line.endswith("allowed: at most 10 target values; it has 18 or more")
+
+
+def test_of_classes_only_those_that_differ_are_compared() -> None:
+    """Those of all rows may be the same ten thousand characters."""
+    compared: list[str] = []
+    text = type("", (str,), {"__lt__": lambda a, b: compared.append(a) or f"{a}" < f"{b}"})
+    column = DataColumn("t", np.array([*map(text, "ab")] * 500, object), np.zeros(1000, bool))
+    assert targets_module._target(column, "auto", 1e30).labels == ("a", "b")
+    assert len(compared) == 1
 
 
 def test_of_texts_their_characters_count(here: Path) -> None:

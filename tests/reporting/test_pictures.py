@@ -95,9 +95,15 @@ def map_of(values: int) -> pd.DataFrame:
     runs = np.full(share.size, 200)
     columns = {f"{name}_share": share for name in ("converged", "constant", "collapsed")}
     bounds = {"converged_low": 0.9 * share, "converged_high": 0.9 * share + 0.1}
-    ids = [f"{i:012x}" for i in range(share.size)]
     return pd.DataFrame(
-        {"lr": lr, "init_scale": scale, "setup": ids, "runs": runs, **columns, **bounds}
+        {
+            "lr": lr,
+            "init_scale": scale,
+            "setup": [f"{i:012x}" for i in range(share.size)],
+            "runs": runs,
+            **columns,
+            **bounds,
+        }
     )
 
 
@@ -111,8 +117,9 @@ def cases(folder: Path) -> tuple[dict[str, Callable[..., Axes]], dict[str, Calla
         "order": ("cyclic", "shuffled"),
         "momentum": (0.0, 0.9),
     }
-    store_of_many = pages.of_grid("", 40, lambda keys: "usual", None, **grid)
-    many_counted = count_runs(store_of_many(folder / "many"), pictures=True)
+    many_counted = count_runs(
+        pages.of_grid("", 40, lambda keys: "usual", None, **grid)(folder / "many"), pictures=True
+    )
     of_many, named = summary(many_counted), dict(zip(table["setup"], labels(table), strict=True))
     seen = ["collapsed"] * 3 + ["one-class"] * 3 + ["partial"] * 4 + ["converged"] * 6
     one, T = trace(seen, 1), np.array([[0.0], [1.0], [1.0], [0.0]])
@@ -123,8 +130,11 @@ def cases(folder: Path) -> tuple[dict[str, Callable[..., Axes]], dict[str, Calla
     ends = np.where(
         up**2 + across**2 < 0.5, "converged", np.where(up > across, "partial", "collapsed")
     )
-    keys = {"init": "grid:side=60,x=0,y=12", "init_scale": 5.0}
-    plane = Basin.of(pages.runs(keys, ends.ravel().tolist()).to_pandas())
+    plane = Basin.of(
+        pages.runs(
+            {"init": "grid:side=60,x=0,y=12", "init_scale": 5.0}, ends.ravel().tolist()
+        ).to_pandas()
+    )
     few, many = map_of(4), map_of(21)
     maps = [(name, many, name) for name in ("converged", "constant", "collapsed")]
     kinds = pooled(table, ["order", "lr"])

@@ -331,8 +331,10 @@ def test_a_sweep_prints_at_most_a_screenful(tmp_path: Path, setups: int) -> None
 
 def test_a_map_prints_its_picture_and_no_table_of_changes(tmp_path: Path) -> None:
     for lr, scale in product(RATES[::3], SCALES[::3]):
-        ends = [C if share(lr, scale) else P] * SEEDS
-        frames.write(tmp_path, frames.table({"lr": lr, "init_scale": scale}, ends))
+        frames.write(
+            tmp_path,
+            frames.table({"lr": lr, "init_scale": scale}, [C if share(lr, scale) else P] * SEEDS),
+        )
     parts = build.Report(tmp_path, fastbp_counts(tmp_path), None).parts(Screen(), 5)
     assert sum(map(len, parts)) <= 22
     assert not any("change" in line for part in parts for line in part)

@@ -256,10 +256,9 @@ def _curves_lead(data: ReportData) -> bool:
 
 def _finding(data: ReportData) -> str:
     best = extreme(data.summary, "converged")
-    where = setting(best, keys_of(data.summary))
     return (
-        f"Runs converge most often with {where}: {percent(best['converged_share'])}"
-        f"{as_best(data.summary, best)}"
+        f"Runs converge most often with {setting(best, keys_of(data.summary))}: "
+        f"{percent(best['converged_share'])}{as_best(data.summary, best)}"
     )
 
 

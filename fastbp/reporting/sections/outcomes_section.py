@@ -110,8 +110,9 @@ def _results(summary: pd.DataFrame) -> list[TableColumn]:
 def _names(summary: pd.DataFrame) -> list[TableColumn]:
     """The columns that name a setup: the keys that vary, and its id if these are not enough."""
     keys = keys_of(summary)
-    enough = keys and not summary[keys].duplicated().any()
-    return setting_columns(keys if enough else [*keys, "setup"], summary)
+    return setting_columns(
+        keys if keys and not summary[keys].duplicated().any() else [*keys, "setup"], summary
+    )
 
 
 def _short_names(summary: pd.DataFrame, baseline: str | None) -> Iterator[list[TableColumn]]:

@@ -82,9 +82,10 @@ def _figure(
     weights, basin, name = _weights(data, plane), plane.basin, f": {plane.name}" * bool(plane.name)
     runs, reach, near, far = plane.one.runs, basin.plane.reach, plane.unlike[0], plane.unlike[-1]
     title = f"How {plural(runs, 'run')} end, by where they start{name}"
-    most = PIXELS[not single]
     return data.drawing(
-        lambda: plots.basin(basin, names=weights, title=title, most=most, limits=limits),
+        lambda: plots.basin(
+            basin, names=weights, title=title, most=PIXELS[not single], limits=limits
+        ),
         "basin" if single else f"basin-{plane.one.setup}",
         f"A plane of initial weights{name}",
         f"Map of {plural(runs, 'run')} over the initial values of {and_(weights)}, from "
