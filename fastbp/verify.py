@@ -88,6 +88,7 @@ def _repair(store: Store, report: IntegrityReport, moved: Moved, replays: int) -
             files = {fault.file for fault, _ in moved}
             left = [f"{one.file}: {one.why}" for one in report.findings if one.file not in files]
             break
+        replays *= 2  # else very many wrong ones would be found a few at a time
         report, lines, moved = _check(store, replays, repair=True)
     if left:
         _print_faults(left)
@@ -129,7 +130,8 @@ main = process.Command(
             metavar="N",
             type=integer(0, 1_000_000),
             default=0,
-            help="also train N runs, drawn at random, again and compare every bit (default: 0)",
+            help="also train N runs, drawn at random, again and compare every bit; with --repair "
+            "twice as many after each time that something is moved (default: 0)",
         ),
     ],
     place="store",

@@ -14,6 +14,7 @@ from commands import (
     in_process,
     raising,
     refused,
+    spied,
     succeeded,
 )
 from fake_runs import replaced
@@ -235,6 +236,19 @@ def test_a_row_that_was_changed_and_sealed_anew_is_found_by_training_it_again(he
         f"moved to store/quarantine/{path.name}: seed 5 trained again is not the same: loss: "
     )
     assert sound == "store: 8 runs of 2 setups in 2 files, all sound"
+
+
+def test_very_many_wrong_rows_are_found_in_a_few_rounds(here, store, monkeypatch):
+    """Each round reads the store again, and trains twice as many runs as the one before."""
+    rows, said = parquet.read(file_of(store, SHORT))
+    for path in store.files():
+        path.unlink()
+    odd = replaced(rows.slice(0, 1), "loss", pa.array([0.123]))
+    for seed in range(20):
+        store.publish(SHORT.identity(), seed, replaced(odd, "seed", pa.array([seed])), said)
+    checks = spied(monkeypatch, integrity, "check")
+    assert here("store", "--repair", "--replay", "1").stdout.count("moved to ") == 20
+    assert checks.call_count == 5  # of 1, 2, 4, 8 and 5 runs
 
 
 def test_of_a_store_that_is_not_sound_nothing_is_trained_again(here, store, monkeypatch):

@@ -251,10 +251,12 @@ class SweepTables:
             if isinstance(file, tuple):
                 continue
             setup = Setup.unchecked(keys, file)
-            data, how = file or setup.problem, setup.preparation
+            how = setup.preparation
             # a built-in problem to which nothing is done takes no time
             if file or how != Preparation():
-                self._count((data, how), setup.source.shape, PREPARED)
+                self._count(
+                    (id(file) if file else setup.problem, how), setup.source.shape, PREPARED
+                )
             # Other layers may allow the axes of a grid of weights.
             known = wrong | {"init"} if "hidden" in wrong else wrong
             found = list(conflicts.find(setup, self.any_range))

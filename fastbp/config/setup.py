@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Self
 
 from fastbp.choices.families import FAMILIES
@@ -245,7 +245,7 @@ class Setup(SetupData):
         values = {
             **self.__dict__,
             "problem": self.problem_name,
-            "targets": None if self.targets is None else ",".join(self.targets),
+            "targets": None if self.targets is None else _joined(self.targets),
             "hidden": dashed(self.hidden),
             "bias_init": str(self.bias_init),
             "order": self.resolved_order,
@@ -290,6 +290,9 @@ class Setup(SetupData):
         )  # fmt: skip
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
+
+_joined = lru_cache(maxsize=1024)(",".join)
+"""The names of targets as one word: thousands of setups share it, and it may be long."""
 
 _DEFAULTS = {key.name: key.default for key in KEYS.values()}
 

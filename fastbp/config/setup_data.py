@@ -181,7 +181,7 @@ class SetupData:
 
         A label of two classes has one unit; one of more classes has a unit for each class.
         """
-        return tuple((first, size) for first, size, _ in self.source.meaning.groups)
+        return self.source.groups
 
     @property
     def quantities(self) -> tuple[int, ...]:

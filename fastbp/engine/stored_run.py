@@ -108,21 +108,26 @@ def find(store: Store, setup: str, seed: str, *, held: bool = False) -> StoredRu
                 f"{seeds}"
             ]
         )
-    return _stored(store, identity, number, None if is_held else ranges[0][0])
+    return _stored(store, identity, number, None if is_held else ranges[0][0], {})
 
 
 def _stored(
-    store: Store, setup: str, seed: int, other: int | None, file: RunFile | None = None
+    store: Store,
+    setup: str,
+    seed: int,
+    other: int | None,
+    known: dict[tuple[str, bytes], Setup],
+    file: RunFile | None = None,
 ) -> StoredRun:
     """The run of a setup and a seed; if the store lacks it, `other` is a seed that it has.
 
+    `known`: setups that were made before, by their ids and problems: to make one may take long.
     `file`: the only file to look into.
     """
     found = store.run(setup, seed if other is None else other, [file] if file else None)
     row: dict[str, Any] = found.to_pylist()[0]
-    made = setup_of(
-        store, setup, row, (found.schema.metadata or {}).get(b"fastbp.problem", b"").decode()
-    )
+    key = setup, (found.schema.metadata or {}).get(b"fastbp.problem", b"")
+    made = known[key] = known.get(key) or setup_of(store, setup, row, key[1].decode())
     # a stranger's run may have any number
     if (
         count := tasks.rate_count(made, row["updates_done"] if other is None else None)
@@ -138,11 +143,11 @@ def sample(store: Store, count: int) -> Iterator[tuple[Path, StoredRun]]:
     """Draw `count` different runs of a store at random, with their files. Raises StoreError."""
     files = [*store.run_files()]
     bounds = np.cumsum([0, *(file.count for file in files)])
-    total = int(bounds[-1])
+    total, known = int(bounds[-1]), dict[tuple[str, bytes], Setup]()
     for at in sorted(random.sample(range(total), min(count, total))):
         index = int(np.searchsorted(bounds, at, "right")) - 1
         file, seed = files[index], files[index].start + at - int(bounds[index])
-        yield file.path, _stored(store, file.setup, seed, None, file)
+        yield file.path, _stored(store, file.setup, seed, None, known, file)
 
 
 def too_large(run: StoredRun, *, rows: bool) -> list[str]:

@@ -200,6 +200,11 @@ class ProblemData:
         return hashlib.sha256(f"{self.data_digest}{self._meaning_text}".encode()).hexdigest()
 
     @cached_property
+    def groups(self) -> tuple[tuple[int, int], ...]:
+        """The first unit and the number of units of each group: there may be thousands."""
+        return tuple((first, size) for first, size, _ in self.meaning.groups)
+
+    @cached_property
     def is_truth_table(self) -> bool:
         """Whether all inputs are 0 or 1, and no two rows have the same."""
         X = self.values.X

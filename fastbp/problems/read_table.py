@@ -207,12 +207,12 @@ def parquet_frame(raw: bytes, most: int, check: _Check = check_size) -> pd.DataF
     if size > most:
         raise TableError(f"at most {most:,} bytes, unpacked; it has {size:,}")
     fields = _fields(schema, types)
-    check(file.metadata.num_rows, len(fields))
     names = [schema[i].name.strip() for i in fields]
     check_names(names)
     _check_leaves([*map(file.schema.column, range(len(file.schema)))], {*texts})
     rows = file.read(use_threads=False)
     _check_texts(rows, texts)
+    check(rows.num_rows, len(fields))
     return as_nullable(rows.select(fields)).set_axis(names, axis="columns")
 
 

@@ -365,8 +365,11 @@ def strongest_changes(rows: Sequence[Record]) -> str:
     def strength(group: Sequence[Record]) -> tuple[bool, float]:
         return not any(map(has_effect, group)), -max(abs(row["difference"]) for row in group)
 
-    strongest = sorted(by_change(rows), key=strength)[:MAX_CHANGES]
-    return f"On its own, {'; '.join(map(_effect, strongest))}."
+    return (
+        "On its own, "
+        + "; ".join(map(_effect, sorted(by_change(rows), key=strength)[:MAX_CHANGES]))
+        + "."
+    )
 
 
 def _effect(rows: Sequence[Record]) -> str:

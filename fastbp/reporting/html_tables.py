@@ -109,8 +109,9 @@ def text_lines(
         if max(map(len, lines)) <= width:
             break
     names = and_([titles[i] for i in sorted(lost)])
-    where = f"; {file} has all columns" * bool(file)
-    return lines + wrap(f"… not shown: {names}{where}", width) * bool(lost)
+    return lines + wrap(
+        f"… not shown: {names}" + f"; {file} has all columns" * bool(file), width
+    ) * bool(lost)
 
 
 def fullest_table(

@@ -128,8 +128,9 @@ def _legend(screen: Screen) -> list[str]:
         return [f"Share converged: {'  '.join(marks)}"]
     signs, every = (DIGITS, 10) if screen.ink == "digits" else (SHADES, 25)
     steps = [f"{signs[i]} from {every * i}%" for i in range(1, len(signs))]
-    below = f"{signs[0]} below {every}%"
-    return wrap(f"Share converged: {', '.join([below, *steps[-3:]])}", screen.width)
+    return wrap(
+        "Share converged: " + ", ".join([f"{signs[0]} below {every}%", *steps[-3:]]), screen.width
+    )
 
 
 def _shaded(cells: Any, wide: int, ink: str) -> list[str]:

@@ -124,14 +124,6 @@ class Cell(NamedTuple):
         return "{}: {} {}, blocks {}, lanes {}, shards {}".format(*self)
 
 
-def can_be(cell: Cell) -> bool:
-    """Without the JIT every lane costs its time, and there is nothing in a worker elsewhere that a
-    process does not have."""
-    if cell.processor != "jit off":
-        return True
-    return cell.lanes == "few" and cell.executor in ("threads", "processes")
-
-
 def is_cheap(cell: Cell) -> bool:
     """For other processors no lanes are compiled but one number, and Dask, which takes longest to
     start, is nothing to them that processes are not; without the JIT the sweep takes seconds; files
@@ -167,7 +159,10 @@ def every(executors: Sequence[str]) -> list[Cell]:
         for cell in map(
             Cell._make, product(PROCESSORS, executors, (1, 2, 3), BLOCKS, USED, (1, 2, 3))
         )
-        if can_be(cell)
+        # without the JIT every lane costs its time, and there is nothing in a worker elsewhere that
+        # a process does not have
+        if cell.processor != "jit off"
+        or (cell.lanes == "few" and cell.executor in ("threads", "processes"))
     ]
 
 

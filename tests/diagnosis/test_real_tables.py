@@ -60,6 +60,7 @@ def test_the_fault_is_named_and_mended(command, tmp_path, own: RealTable, seeds:
     faulty, _, good, mended = np.median(levels, axis=1)
     assert mended > good - (0.03 if own.note == "imbalanced" else 0.02)  # one rare row is 0.042
     # What no setting can mend is said to be so, in an exact number.
-    same = own.frame().groupby(own.frame().columns[:-1].tolist())["y"]
-    limit = same.agg(lambda y: y.value_counts().max()).sum() / len(X)
+    limit = own.frame().groupby(own.frame().columns[:-1].tolist())["y"].agg(
+        lambda y: y.value_counts().max()
+    ).sum() / len(X)
     assert faulty < good - 0.05 or f"at most {limit:.1%} can be right" in str(told["data"])

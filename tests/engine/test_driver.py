@@ -147,8 +147,7 @@ def test_a_complete_store_has_nothing_to_do(store):
 
 def test_what_is_lost_is_made_again_and_nothing_else(store):
     drive(sweep(), store)
-    files = list(store.files())
-    whole, lost = names(store.path), files[1::4]
+    whole, lost = names(store.path), list(store.files())[1::4]
     runs = sum(int(file.name.split("-")[2]) for file in lost)
     for file in lost:
         file.unlink()

@@ -230,10 +230,6 @@ def of_version(numerics: str) -> Callable[[Path], Path]:
     return lambda path: written(path, parquet.read(path)[0], {"fastbp.numerics": numerics})
 
 
-def another_name(path: Path) -> Path:
-    return path.rename(path.with_name(f"{path.stem} (1).parquet"))
-
-
 OTHER_KEYS = "its keys (belong to another setup|differ from those in the setup's other files)"
 
 DAMAGE: dict[str, tuple[Callable[[Path], Path], str]] = {
@@ -277,7 +273,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], Path], str]] = {
         changed("success_on", "test"),
         "success, tolerance or collapse are not those of a setup",
     ),
-    "another name": (another_name, "it is not a file of runs"),
+    "another name": (
+        lambda path: path.rename(path.with_name(f"{path.stem} (1).parquet")),
+        "it is not a file of runs",
+    ),
 }
 
 

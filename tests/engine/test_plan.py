@@ -366,10 +366,14 @@ def test_a_few_shards_of_many_seeds_begin_where_files_do(start):
 
 def own_seeds(seeds: Seeds, **counts: int) -> Sweep:
     """A sweep of two budgets and rates, whose grids have so many seeds."""
-    grids = [
-        {"lr": [float(lr[1:])], "updates": [10, 20], "seeds": count} for lr, count in counts.items()
-    ]
-    return Sweep(seeds=seeds, setup={"problem": "xor"}, grid=grids)
+    return Sweep(
+        seeds=seeds,
+        setup={"problem": "xor"},
+        grid=[
+            {"lr": [float(lr[1:])], "updates": [10, 20], "seeds": count}
+            for lr, count in counts.items()
+        ],
+    )
 
 
 @given(starts, st.integers(1, 5000), st.integers(1, 5000), st.integers(1, 5))

@@ -325,8 +325,7 @@ def stepped(recipe, w, g, lr, s, t, k):
         v = alpha * s + (1 - alpha) * g**2 if name == "rmsprop" else s + g**2
         return w - lr * g / (np.sqrt(v) + own.get("eps", {"r": 1e-8, "a": 1e-10}[name[0]])), v, t
     one = {"rprop": _rprop, "quickprop": _quickprop}[name]
-    each = np.vectorize(lambda *state: one(own, lr, *state), otypes="ddd")(w, g, s, t)
-    return each
+    return np.vectorize(lambda *state: one(own, lr, *state), otypes="ddd")(w, g, s, t)
 
 
 def _rprop(own, lr, w, g, size, before):
@@ -368,17 +367,12 @@ def train_epoch(recipe, network, kept, seed, epoch):
             for (dW, db), (W, _) in zip(g, network, strict=True)
         ]
         k = epoch * recipe.updates_per_epoch + update + 1
-        parts = [flat_pairs(each) for each in (network, g, *kept)]
+        parts = [[part for layer in each for part in layer] for each in (network, g, *kept)]
         each = [stepped(recipe, w, dw, lr, s, t, k) for w, dw, s, t in zip(*parts, strict=True)]
         network, *kept = (
             list(zip(part[::2], part[1::2], strict=True)) for part in zip(*each, strict=True)
         )
     return network, kept
-
-
-def flat_pairs(network):
-    """W and b of all layers in one list."""
-    return [part for layer in network for part in layer]
 
 
 def still(network):

@@ -112,8 +112,7 @@ def test_a_row_counts_by_its_weight(batch):
     (W, b), (V, c) = run.initial
     hidden = 1 / (1 + np.exp(-(X @ W.T + b)))
     output = 1 / (1 + np.exp(-(hidden @ V.T + c)))[:, 0]
-    weights = len(T) / (2 * np.bincount(T))[T]
-    delta = weights * (output - T) * output * (1 - output)
+    delta = (len(T) / (2 * np.bincount(T))[T]) * (output - T) * output * (1 - output)
     np.testing.assert_allclose(run.final[1][0], V - 0.3 * delta @ hidden, rtol=1e-12)
     np.testing.assert_allclose(
         run.final[0][0], W - 0.3 * (delta[:, None] * V * hidden * (1 - hidden)).T @ X, rtol=1e-12

@@ -6,6 +6,7 @@ import os
 import pickle
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import fuzz_inputs
 import numpy as np
@@ -133,6 +134,8 @@ def test_what_was_prepared_last_is_kept(here: Path, monkeypatch: pytest.MonkeyPa
         grid={"lr": [1, 2, 3], "scale_inputs": ["standard", "minmax"]},
     )
     assert (len(sweep.setups), prepare.call_count) == (6, 2), "each asks what its targets sum to"
+    for shared in (lambda each: each.groups, lambda each: each.columns()["targets"]):
+        assert len({id(shared(each)) for each in sweep.setups}) == 1, "it may be long"
 
 
 # A user's table
@@ -921,11 +924,8 @@ def test_files_of_one_name(here: Path) -> None:
 
 def test_each_file_is_read_once(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("d.csv").write_text("x,y,z\n1,0,1\n2,1,1\n")
-    read: list[int] = []
-    decode = read_table.DECODERS[".csv"]
-    monkeypatch.setitem(
-        read_table.DECODERS, ".csv", lambda raw: read.append(len(raw)) or decode(raw)
-    )
+    decode = Mock(wraps=read_table.DECODERS[".csv"])
+    monkeypatch.setitem(read_table.DECODERS, ".csv", decode)
     grid = {"lr": [0.1, 0.2, 0.3], "targets": ["y", "z"], "batch": [1, "full"]}
     for _ in range(3):
         Sweep(seeds=1, setup={"problem": "file:d.csv", "updates": 9}, grid=grid)
@@ -933,7 +933,7 @@ def test_each_file_is_read_once(here: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for _ in range(3):
         with pytest.raises(SweepError, match="3 values in every row"):
             Sweep(seeds=1, setup={"problem": "file:wrong.csv", "updates": 9}, grid=grid)
-    assert len(read) == 2
+    assert decode.call_count == 2
 
 
 def test_a_file_that_changes_makes_another_setup(here: Path) -> None:

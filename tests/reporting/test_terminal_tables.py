@@ -29,12 +29,11 @@ def many(*keys: str) -> pd.DataFrame:
     """The summary of 64 setups in which these keys have four long values each, and two rates."""
     values = [[f"table:{key[:4]}{'0' * 24}{i}" for i in range(4)] for key in keys]
     each = [dict(zip(keys, row, strict=True)) for row in product(*values)]
-    rates = (0.1, 0.2)
     return summary(
         frames.frame(
             *(
                 frames.table(row | {"lr": lr}, ["converged"] * i + ["partial"] * (20 - i))
-                for i, (row, lr) in enumerate(list(product(each, rates))[:20])
+                for i, (row, lr) in enumerate(list(product(each, (0.1, 0.2)))[:20])
             )
         )
     )

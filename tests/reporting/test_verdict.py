@@ -794,7 +794,12 @@ def test_the_extremes_of_a_key_with_many_values(start: bool) -> None:
     own = {0.1: 1, 0.2: 3, 0.4: 12, 0.8: 37, 1.6: 22}
     it = grid(lambda lr, momentum: own[lr] + 2 * (momentum > 0), lr=lrs, momentum=[0.0, 0.9])
     if not start:
-        it = Answer(frames.frame(*(frames.table(*each) for each in it_setups(own))), None)
+        own_setups = (
+            ({"lr": lr, "momentum": m}, [C] * (n + 2 * (m > 0)) + [P] * (40 - n - 2 * (m > 0)))
+            for lr, n in own.items()
+            for m in (0.0, 0.9)
+        )
+        it = Answer(frames.frame(*(frames.table(*each) for each in own_setups)), None)
     pooled = it.summary.groupby("lr")["converged_share"].mean()
     assert (pooled.idxmin(), pooled.idxmax()) == (0.1, 0.8)
     (line,) = (each for each in it.lines if each.startswith(AVERAGED))
@@ -850,14 +855,6 @@ def test_the_key_that_goes_farthest() -> None:
     )
     (said,) = (each for each in it.lines if each.startswith(AVERAGED))
     assert re.findall(r"with (\S+ [\d.]*\d)", said) == ["momentum 0", "momentum 0.9"]
-
-
-def it_setups(own: dict[float, int]) -> Setups:
-    return [
-        ({"lr": lr, "momentum": m}, [C] * (n + 2 * (m > 0)) + [P] * (40 - n - 2 * (m > 0)))
-        for lr, n in own.items()
-        for m in (0.0, 0.9)
-    ]
 
 
 @pytest.mark.parametrize(

@@ -337,8 +337,13 @@ def with_legend_below(
 
     def finish() -> Axes:
         if names and given:
-            style = named | {"loc": loc}
-            ax.legend(fontsize=8, framealpha=0.75, edgecolor="none", handlelength=2, **style)
+            ax.legend(
+                fontsize=8,
+                framealpha=0.75,
+                edgecolor="none",
+                handlelength=2,
+                **(named | {"loc": loc}),
+            )
         elif names:
             at = (-0.45 / width_of(ax) * (wide < NARROW), 0)  # a phone has no room to indent
             style = named | {"ncols": columns}

@@ -80,8 +80,9 @@ def _by_setup(
     for row in rows.to_dict("records"):
         unit, figure = _unit(row), _figure(row)
         printed.setdefault(figure, _number(row["published"], unit))
-        differs = "≠ " * (row["agrees"] is False)
-        ours[row["setup"]][figure] = differs + _number(row["ours"], unit / 10)
+        ours[row["setup"]][figure] = "≠ " * (row["agrees"] is False) + _number(
+            row["ours"], unit / 10
+        )
     columns = [
         TableColumn(title, lambda row, title=title: row.get(title, ""), title == "ours")  # type: ignore[misc]
         for title in printed
