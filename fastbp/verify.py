@@ -35,7 +35,7 @@ def verify(store: Path, repair: bool, replay: int) -> int:
     with checked.locked(any_version=True) if repair else nullcontext():
         report, lines, moved = _check(checked, replay, repair)
         if report.findings and repair:
-            return _repair(checked, report, moved, replay)
+            return _repair(checked, report, lines, moved, replay)
     if report.findings:
         _print_faults(f"{fault.file}: {fault.why}" for fault in report.findings)
         movable = any(fault.file != store / "problems" for fault in report.findings)
@@ -75,20 +75,22 @@ def _check(store: Store, replays: int, repair: bool) -> tuple[IntegrityReport, l
         return report, lines, integrity.move_aside(store, report.findings) if repair else []
 
 
-def _repair(store: Store, report: IntegrityReport, moved: Moved, replays: int) -> int:
+def _repair(
+    store: Store, report: IntegrityReport, lines: list[str], moved: Moved, replays: int
+) -> int:
     """Say what was moved and check again, until no more is; return the exit code.
 
-    The caller holds the lock.
+    `report`, `lines`, `moved`: as `_check` found them first. The caller holds the lock.
     """
     left: list[str] = []
-    lines: list[str] = []
     while report.findings:
         _print_faults(f"moved to {target}: {fault.why}" for fault, target in moved)
         if not moved or not any(store.files()):
             files = {fault.file for fault, _ in moved}
             left = [f"{one.file}: {one.why}" for one in report.findings if one.file not in files]
             break
-        replays *= 2  # else very many wrong ones would be found a few at a time
+        if lines:  # else very many wrong runs would be found a few at a time
+            replays *= 2
         report, lines, moved = _check(store, replays, repair=True)
     if left:
         _print_faults(left)
@@ -131,7 +133,7 @@ main = process.Command(
             type=integer(0, 1_000_000),
             default=0,
             help="also train N runs, drawn at random, again and compare every bit; with --repair "
-            "twice as many after each time that something is moved (default: 0)",
+            "twice as many after each time that wrong ones are moved (default: 0)",
         ),
     ],
     place="store",

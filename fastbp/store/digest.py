@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -133,8 +132,9 @@ def keys_of(rows: pa.Table) -> dict[str, Any]:
 
 def lengths(rows: pa.Table) -> set[int]:
     """The numbers of outputs that runs have. Older files lack the outputs."""
-    own = [rows["outputs"]] if "outputs" in rows.column_names else []
-    return {*chain(*(pc.list_value_length(each).unique().to_pylist() for each in own))} - {None}
+    if "outputs" not in rows.column_names:
+        return set()
+    return {*pc.list_value_length(rows["outputs"]).unique().to_pylist()} - {None}
 
 
 class RowsHash:
