@@ -76,18 +76,26 @@ def _check(store: Store, replays: int, repair: bool) -> tuple[IntegrityReport, l
 
 
 def _repair(
-    store: Store, report: IntegrityReport, lines: list[str], moved: Moved, replays: int
+    store: Store,
+    report: IntegrityReport,
+    lines: list[str],
+    moved: Moved,
+    replays: int,
+    rounds: int = 10,
 ) -> int:
     """Say what was moved and check again, until no more is; return the exit code.
 
-    `report`, `lines`, `moved`: as `_check` found them first. The caller holds the lock.
+    `report`, `lines`, `moved`: as `_check` found them first. `rounds`: the most times; a stranger's
+    files may be such that each is damaged only when others are gone. The caller holds the lock.
     """
     left: list[str] = []
     while report.findings:
         _print_faults(f"moved to {target}: {fault.why}" for fault, target in moved)
-        if not moved or not any(store.files()):
+        rounds -= 1
+        if not moved or not any(store.files()) or not rounds:
             files = {fault.file for fault, _ in moved}
             left = [f"{one.file}: {one.why}" for one in report.findings if one.file not in files]
+            left += [f"more may not be sound: {remedy(store.path)}"] * (not rounds)
             break
         if lines:  # else very many wrong runs would be found a few at a time
             replays *= 2

@@ -96,8 +96,10 @@ def modes(coverage: bool) -> list[Mode]:
     elsewhere = (*UNCOMPILED, *NUMBERS, BENCHMARKS, *commands)
     off = Mode("JIT off", tests, {"NUMBA_DISABLE_JIT": "1"}, compiled=False)
     if coverage:
-        measured = ["--cov=fastbp", "--cov-report=term:skip-covered"]
-        off = off._replace(name="JIT off, with coverage", arguments=measured)
+        off = off._replace(
+            name="JIT off, with coverage",
+            arguments=["--cov=fastbp", "--cov-report=term:skip-covered"],
+        )
     return [
         off,
         Mode("compiled", [f"--ignore={path}" for path in elsewhere]),

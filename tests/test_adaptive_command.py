@@ -11,6 +11,7 @@ from commands import (
     ended,
     names,
     refused,
+    spied,
     started,
     stopped,
     succeeded,
@@ -20,6 +21,7 @@ from commands import (
 from stores import rows_of
 
 import fastbp
+from fastbp.adaptive import bisection
 from fastbp.analysis.statistics.proportions import confidence_sequence, sequence_prior, wilson
 from fastbp.config.sweep import Sweep
 from fastbp.engine import block, forecast, machine
@@ -288,7 +290,7 @@ def test_the_budget_where_half_converge_is_found(file, tmp_path, here):
 
 
 @pytest.mark.jit
-def test_of_a_file_problem_it_is_found_from_any_folder(tmp_path, here):
+def test_of_a_file_problem_it_is_found_from_any_folder(tmp_path, here, monkeypatch):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "xor.csv").write_text("a,b,y\n0,0,0\n0,1,1\n1,0,1\n1,1,0\n")
     setup = (
@@ -296,7 +298,9 @@ def test_of_a_file_problem_it_is_found_from_any_folder(tmp_path, here):
         '2.0\nepochs = 500\nstop = "converged"\n'
     )
     (tmp_path / "data" / "mine.toml").write_text(f"seeds = 200\n[setup]\n{setup}")
+    searches = spied(monkeypatch, bisection, "searches_of")
     done = here("data/mine.toml", "--bisect", "lr", "--no-report")
+    assert searches.call_count == 1, "of 100,000 settings each takes half a minute"
     assert answer_of(done.stdout)[0].startswith("lr = ")
     first = rows_of(tmp_path / "results" / "mine")
     assert here("data/mine.toml", "--bisect", "lr", "--no-report").stdout == done.stdout

@@ -246,8 +246,11 @@ TABLES = {
 def test_tables_that_are_none(here, data: str, told: str, tmp_path) -> None:
     for name, content in TABLES.items():
         (tmp_path / name).write_bytes(content)
-    line = rf"DATA: given 'file:{re.escape(data)}', allowed: {told}"
-    refused(here(data, "--targets", "t", *QUICK), 2, line)
+    refused(
+        here(data, "--targets", "t", *QUICK),
+        2,
+        rf"DATA: given 'file:{re.escape(data)}', allowed: {told}",
+    )
 
 
 @pytest.mark.parametrize(

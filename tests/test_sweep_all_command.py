@@ -294,8 +294,9 @@ def test_what_does_not_fit_is_refused(folder, here, monkeypatch):
     monkeypatch.setattr(job, "MAX_SETUPS_OF_ALL", 3)
     succeeded(here("--all", "sweeps", "--dry-run"))
     (folder / "d.csv").write_text("a,y\n0,1\n1,0\n")
-    keys = "problem = 'file:d.csv'\ntargets = ['y']\nupdates = 9"
-    (folder / "own.toml").write_text(f"seeds = 1\n[setup]\n{keys}\n")
+    (folder / "own.toml").write_text(
+        "seeds = 1\n[setup]\nproblem = 'file:d.csv'\ntargets = ['y']\nupdates = 9\n"
+    )
     monkeypatch.setattr(job, "MAX_SETUPS_OF_ALL", 4)
     monkeypatch.setattr(job, "MAX_BYTES_OF_ALL", 31)
     told = (

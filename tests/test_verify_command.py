@@ -1,6 +1,7 @@
 """`fastbp verify` as a user runs it, and what all other commands say of a store that is not
 sound."""
 
+import itertools
 import os
 import re
 import shutil
@@ -167,8 +168,10 @@ def test_a_repair_leaves_no_seed_twice(here, store):
     """Where rows differ nobody knows which are right, and both files are moved; then one that has
     the same rows as one of these stays."""
     rows, said = parquet.read(file_of(store, SHORT))
-    other = replaced(rows.slice(2, 1), "updates_done", pa.array([7]))
-    for start, some in ((0, rows.slice(0, 2)), (2, other)):
+    for start, some in (
+        (0, rows.slice(0, 2)),
+        (2, replaced(rows.slice(2, 1), "updates_done", pa.array([7]))),
+    ):
         store.publish(SHORT.identity(), start, some, said)
     moved = {
         file.name
@@ -249,6 +252,16 @@ def test_very_many_wrong_rows_are_found_in_a_few_rounds(here, store, monkeypatch
     checks = spied(monkeypatch, integrity, "check")
     assert here("store", "--repair", "--replay", "1").stdout.count("moved to ") == 20
     assert checks.call_count == 5  # of 1, 2, 4, 8 and 5 runs
+
+
+def test_a_repair_ends_though_each_time_more_is_damaged(here, store):
+    """Of pairs that differ in a column that other files lack, each check finds one."""
+    rows, said = parquet.read_as_written(file_of(store, SHORT))
+    for number, value in itertools.product(range(11), (0.0, 1.0)):
+        odd = rows.append_column(f"z{number}", pa.array([value] * len(rows)))
+        store.publish(SHORT.identity(), 0, odd, said | {"fastbp.schema": "9"})
+    assert "\nmore may not be sound: `fastbp verify " in ended(here("store", "--repair"), 3).stdout
+    assert here("store", "--repair").stdout.count("moved to ") == 2
 
 
 def test_of_a_store_that_is_not_sound_nothing_is_trained_again(here, store, monkeypatch):

@@ -305,7 +305,9 @@ class BisectionResult(NamedTuple):
         return {"bisect": [searched | search.as_json() for search in self.searches]}
 
 
-def bisect(sweep: Sweep, store: Store, axis: SearchAxis, train: Train) -> BisectionResult:
+def bisect(
+    sweep: Sweep, searches: Sequence[SettingSearch], store: Store, axis: SearchAxis, train: Train
+) -> BisectionResult:
     """Find the value of a key at which half of a sweep's seeds converge.
 
     There is a search in each setting of the grid's other keys: between the grid's values of the key
@@ -313,11 +315,11 @@ def bisect(sweep: Sweep, store: Store, axis: SearchAxis, train: Train) -> Bisect
 
     Parameters
     ----------
-    sweep : Sweep
+    sweep, searches : Sweep, sequence of SettingSearch
+        A sweep, and its `searches_of`.
     store : Store
         Where `train` puts the runs of a sweep.
     axis : SearchAxis
-        The key.
     train : callable
         Trains the missing runs of a sweep.
 
@@ -326,8 +328,7 @@ def bisect(sweep: Sweep, store: Store, axis: SearchAxis, train: Train) -> Bisect
     StoreError
         If the store lacks runs that were trained.
     """
-    searches, rounds = searches_of(sweep, axis), list[Trained]()
-    tried, seeds = sweep, (sweep.seeds.start, sweep.seeds.count)
+    rounds, tried, seeds = list[Trained](), sweep, (sweep.seeds.start, sweep.seeds.count)
     while any(wanted := [search.bisection.wanted() for search in searches]):
         tried = _tried(sweep, axis.key, searches, wanted)
         rounds.append(train(tried))
@@ -338,7 +339,7 @@ def bisect(sweep: Sweep, store: Store, axis: SearchAxis, train: Train) -> Bisect
             if ids:
                 counts = count_outcomes(store, ids, seeds)[:, OUTCOMES.index(Outcome.CONVERGED)]
                 search.bisection.converged |= zip(values, counts.tolist(), strict=True)
-    return BisectionResult(tried, add_up(rounds), axis.key, searches)
+    return BisectionResult(tried, add_up(rounds), axis.key, [*searches])
 
 
 def searches_of(sweep: Sweep, axis: SearchAxis) -> list[SettingSearch]:

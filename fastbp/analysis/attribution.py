@@ -121,8 +121,7 @@ def interactions(runs: Runs, parts: pd.DataFrame) -> pd.DataFrame:
     by_values = {(_goals(one), *map(one.written.get, keys)): one for one in counted}
     for start, end in ways:
         here, there, goals = by_id[start].written, by_id[end].written, _goals(by_id[start])
-        changed = parts.loc[parts["to"] == end, "key"]
-        for key, other in combinations(changed, 2):
+        for key, other in combinations(parts.loc[parts["to"] == end, "key"], 2):
             corners = [
                 by_values[goals, *((there if name in names else here)[name] for name in keys)]
                 for names in ((), (key,), (other,), (key, other))

@@ -232,8 +232,7 @@ def _changes(
             for one in counted
         ]
         for group in grouped(counted, names).values():
-            alike = grouped(group, [one.written[key] for one in group])  # sorted already
-            for one, other in _pairs(alike, baseline):
+            for one, other in _pairs(grouped(group, [one.written[key] for one in group]), baseline):
                 is_back = key in start and other.written[key] == start[key]
                 pairs.append((other, one) if is_back else (one, other))
         # The sort is stable: rows with the same values stay in the order of the other keys.

@@ -6,7 +6,7 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -80,7 +80,7 @@ class Job(NamedTuple):
     """A sweep to train, and the store for its runs.
 
     `name`: its path below the folder of `--all`, else "". `shard`: the first seed and the number of
-    seeds to train; None for all.
+    seeds to train; None for all. `searches`: those of `--bisect`.
     """
 
     name: str
@@ -88,6 +88,7 @@ class Job(NamedTuple):
     sweep: Sweep
     store: Store
     shard: Range | None = None
+    searches: Sequence[bisection.SettingSearch] = ()
 
     def plan(self) -> Plan:
         """Plan the training of the sweep's missing runs."""
@@ -293,7 +294,7 @@ def perform(job: Job, options: Options, pool: Pool, began: float, label: str = "
     train = _trainer(job, pool, show, adapts=bool(options.until_width or options.bisect))
     adapted: until_width.UntilWidthResult | bisection.BisectionResult | None = None
     if options.bisect:
-        adapted = bisection.bisect(job.sweep, job.store, options.bisect, train)
+        adapted = bisection.bisect(job.sweep, job.searches, job.store, options.bisect, train)
     elif options.until_width:
         adapted = until_width.until_width(
             job.sweep,

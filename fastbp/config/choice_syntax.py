@@ -49,9 +49,10 @@ Integer = Annotated[int, BeforeValidator(as_number)]
 """An integer, which may be written as 1e6 or 1.0."""
 
 
-def types_of(annotation: Any) -> set[Any]:
+@lru_cache(1024)  # asked for each key of each setup of a grid
+def types_of(annotation: Any) -> frozenset[Any]:
     """Collect an annotation and all annotations nested in it, such as that of a list's items."""
-    return {annotation}.union(*map(types_of, get_args(annotation)))
+    return frozenset({annotation}).union(*map(types_of, get_args(annotation)))
 
 
 def checked_value(annotation: Any, value: object) -> Any:

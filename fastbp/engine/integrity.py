@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -272,9 +273,8 @@ def _checked_rows(path: Path) -> tuple[pa.Table, dict[str, str]]:
         raise DamagedFileError(path, "its rows do not match its digest")
     if not re.fullmatch("[0-9]{1,9}", metadata.get("fastbp.numerics", "")):
         raise DamagedFileError(path, "it does not say its numerics version")
-    there = {*rows.column_names}
     for column in SETUP_COLUMNS:
-        if column.name in there and len(rows[column.name].unique()) > 1:
+        if column.name in rows.column_names and len(rows[column.name].unique()) > 1:
             raise DamagedFileError(path, f"its rows differ in {column.name}")
     filled = parquet.fill(rows, COLUMNS)
     measures = {name: filled[name].cast("float64").to_numpy() for name in DECISIVE}
@@ -317,28 +317,32 @@ def _seeds_twice(
         Files with columns that this fastbp does not know. If each of two has columns that the
         other lacks, one without such columns stays.
     """
-    comparison = parquet.Comparison()
-    for one, other in filename.overlaps(sound):
+    comparison, kept = parquet.Comparison(), dict[str, list[RunFile]]()
+    # each is compared with one that stays, else a check would find only one of many
+    for file in sorted(sound, key=lambda f: (f.path in unsure, f.setup, f.start, -f.count)):
+        its = kept.setdefault(file.setup, [])
+        at = bisect_left(its, file.stop, key=lambda f: f.start)
+        if not at or its[at - 1].stop <= file.start:
+            its.insert(at, file)
+            continue
+        stays, fault = its[at - 1], file
         try:
-            better = comparison.fuller(one, other)
-            agree = bool(better) or comparison.agree(one, other)
+            fuller = comparison.fuller(stays, file)
+            agree = bool(fuller) or comparison.agree(stays, file)
         except DamagedFileError as error:  # it changed since it was read
             yield StoreFault(error.file, error.why)
             continue
-        doubts = {unsure[file.path] for file in (one, other) if file.path in unsure}
-        if not agree and one.path in unsure and other.path in unsure and doubts != {OTHER_KEYS}:
+        doubts = {unsure.get(stays.path), unsure.get(file.path)}
+        is_less_sure = len(doubts) > 1 and None in doubts
+        if not agree and None not in doubts and doubts != {OTHER_KEYS}:
             continue
-        if agree and not better:
-            better = one if other in newer or one not in newer else other
-        rows = "the same rows" if agree else "other rows"
-        is_first = not agree or (better == other and one.seeds == other.seeds)
-        is_second = better != other or one.seeds != other.seeds
-        if (one.path in unsure) != (other.path in unsure):
-            is_first, is_second = one.path in unsure, other.path in unsure
-        for is_fault, file, twin in ((is_second, other, one), (is_first, one, other)):
-            if is_fault:
-                why = f"{twin.path.name} has {rows} for some of its seeds"
-                yield StoreFault(file.path, why, twin.path if agree else None)
+        is_fuller = fuller == file or (not fuller and stays in newer and file not in newer)
+        if agree and is_fuller and stays.seeds == file.seeds and not is_less_sure:
+            its[at - 1], stays, fault = file, file, stays
+        why = f"has {'the same' if agree else 'other'} rows for some of its seeds"
+        yield StoreFault(fault.path, f"{stays.path.name} {why}", stays.path if agree else None)
+        if not agree and not is_less_sure:
+            yield StoreFault(stays.path, f"{fault.path.name} {why}")
 
 
 def move_aside(store: Store, faults: Iterable[StoreFault]) -> list[tuple[StoreFault, Path]]:
@@ -375,13 +379,9 @@ def move_aside(store: Store, faults: Iterable[StoreFault]) -> list[tuple[StoreFa
     for i, (file, fault) in enumerate(in_order):
         try:
             with writing(store.path / "quarantine"):
-                if _is_as_found(fault) and (
-                    fault.among is None
-                    or not (
-                        has_changed := has_changed  # of very many not looked at before each
-                        or (i % (1 + len(by_file) // 100) == 0 and not {*store.files()} <= known)
-                    )
-                ):
+                # of very many files, not before each
+                has_changed |= i % (1 + len(by_file) // 100) == 0 and not {*store.files()} <= known
+                if _is_as_found(fault) and not (fault.among and has_changed):
                     moved.append((fault, safe_files.set_aside(file, store.path)))
         except (StoreError, StoreFullError):
             if not moved:

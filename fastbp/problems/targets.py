@@ -104,9 +104,9 @@ def stored(path: str | os.PathLike[str]) -> ProblemData:
         with safe_files.opened(file, file.parent.parent) as source:
             stamp = stamp_of(str(file), os.fstat(source.fileno()))
             # of `..` behind a link only the system knows where it leads
-            key = file.absolute(), stamp
             return _STORED.get(
-                key, lambda: stored_from(str(file), safe_files.whole(source, stamp[2]))
+                (file.absolute(), stamp),
+                lambda: stored_from(str(file), safe_files.whole(source, stamp[2])),
             )
     except UnsafeFileError as error:
         raise unreadable(str(file), error) from None

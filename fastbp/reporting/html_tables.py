@@ -108,9 +108,10 @@ def text_lines(
         )
         if max(map(len, lines)) <= width:
             break
-    names = and_([titles[i] for i in sorted(lost)])
     return lines + wrap(
-        f"… not shown: {names}" + f"; {file} has all columns" * bool(file), width
+        f"… not shown: {and_([titles[i] for i in sorted(lost)])}"
+        + f"; {file} has all columns" * bool(file),
+        width,
     ) * bool(lost)
 
 

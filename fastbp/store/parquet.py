@@ -341,9 +341,8 @@ def _check_values(rows: pa.Table) -> None:
 
 def fill(rows: pa.Table, wanted: Sequence[Column]) -> pa.Table:
     """Add the columns `wanted` that rows of an older file lack, with their default or null."""
-    there = {*rows.column_names}
     for column in wanted:
-        if column.name not in there:
+        if column.name not in rows.column_names:
             field = schema().field(column.name)
             rows = rows.append_column(field, stand_in(column.name, field.type, rows.num_rows))
     return rows.select(in_order(rows.column_names))

@@ -375,7 +375,10 @@ def test_blocks_that_fail_end_it(tmp_path):
     sweep = Sweep(seeds=10, setup={"problem": "xor", "updates": 9})
     found = until_width.until_width(sweep, Store(tmp_path), 0.1, lambda sweep: failed, 100)
     assert (found.complete, found.trained.failed) == (False, failed.failed)
-    halves = bisection_module.bisect(sweep, Store(tmp_path), AXES["lr"], lambda sweep: failed)
+    searches = bisection_module.searches_of(sweep, AXES["lr"])
+    halves = bisection_module.bisect(
+        sweep, searches, Store(tmp_path), AXES["lr"], lambda sweep: failed
+    )
     assert (halves.complete, halves.searches) == (False, [])
 
 
@@ -491,7 +494,12 @@ def test_bisected_through_a_store(invented):
     sweep = Sweep(
         seeds=40, setup={"problem": "xor", "updates": 9}, grid={"hidden": [2, 3], "lr": [0.1, 0.4]}
     )
-    found = bisection_module.bisect(sweep, store, AXES["lr"], train)
+    found, again = (
+        bisection_module.bisect(
+            sweep, bisection_module.searches_of(sweep, AXES["lr"]), store, AXES["lr"], train
+        )
+        for _ in range(2)
+    )
     assert found.complete
     assert [each.setting for each in found.searches] == [{"hidden": (2,)}, {"hidden": (3,)}]
     table = summary(store.path)
@@ -501,5 +509,4 @@ def test_bisected_through_a_store(invented):
     assert [line.partition(": ")[0] for line in found.lines(table)] == ["hidden 2", "hidden 3"]
     assert len(found.as_json()["bisect"]) == 2
     assert {setup.identity() for setup in found.sweep.setups} == set(table["setup"])
-    again = bisection_module.bisect(sweep, store, AXES["lr"], train)
     assert (again.as_json(), again.trained.runs) == (found.as_json(), 0)

@@ -30,7 +30,6 @@ def runs(
     """Tables learnt as symmetry says, the harder the more changes there are between neighbouring
     rows; seeds are alike or not."""
     rng, parts = np.random.default_rng(seed), []
-    kinds = ["converged", "partial", "collapsed"]
     for scale in scaled:
         for bits, small, large in zip(
             tables, classes(tables, "pn"), classes(tables, "npn"), strict=True
@@ -39,7 +38,9 @@ def runs(
                 int((large if scale == "standard" else small) + "1", 2)
             ).uniform(0.1, 0.9)
             p = 1.0 if len(set(bits)) == 1 else ease
-            outcomes = rng.choice(kinds, n, p=[p, (1 - p) / 2, (1 - p) / 2])
+            outcomes = rng.choice(
+                ["converged", "partial", "collapsed"], n, p=[p, (1 - p) / 2, (1 - p) / 2]
+            )
             keys = {
                 "problem": f"table:{bits}",
                 "scale_inputs": scale,

@@ -596,8 +596,10 @@ def test_the_same_of_frames_files_and_tallies(table, frame: pd.DataFrame, store:
 
 def test_nulls_of_every_kind(frame: pd.DataFrame) -> None:
     """As pyarrow reads them, as pandas's own nulls, and as plain NumPy has them."""
-    nullable = frame.convert_dtypes()
-    for runs in (nullable, frame.astype(dict.fromkeys(["one_sided", "outcome", "setup"], object))):
+    for runs in (
+        frame.convert_dtypes(),
+        frame.astype(dict.fromkeys(["one_sided", "outcome", "setup"], object)),
+    ):
         pd.testing.assert_frame_equal(density(runs), density(frame))
         for collapse in (None, 0.3):
             found = [one.counts.tolist() for one in count_runs(runs, collapse=collapse)]
@@ -664,9 +666,10 @@ def test_measures_are_needed(frame: pd.DataFrame) -> None:
 def test_no_target_varies() -> None:
     """Then there is no spread, and nothing is ever collapsed."""
     runs = frames.table({}, ["partial"] * 4)
-    none = pa.nulls(4, pa.float64())
     for name in ("spread", "spread_start"):
-        runs = runs.set_column(runs.column_names.index(name), schema().field(name), none)
+        runs = runs.set_column(
+            runs.column_names.index(name), schema().field(name), pa.nulls(4, pa.float64())
+        )
     frame = frames.frame(runs)
     (one,) = count_runs(frame, pictures=True, collapse=0.9)
     assert one.counts.tolist() == [0, 4, 0, 0, 0]  # max_error is 0.25

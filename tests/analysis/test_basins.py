@@ -196,9 +196,12 @@ def test_a_smaller_picture_has_the_mean_colours() -> None:
 
 
 def test_planes_that_share_limits_have_the_same_colour_for_the_same_updates() -> None:
-    codes = np.full((2, 2), OUTCOMES.index(Outcome.CONVERGED), np.int8)
     early, late = (
-        Basin(Plane(2, 0, 1, 1.0), codes, np.array(t, np.float32))
+        Basin(
+            Plane(2, 0, 1, 1.0),
+            np.full((2, 2), OUTCOMES.index(Outcome.CONVERGED), np.int8),
+            np.array(t, np.float32),
+        )
         for t in ([[1, 5], [9, 20]], [[20, 80], [90, 400]])
     )
     assert (early.limits, late.limits) == ((1, 20), (20, 400))

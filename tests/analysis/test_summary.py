@@ -49,8 +49,13 @@ def changes(table: pd.DataFrame) -> list[tuple[object, ...]]:
 
 
 def test_is_the_same_from_files_and_from_frames(founding: list[pa.Table], store: Path) -> None:
-    shuffled = frames.frame(*founding).sample(frac=1, random_state=0)
-    for runs in (store, str(store), store / "runs", pd.read_parquet(store / "runs"), shuffled):
+    for runs in (
+        store,
+        str(store),
+        store / "runs",
+        pd.read_parquet(store / "runs"),
+        frames.frame(*founding).sample(frac=1, random_state=0),
+    ):
         for one, other in zip(count_runs(runs), count_runs(frames.frame(*founding)), strict=True):
             assert one[:2] == other[:2]
             assert all(np.array_equal(a, b) for a, b in zip(one[2:], other[2:], strict=True))

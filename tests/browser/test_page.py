@@ -33,8 +33,10 @@ VARIED = ("founding", "map", "one key", "planes", "atlas", "published", "two sto
 
 def of_pages(soaked: Callable[[str], bool]) -> pytest.MarkDecorator:
     """A test of every page, of some of them only in the long round."""
-    every = (*pages.PAGES, *pages.LARGE)
-    params = [pytest.param(name, marks=[pytest.mark.soak] * soaked(name)) for name in every]
+    params = [
+        pytest.param(name, marks=[pytest.mark.soak] * soaked(name))
+        for name in (*pages.PAGES, *pages.LARGE)
+    ]
     return pytest.mark.parametrize("opened", params, indirect=True)
 
 

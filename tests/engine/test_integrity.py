@@ -533,6 +533,15 @@ def test_a_file_that_names_a_lacking_problem_gives_way_to_others(store, learnt):
     assert integrity.check(store).findings == []
 
 
+def test_many_files_that_lack_their_problems_give_way_at_once(store, learnt):
+    """Though their rows differ, so that nobody knows which of them would be right."""
+    names = {"problems"}
+    for number in range(4):
+        rows = replaced(runs(learnt, 0, 6), "loss", pa.array([number / 10] * 6))
+        names.add(store.publish(learnt.identity(), 0, rows, problem=f"{number:064x}").name)
+    assert set(found(store)) == names
+
+
 @pytest.mark.parametrize("start", [0, 5])
 def test_without_its_problem_nobody_knows_which_keys_of_a_setup_are_right(store, learnt, start):
     """Nothing is moved then, and once the problem is there again, the wrong file is."""
@@ -641,8 +650,7 @@ def newer(path: Path, kind: pa.DataType, **said: str) -> Path:
 
 def test_a_list_is_a_list_however_its_values_are_called(store):
     """Writers of Parquet call them element or item."""
-    names = ("element", "item", "element")
-    for name, (start, _) in zip(names, RANGES, strict=True):
+    for name, (start, _) in zip(("element", "item", "element"), RANGES, strict=True):
         newer(file_of(store, XOR, start), pa.list_(pa.field(name, pa.float32())))
     assert integrity.check(store).findings == []
 
@@ -654,6 +662,16 @@ def test_of_the_same_rows_with_different_columns_of_newer_releases_one_copy_stay
     ((name, why),) = found(store).items()
     assert name in (path.name, other.name)
     assert "has the same rows for some of its seeds" in why
+
+
+def test_of_many_files_with_the_same_seeds_one_stays(store):
+    """That with the most columns, however their names are sorted."""
+    rows, said = parquet.read_as_written(file_of(store, XOR, 7))
+    for number in range(5):
+        rows = rows.append_column(f"z{number}", pa.array([number] * len(rows)))
+        last = store.publish(XOR.identity(), 7, rows, said | {"fastbp.schema": "9"})
+    assert len(others := found(store)) == 5
+    assert last.name not in others
 
 
 def test_columns_that_nobody_knows_do_not_count_for_those_that_this_release_has(store):

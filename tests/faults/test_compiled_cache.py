@@ -280,8 +280,9 @@ def test_damaged_kernels_are_compiled_again(whole, cache, tmp_path):
     """One of each damage, and a file of another kernel in the place of its own."""
     measure = files(cache, "*make_measure*.nbc")[0].read_bytes()
     harms = HARMS | {"swap": lambda raw: measure}
-    kernels = (SMALL, "make_draw", "make_losses", "make_output_deltas")
-    for kernel, change in zip(kernels, harms.values(), strict=True):
+    for kernel, change in zip(
+        (SMALL, "make_draw", "make_losses", "make_output_deltas"), harms.values(), strict=True
+    ):
         harm(cache, kernel, change)
     holds(whole, cache, tmp_path)
 

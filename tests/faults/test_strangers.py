@@ -1013,11 +1013,10 @@ def test_problems_of_stores_are_kept_only_as_far_as_there_is_room(folder, monkey
 
 def test_only_the_problem_that_runs_name_is_tried(command, folder, monkeypatch):
     """Others may be many, and large."""
-    problems = folder / "store" / "problems"
     for number in range(5):
         arrays = {"X": np.full((4, 2), float(number)), "T": np.arange(4.0)[:, None]}
         digest = npz.data_digest(*(np.asarray(each, float) for each in arrays.values()))
-        (problems / f"{digest}.npz").write_bytes(npz.npz(**arrays))
+        (folder / "store" / "problems" / f"{digest}.npz").write_bytes(npz.npz(**arrays))
     tried = spied(monkeypatch, targets, "stored")
     succeeded(command("verify", "store"))
     assert tried.call_count == 6 + 2  # each once, and that of the two setups
@@ -1202,8 +1201,13 @@ def test_settings_that_come_into_the_current_folder_during_a_command_are_not_rea
         (folder / name).write_bytes(b"\xff")
     imports = "import fastbp.reporting.plots, fastbp.kernels"
     compiles = "; import numba; numba.njit(lambda: 1)()"
-    safe = environment(FASTBP_COMMAND="1", MPLCONFIGDIR="mine")
-    succeeded(child(cwd=folder, program=[sys.executable, "-c", imports + compiles], env=safe))
+    succeeded(
+        child(
+            cwd=folder,
+            program=[sys.executable, "-c", imports + compiles],
+            env=environment(FASTBP_COMMAND="1", MPLCONFIGDIR="mine"),
+        )
+    )
     assert (folder / "mine").is_dir()
 
 

@@ -1361,8 +1361,9 @@ class TanhModule:
 
         def backward(delta: Tensor) -> None:
             below = self.carried * (delta @ self.kept[2]) * (1 - a**2)
-            grads = (below.T @ x, below.sum(0), delta.T @ a, delta.sum(0))
-            for parameter, values in zip(self.kept, grads, strict=True):
+            for parameter, values in zip(
+                self.kept, (below.T @ x, below.sum(0), delta.T @ a, delta.sum(0)), strict=True
+            ):
                 parameter.grad = values
 
         outputs.backward = backward

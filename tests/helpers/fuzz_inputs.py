@@ -381,8 +381,7 @@ def parquet_files() -> tuple[bytes, ...]:
 
 
 def _hostile_sweeps() -> tuple[str, ...]:
-    setup = '[setup]\nproblem = "xor"\nupdates = 9\n'
-    head = f"seeds = 3\n{setup}"
+    head = 'seeds = 3\n[setup]\nproblem = "xor"\nupdates = 9\n'
     return (
         "a." * 20_000 + "a = 1",
         "[" + "a." * 20_000 + "a]",

@@ -53,8 +53,10 @@ def kept(runs, lane):
     """What the optimiser keeps with each parameter of a lane: none, one or two networks."""
     net = runs.task.network
     made = optimizer_of(runs.task.key.optimizer)
-    count = made.states if made else 0
-    return [runs.layers(lane, net.states + i * net.parameters) for i in range(count)]
+    return [
+        runs.layers(lane, net.states + i * net.parameters)
+        for i in range(made.states if made else 0)
+    ]
 
 
 CHECKED = (0, LANES - 1)

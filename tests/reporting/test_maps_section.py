@@ -215,8 +215,9 @@ def test_a_map_of_one_setting_has_a_panel_for_each_share() -> None:
     whole = a_map()
     whole = whole.assign(constant_at_start_share=0.5)
     names = ("converged", "constant", "collapsed", "constant_at_start")
-    panels = [(name.upper(), whole, name) for name in names]
-    figure = heatmap_panels("lr", "init_scale", panels, "what")
+    figure = heatmap_panels(
+        "lr", "init_scale", [(name.upper(), whole, name) for name in names], "what"
+    )
     assert [ax.get_title(loc="left") for ax in figure.axes] == [name.upper() for name in names]
     for ax, name in zip(figure.axes, names, strict=True):
         shares = ax.images[0].get_array()

@@ -271,8 +271,7 @@ def test_is_legible_on_a_phone_and_on_a_screen(name: str, drawn: Any) -> None:
     assert faults(figure) == []
     assert figure.get_figwidth() <= PHONE + 1e-9
     assert min(text.get_fontsize() for text in texts_of(figure)) >= LEAST
-    leading = ("outcome_bars", "response_curves", "heatmap", "basin")
-    if name in leading:
+    if name in ("outcome_bars", "response_curves", "heatmap", "basin"):
         assert figure.get_figheight() * 96 <= 520
         page = Drawing(Path("report.html"))(drawn[1][name], "one", "name", "alternative", "caption")
         assert int(page.svg.partition('height="')[2].partition('"')[0]) <= 430

@@ -155,8 +155,7 @@ def test_an_unknown_format_is_refused() -> None:
 
 
 def test_networks_have_a_width_and_a_depth_where_hidden_varies(tmp_path: Path) -> None:
-    layers = ["8", "2-2", "3-8-5", "10"]
-    for hidden in layers:
+    for hidden in ["8", "2-2", "3-8-5", "10"]:
         frames.write(tmp_path, frames.table({"hidden": hidden}, [P] * 9))
     table = fastbp.summary(tmp_path)
     assert table.columns[:4].tolist() == ["hidden", "width", "depth", "setup"]

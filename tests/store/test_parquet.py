@@ -115,8 +115,9 @@ def packed(kind: Column, values: list[Any], words: Sequence[str]) -> Iterator[li
             yield as_bytes("i", (len(value or ()) for value in values))
             yield as_bytes("f", (real for value in values for real in value or ()))
         case number:
-            code = {"integer": "q", "real": "d", "flag": "?"}[number]
-            yield as_bytes(code, (value or 0 for value in values))
+            yield as_bytes(
+                {"integer": "q", "real": "d", "flag": "?"}[number], (value or 0 for value in values)
+            )
 
 
 def digest_by_hand(table: pa.Table) -> str:
@@ -197,8 +198,9 @@ def rows_hash_by_hand(table: pa.Table) -> bytes:
     }
     parts = [json.dumps(keys, sort_keys=True).encode()]
     for kind in RESULT_COLUMNS[1:]:
-        each = packed(kind, table[kind.name].to_pylist(), OUTCOMES)
-        parts += [b"".join(values) for values in each]
+        parts += [
+            b"".join(values) for values in packed(kind, table[kind.name].to_pylist(), OUTCOMES)
+        ]
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).digest()
 
 
@@ -489,8 +491,12 @@ def test_a_header_that_arrow_reads_otherwise_is_refused():
     }
     for other, why in others.items():
         more = numbered(told + len(other) - len(size), len(numbered(told)))
-        footer = content[at:].replace(numbered(told), more)
-        changed = content[:start] + other + content[start + len(size) : at] + footer
+        changed = (
+            content[:start]
+            + other
+            + content[start + len(size) : at]
+            + content[at:].replace(numbered(told), more)
+        )
         assert pq.read_table(pa.BufferReader(changed), use_threads=False) == rows
         with pytest.raises(ValueError, match=why) if why else nullcontext():
             assert parquet_pages.unpacked(changed).bytes == told

@@ -177,8 +177,11 @@ def _traces(data: ReportData) -> dict[str, pd.DataFrame]:
         with damage_ignored():  # a damaged file, or one of another program, is not shown
             content = safe_files.read(path, data.store, min(MAX_TRACE, room))
             room -= len(content)
-            rows = parquet.decoded(content, TRACED, most=left).select(TRACED)
-            trace = rows.to_pandas(use_threads=False)
+            trace = (
+                parquet.decoded(content, TRACED, most=left)
+                .select(TRACED)
+                .to_pandas(use_threads=False)
+            )
             left -= len(trace)
             if len(trace) and set(trace["outcome"]) <= set(OUTCOMES):
                 traces[f"{data.names[setup]}, seed {seed}".removeprefix(", ")] = trace

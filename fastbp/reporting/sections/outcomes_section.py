@@ -338,10 +338,11 @@ def _collapse(data: ReportData) -> Content | None:
     table = data.collapsing
     if not table[["collapsed", "constant_at_start"]].any(axis=None):
         return None
-    threshold = _the_threshold(data)
     return {
         "curves": data.drawing(
-            lambda: plots.collapse_curves(table, collapse=threshold, baseline=data.marked),
+            lambda: plots.collapse_curves(
+                table, collapse=_the_threshold(data), baseline=data.marked
+            ),
             "collapse",
             "Collapsed runs by threshold",
             "Curves of the share of collapsed runs over the threshold. With the threshold in use: "
