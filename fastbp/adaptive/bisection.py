@@ -334,11 +334,11 @@ def bisect(
         rounds.append(train(tried))
         if rounds[-1].failed:
             return BisectionResult(tried, add_up(rounds), axis.key, [])
-        for search, values in zip(searches, wanted, strict=True):
-            ids = [_changed(search.setup, axis.key, value).identity() for value in values]
-            if ids:
-                counts = count_outcomes(store, ids, seeds)[:, OUTCOMES.index(Outcome.CONVERGED)]
-                search.bisection.converged |= zip(values, counts.tolist(), strict=True)
+        tries = [(one, v) for one, values in zip(searches, wanted, strict=True) for v in values]
+        ids = [_changed(search.setup, axis.key, value).identity() for search, value in tries]
+        counts = count_outcomes(store, ids, seeds)[:, OUTCOMES.index(Outcome.CONVERGED)]
+        for (search, value), count in zip(tries, counts.tolist(), strict=True):
+            search.bisection.converged[value] = count
     return BisectionResult(tried, add_up(rounds), axis.key, [*searches])
 
 
