@@ -65,8 +65,8 @@ class IntegrityReport(NamedTuple):
     is_newer : bool
         Whether a newer fastbp made some of the runs.
     types : dict
-        What is the same in all files, as text, by its kind and name: types of columns that only a
-        newer fastbp knows, and numbers of outputs of setups.
+        What is the same in all files, as text, by kind and name: types of columns that only a newer
+        fastbp knows, and numbers of outputs of setups.
     digest : str
         sha256, 64 hex digits, over all rows, setup by setup and seed by seed. It does not depend on
         how rows are divided into files. Empty if there are findings.
@@ -273,8 +273,9 @@ def _checked_rows(path: Path) -> tuple[pa.Table, dict[str, str]]:
         raise DamagedFileError(path, "its rows do not match its digest")
     if not re.fullmatch("[0-9]{1,9}", metadata.get("fastbp.numerics", "")):
         raise DamagedFileError(path, "it does not say its numerics version")
+    there = {*rows.column_names}
     for column in SETUP_COLUMNS:
-        if column.name in rows.column_names and len(rows[column.name].unique()) > 1:
+        if column.name in there and len(rows[column.name].unique()) > 1:
             raise DamagedFileError(path, f"its rows differ in {column.name}")
     filled = parquet.fill(rows, COLUMNS)
     measures = {name: filled[name].cast("float64").to_numpy() for name in DECISIVE}
@@ -351,7 +352,7 @@ def move_aside(store: Store, faults: Iterable[StoreFault]) -> list[tuple[StoreFa
     A file stays if it is no longer what was read while `parquet.unchanged` lasts, and a problem if
     it is sound by now: somebody may have restored it. What another file has, too, stays if that is
     gone, and what does not go together with others if files have come or changed since, or were
-    damaged. Moving ends at the first file that cannot be moved.
+    damaged: it looks at most a hundred times. Moving ends at the first that cannot be moved.
 
     Parameters
     ----------
@@ -379,7 +380,6 @@ def move_aside(store: Store, faults: Iterable[StoreFault]) -> list[tuple[StoreFa
     for i, (file, fault) in enumerate(in_order):
         try:
             with writing(store.path / "quarantine"):
-                # of very many files, not before each
                 has_changed |= i % (1 + len(by_file) // 100) == 0 and not {*store.files()} <= known
                 if _is_as_found(fault) and not (fault.among and has_changed):
                     moved.append((fault, safe_files.set_aside(file, store.path)))

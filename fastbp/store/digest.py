@@ -91,6 +91,9 @@ def _contents(values: pa.Array, words: Sequence[str] = ()) -> Iterator[bytes | N
     """
     if values.type == pa.string():
         values = values.dictionary_encode()
+    elif pa.types.is_dictionary(values.type) and len(values) < len(values.dictionary):
+        # a slice has all words
+        values = values.dictionary_decode().dictionary_encode()
     valid = values.null_count == 0
     codes: Any = None
     if pa.types.is_dictionary(values.type):

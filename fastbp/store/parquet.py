@@ -341,8 +341,9 @@ def _check_values(rows: pa.Table) -> None:
 
 def fill(rows: pa.Table, wanted: Sequence[Column]) -> pa.Table:
     """Add the columns `wanted` that rows of an older file lack, with their default or null."""
+    there = {*rows.column_names}
     for column in wanted:
-        if column.name not in rows.column_names:
+        if column.name not in there:
             field = schema().field(column.name)
             rows = rows.append_column(field, stand_in(column.name, field.type, rows.num_rows))
     return rows.select(in_order(rows.column_names))
@@ -389,8 +390,10 @@ class Comparison:
             table.select(shared).slice(start - file.start, stop - start)
             for table, file in ((a, one), (b, other))
         )
-        keys = ("fastbp.numerics", "fastbp.problem")
-        return same(*parts) and all(len({said.get(k), more.get(k)} - {None}) < 2 for k in keys)
+        return same(*parts) and all(
+            len({said.get(key), more.get(key)} - {None}) < 2
+            for key in ("fastbp.numerics", "fastbp.problem")
+        )
 
     def _read(self, *files: RunFile) -> list[tuple[pa.Table, dict[str, str]]]:
         self._kept = {f.path: self._kept.get(f.path) or read_as_written(f.path) for f in files}

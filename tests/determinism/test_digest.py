@@ -33,8 +33,9 @@ def test_the_sweep_uses_every_choice():
     for key, family in FAMILIES.items():
         if key == "success":  # it changes no bit of a network: tests/kernels/test_goals.py
             continue
-        values = [getattr(setup, key) for setup in EVERY]
-        texts = " | ".join(value for value in values if value).split(" | ")
+        texts = " | ".join(
+            value for value in [getattr(setup, key) for setup in EVERY] if value
+        ).split(" | ")
         assert {text.partition(":")[0] for text in texts} == family.choices.keys() - {"file"}, key
 
 

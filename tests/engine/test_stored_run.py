@@ -139,8 +139,10 @@ def check_evaluations(found: stored_run.StoredRun) -> None:
 def test_rows_of_every_kind_are_the_same_to_the_bit(store):
     rows = read_all(store.path).select(["setup", "seed"]).to_pylist()
     refilled = [row for row in rows if row["seed"] < SEEDS[0]]
-    some = np.random.default_rng(1).permutation(len(refilled))[:30]
-    for row in [*(row for row in rows if row["seed"] >= SEEDS[0]), *(refilled[i] for i in some)]:
+    for row in [
+        *(row for row in rows if row["seed"] >= SEEDS[0]),
+        *(refilled[i] for i in np.random.default_rng(1).permutation(len(refilled))[:30]),
+    ]:
         found = stored_run.find(store, row["setup"], str(row["seed"]), held=True)
         assert set(found.row) == {column.name for column in COLUMNS}
         with np.errstate(all="ignore"):

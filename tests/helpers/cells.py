@@ -54,8 +54,9 @@ class WorkerCall(NamedTuple):
                 "thread": threading.get_ident(),
                 "lanes": [kind.dtype, tasks.layout(task.setups[0])[1]],
             }
-            name = f"{task.setups[0].identity()}-{task.start}-{task.runs}"
-            Path(self.notes, name).write_text(json.dumps(note | {"uses": uses(kind)}))
+            Path(self.notes, f"{task.setups[0].identity()}-{task.start}-{task.runs}").write_text(
+                json.dumps(note | {"uses": uses(kind)})
+            )
         return done
 
 

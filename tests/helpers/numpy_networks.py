@@ -90,8 +90,9 @@ ACTIVATIONS = {
 def forward(layers: list, A: np.ndarray, keys: dict) -> tuple[list, list]:
     """The activations of all layers, the inputs first, and the slopes of those past them."""
     activations, slopes = [A], [None]
-    names = [keys["activation"]] * (len(layers) - 1) + [keys["output"]]
-    for (W, b), name in zip(layers, names, strict=True):
+    for (W, b), name in zip(
+        layers, ([keys["activation"]] * (len(layers) - 1) + [keys["output"]]), strict=True
+    ):
         f, slope = ACTIVATIONS[name]
         z = W @ activations[-1] + b
         activations.append(f(z))

@@ -29,7 +29,7 @@ from fastbp.schema.columns import COLUMNS, RESULT_COLUMNS, SETUP_COLUMNS, Column
 from fastbp.schema.errors import DamagedFileError, FileError, TooLargeError
 from fastbp.schema.outcomes import OUTCOMES
 from fastbp.store import filename, parquet, parquet_pages
-from fastbp.store.digest import RowsHash, digest
+from fastbp.store.digest import RowsHash, digest, same
 from fastbp.store.filename import RunFile
 
 SAID = {"fastbp.version": "0", "fastbp.numerics": "7"}
@@ -241,6 +241,15 @@ def test_the_hash_of_rows_is_the_same_however_they_are_cut(cuts, whole):
     assert rows_hash(
         *([pa.concat_tables(parts).unify_dictionaries()] if whole else parts)
     ) == rows_hash(runs(XOR, 0, 300))
+
+
+def test_of_few_rows_with_very_many_words_only_their_own_are_read():
+    """As of a slice, which has all words: here one that cannot be read."""
+    words = pa.DictionaryArray.from_arrays([0, 1], pa.array([b"a", b"\xff"]).view(pa.string()))
+    one, other = (
+        pa.table({"problem": each}) for each in (words[:1], words[:1].dictionary_decode())
+    )
+    assert same(one, other.cast(one.schema))
 
 
 def test_the_hash_of_rows_sees_keys_order_and_number_of_rows():

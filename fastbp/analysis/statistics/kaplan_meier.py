@@ -368,8 +368,9 @@ def _bootstrap_bounds(
     estimate = costs_of_draws(ends, counts[None], (counts * means)[None], total).min()
     below = np.mean(cost < estimate) + np.mean(cost == estimate) / 2
     z0 = normal.inv_cdf(min(max(float(below), 0.5 / DRAWS), 1 - 0.5 / DRAWS))
-    levels = [normal.cdf(2 * z0 - z), normal.cdf(2 * z0 + z)]
-    return at_bounds.tolist(), np.quantile(cost, levels, method="inverted_cdf").tolist()
+    return at_bounds.tolist(), np.quantile(
+        cost, [normal.cdf(2 * z0 - z), normal.cdf(2 * z0 + z)], method="inverted_cdf"
+    ).tolist()
 
 
 def _pooled(t: Real, d: Real, best: int) -> tuple[Real, Real, Real]:

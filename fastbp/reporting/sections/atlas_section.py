@@ -181,8 +181,10 @@ def terminal_table(classes: pd.DataFrame, width: int = WIDTH, most: int = 2**63 
     """
     rows = every = classes[classes["symmetry"] == NPN]
     if len(rows) > most:
-        settings = settings_of(rows, keys_of(classes, "symmetry"))
-        _, rows = max(settings, key=lambda setting: int(setting[1]["converged"].sum()))
+        _, rows = max(
+            settings_of(rows, keys_of(classes, "symmetry")),
+            key=lambda setting: int(setting[1]["converged"].sum()),
+        )
         order = rows["converged_share"].sort_values(kind="stable").index
         rows = rows.loc[sorted(order[evenly(len(rows), most)])]
     lines = text_table(

@@ -32,8 +32,9 @@ def _alternative(run: Record) -> str:
 
 
 def _numbers(values: NDArray[np.float64]) -> str:
-    more = " and so on" * (len(values) > MAX_NUMBERS)
-    return " ".join(f"{value:.3g}" for value in values[:MAX_NUMBERS].tolist()) + more
+    return " ".join(f"{value:.3g}" for value in values[:MAX_NUMBERS].tolist()) + (
+        " and so on" * (len(values) > MAX_NUMBERS)
+    )
 
 
 def _wanted(data: ReportData) -> list[tuple[Outcome, str, int]]:
