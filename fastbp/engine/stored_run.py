@@ -5,6 +5,7 @@ import json
 import random
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ from fastbp.schema.columns import schema
 from fastbp.schema.errors import DamagedFileError, FileError, StoreError, SweepError
 from fastbp.schema.keys import COLUMN_DEFAULTS, LAST_SEED, NUMERICS_VERSION
 from fastbp.schema.text import and_, first_of, shown
-from fastbp.store.filename import RunFile
+from fastbp.store import parquet
 from fastbp.store.npz import npz, problem_files
 from fastbp.store.store import Store
 
@@ -80,8 +81,7 @@ def find(store: Store, setup: str, seed: str, *, held: bool = False) -> StoredRu
     StoreError
         If the store cannot be read.
     """
-    present = store.present()
-    if not present:
+    if not (present := store.present()):
         raise StoreError(f"{store.path} holds no runs: there is no file of runs in {store.runs}")
     lines = []
     matching = [identity for identity in sorted(present) if identity.startswith(setup.lower())]
@@ -108,35 +108,32 @@ def find(store: Store, setup: str, seed: str, *, held: bool = False) -> StoredRu
                 f"{seeds}"
             ]
         )
-    return _stored(store, identity, number, None if is_held else ranges[0][0], {})
+    found = store.run(identity, number if is_held else ranges[0][0])
+    return _stored(store, identity, number, is_held, found, {})
 
 
 def _stored(
     store: Store,
     setup: str,
     seed: int,
-    other: int | None,
+    is_held: bool,
+    found: pa.Table,
     known: dict[tuple[str, bytes], Setup],
-    file: RunFile | None = None,
 ) -> StoredRun:
-    """The run of a setup and a seed; if the store lacks it, `other` is a seed that it has.
+    """The run of a setup and a seed, with its row `found`; if not `is_held`, that of another seed.
 
     `known`: setups that were made before, by their ids and problems: to make one may take long.
-    `file`: the only file to look into.
     """
-    found = store.run(setup, seed if other is None else other, [file] if file else None)
     row: dict[str, Any] = found.to_pylist()[0]
     key = setup, (found.schema.metadata or {}).get(b"fastbp.problem", b"")
     made = known[key] = known.get(key) or setup_of(store, setup, row, key[1].decode())
     # a stranger's run may have any number
-    if (
-        count := tasks.rate_count(made, row["updates_done"] if other is None else None)
-    ) > MAX_RATES:
+    if (count := tasks.rate_count(made, row["updates_done"] if is_held else None)) > MAX_RATES:
         raise StoreError(
             f"setup {setup} of {store.path} cannot be trained again: it has {count:,} learning "
             f"rates, allowed: at most {MAX_RATES:,}"
         )
-    return StoredRun(made, seed, row if other is None else None)
+    return StoredRun(made, seed, row if is_held else None)
 
 
 def sample(store: Store, count: int) -> Iterator[tuple[Path, StoredRun]]:
@@ -144,10 +141,14 @@ def sample(store: Store, count: int) -> Iterator[tuple[Path, StoredRun]]:
     files = [*store.run_files()]
     bounds = np.cumsum([0, *(file.count for file in files)])
     total, known = int(bounds[-1]), dict[tuple[str, bytes], Setup]()
+    read = lru_cache(1)(parquet.read_as_written)  # once for all runs that are in a file
     for at in sorted(random.sample(range(total), min(count, total))):
         index = int(np.searchsorted(bounds, at, "right")) - 1
         file, seed = files[index], files[index].start + at - int(bounds[index])
-        yield file.path, _stored(store, file.setup, seed, None, known, file)
+        yield (
+            file.path,
+            _stored(store, file.setup, seed, True, store.run(file.setup, seed, read, file), known),
+        )
 
 
 def too_large(run: StoredRun, *, rows: bool) -> list[str]:

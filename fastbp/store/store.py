@@ -7,7 +7,7 @@ become outdated.
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -232,10 +232,14 @@ class Store:
         files = [*self.run_files()]
         return grouped((file.seeds for file in files), (file.setup for file in files))
 
-    def run(self, setup: str, seed: int, files: Iterable[RunFile] | None = None) -> pa.Table:
-        """Read the row of one run. `setup`: the setup's id. `files`: by default all of the store.
-
-        Only files whose names say that they have the run are opened.
+    def run(
+        self,
+        setup: str,
+        seed: int,
+        read: Callable[[Path], tuple[pa.Table, dict[str, str]]] = parquet.read_as_written,
+        *only: RunFile,
+    ) -> pa.Table:
+        """Read the row of one run from all files whose names say that they have it, or `only` some.
 
         Returns
         -------
@@ -248,19 +252,15 @@ class Store:
         StoreError
             If the file is damaged or has another numerics version, or several files have the run.
         """
-        rows = []
-        files = files or self.run_files()
-        for file in (f for f in files if f.setup == setup and f.start <= seed < f.stop):
-            table, metadata = parquet.read_as_written(file.path)
+        rows, files = [], (file for file in only or self.run_files() if file.setup == setup)
+        for file in (file for file in files if file.start <= seed < file.stop):
+            table, metadata = read(file.path)
             self._check_version(
                 metadata, f"fastbp {metadata.get('fastbp.version', 'that made them')} replays them"
             )
-            table = parquet.fill(table, SETUP_COLUMNS)
-            rows.append(
-                table.filter(pc.equal(table["seed"], seed)).replace_schema_metadata(metadata)
-            )
-        times = sum(table.num_rows for table in rows)
-        if times != 1:
+            row = table.filter(pc.equal(table["seed"], seed))
+            rows.append(parquet.fill(row, SETUP_COLUMNS).replace_schema_metadata(metadata))
+        if (times := sum(table.num_rows for table in rows)) != 1:
             raise StoreError(
                 f"{self.runs} is damaged: it has seed {seed} of setup {setup} {times} times, "
                 f"not once; {remedy(self.path)}"
