@@ -46,8 +46,11 @@ def test_a_block_is_what_its_command_prints(page: Path, command: str, output) ->
 
 
 def test_the_table_to_paste_is_what_the_function_writes() -> None:
-    text = (CHECKOUT / "docs" / "report.md").read_text("utf-8")
-    shown = re.search(r"<!-- a table to paste.*?-->\n```text\n(.*?)```", text, re.DOTALL)
+    shown = re.search(
+        r"<!-- a table to paste.*?-->\n```text\n(.*?)```",
+        (CHECKOUT / "docs" / "report.md").read_text("utf-8"),
+        re.DOTALL,
+    )
     assert shown is not None
     assert shown[1] == fastbp.table(pd.read_csv(CHECKOUT / "results/founding/summary.csv"))
 

@@ -106,12 +106,22 @@ def check_arguments(
                 f"units of inputs, of 1 to {MAX_HIDDEN} hidden layers and of outputs, such as "
                 f"(3, 4, 1), each from 1 to {MAX_UNITS}",
             ),
-            ("loss", loss, loss in get_args(Loss), ", ".join(get_args(Loss))),
+            (
+                "loss",
+                loss,
+                isinstance(loss, str) and loss in get_args(Loss),
+                ", ".join(get_args(Loss)),
+            ),
             ("rows", rows, is_integer(rows, 1, MAX_ROWS), f"an integer from 1 to {MAX_ROWS}"),
             # Steps of smaller rates do not overflow.
             ("lr", lr, lr is None or rate, "a number above 2⁻¹⁰⁰, below 2¹⁰⁰"),
             ("bias", bias, isinstance(bias, bool | np.bool_), "true or false"),
-            ("reduction", reduction, reduction in ("sum", "mean"), "sum, mean"),
+            (
+                "reduction",
+                reduction,
+                isinstance(reduction, str) and reduction in ("sum", "mean"),
+                "sum, mean",
+            ),
             ("seed", seed, is_integer(seed, 0), "an integer from 0"),
         ]
     )
@@ -300,7 +310,11 @@ _CLOSE = 1e-3
 
 def is_module(function: Any) -> bool:
     """Whether an object is a torch module; a Keras model may be one, too, and is not meant."""
-    return hasattr(function, "named_parameters") and not hasattr(function, "to_json")
+    return (
+        hasattr(function, "named_parameters")
+        and not hasattr(function, "to_json")
+        and not isinstance(function, type)
+    )
 
 
 class ModuleGradients:
@@ -320,8 +334,11 @@ class ModuleGradients:
         self._parameters = list(self._module.parameters())
         shapes = [tuple(each.shape) for each in self._parameters]
         self.bias = any(len(shape) == 1 for shape in shapes)
-        self.sizes = tuple(shape[-1] for shape in shapes[:1]) + tuple(
-            shape[0] for shape in shapes[:: 1 + self.bias]
+        self.sizes = (
+            tuple(shape[-1] for shape in shapes[:1])
+            + tuple(shape[0] for shape in shapes[:: 1 + self.bias])
+            if all(shapes)  # else one is a scalar
+            else ()
         )
         fit = [
             shape

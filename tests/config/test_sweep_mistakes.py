@@ -400,8 +400,10 @@ def test_a_mistake_that_a_grid_repeats_is_reported_once() -> None:
         "bad.toml: grid.batch: given 9",
         "bad.toml: grid.batch: given 10",
     ]
-    scales = [i / 10 for i in range(1, 6)]
-    many = f"batch = 9\nupdates = 9\n[grid]\nlr = {rates}\ninit_scale = {scales}"
+    many = (
+        f"batch = 9\nupdates = 9\n[grid]\nlr = {rates}\n"
+        f"init_scale = {[i / 10 for i in range(1, 6)]}"
+    )
     end = "bad.toml: after 2,000 mistakes, with repeats, no more were looked for"
     assert lines_of(HEAD + many)[1:] == [end]
     unsaid = many.replace("batch = 9", 'output = "softmax"') + '\nloss = ["l1"]'

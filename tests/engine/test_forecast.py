@@ -312,6 +312,17 @@ def test_a_run_takes_as_long_as_its_beginning_and_its_updates(split):
     assert fixed + 9999 * update == pytest.approx(seconds_per_run(setup), rel=0.2)
 
 
+def test_a_run_that_takes_long_is_not_trained_to_see_how_long(monkeypatch):
+    """Also if that is the measuring of many outputs for many rows, most of them held out."""
+    monkeypatch.setattr(block, "train", None)
+    assert (
+        forecast.slowness(
+            Setup.from_arrays([[0], [1]] * 1500, [[0] * 200, [1] * 200] * 1500, updates=1, test=0.9)
+        )
+        is None
+    )
+
+
 @pytest.mark.parametrize(("most", "kernels"), [(300, 4), (1, 8)])
 def test_where_nothing_is_compiled_a_formula_must_do(monkeypatch, most, kernels):
     """Of very many kinds of networks only some are looked at, as if the others shared nothing."""

@@ -1383,10 +1383,11 @@ def test_a_torch_module_is_checked_by_its_autograd() -> None:
     )
     wrong = check(TanhModule(*shapes, carried=-1.0))
     assert (wrong.first_wrong, wrong.mistake) == ("W0", "the sign of W0 and b0 is wrong")
-    with pytest.raises(
-        fastbp.SweepError, match=r"given a module with parameters \[\(4, 3\), \(2, 5"
-    ):
-        check(TanhModule((4, 3), (2, 5)))
+    for others in ((4, 3), (2, 5)), ((4, 3), (2, 4), ()):
+        with pytest.raises(
+            fastbp.SweepError, match=r"given a module with parameters \[\(4, 3\), \(2, "
+        ):
+            check(TanhModule(*others))
     with pytest.raises(fastbp.SweepError, match="sizes: given None"):
         check(Student())
 

@@ -324,8 +324,10 @@ def stepped(recipe, w, g, lr, s, t, k):
         alpha = own.get("alpha", 0.99)
         v = alpha * s + (1 - alpha) * g**2 if name == "rmsprop" else s + g**2
         return w - lr * g / (np.sqrt(v) + own.get("eps", {"r": 1e-8, "a": 1e-10}[name[0]])), v, t
-    one = {"rprop": _rprop, "quickprop": _quickprop}[name]
-    return np.vectorize(lambda *state: one(own, lr, *state), otypes="ddd")(w, g, s, t)
+    return np.vectorize(
+        lambda *state: {"rprop": _rprop, "quickprop": _quickprop}[name](own, lr, *state),
+        otypes="ddd",
+    )(w, g, s, t)
 
 
 def _rprop(own, lr, w, g, size, before):
