@@ -64,8 +64,9 @@ def _sweep_one(options: Options, began: float) -> int:
     if mistakes:
         raise SweepError(mistakes)
     if options.bisect:  # refused here, the store is not made yet
-        searches = lazily("adaptive.bisection:searches_of", job.sweep, options.bisect)
-        job = job._replace(searches=searches)
+        job = job._replace(
+            searches=lazily("adaptive.bisection:searches_of", job.sweep, options.bisect)
+        )
     print_notes(job.sweep.notes)
     job.store.check_usable()
     pool = options.pool()

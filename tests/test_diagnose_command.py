@@ -137,8 +137,9 @@ def test_json(here) -> None:
 @pytest.mark.jit
 def test_json_has_what_was_left_out(here, tmp_path) -> None:
     (tmp_path / "own.csv").write_text(XOR + "0,,1\n")
-    told = json.loads(here("own.csv", "--targets", "t", "--json", "--seeds", 2, "--lr", 2).stdout)
-    (note,) = told["data"]
+    (note,) = json.loads(
+        here("own.csv", "--targets", "t", "--json", "--seeds", 2, "--lr", 2).stdout
+    )["data"]
     assert note["id"] == "missing-values"
     assert note["text"] == "missing values in row 5: 1 of 5 rows are left out"
 
@@ -559,8 +560,9 @@ def test_names_and_paths_that_are_unusual(here, tmp_path) -> None:
     name = "a $x^2$ & <b> 'q'.csv"
     (tmp_path / name).write_text("a <i>,b & c,t\n0,0,0\n0,1,1\n1,0,1\n1,1,0\n")
     succeeded(here(name, "--targets", "t", *QUICK, "-o", "to a <place>"))
-    page = (tmp_path / "to a <place>" / "diagnosis.html").read_text()
-    assert "<b>" not in page.replace("<bdi>", "")
+    assert "<b>" not in (tmp_path / "to a <place>" / "diagnosis.html").read_text().replace(
+        "<bdi>", ""
+    )
     assert len(Sweep.from_toml(tmp_path / "to a <place>" / "fixed.toml").setups) == 2
 
 

@@ -102,8 +102,9 @@ def test_names_that_are_looked_up_are_listed():
 
 def test_front_doors_and_public_names_do_not_collide():
     """`fastbp.sweep` is the command's module, whatever was imported first."""
-    modules = {path.stem for path in Path(fastbp.__file__).parent.glob("*.py")}
-    assert modules.isdisjoint(fastbp.__all__)
+    assert {path.stem for path in Path(fastbp.__file__).parent.glob("*.py")}.isdisjoint(
+        fastbp.__all__
+    )
 
 
 # Commands

@@ -141,8 +141,10 @@ def test_what_a_single_change_is(keys, single):
     ],
 )
 def test_the_kind_of_a_change(keys, kind):
-    asked = {"lr": "0.002", "hidden": "3", "momentum": "0"}
-    assert judge.kind_of(judge.change_of(keys), asked) == kind
+    assert (
+        judge.kind_of(judge.change_of(keys), {"lr": "0.002", "hidden": "3", "momentum": "0"})
+        == kind
+    )
 
 
 NOTHING = PointsInterval(0.0, 0.0, 0.0)

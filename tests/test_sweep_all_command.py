@@ -258,8 +258,10 @@ def test_the_exit_code_is_the_worst_and_the_others_are_made(folder, tmp_path, he
     assert done.returncode == 3, done.stderr
     assert "fastbp: results/zero is in use" in done.stderr
     text = (tmp_path / "results" / "README.md").read_text()
-    titles = re.findall(r"report.html\">(What of .*?)</a>", text)
-    assert titles == ["What of founding?", "What of deep/first?"]
+    assert re.findall(r"report.html\">(What of .*?)</a>", text) == [
+        "What of founding?",
+        "What of deep/first?",
+    ]
     assert text.endswith("Not there yet: `zero`.\n")
 
 

@@ -347,8 +347,9 @@ def test_more_seeds_and_values_extend_a_store(file, tmp_path, here):
 @pytest.mark.jit
 @pytest.mark.skipif(not SCRIPT.exists(), reason="fastbp is not installed, only importable")
 def test_the_console_script_is_the_same_command(founding, folder):
-    done = command("sweep", "--seeds", "64", cwd=folder, program=[str(SCRIPT)])
-    succeeded(done, stdout=founding.stdout)
+    succeeded(
+        command("sweep", "--seeds", "64", cwd=folder, program=[str(SCRIPT)]), stdout=founding.stdout
+    )
 
 
 @pytest.mark.jit

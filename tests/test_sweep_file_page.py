@@ -14,8 +14,9 @@ PAGE = (DOCS / "sweep-file.md").read_text(encoding="utf-8")
 
 
 def test_the_page_is_what_the_model_makes() -> None:
-    made = run_path(str(DOCS / "make_sweep_file.py"))["page"]()
-    assert made == PAGE, "run: python docs/make_sweep_file.py"
+    assert run_path(str(DOCS / "make_sweep_file.py"))["page"]() == PAGE, (
+        "run: python docs/make_sweep_file.py"
+    )
 
 
 def test_the_page_has_every_key_and_choice() -> None:

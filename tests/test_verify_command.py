@@ -397,8 +397,10 @@ def test_whoever_reads_a_damaged_store_names_the_file_and_the_repair(command, tm
         ):
             with pytest.raises(error, match=rf"\A{told}\Z"):
                 read("store")
-        refused_merge = ended(command("merge", "other", "store"), 3, stdout="")
-        assert f"store is not sound: {path} (" in refused_merge.stderr
+        assert (
+            f"store is not sound: {path} ("
+            in ended(command("merge", "other", "store"), 3, stdout="").stderr
+        )
         assert command("verify", "store", "--repair").returncode == 0
         assert "4 runs trained" in succeeded(command(*SWEEP), stdout=whole.stdout).stderr
         assert contents_of(store.runs) == before

@@ -173,8 +173,9 @@ def max_seeds(sweep: Sweep, store: Store, width: float, pool: Pool) -> tuple[int
     if not line:
         return enough, short
     numbers = range(count, enough, max(1, count // 100))  # the room is an estimate
-    too_many = bisect_left(numbers, True, lo=1, key=lambda seeds: shortage(seeds) != "")
-    return numbers[too_many - 1], line
+    return numbers[
+        bisect_left(numbers, True, lo=1, key=lambda seeds: shortage(seeds) != "") - 1
+    ], line
 
 
 def until_width(

@@ -33,8 +33,12 @@ def parts_of_common_results(
         )
         for low in range(start, max(stop, start + 1), SEEDS_AT_ONCE):
             high = min(low + SEEDS_AT_ONCE, stop)
-            each = zip(firsts, counted, strict=True)
-            yield np.stack([one.results(name, low - first, high - first) for first, one in each])
+            yield np.stack(
+                [
+                    one.results(name, low - first, high - first)
+                    for first, one in zip(firsts, counted, strict=True)
+                ]
+            )
         return
     seeds = counted[0].seeds()
     for other in counted[1:]:

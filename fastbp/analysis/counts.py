@@ -117,8 +117,9 @@ class SetupCounts(NamedTuple):
             updates: NDArray[np.float64] = np.append(self.times, np.inf)[self.when[first:stop]]
             return updates
         byte, bit = divmod(first, 8)
-        bits = np.unpackbits(getattr(self, name)[byte:], count=bit + stop - first)
-        return bits[bit:].view(np.bool_)
+        return np.unpackbits(getattr(self, name)[byte:], count=bit + stop - first)[bit:].view(
+            np.bool_
+        )
 
 
 Runs = pd.DataFrame | str | Path | Sequence[SetupCounts]

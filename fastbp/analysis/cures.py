@@ -51,5 +51,8 @@ def over_rates(summary: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """
     rows = pooled(summary, [*keys, "lr"]) if "lr" in keys_of(summary) else pooled(summary, keys)
     rows["share"] = rows["constant"] / rows["runs"]
-    ends = rows.groupby(keys, dropna=False, sort=False)["share"].agg(least="min", most="max")
-    return ends.reset_index()
+    return (
+        rows.groupby(keys, dropna=False, sort=False)["share"]
+        .agg(least="min", most="max")
+        .reset_index()
+    )

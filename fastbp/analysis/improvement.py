@@ -194,5 +194,14 @@ def _probabilities(compared: Sequence[Sequence[SetupCounts]], settings: int) -> 
         bounds = [(1 + value / problems) / 2 for value in (*pointwise, *at_once[1:])]
         rows.append((settings, problems, seeds, better.sum(), worse.sum(), *bounds))
     ends = ("", "_low", "_high", "_simultaneous_low", "_simultaneous_high")
-    names = ["settings", "problems", "seeds", "better", "worse", *("improvement" + e for e in ends)]
-    return pd.DataFrame(rows, columns=names)
+    return pd.DataFrame(
+        rows,
+        columns=[
+            "settings",
+            "problems",
+            "seeds",
+            "better",
+            "worse",
+            *("improvement" + e for e in ends),
+        ],
+    )

@@ -25,6 +25,7 @@ from fastbp.schema.errors import (
     StoreError,
     StoreFullError,
     SweepError,
+    need_memory,
     raise_memory_error,
     remedy,
 )
@@ -302,6 +303,7 @@ def in_thread(work: Callable[[Phase], T], first: str = "reading") -> T:
     """
     from concurrent.futures import ThreadPoolExecutor, wait
 
+    need_memory(1 << 28)  # where a thread finds none for its own values, glibc ends Python
     show, phase = ProgressLine(), Phase(first)
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(work, phase)

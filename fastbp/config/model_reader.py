@@ -191,8 +191,12 @@ def _of_torch(model: Any, loss: Any, optimizer: Any) -> Model:
             names.append(("linear", ""))
         elif name.lower() in HIDDEN and names:
             slope = f":slope={part.negative_slope:g}" if name == "LeakyReLU" else ""
-            scales = [key for key in ("alpha", "beta") if getattr(part, key, 1) != 1]
-            names[-1] = (" of another ".join([name, *scales]), slope)
+            names[-1] = (
+                " of another ".join(
+                    [name, *[key for key in ("alpha", "beta") if getattr(part, key, 1) != 1]]
+                ),
+                slope,
+            )
         elif name in ("Flatten", "Dropout"):
             notes.append(f"{name} is left out: it cannot be said as a setup")
         else:

@@ -118,8 +118,16 @@ class Setup(SetupData):
             for key in ("problem", "targets")
             if keys.get(key) is not None
         ]
-        known = {"problem": "file:arrays.npz", "targets": None, "file": file}
-        return cls.unchecked(vars(_built(keys, known, lines, any_range)))
+        return cls.unchecked(
+            vars(
+                _built(
+                    keys,
+                    {"problem": "file:arrays.npz", "targets": None, "file": file},
+                    lines,
+                    any_range,
+                )
+            )
+        )
 
     def replaced(self, **values: Any) -> Self:
         """Copy the setup with other values for some keys, which are not checked."""

@@ -147,8 +147,11 @@ class Sweep:
         every = set(range(len(self.setups)))
         found, count = list[list[Setup]](), 0
         for figure in self.published:
-            sets = [every, *(having[k].get(v, set()) for k, v in figure.where.items())]
-            chosen = set.intersection(*sorted(sets, key=len))
+            chosen = set.intersection(
+                *sorted(
+                    [every, *(having[k].get(v, set()) for k, v in figure.where.items())], key=len
+                )
+            )
             count += len(chosen)
             found.append([self.setups[index] for index in sorted(chosen)])
             if count > MAX_COMPARED:

@@ -269,8 +269,9 @@ def recommended(
     options = options[good].assign(other=options["change"] != table["change"].iloc[0])
     options["dear"] = 2 * np.log10(np.maximum(options["multiply_adds"] / DEAR, 1.0)).round(1)
     options["dear"] += [len(experiment.groups[name]) for name in options["change"]]
-    ranked = options.sort_values(["dear", "other", "multiply_adds"])
-    changes = experiment.groups[ranked["change"].iloc[0]]
+    changes = experiment.groups[
+        options.sort_values(["dear", "other", "multiply_adds"])["change"].iloc[0]
+    ]
     setup = changed(experiment.setup, *changes)
     experiment.tick("checking on fresh seeds")
     results = experiment.train([Trial(experiment.setup), Trial(setup)], 2, 0.95)

@@ -46,8 +46,9 @@ class Pace:
         advance(epochs)
         seconds = time.perf_counter() - began
         # At most doubled: the first call may have been slow because nothing was in the cache.
-        growth = min(2.0, self._seconds / max(seconds, 1e-9))
-        self._epochs = max(1, min(MAX_EPOCHS, int(epochs * growth)))
+        self._epochs = max(
+            1, min(MAX_EPOCHS, int(epochs * min(2.0, self._seconds / max(seconds, 1e-9))))
+        )
 
 
 def train(
@@ -251,8 +252,9 @@ class _RefilledBlock:
         columns = np.arange(ended.filled[1])
         first = np.uint64(self._start) + self._group.orders
         runs = (ended.seeds[columns] - first).astype(np.intp)
-        updates = ended.updates[columns]
-        complete = (ended.converged_at[columns] != UNDECIDED) | (updates == work.setup.budget)
+        complete = (ended.converged_at[columns] != UNDECIDED) | (
+            ended.updates[columns] == work.setup.budget
+        )
         _record(self._rows, runs[complete], self._group, ended, columns[complete])
         if not complete.all():
             last = after_last_epoch(work, ended)

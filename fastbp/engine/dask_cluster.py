@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future, wait
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from resource import RLIMIT_NOFILE, getrlimit
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
@@ -22,6 +23,10 @@ ECHO_SECONDS, SILENT_SECONDS, ARRIVAL_SECONDS = 7.0, 20.0, 30.0
 """While a task takes long, the scheduler is asked every `ECHO_SECONDS` whether it is there. It must
 answer within `SILENT_SECONDS`. Once a task is finished, its result must arrive within
 `ARRIVAL_SECONDS`."""
+
+MIN_FILES, WORKER_FILES = 40, 13
+"""So many files Dask must be able to open, and so many more for each worker that it starts: else it
+writes tracebacks and does not end. Measured were 27, and 12 for each worker."""
 
 START_SECONDS, WORKER_SECONDS = 50.0, 2.0
 """Within these seconds, and more for each worker, all workers of a new Dask cluster must start."""
@@ -36,6 +41,15 @@ def dask_cluster(jobs: int, address: str) -> Pool:
     for handler in logging.getLogger("distributed").handlers:
         handler.setLevel(logging.CRITICAL + 1)  # it writes tracebacks where it only loses workers
     temp = kept_folder(Path(gettempdir()))
+    needed = MIN_FILES + (0 if address else WORKER_FILES * jobs)
+    if 0 <= (most := getrlimit(RLIMIT_NOFILE)[0]) < needed:
+        raise SweepError(
+            [
+                f"--executor: given {shown('dask:' + address if address else 'dask')}, where a "
+                f"process may open {most:,} files, allowed: where it may open {needed:,}, as after "
+                f" ulimit -n {needed}"
+            ]
+        )
     if address:
         jobs = _workers(address)
     elif not (temp and str(temp).isprintable()):

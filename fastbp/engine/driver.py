@@ -27,7 +27,7 @@ from fastbp.schema.errors import OtherWorkerError, StoreError, SweepError
 from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.schema.text import shown
 from fastbp.store.load import frame, read_all
-from fastbp.store.safe_files import MAX_SWEEP
+from fastbp.store.safe_files import MAX_SWEEP, held
 from fastbp.store.store import Store, is_written
 
 
@@ -322,12 +322,13 @@ def _run_in_memory(sweep: Sweep, pool: Pool) -> pd.DataFrame:
 
 
 def _run_in_store(sweep: Sweep, store: Store, pool: Pool) -> pd.DataFrame:
-    store.check_usable()
-    # Nothing is written before everything is checked.
-    forecast.check(Plan(sweep, store.present()), store, pool, frame=True)
-    with store.locked():
-        write_sweep(sweep, store)
-        _raise_failed(drive(Plan(sweep, store.present()), store, pool=pool))
+    with held(store.path):
+        store.check_usable()
+        # Nothing is written before everything is checked.
+        forecast.check(Plan(sweep, store.present()), store, pool, frame=True)
+        with store.locked():
+            write_sweep(sweep, store)
+            _raise_failed(drive(Plan(sweep, store.present()), store, pool=pool))
     return _rows_of_sweep(frame(read_all(store.path)), sweep)
 
 

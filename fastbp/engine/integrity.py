@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -132,7 +132,7 @@ class _Setups:
         if self.digests:
             self.digests[next(reversed(self.digests))] = self._rows_hash.digest()
 
-    def faults(self) -> list[StoreFault]:
+    def faults(self, tick: Callable[[str], None]) -> list[StoreFault]:
         """Find what is wrong with the added files together, each by itself being sound."""
         self._finish()
         among = {file.path for file in self.sound}.union(self._problems.sound)
@@ -141,9 +141,8 @@ class _Setups:
         wrong = {fault.file for fault in found}
         why = self._problems.lacking
         unsure = {f.path: why[said] for said, fs in self.said.items() if why[said] for f in fs}
-        found += _seeds_twice(
-            (file for file in self.sound if file.path not in wrong), unsure, self._newer
-        )
+        sound = (file for file in self.sound if file.path not in wrong)
+        found += _seeds_twice(sound, unsure, self._newer, tick)
         return [fault._replace(among=among) for fault in found]
 
     def _of_other_types(self, wrong: set[Path]) -> list[StoreFault]:
@@ -223,16 +222,16 @@ def check(store: Store, tick: Callable[[str], None] = lambda step: None) -> Inte
     if not names:
         raise StoreError(f"{store.path} holds no runs")
     setups = _Setups(store, problems := StoredProblems(store, tick))
-    not_theirs = dict.fromkeys(problems.damaged, "its data do not match the digest in its name")
-    not_theirs |= {at: "it is not a file of runs" for at, file in names.items() if not file}
-    findings = [StoreFault(at, why) for at, why in not_theirs.items()]
+    why = "its data do not match the digest in its name"
+    findings = [StoreFault(at, why) for at in problems.damaged]
+    findings += [StoreFault(a, "it is not a file of runs") for a, file in names.items() if not file]
     for done, (file, reading) in enumerate(_read_in_order(files)):
         tick(f"reading {store.path}: {done:,} of {len(files):,} files")
         try:
             setups.add(file, *reading.result())
         except DamagedFileError as error:
             findings.append(StoreFault(file.path, error.why))
-    findings += setups.faults()
+    findings += setups.faults(tick)
     return IntegrityReport(
         files=len(files),
         runs=sum(file.count for file in setups.sound),
@@ -247,9 +246,7 @@ def check(store: Store, tick: Callable[[str], None] = lambda step: None) -> Inte
     )
 
 
-def _read_in_order(
-    files: list[RunFile],
-) -> Iterator[tuple[RunFile, Future[tuple[pa.Table, dict[str, str]]]]]:
+def _read_in_order(files: list[RunFile]) -> Iterator[tuple[RunFile, Future[Any]]]:
     """Read files on all cores, a few at a time."""
     cores = available_cores()
     with ThreadPoolExecutor(cores, "fastbp-verify") as pool:
@@ -279,7 +276,8 @@ def _checked_rows(path: Path) -> tuple[pa.Table, dict[str, str]]:
             raise DamagedFileError(path, f"its rows differ in {column.name}")
     filled = parquet.fill(rows, COLUMNS)
     measures = {name: filled[name].cast("float64").to_numpy() for name in DECISIVE}
-    stored = pc.index_in(filled["outcome"].cast(pa.string()), pa.array(map(str, OUTCOMES)))
+    words = filled["outcome"].combine_chunks()
+    stored = pc.index_in(words.dictionary, pa.array(map(str, OUTCOMES))).take(words.indices)
     try:
         outcomes = classify(measures, {name: filled[name][0].as_py() for name in JUDGING})
     except ValueError as error:
@@ -303,14 +301,15 @@ def _other_versions(sound: dict[RunFile, str]) -> list[StoreFault]:
 
 
 def _seeds_twice(
-    sound: Iterable[RunFile], unsure: Mapping[Path, str], newer: Collection[RunFile]
+    sound: Iterable[RunFile],
+    unsure: Mapping[Path, str],
+    newer: Collection[RunFile],
+    tick: Callable[[str], None],
 ) -> Iterator[StoreFault]:
     """Find files that share seeds: both if rows differ, else the one with fewer seeds or columns.
 
     Parameters
     ----------
-    sound : iterable of RunFile
-        The files.
     unsure : dict
         Files that may be wrong, and why. If only one of two is among them, it is the fault; if both
         lack their problems, it is not known yet which of different rows are right.
@@ -318,7 +317,7 @@ def _seeds_twice(
         Files with columns that this fastbp does not know. If each of two has columns that the
         other lacks, one without such columns stays.
     """
-    comparison, kept = parquet.Comparison(), dict[str, list[RunFile]]()
+    comparison, kept = parquet.Comparison(tick), dict[str, list[RunFile]]()
     # each is compared with one that stays, else a check would find only one of many
     for file in sorted(sound, key=lambda f: (f.path in unsure, f.setup, f.start, -f.count)):
         its = kept.setdefault(file.setup, [])

@@ -16,6 +16,7 @@ from fastbp.problems import table_files, targets
 from fastbp.schema.errors import DamagedFileError, StoreError, TooLargeError
 from fastbp.schema.text import first_of, grouped, shown
 from fastbp.store import filename, parquet, safe_files
+from fastbp.store.digest import part
 from fastbp.store.filename import Range, RunFile
 from fastbp.store.npz import MAX_BYTES
 from fastbp.store.provenance import add_made, read_made
@@ -78,8 +79,8 @@ def merge(
         _remove_joined(into, tick)
         reports = _check([into, *sources] if any(into.files()) else sources, tick)
         own, theirs = reports[: -len(sources)], reports[-len(sources) :]
-        files = [file for report in own for file in report.sound]
-        wanted = _wanted(files, [file for report in theirs for file in report.sound])
+        files, new = ([file for each in part for file in each.sound] for part in (own, theirs))
+        wanted = _wanted(files, new, parquet.Comparison(tick))
         _refuse(
             into.path,
             [
@@ -140,7 +141,9 @@ Part = tuple[RunFile, list[Range], RunFile | None]
 or None."""
 
 
-def _wanted(into: Sequence[RunFile], sources: Sequence[RunFile]) -> list[Part]:
+def _wanted(
+    into: Sequence[RunFile], sources: Sequence[RunFile], comparison: parquet.Comparison
+) -> list[Part]:
     """List the files of the sources, each with the seeds that no file before it has.
 
     Raises
@@ -149,8 +152,8 @@ def _wanted(into: Sequence[RunFile], sources: Sequence[RunFile]) -> list[Part]:
         If two files have different rows for the same seeds, or each has columns that the other
         lacks.
     """
-    fullest, different = _fullest((*into, *sources))
-    fuller = parquet.Comparison().fuller
+    fullest, different = _fullest((*into, *sources), comparison)
+    overlaps = list[tuple[RunFile, RunFile]]()
     own = {(file.setup, file.seeds): file for file in into}
     known = grouped((fullest[key] for key in own), (setup for setup, _ in own))
     parts: list[Part] = []
@@ -165,16 +168,16 @@ def _wanted(into: Sequence[RunFile], sources: Sequence[RunFile]) -> list[Part]:
             parts.append((file, [file.seeds] if is_new else [], old if is_new else None))
         else:
             others = known.setdefault(file.setup, [])
-            different += [
-                f"{file.path} and {other.path}"
+            overlaps += [
+                (other, file)
                 for other in others
-                if other.seeds != file.seeds
-                and other.start < file.stop
-                and file.start < other.stop
-                and not fuller(other, file)
+                if other.start < file.stop and file.start < other.stop and other.seeds != file.seeds
             ]
             parts.append((file, missing(file.seeds, [other.seeds for other in others]), None))
             others.append(file)
+    # by the larger one, which is read once: it may share seeds with thousands
+    overlaps.sort(key=lambda pair: max((file.count, file.path) for file in pair))
+    different += [f"{b.path} and {a.path}" for a, b in overlaps if not comparison.fuller(a, b)]
     if different:
         raise StoreError(
             "for the same seeds these have different rows, or problems or columns that the other "
@@ -184,7 +187,9 @@ def _wanted(into: Sequence[RunFile], sources: Sequence[RunFile]) -> list[Part]:
     return parts
 
 
-def _fullest(files: Iterable[RunFile]) -> tuple[dict[tuple[str, Range], RunFile], list[str]]:
+def _fullest(
+    files: Iterable[RunFile], comparison: parquet.Comparison
+) -> tuple[dict[tuple[str, Range], RunFile], list[str]]:
     """Find the file with the most columns among those with the same setup and range of seeds.
 
     Returns
@@ -194,12 +199,11 @@ def _fullest(files: Iterable[RunFile]) -> tuple[dict[tuple[str, Range], RunFile]
     different : list of str
         The names of each two such files whose rows differ.
     """
-    fullest: dict[tuple[str, Range], RunFile] = {}
-    different, fuller = [], parquet.Comparison().fuller
+    fullest, different = dict[tuple[str, Range], RunFile](), list[str]()
     for file in files:
         best = fullest.setdefault((file.setup, file.seeds), file)
         if file != best:  # also if their digests are equal: somebody may have made them for that
-            better = fuller(best, file)
+            better = comparison.fuller(best, file)
             fullest[file.setup, file.seeds] = better or best
             different += [] if better else [f"{file.path} and {best.path}"]
     return fullest, different
@@ -216,7 +220,7 @@ def _write(into: Store, parts: Sequence[Part], tick: Callable[[str], None]) -> M
         elif gaps:
             rows, metadata = parquet.read_as_written(file.path)
             for start, count in gaps:
-                into.publish(file.setup, start, rows.slice(start - file.start, count), metadata)
+                into.publish(file.setup, start, part(rows, start - file.start, count), metadata)
     written = [count for _, gaps, _ in parts for _, count in gaps]
     return Merged(len(written), sum(written), sum(file.count for file, *_ in parts) - sum(written))
 
@@ -285,7 +289,7 @@ def _remove_joined(store: Store, tick: Callable[[str], None]) -> None:
 
     Raises StoreError, before that, if anything else is not sound.
     """
-    fuller = parquet.Comparison().fuller
+    fuller = parquet.Comparison(tick).fuller
     joined = dict[Path, Path]()
     for one, other in filename.overlaps(store.run_files()):
         best = fuller(one, other)

@@ -141,7 +141,7 @@ def sample(store: Store, count: int) -> Iterator[tuple[Path, StoredRun]]:
     files = [*store.run_files()]
     bounds = np.cumsum([0, *(file.count for file in files)])
     total, known = int(bounds[-1]), dict[tuple[str, bytes], Setup]()
-    read = lru_cache(1)(parquet.read_as_written)  # once for all runs that are in a file
+    read = lru_cache(1)(_read_known)  # once for all runs that are in a file
     for at in sorted(random.sample(range(total), min(count, total))):
         index = int(np.searchsorted(bounds, at, "right")) - 1
         file, seed = files[index], files[index].start + at - int(bounds[index])
@@ -149,6 +149,12 @@ def sample(store: Store, count: int) -> Iterator[tuple[Path, StoredRun]]:
             file.path,
             _stored(store, file.setup, seed, True, store.run(file.setup, seed, read, file), known),
         )
+
+
+def _read_known(file: Path) -> tuple[pa.Table, dict[str, str]]:
+    """Read the columns that this fastbp knows: a stranger's may have thousands of others."""
+    rows, metadata = parquet.read_as_written(file)
+    return rows.select([name for name in schema().names if name in rows.column_names]), metadata
 
 
 def too_large(run: StoredRun, *, rows: bool) -> list[str]:

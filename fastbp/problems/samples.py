@@ -79,8 +79,10 @@ def fixed_arrays(X: Any, T: Any, name: str = "the table") -> tuple[Any, Any, lis
     """
     with suppress(TypeError, ValueError, ArithmeticError):
         parts = np.asarray(X), np.asarray(T)
-        gaps = [pd.isna(part).reshape(len(part), -1).any(axis=1) for part in parts]
-        rows, notes = _rows(name, np.any(gaps, axis=0))
+        rows, notes = _rows(
+            name,
+            np.any([pd.isna(part).reshape(len(part), -1).any(axis=1) for part in parts], axis=0),
+        )
         X, T = (part[rows] for part in parts)
         kinds = {type(value) for value in T.flat} if T.dtype == object else set()
         one = len(kinds) == 1 and kinds <= {bool, int, float}

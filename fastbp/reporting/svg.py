@@ -83,8 +83,9 @@ def _path(path: str) -> str:
         text += letter.lower() + " ".join(steps)
         at = places[-1] if places else start
         start = at if letter == "M" else start
-    across = re.sub(r"l(\S+) 0(?=[a-z]|$)", r"h\1", text)
-    return re.sub(r"l0 (?=\S+([a-z]|$))", "v", across).replace(" -", "-")
+    return re.sub(
+        r"l0 (?=\S+([a-z]|$))", "v", re.sub(r"l(\S+) 0(?=[a-z]|$)", r"h\1", text)
+    ).replace(" -", "-")
 
 
 def inline(root: ET.Element, name: str, alternative: str) -> str:

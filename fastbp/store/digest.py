@@ -92,8 +92,7 @@ def _contents(values: pa.Array, words: Sequence[str] = ()) -> Iterator[bytes | N
     if values.type == pa.string():
         values = values.dictionary_encode()
     elif pa.types.is_dictionary(values.type) and len(values) < len(values.dictionary):
-        # a slice has all words
-        values = values.dictionary_decode().dictionary_encode()
+        values = _trimmed(values)  # a slice has all words
     valid = values.null_count == 0
     codes: Any = None
     if pa.types.is_dictionary(values.type):
@@ -127,10 +126,27 @@ def _plain(values: pa.Array, dtype: str) -> NDArray[Any]:
     return np.ascontiguousarray(values.to_numpy(zero_copy_only=False), dtype)
 
 
+def part(rows: pa.Table, start: int, count: int) -> pa.Table:
+    """Some rows, without words that only others have: a slice has those of all rows."""
+    columns = (
+        _trimmed(column.combine_chunks()) if pa.types.is_dictionary(column.type) else column
+        for column in rows.slice(start, count).columns
+    )
+    return pa.Table.from_arrays([*columns], schema=rows.schema)
+
+
+def _trimmed(values: pa.Array) -> pa.Array:
+    used = values.indices.unique().drop_null().sort()
+    return pa.DictionaryArray.from_arrays(
+        pc.index_in(values.indices, used), values.dictionary.take(used)
+    )
+
+
 def keys_of(rows: pa.Table) -> dict[str, Any]:
     """The columns `KEY_COLUMNS` of the first row, as far as they exist, by name."""
-    first = rows.slice(0, 1).select([*({*rows.column_names} & {*KEY_COLUMNS})])
-    return next(iter(first.to_pylist()), {})
+    return next(
+        iter(rows.slice(0, 1).select([*({*rows.column_names} & {*KEY_COLUMNS})]).to_pylist()), {}
+    )
 
 
 def lengths(rows: pa.Table) -> set[int]:
@@ -182,7 +198,11 @@ class RowsHash:
         contents = [*_contents(values, [str(outcome) for outcome in OUTCOMES])]
         kind, hashers = self._columns[name]
         if name != "outcome" and str(kind).startswith("dictionary"):  # other words have no places
-            contents[-1] = "".join(f"{word}\0" for word in values.to_pylist()).encode()
+            del contents[-1]
+            for at in range(0, len(values), 10_000):  # all at once may be gigabytes
+                hashers[-1].update(
+                    "".join(f"{word}\0" for word in values[at : at + 10_000].to_pylist()).encode()
+                )
         # a file with another type has more or fewer: it is at fault, and the hash of no use
         for hasher, content in zip(hashers, contents, strict=False):
             hasher.update(content)

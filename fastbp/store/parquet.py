@@ -2,8 +2,9 @@
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -283,9 +284,7 @@ def _check_columns(file: Path, found: pa.Schema, number: int, names: Sequence[st
     FileError if one has a type that this fastbp does not know.
     """
     known = {field.name: field for field in schema()}
-    required = {c.name for c in columns.COLUMNS if c.since <= number}
-    if names is not None:
-        required &= {*names}
+    required = {c.name for c in columns.COLUMNS if c.since <= number and c.name in (names or known)}
     # older releases had fewer columns with nulls
     same = all(
         known.get(field.name, field) in (field, field.with_nullable(True)) for field in found
@@ -359,7 +358,8 @@ def read(file: Path, names: Sequence[str] | None = None) -> tuple[pa.Table, dict
 class Comparison:
     """Compares files that share seeds. The rows of the last two are kept: one may have many."""
 
-    def __init__(self) -> None:
+    def __init__(self, tick: Callable[[str], None] = lambda what: None) -> None:
+        self._tick, self._counter = tick, count(1)
         self._kept: dict[Path, tuple[pa.Table, dict[str, str]]] = {}
 
     def fuller(self, one: RunFile, other: RunFile) -> RunFile | None:
@@ -386,15 +386,14 @@ class Comparison:
         (a, said), (b, more) = self._read(one, other)
         shared = in_order({*a.column_names} & {*b.column_names})
         start, stop = max(one.start, other.start), min(one.stop, other.stop)
-        parts = (
-            table.select(shared).slice(start - file.start, stop - start)
-            for table, file in ((a, one), (b, other))
-        )
-        return same(*parts) and all(
+        a = a.select(shared).slice(start - one.start, stop - start)
+        b = b.select(shared).slice(start - other.start, stop - start)
+        return same(a, b) and all(
             len({said.get(key), more.get(key)} - {None}) < 2
             for key in ("fastbp.numerics", "fastbp.problem")
         )
 
     def _read(self, *files: RunFile) -> list[tuple[pa.Table, dict[str, str]]]:
+        self._tick(f"comparing files that share seeds: {next(self._counter):,}")
         self._kept = {f.path: self._kept.get(f.path) or read_as_written(f.path) for f in files}
         return [self._kept[file.path] for file in files]

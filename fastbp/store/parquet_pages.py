@@ -169,8 +169,9 @@ def opened(content: bytes) -> pq.ParquetFile:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    end = content[footer_start(content) :].replace(_OWN, OWN)
-    told = pq.read_metadata(pa.BufferReader(b"PAR1" + end))
+    told = pq.read_metadata(
+        pa.BufferReader(b"PAR1" + content[footer_start(content) :].replace(_OWN, OWN))
+    )
     return pq.ParquetFile(
         pa.BufferReader(content),
         metadata=told,

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import IO
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from fastbp import __version__
 from fastbp.schema.columns import SCHEMA, SETUP_COLUMNS
@@ -258,7 +257,7 @@ class Store:
             self._check_version(
                 metadata, f"fastbp {metadata.get('fastbp.version', 'that made them')} replays them"
             )
-            row = table.filter(pc.equal(table["seed"], seed))
+            row = table.slice(seed - file.start, 1)
             rows.append(parquet.fill(row, SETUP_COLUMNS).replace_schema_metadata(metadata))
         if (times := sum(table.num_rows for table in rows)) != 1:
             raise StoreError(

@@ -186,8 +186,9 @@ def test_a_smaller_picture_has_the_mean_colours() -> None:
     assert abs(array[13:, :, :3] - two).max() <= 1
     assert abs(array[12, :, :3] - (one + two) / 2).max() <= 1
     (odd,) = basin(found, most=33).get_images()
-    fewer = Basin(Plane(98, 0, 1, 1.0), codes[:98, :98], found.times[:98, :98])
-    (odder,) = basin(fewer, most=25).get_images()
+    (odder,) = basin(
+        Basin(Plane(98, 0, 1, 1.0), codes[:98, :98], found.times[:98, :98]), most=25
+    ).get_images()
     for reduced, cells in ((odd, 100), (odder, 100)):
         assert (reduced.get_array().shape[0], reduced.get_extent()[0]) == (
             800 // (cells // 4) * (cells // 4),
@@ -241,8 +242,9 @@ def test_a_plane_of_one_kind_is_drawn(outcome: str) -> None:
 def test_runs_that_say_that_they_converged_but_not_when_are_drawn() -> None:
     codes = np.full((2, 2), OUTCOMES.index(Outcome.CONVERGED), np.int8)
     for times in ([[nan, 5], [9, 20]], [[0, 5], [9, 20]], [[nan, 0], [0, 0]]):
-        ax = basin(Basin(Plane(2, 0, 1, 1.0), codes, np.array(times, np.float32)))
-        ax.figure.savefig(io.BytesIO())
+        basin(Basin(Plane(2, 0, 1, 1.0), codes, np.array(times, np.float32))).figure.savefig(
+            io.BytesIO()
+        )
 
 
 # On a page

@@ -34,8 +34,9 @@ def runs(rates: Sequence[float] = RATES) -> pd.DataFrame:
 
 def times_of(frame: pd.DataFrame) -> pd.DataFrame:
     """The times of each rate, by problem and seed."""
-    table = frame.pivot(index=["problem", "seed"], columns="lr", values="converged_at")
-    return table.fillna(np.inf)
+    return frame.pivot(index=["problem", "seed"], columns="lr", values="converged_at").fillna(
+        np.inf
+    )
 
 
 def test_improvement_is_what_pandas_counts() -> None:
@@ -104,8 +105,9 @@ def test_what_is_compared() -> None:
     ):
         assert not plots.profile_curves(profiles(other)).lines
         assert improvement(other).empty
-    apart = frame.assign(seed=frame["seed"] + SEEDS * (frame["setup"] == "xor 0.1"))
-    assert improvement(apart).empty
+    assert improvement(
+        frame.assign(seed=frame["seed"] + SEEDS * (frame["setup"] == "xor 0.1"))
+    ).empty
 
 
 @pytest.mark.usefixtures("no_png")

@@ -567,8 +567,9 @@ def test_coverage_where_the_time_does_not_matter() -> None:
     found = np.array(
         [restart(10 * np.arange(1, 41), counts, 400, seed=i) for i, counts in enumerate(drawn)]
     )
-    covered = np.mean((found[:, 4] <= 1000 / 3) & (found[:, 5] >= 1000 / 3))
-    assert covered == pytest.approx(0.8, abs=0.05)
+    assert np.mean((found[:, 4] <= 1000 / 3) & (found[:, 5] >= 1000 / 3)) == pytest.approx(
+        0.8, abs=0.05
+    )
 
 
 @st.composite

@@ -441,8 +441,9 @@ def test_one_setup_is_named_by_its_id() -> None:
 
 
 def test_no_escape_reaches_the_terminal() -> None:
-    text = "\n".join(result_table(summary(sweep({"problem": ["file:\x1b[2J.csv", "xor"]}))))
-    assert "\x1b" not in text
+    assert "\x1b" not in "\n".join(
+        result_table(summary(sweep({"problem": ["file:\x1b[2J.csv", "xor"]})))
+    )
 
 
 @pytest.mark.parametrize(

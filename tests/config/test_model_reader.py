@@ -154,8 +154,9 @@ def test_a_text_that_is_too_deep_is_refused():
 
 
 def test_models_of_scikit_learn():
-    model = MLPClassifier((4,), activation="logistic", solver="sgd", alpha=0, max_iter=7)
-    keys, notes = read_model(model, T)
+    keys, notes = read_model(
+        MLPClassifier((4,), activation="logistic", solver="sgd", alpha=0, max_iter=7), T
+    )
     setup = Setup.from_arrays(X, T, **keys)
     assert (setup.activation, setup.output, setup.loss) == ("sigmoid", "sigmoid", "cross-entropy")
     assert (setup.momentum, setup.nesterov, setup.batch, setup.epochs) == (0.9, True, 4, 7)

@@ -89,8 +89,9 @@ def test_one_setup_that_is_left_is_the_baseline() -> None:
     ],
 )
 def test_wrong_settings(setting: str, said: str) -> None:
-    line = line_of(HEAD + "updates = 9\n[grid]\nlr = [0.1, 0.2]", settings=[setting])
-    assert line.startswith(said)
+    assert line_of(HEAD + "updates = 9\n[grid]\nlr = [0.1, 0.2]", settings=[setting]).startswith(
+        said
+    )
 
 
 def test_both_budgets_set_are_a_mistake():

@@ -193,8 +193,9 @@ def test_runs_that_really_diverge_are_said_to() -> None:
 
 def test_the_gradient_says_how_far_the_loss_falls() -> None:
     """In full batches of a small rate, what is told from the gradient is what happens."""
-    setup = Setup(problem="xor", lr=0.05, batch="full", reduction="mean", epochs=1)
-    rows = block.train(setup, 0, 168)
+    rows = block.train(
+        Setup(problem="xor", lr=0.05, batch="full", reduction="mean", epochs=1), 0, 168
+    )
     next_rows = block.train(
         Setup(problem="xor", lr=0.05, batch="full", reduction="mean", epochs=2), 0, 168
     )

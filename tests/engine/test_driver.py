@@ -2,6 +2,7 @@ import io
 import itertools
 import multiprocessing
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -51,6 +52,15 @@ def in_memory():
 @pytest.fixture
 def store(tmp_path):
     return opened(tmp_path / "store")
+
+
+def test_a_store_that_is_exchanged_before_it_is_locked_is_refused(store, monkeypatch):
+    def exchange(*arguments: Any, **named: Any) -> None:
+        shutil.copytree(store.path.rename(store.path.with_name("aside")), store.path)
+
+    monkeypatch.setattr(driver.forecast, "check", exchange)
+    with pytest.raises(StoreError, match="no longer the folder with which this command began"):
+        fastbp.run(sweep(), store.path)
 
 
 def drive(of: Sweep, store: Store | None = None, **options: Any) -> driver.Trained:
@@ -131,8 +141,9 @@ def test_a_file_of_several_blocks_has_the_rows_of_its_blocks(in_memory, store, m
 
 def test_rows_do_not_depend_on_where_seeds_start(in_memory):
     later = fastbp.run(sweep(Seeds(start=300, count=200)))
-    expected = in_memory[in_memory["seed"].between(300, 499)].reset_index(drop=True)
-    assert listed(later) == listed(expected)
+    assert listed(later) == listed(
+        in_memory[in_memory["seed"].between(300, 499)].reset_index(drop=True)
+    )
 
 
 # Resuming and extending

@@ -342,6 +342,12 @@ def test_a_run_to_train_again_is_read_from_the_file_that_is_named(store):
     assert len([*stored_run.sample(store, 99)]) == 68
 
 
+def test_of_runs_to_train_again_only_known_columns_are_read(store):
+    """A stranger's file may have thousands of others."""
+    newer(file_of(store, XOR, 7), pa.float64())
+    assert not any("zz" in (run.row or {}) for _, run in stored_run.sample(store, 99))
+
+
 @pytest.mark.parametrize(("start", "count"), [(3, 2), (5, 4), (6, 20)])
 def test_seeds_that_are_there_twice_with_other_rows_are_found_in_both_files(store, start, count):
     """Nobody knows which are right."""

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -35,7 +36,7 @@ from fastbp.engine.plan import missing
 from fastbp.schema.errors import StoreError
 from fastbp.schema.keys import NUMERICS_VERSION
 from fastbp.store import parquet, provenance, store as store_module
-from fastbp.store.digest import digest
+from fastbp.store.digest import digest, same
 from fastbp.store.filename import Range
 from fastbp.store.parquet_pages import unpacked
 from fastbp.store.store import Store, footer
@@ -71,7 +72,7 @@ def test_of_rows_that_are_cut_otherwise_only_missing_seeds_are_written(tmp_path,
         (0, 10), (10, 10), (20, 15), (38, 2), (40, 5), (45, 2), (50, 3))}  # fmt: skip
     for rows, said in cut.values():
         start, count = rows["seed"][0].as_py(), rows.num_rows
-        assert rows.equals(runs(XOR, start, count))
+        assert same(rows, runs(XOR, start, count))
         assert said == {
             "fastbp.schema": "1",
             "fastbp.version": fastbp.__version__,
@@ -336,6 +337,30 @@ def test_what_it_is_at_is_told(tmp_path, into):
     for source in sources:
         assert f"reading {source.path}: 0 of 1 files" in told
     assert told[-2:] == ["writing: 0 of 2 files", "writing: 1 of 2 files"]
+
+
+def test_a_file_that_shares_seeds_with_many_is_read_a_few_times(tmp_path, into, monkeypatch):
+    """Here two such, as each small file is compared with both."""
+    read, told, really = Counter[Path](), list[str](), parquet.read_as_written
+    monkeypatch.setattr(
+        parquet, "read_as_written", lambda file: read.update([file]) or really(file)
+    )
+    large = [made(tmp_path / "a", (0, 60)), made(tmp_path / "b", (0, 59))]
+    merge(into, [*large, made(tmp_path / "c", *((3 * i, 3) for i in range(19)))], told.append)
+    assert max(read.values()) <= 4
+    assert "comparing files that share seeds: 39" in told
+
+
+def test_what_is_written_of_a_file_has_no_words_that_no_run_has(tmp_path, into):
+    """A stranger's may have very many."""
+    words = pa.DictionaryArray.from_arrays(
+        pa.array([1] * 30, pa.int32()), ["and", "xor", *map(str, range(100))]
+    )
+    odd = opened(tmp_path / "odd")
+    odd.publish(XOR.identity(), 0, replaced(runs(XOR, 0, 30), "problem", words))
+    merge(into, [made(tmp_path / "known", (3, 22)), odd])
+    for file in into.files():
+        assert parquet.read(file)[0]["problem"].chunk(0).dictionary.to_pylist() == ["xor"]
 
 
 ranges_of_a_store = st.lists(

@@ -262,8 +262,10 @@ def test_nothing_present_is_planned_again(present, wanted, updates):
 def test_files_of_a_setup_do_not_depend_on_what_else_is_in_the_sweep():
     seeds = Seeds(start=1000, count=100_000)
     alone = seeds_by_setup(list(planned_files(Plan(sweep_of(seeds, 8000)))))
-    among = seeds_by_setup(list(planned_files(Plan(sweep_of(seeds, 10, 8000, 10**6)))))
-    assert among.items() >= alone.items()
+    assert (
+        seeds_by_setup(list(planned_files(Plan(sweep_of(seeds, 10, 8000, 10**6))))).items()
+        >= alone.items()
+    )
 
 
 def test_a_complete_sweep_has_nothing_left_however_it_was_cut():
@@ -323,8 +325,9 @@ starts = st.one_of(st.just(0), st.integers(0, 10**12))
 def sharded(draw: st.DrawFn, most: int = 10**9) -> tuple[Sweep, int]:
     """A sweep, and into how many shards it is to be cut."""
     of = draw(many)
-    few_or_many = int(draw(st.floats(0, 1)) ** 6 * most)
-    return sweep_of(Seeds(start=draw(starts), count=of + few_or_many), 8000), of
+    return sweep_of(
+        Seeds(start=draw(starts), count=of + int(draw(st.floats(0, 1)) ** 6 * most)), 8000
+    ), of
 
 
 @given(sharded())

@@ -115,6 +115,13 @@ def test_without_memory_python_does_not_end_slowly(tmp_path, without_memory):
     assert (done.returncode, done.stdout) == (1, "said\n" + "slowly\n" * (not without_memory))
 
 
+def test_no_thread_is_started_without_memory(monkeypatch):
+    """Where it finds none for its own values, glibc ends Python."""
+    monkeypatch.setattr(process, "need_memory", raising(MemoryError()))
+    with pytest.raises(MemoryError):
+        process.in_thread(lambda phase: None)
+
+
 def test_other_errors_are_none_of_it(capsys):
     with pytest.raises(RuntimeError, match="something else"):
         process.exit_code(raising(RuntimeError("something else")), Path())

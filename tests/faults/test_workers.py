@@ -435,6 +435,15 @@ def test_dask_is_refused_where_its_files_are_not_safe(tmp_path, monkeypatch, pla
         backends.pool("dask", 1)
 
 
+@pytest.mark.parametrize(("address", "needed"), [("", 66), ("tcp://127.0.0.1:9", 40)])
+def test_dask_is_refused_where_it_may_open_too_few_files(monkeypatch, address, needed):
+    """It would write tracebacks, and never end."""
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(dask_cluster, "getrlimit", lambda kind: (needed - 1, 4096))
+    with pytest.raises(SweepError, match=f"may open {needed - 1} files, allowed: where it may op"):
+        dask_cluster.dask_cluster(2, address)
+
+
 def test_a_cluster_that_does_not_start_is_given_up():
     with pytest.raises(OSError, match=r"^no answer within 0\.1 seconds$"):
         dask_cluster._within(0.1, threading.Event().wait)

@@ -71,8 +71,9 @@ def _runs(setup: Setup, numerics: int) -> pa.Table:
         table = replaced(
             table, name, coded(pa.array([value] * MOST, pa.string() if words else kind))
         )
-    measures = {name: table[name].cast("float64").to_numpy() for name in DECISIVE}
-    codes = classify(measures, setup.columns())
+    codes = classify(
+        {name: table[name].cast("float64").to_numpy() for name in DECISIVE}, setup.columns()
+    )
     return replaced(table, "outcome", coded(pa.array(np.array(OUTCOMES)[codes], pa.string())))
 
 

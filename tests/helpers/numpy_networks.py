@@ -173,8 +173,9 @@ def train(X: np.ndarray, T: np.ndarray, runs: int = 200, seed: int = 1, **given)
                 ]
                 layers[layer], kept[layer] = [w for w, *_ in each], [own for _, *own in each]
             left -= 1
-    every_row = np.broadcast_to(X.T, (runs, *X.T.shape))
-    answers = forward(layers, every_row, keys)[0][-1].transpose(0, 2, 1)
+    answers = forward(layers, np.broadcast_to(X.T, (runs, *X.T.shape)), keys)[0][-1].transpose(
+        0, 2, 1
+    )
     return T.min(0) + np.ptp(T, 0) * answers if keys["scale_targets"] == "minmax" else answers
 
 

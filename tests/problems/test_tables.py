@@ -186,8 +186,9 @@ def test_a_diagnosis_takes_targets_out_of_range() -> None:
     ],
 )
 def test_success_is_more_than_the_commonest_answer(here: Path, values: Any, success: str) -> None:
-    sweep = Sweep(seeds=1, setup=table(*values).settings())
-    assert f'\nsuccess = "{success}"\n' in sweep.to_toml(here)
+    assert f'\nsuccess = "{success}"\n' in Sweep(seeds=1, setup=table(*values).settings()).to_toml(
+        here
+    )
 
 
 # Rows that are held out
@@ -196,8 +197,9 @@ def test_success_is_more_than_the_commonest_answer(here: Path, values: Any, succ
 @given(st.data())
 def test_held_out_rows(data: st.DataObject) -> None:
     n, test = data.draw(st.integers(2, 60)), data.draw(st.floats(0.001, 0.9))
-    columns = data.draw(st.integers(0, 2))
-    labels = data.draw(arrays(np.float64, (n, columns), elements=st.sampled_from([0, 1])))
+    labels = data.draw(
+        arrays(np.float64, (n, data.draw(st.integers(0, 2))), elements=st.sampled_from([0, 1]))
+    )
     count = held_out(n, test)
     assert count == max(1, min(n - 1, math.floor(n * test + 0.5)))
     order = arranged(data.draw(st.text("0123456789abcdef", min_size=64)), labels, count)
@@ -277,8 +279,12 @@ def test_each_seed_may_have_a_split_of_its_own(here: Path, keys: dict[str, Any])
             np.testing.assert_array_equal(mine[..., [seed]], theirs)
         np.testing.assert_array_equal(rows.outputs[seed], alone.outputs[0])
     fastbp.run(Sweep(seeds=4, setup=setup.settings()), "store")
-    run = stored_run.find(Store(Path("store")), setup.identity(), "3", held=True)
-    assert stored_run.differences(run) == []
+    assert (
+        stored_run.differences(
+            stored_run.find(Store(Path("store")), setup.identity(), "3", held=True)
+        )
+        == []
+    )
 
 
 @given(st.lists(st.sampled_from(["a", "b", "c"]), min_size=2, max_size=30))
@@ -374,8 +380,9 @@ def test_notes_are_short() -> None:
 def test_small_quantities_have_a_best_possible_score(unit: float, r2: float | None) -> None:
     """If their squares are not 0. A warning would be an error."""
     setup = Setup.from_arrays([[1], [1], [2]], [unit, 3 * unit, 5 * unit], updates=9)
-    best = data_notes.best_possible(setup.source, slice(None)).get("r2")
-    assert best == (r2 and pytest.approx(r2))
+    assert data_notes.best_possible(setup.source, slice(None)).get("r2") == (
+        r2 and pytest.approx(r2)
+    )
 
 
 def test_a_table_that_became_a_pipe_or_has_no_end_is_not_read(tmp_path):

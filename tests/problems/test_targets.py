@@ -481,8 +481,9 @@ def test_errors_of_packages_are_not_those_of_a_table(here, monkeypatch, error):
     ],
 )
 def test_a_wrong_npz_file(here: Path, content: bytes, allowed: str) -> None:
-    lines = lines_about("d.npz", content, "")
-    assert lines[0] == f"problem: given 'file:d.npz', allowed: {allowed}"
+    assert (
+        lines_about("d.npz", content, "")[0] == f"problem: given 'file:d.npz', allowed: {allowed}"
+    )
 
 
 @pytest.mark.parametrize(

@@ -92,8 +92,14 @@ def test_stores_of_a_folder_stand_together_three_in_a_row(results):
     for name in names[2:]:
         shutil.rmtree(results / name)
     assert re.findall("(?m)^## (.*)$", text) == ["deeper", "questions"]
-    rows = [row.count("<td") for row in re.findall(r"<tr>(.*?)</tr>", text, re.DOTALL)]
-    assert rows == [1, 1, 3, 3, 3, 1]
+    assert [row.count("<td") for row in re.findall(r"<tr>(.*?)</tr>", text, re.DOTALL)] == [
+        1,
+        1,
+        3,
+        3,
+        3,
+        1,
+    ]
     before, folded = text.split("<details>")
     assert folded.startswith("\n<summary>10 sweeps</summary>\n\n<table>")
     assert folded.rstrip().endswith("</details>")

@@ -167,8 +167,10 @@ def test_few_runs_show_no_region() -> None:
 
 def test_what_is_no_map_has_no_description() -> None:
     assert map_paragraphs(summary(frames.frame(*frames.founding(50)))) == []
-    line = summary(frames.frame(*(frames.table({"lr": lr}, outcomes(1, 1)) for lr in RATES)))
-    assert the_map(line) is None
+    assert (
+        the_map(summary(frames.frame(*(frames.table({"lr": lr}, outcomes(1, 1)) for lr in RATES))))
+        is None
+    )
 
 
 def networks(*hidden: str) -> pd.DataFrame:

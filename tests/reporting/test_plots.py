@@ -101,8 +101,9 @@ def test_a_response_is_a_dot_for_each_setup_and_a_line_for_each_setting(tmp_path
 
 def test_png_shows_every_colour(tmp_path: Path) -> None:
     table = summary(frames.frame(frames.table({}, [outcome.value for outcome in OUTCOMES] * 20)))
-    png = written(outcome_bars(table), tmp_path, "png")
-    pixels = matplotlib.image.imread(png)[..., :3].reshape(-1, 3)
+    pixels = matplotlib.image.imread(written(outcome_bars(table), tmp_path, "png"))[
+        ..., :3
+    ].reshape(-1, 3)
     for outcome in OUTCOMES:
         assert 0.02 < np.isclose(pixels, to_rgb(outcome.colour), atol=0.01).all(axis=1).mean() < 0.2
     assert np.isclose(pixels[0], 1).all()
@@ -111,8 +112,9 @@ def test_png_shows_every_colour(tmp_path: Path) -> None:
 @pytest.mark.parametrize("outcome", OUTCOMES)
 def test_a_colour_for_each_outcome(outcome: Outcome) -> None:
     assert set(STACKED) == set(OUTCOMES)
-    colour = outcome.colour
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(outcome.colour)
+    ]
     assert (np.dot([0.2126, 0.7152, 0.0722], linear) + 0.05) / 0.05 > 5
 
 
@@ -147,8 +149,10 @@ def test_names_are_taken_literally(tmp_path: Path) -> None:
 
 def test_draws_on_given_axes_and_returns_them() -> None:
     axes = Figure(figsize=(12, 4)).subplots(1, 2)
-    table = summary(frames.frame(*frames.founding(50)))
-    assert outcome_bars(table, ax=axes[1], title="mine") is axes[1]
+    assert (
+        outcome_bars(summary(frames.frame(*frames.founding(50))), ax=axes[1], title="mine")
+        is axes[1]
+    )
     assert (axes[1].get_title(loc="left"), len(axes[0].patches)) == ("mine", 0)
 
 

@@ -273,8 +273,10 @@ def test_our_own_interval() -> None:
 def test_runs_that_all_converge_before_they_begin_have_a_bound() -> None:
     """As only a forged store has them."""
     found = published(tallied([0] * 20, 20), [figure(name, 1) for name in FIGURES], EACH)
-    bounds = found.set_index("figure").loc["efficiency", ["ours_low", "ours_high"]]
-    assert bounds.tolist() == [inf, inf]
+    assert found.set_index("figure").loc["efficiency", ["ours_low", "ours_high"]].tolist() == [
+        inf,
+        inf,
+    ]
     assert "efficiency" in "\n".join(terminal_lines(found))
 
 

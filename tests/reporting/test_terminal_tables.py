@@ -81,8 +81,12 @@ def test_a_key_that_another_one_determines_gives_way() -> None:
         for i in range(3)
         for lr, ends in ((0.1, ["partial"]), (0.2, ["converged"]), (0.3, ["converged"]))
     ]
-    lines = result_table(summary(frames.frame(*tables)))
-    assert lines[0].split()[:4] == ["problem", "lr", "converged", "95%"]
+    assert result_table(summary(frames.frame(*tables)))[0].split()[:4] == [
+        "problem",
+        "lr",
+        "converged",
+        "95%",
+    ]
 
 
 def test_the_strongest_changes_stand_where_not_all_do() -> None:
@@ -321,8 +325,9 @@ def test_a_sweep_prints_at_most_a_screenful(tmp_path: Path, setups: int) -> None
     lines = [line for part in parts for line in part]
     assert 5 + len(lines) + len(parts) <= 41
     assert max(map(len, lines)) <= 80
-    rows = [line for line in parts[0] if not line.startswith("…")]
-    assert len(rows) - 1 == (setups if setups <= 24 else 12)
+    assert len([line for line in parts[0] if not line.startswith("…")]) - 1 == (
+        setups if setups <= 24 else 12
+    )
     if setups > 24:
         assert parts[0][-1] == f"… and {setups - 12} more in summary.csv"
 

@@ -252,6 +252,17 @@ def test_of_few_rows_with_very_many_words_only_their_own_are_read():
     assert same(one, other.cast(one.schema))
 
 
+def test_a_word_is_not_copied_for_each_row():
+    """It may be long, or there may be very many rows."""
+    digests = [
+        digest(pa.table({"targets": pa.DictionaryArray.from_arrays([0] * 3000, words)}))
+        for words in (["x" * 2**20], ["x" * 2**20, *map(str, range(3000))])
+    ]
+    assert digests[0] == digests[1]
+    many = pa.table({"zz": coded(pa.array(map(str, range(20_001))))})
+    assert rows_hash(many) == rows_hash(many[:9_999], many[9_999:])
+
+
 def test_the_hash_of_rows_sees_keys_order_and_number_of_rows():
     table = runs(XOR, 0, 20)
     others = [
@@ -369,8 +380,9 @@ def test_what_was_written_is_read(tmp_path):
     ],
 )
 def test_some_columns_are_read_in_the_order_that_is_asked_for(columns, tmp_path):
-    path = write(tmp_path, runs(XOR, 7, 30))
-    assert parquet.read(path, columns)[0].equals(runs(XOR, 7, 30).select(columns))
+    assert parquet.read(write(tmp_path, runs(XOR, 7, 30)), columns)[0].equals(
+        runs(XOR, 7, 30).select(columns)
+    )
 
 
 def test_rows_of_another_name_are_found_as_far_as_the_columns_that_are_read_tell(tmp_path):
@@ -485,8 +497,9 @@ def test_footers_and_pages_that_are_not_right_are_refused():
 def test_a_header_that_arrow_reads_otherwise_is_refused():
     """Arrow passes over a field of another type, and takes the lowest bits of a number."""
     rows = pa.table({"a": range(200)})
-    how = {"use_dictionary": False, "compression": "none", "write_statistics": False}
-    content = as_parquet(rows, **how)
+    content = as_parquet(
+        rows, **{"use_dictionary": False, "compression": "none", "write_statistics": False}
+    )
     size = b"\x15\x8e\x19"  # field 2, an integer of 32 bits: 1,607 bytes, unpacked
     start, at = content.index(size), parquet_pages.footer_start(content)
     told = pq.read_metadata(pa.BufferReader(content)).row_group(0).column(0).total_compressed_size
@@ -526,8 +539,11 @@ def test_a_part_of_another_type_is_refused(content, why):
     """Arrow reads any list as one of what it expects, and passes over all else."""
     types = {1: [5], 2: {1: 8}, 3: 6}
     with pytest.raises(ValueError, match=why) if why else nullcontext():
-        read = parquet_pages._Thrift(content, 0, len(content)).struct(types)
-        assert read == {1: [1], 2: {1: b"a"}, 3: 1}
+        assert parquet_pages._Thrift(content, 0, len(content)).struct(types) == {
+            1: [1],
+            2: {1: b"a"},
+            3: 1,
+        }
     unread = b"\x49\x1c\x11\x00\x18\x01a\x00"
     assert parquet_pages._Thrift(unread, 0, len(unread)).struct({1: 5}) == {4: None, 5: None}
 
@@ -589,8 +605,10 @@ def test_statistics_that_are_not_right_do_not_end_python(tmp_path):
 
 def test_words_whose_number_has_no_word_are_refused():
     """Every byte of a page is changed in turn."""
-    words = pa.array(["a", "b", "c"] * 7).dictionary_encode()
-    table, told = pa.table({"problem": words}), set[str]()
+    table, told = (
+        pa.table({"problem": pa.array(["a", "b", "c"] * 7).dictionary_encode()}),
+        set[str](),
+    )
     content = as_parquet(table, compression="none", write_statistics=False)
     for place in range(4, parquet_pages.footer_start(content)):
         harmed = content[:place] + bytes([content[place] ^ 3]) + content[place + 1 :]

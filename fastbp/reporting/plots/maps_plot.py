@@ -168,8 +168,9 @@ def _name_values(ax: Axes, columns: Sequence[object], rows: Sequence[object]) ->
         widest = max(inches(name, SIZE) for name in names) + 0.12
         most = max(1, int(width_of(ax) / widest if axis is ax.xaxis else height_of(ax) / 0.16))
         decades = _decades(values, most) if len(values) > min(10, most) else {}
-        every = _every(names, most)
-        ticks = decades or dict(list(zip(names, range(len(names)), strict=True))[::every])
+        ticks = decades or dict(
+            list(zip(names, range(len(names)), strict=True))[:: _every(names, most)]
+        )
         axis.set_ticks([*ticks.values()], [*ticks], fontsize=SIZE)
     return width_of(ax) / len(columns)
 

@@ -112,8 +112,9 @@ def outcome_rows(
     margin, beside = name_margin(names, ax), min(_OUTSIDE, wide / 4)
     # A layout gives axes room for the names, and most of it is beside them already.
     bar = wide - (margin + beside) * (1 if ax is None else 0.5) if margin else wide - 0.3
-    rooms = [beside if margin else bar - inches(name, 10) for name in names]
-    outside, fits = _beside(shares, bar, rooms)
+    outside, fits = _beside(
+        shares, bar, [beside if margin else bar - inches(name, 10) for name in names]
+    )
     right = 0.2 + max((inches(text, SIZE) for text in outside), default=0.0) * (margin > 0)
     ax, places = named_rows(ax, names, room, heading, right=right, top=top)
     middles = _bars(ax, rows, drawn, places, 0.78 if margin else 0.44, edge="white")

@@ -185,8 +185,11 @@ def terminal_table(classes: pd.DataFrame, width: int = WIDTH, most: int = 2**63 
             settings_of(rows, keys_of(classes, "symmetry")),
             key=lambda setting: int(setting[1]["converged"].sum()),
         )
-        order = rows["converged_share"].sort_values(kind="stable").index
-        rows = rows.loc[sorted(order[evenly(len(rows), most)])]
+        rows = rows.loc[
+            sorted(
+                rows["converged_share"].sort_values(kind="stable").index[evenly(len(rows), most)]
+            )
+        ]
     lines = text_table(
         [
             *setting_columns(keys_of(classes, "symmetry"), classes),

@@ -96,8 +96,9 @@ def effect_lines(
 def _strongest(groups: Sequence[Sequence[Record]], most: int) -> list[Sequence[Record]]:
     """The groups of changes with the largest effects, in their order."""
     sizes = pd.Series([max(abs(row["difference"]) for row in group) for group in groups])
-    kept = sizes.sort_values(ascending=False, kind="stable").index[:most]
-    return [groups[i] for i in sorted(kept)]
+    return [
+        groups[i] for i in sorted(sizes.sort_values(ascending=False, kind="stable").index[:most])
+    ]
 
 
 def _effects(rows: Sequence[Record], width: int, most: int) -> list[str]:

@@ -200,8 +200,10 @@ def _edges(
             f"[{line[f'{x}_low']:.3g}, {line[f'{x}_high']:.3g}]"
             for line in lines[lines[y] == value].to_dict("records")
         ]
-        side = _side(summary[f"{name}_share"][here], low[here] >= 0.5, high[here] < 0.5, x)
-        texts.append(" ".join(ends) or side)
+        texts.append(
+            " ".join(ends)
+            or _side(summary[f"{name}_share"][here], low[here] >= 0.5, high[here] < 0.5, x)
+        )
     return texts
 
 

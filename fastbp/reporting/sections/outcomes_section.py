@@ -86,8 +86,9 @@ def result_table(
             True,
         ),
     ]
-    namings = [_names(summary), *_short_names(summary, baseline)]
-    lines = fullest_table(namings, columns, shown, width, "summary.csv")
+    lines = fullest_table(
+        [_names(summary), *_short_names(summary, baseline)], columns, shown, width, "summary.csv"
+    )
     return lines + more_in(len(summary), len(shown), "summary.csv")
 
 
@@ -163,8 +164,9 @@ def table(summary: pd.DataFrame, format: Literal["markdown", "latex"] = "markdow
     if format not in PASTED:
         raise ValueError(f"format: {refusal(format, ' or '.join(map(repr, PASTED)))}")
     columns = [*_names(summary), *_results(summary), column("updates_median", "median updates")]
-    cells = [[each.cell(row) for each in columns] for row in summary.to_dict("records")]
-    return PASTED[format](columns, cells)
+    return PASTED[format](
+        columns, [[each.cell(row) for each in columns] for row in summary.to_dict("records")]
+    )
 
 
 def score_columns(summary: pd.DataFrame) -> list[TableColumn]:

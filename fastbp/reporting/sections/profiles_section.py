@@ -62,8 +62,9 @@ def _content(data: ReportData) -> Content | None:
     curves = profiles(data.counted, data.baseline)
     keys, ends = keys_of(curves), curves[curves["within"] == 1].reset_index(drop=True)
     # The first row of each setting but the first one compares it with the first one.
-    compared = data.improvement.drop_duplicates(keys, ignore_index=True).drop(columns=keys)
-    rows = pd.concat([ends, compared], axis=1)
+    rows = pd.concat(
+        [ends, data.improvement.drop_duplicates(keys, ignore_index=True).drop(columns=keys)], axis=1
+    )
     first: dict[Any, Any] = rows.iloc[0].to_dict()
     all_of, problems = int(first["settings"]), plural(first["problems"], "problem")
     start = row_of(data.summary, data.baseline)
